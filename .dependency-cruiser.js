@@ -1,0 +1,138 @@
+/**
+ * Who may import whom, in src/. Each folder lists what it may import of ours; everything else is a violation, and a new
+ * folder is one until it is listed here. Type-only imports count as any other, but for `embedded`.
+ *
+ * test/project/imports.test.ts proves of every rule here that it can fail.
+ *
+ * @type {Record<string, readonly string[]>}
+ */
+const capabilities = ['identity', 'sweep', 'census', 'election', 'heartbeat'];
+
+/** Folder or file of src/ → what else of src/ it may import. */
+const MAY_IMPORT = {
+  lease: [],
+  features: [],
+  runtime: [],
+  ...Object.fromEntries(capabilities.map((capability) => [capability, ['lease', 'runtime']])),
+  kube: ['lease', 'runtime'],
+  // Client and server must not share a bug: the embedded server reads and writes leases with code of its own.
+  embedded: [],
+  config: ['lease', 'runtime', 'features', ...capabilities],
+  observe: ['lease', 'runtime', 'features', ...capabilities],
+  http: ['lease', 'runtime', 'features', ...capabilities],
+  // Only the commands compose: they may import everything but the entries.
+  commands: [
+    'lease',
+    'runtime',
+    'features',
+    ...capabilities,
+    'kube',
+    'embedded',
+    'config',
+    'observe',
+    'http',
+    'version.ts',
+  ],
+  'version.ts': [],
+  'cli.ts': ['commands'],
+  'index.ts': ['lease', 'runtime', 'features', ...capabilities, 'kube', 'version.ts'],
+  'testing.ts': ['lease', 'runtime', 'embedded'],
+};
+
+/** What a type-only import may name besides. */
+const MAY_IMPORT_TYPES = { embedded: ['lease'] };
+
+/** A pattern for these folders and files of src/. */
+const inSrc = (/** @type {readonly string[]} */ names) =>
+  `^src/(${names.map((name) => (name.endsWith('.ts') ? `${name.replace('.', '\\.')}$` : `${name}/`)).join('|')})`;
+
+const boundaries = Object.entries(MAY_IMPORT).flatMap(([name, others]) => {
+  const types = MAY_IMPORT_TYPES[name] ?? [];
+  const rule = {
+    name: `${name.replace('.ts', '')}-imports`,
+    comment: `src/${name} may import ${others.length === 0 ? 'nothing else of ours' : others.join(', ')}.`,
+    severity: 'error',
+    from: { path: inSrc([name]) },
+    to: { path: '^src/', pathNot: inSrc([name, ...others, ...types]) },
+  };
+  if (types.length === 0) return [rule];
+  return [
+    rule,
+    {
+      ...rule,
+      name: `${name}-imports-types-only`,
+      comment: `src/${name} may import types of ${types.join(', ')}, but no code.`,
+      to: { path: inSrc(types), dependencyTypesNot: ['type-only'] },
+    },
+  ];
+});
+
+/** Packages that only one folder may import, and those that services and pure code must not know. */
+const packages = [
+  { name: 'node-cron-in-commands', package: 'node-cron', only: ['commands'] },
+  { name: 'client-node-in-kube', package: '@kubernetes/client-node', only: ['kube'] },
+  { name: 'pino-in-observe', package: 'pino', only: ['observe'] },
+  { name: 'prom-client-in-observe', package: 'prom-client', only: ['observe'] },
+].map(({ name, package: dependency, only }) => ({
+  name,
+  comment: `Only src/${only.join(', src/')} may import ${dependency}.`,
+  severity: 'error',
+  from: { path: '^src/', pathNot: inSrc(only) },
+  to: { path: `^(node_modules/)?${dependency}(/|$)` },
+}));
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    {
+      name: 'no-circles',
+      comment: 'No file may need itself, through types either.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'resolvable',
+      comment: 'Every import must lead to a file, a package or a module of Node.',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'src-imports-src',
+      comment: 'What is published must not need what is not: tests and scripts.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|scripts)/' },
+    },
+    {
+      name: 'src-needs-dependencies',
+      comment: 'What src/ imports must stand in `dependencies`: an installed package has nothing else.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm'] },
+    },
+    {
+      name: 'listed',
+      comment: 'A new folder or file directly in src/ says in .dependency-cruiser.js what it may import.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: inSrc(Object.keys(MAY_IMPORT)) },
+      to: {},
+    },
+    ...boundaries,
+    ...packages,
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)(dist|coverage)/' },
+    moduleSystems: ['es6', 'cjs'],
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+      extensions: ['.ts', '.js', '.mjs', '.cjs', '.json', '.d.ts'],
+    },
+    skipAnalysisNotInRules: true,
+  },
+};

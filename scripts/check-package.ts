@@ -1,0 +1,112 @@
+/**
+ * Checks what would be published: after a build, the package holds what it must and nothing else, is no larger than
+ * LIMIT, its program starts, and a project that depends on it loads both of its entries and type-checks against them.
+ *
+ * `node scripts/check-package.ts`, after `npm run build`. Prints what is wrong and ends with exit code 1.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+/** Bytes, unpacked. Twice of what it takes today: a dependency bundled by mistake shows. */
+const LIMIT = 6_000_000;
+const ALLOWED = [
+  /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
+  /^dist\/cli\.js$/,
+  /^dist\/cli\/[\w-]+\.js$/,
+  /^dist\/(index|testing)\.js$/,
+  /^dist\/lib\/[\w-]+\.js$/,
+  /^dist\/([\w-]+\/)*[\w-]+\.d\.ts$/,
+];
+
+interface Packed {
+  readonly unpackedSize: number;
+  readonly files: readonly { readonly path: string; readonly mode: number }[];
+}
+
+/** What npm would publish of the tree as it stands. */
+function pack(): Packed {
+  const answer = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const [packed] = Object.values(JSON.parse(answer)) as Packed[];
+  if (packed === undefined) throw new Error('npm pack names no package');
+  return packed;
+}
+
+async function checkFiles(packed: Packed): Promise<string[]> {
+  const problems: string[] = [];
+  const modes = new Map(packed.files.map(({ path, mode }) => [path, mode]));
+  for (const path of modes.keys()) {
+    if (!ALLOWED.some((pattern) => pattern.test(path))) problems.push(`${path}: not meant to be published`);
+  }
+  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+  const programs: string[] = Object.values(manifest.bin);
+  const targets: string[] = Object.values<string | object>(manifest.exports).flatMap((target) =>
+    Object.values([target].flat()[0] as object),
+  );
+  const entries = targets.filter((target) => target.startsWith('./')).map((target) => target.slice(2));
+  for (const path of [...programs, ...entries, 'package.json', 'README.md', 'CHANGELOG.md', 'LICENSE']) {
+    if (!modes.has(path)) problems.push(`${path}: missing in the package`);
+  }
+  for (const path of programs) {
+    if (((modes.get(path) ?? 0) & 0o111) === 0) problems.push(`${path}: not executable`);
+    const text = await readFile(join(root, path), 'utf8').catch(() => '');
+    if (!text.startsWith('#!/usr/bin/env node\n')) problems.push(`${path}: does not name its interpreter`);
+  }
+  if (packed.unpackedSize > LIMIT) problems.push(`${packed.unpackedSize} bytes unpacked, more than ${LIMIT}`);
+  return problems;
+}
+
+/** Uses the package as a project would that has it installed. */
+async function checkConsumer(): Promise<string[]> {
+  const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-consumer-'));
+  try {
+    await mkdir(join(directory, 'node_modules'));
+    await symlink(root, join(directory, 'node_modules', 'leasekeeper'), 'dir');
+    await writeFile(join(directory, 'package.json'), '{"type":"module"}');
+    await writeFile(
+      join(directory, 'use.ts'),
+      `import * as library from 'leasekeeper';
+import * as testing from 'leasekeeper/testing';
+// An import that resolves to nothing known would be \`any\`, which may be assigned to never.
+export const known: 0 extends 1 & typeof library & typeof testing ? never : true = true;
+for (const exported of [library, testing]) if (Object.keys(exported).length === 0) throw new Error('exports nothing');
+`,
+    );
+    const run = (...args: string[]): string | undefined => {
+      try {
+        execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8', stdio: 'pipe' });
+        return undefined;
+      } catch (error) {
+        const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+        // Faults in the declarations of other packages are not ours to report, and most projects skip them.
+        const lines = `${stdout ?? ''}${stderr ?? String(error)}`.split('\n');
+        const ours = lines.filter((line) => line !== '' && !/^(\S*node_modules\/(?!leasekeeper\/)\S*\(|\s)/.test(line));
+        return ours.length === 0 ? undefined : `${args.join(' ')}:\n${ours.join('\n')}`;
+      }
+    };
+    const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+    const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules', '@types')];
+    const options = ['--noEmit', '--strict', '--target', 'es2022', '--skipLibCheck', 'false', ...types, 'use.ts'];
+    return [
+      run('use.ts'),
+      run(tsc, '--module', 'nodenext', ...options),
+      run(tsc, '--module', 'esnext', '--moduleResolution', 'bundler', ...options),
+      run(join(root, 'dist', 'cli.js'), '--version'),
+    ].filter((problem) => problem !== undefined);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+const packed = pack();
+const problems = [...(await checkFiles(packed)), ...(await checkConsumer())];
+for (const problem of problems) console.error(`package: ${problem}`);
+if (problems.length > 0) process.exitCode = 1;
+else console.log(`package: ${packed.files.length} files, ${packed.unpackedSize} bytes unpacked, in order`);

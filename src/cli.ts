@@ -1,0 +1,85 @@
+#!/usr/bin/env node
+/**
+ * The program's entry: checks the Node version, runs one command, ends the process with its exit code.
+ *
+ * Guarantees: built, it is understood by every Node since 12.20, so that an old one gets one line instead of a syntax
+ * error; nothing else is loaded before that check. It is the only file that exits the process. An unexpected error is
+ * one line on stderr and exit code 1, with a stack trace only for --log-level=debug. A reader of stdout that goes
+ * away (`| head`) is no error: a command that listens for SIGTERM is asked to stop by it, any other ends with 0.
+ *
+ * No static imports here: they would be loaded before the check.
+ */
+
+/** The floor of package.json's `engines`, which is client-node's and undici's own. */
+const FLOOR = { major: 22, minor: 19 };
+
+function run(): void {
+  const current = process.versions.node;
+  const [major = 0, minor = 0] = current.split('.').map(Number);
+  if (major < FLOOR.major || (major === FLOOR.major && minor < FLOOR.minor)) {
+    process.stderr.write(
+      'leasekeeper: needs Node.js ' + FLOOR.major + '.' + FLOOR.minor + ' or later, this is ' + current + '\n',
+    );
+    process.exitCode = 2;
+    return;
+  }
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  process.stdout.on('error', stdoutFailed);
+  // Nobody left to tell; a service goes on without its log.
+  process.stderr.on('error', () => {});
+  // Saves parsing the program anew at each start. Where the cache cannot be written Node goes on without.
+  if (!import.meta.url.endsWith('.ts')) process.getBuiltinModule('node:module').enableCompileCache();
+  import('./commands/main.ts').then((commands) => commands.main(process.argv.slice(2))).then(end, fail);
+}
+
+/** Ends the process once everything written so far has gone out. */
+function end(code: number): void {
+  process.exitCode = code;
+  process.stdout.write('', () => {
+    process.stderr.write('', () => process.exit(code));
+  });
+}
+
+let failed = false;
+
+function fail(error: unknown): void {
+  if (failed) return;
+  failed = true;
+  const wantsStack = isDebug(process.argv.slice(2), process.env['LEASEKEEPER_LOG_LEVEL']);
+  process.stderr.write('leasekeeper: ' + describe(error, wantsStack) + '\n');
+  end(1);
+}
+
+function describe(error: unknown, wantsStack: boolean): string {
+  if (!(error instanceof Error)) return String(error).replace(/\s*\n\s*/g, ' ');
+  if (wantsStack && error.stack !== undefined) return error.stack;
+  return (error.message === '' ? error.name : error.message).replace(/\s*\n\s*/g, ' ');
+}
+
+/** Whether debug logging was asked for. Read here by hand: the error may come from before options were parsed. */
+function isDebug(args: readonly string[], environment: string | undefined): boolean {
+  let level = environment;
+  for (let i = 0; i < args.length && args[i] !== '--'; i++) {
+    const arg = args[i] ?? '';
+    if (arg === '--log-level') level = args[i + 1];
+    else if (arg.startsWith('--log-level=')) level = arg.slice('--log-level='.length);
+  }
+  return level === 'debug' || level === 'trace';
+}
+
+let readerGone = false;
+
+function stdoutFailed(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') {
+    fail(error);
+    return;
+  }
+  if (readerGone) return;
+  readerGone = true;
+  // A service gives its leases up in order, as for any other request to stop.
+  if (process.listenerCount('SIGTERM') > 0) process.emit('SIGTERM', 'SIGTERM');
+  else process.exit(0);
+}
+
+run();

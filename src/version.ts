@@ -1,0 +1,6 @@
+/**
+ * This program's version, as package.json says. A bundler inlines it: the built program reads no file for it.
+ */
+import manifest from '../package.json' with { type: 'json' };
+
+export const version: string = manifest.version;

@@ -1,0 +1,148 @@
+/**
+ * The built entry, dist/cli.js: what an old Node gets, and how a command's end becomes the process's.
+ */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { buildEntry } from '../../scripts/build.ts';
+
+let directory: string;
+let entry: string;
+
+/** Stands in for the built commands; the entry knows nothing of them but `main`. */
+const MAIN = `
+export async function main(argv) {
+  if (argv[0] === 'code') return Number(argv[1]);
+  if (argv[0] === 'boom') throw new Error('the first line\\nand another');
+  if (argv[0] === 'late') { setTimeout(() => { throw new Error('too late'); }, 1); await new Promise(() => setInterval(() => {}, 1e6)); }
+  if (argv[0] === 'open') { setInterval(() => {}, 1e6); return 0; }
+  if (argv[0] === 'service') {
+    const stopped = new Promise((resolve) => process.once('SIGTERM', () => resolve(7)));
+    setInterval(() => console.log('x'.repeat(1000)), 1);
+    return stopped;
+  }
+  if (argv[0] === 'print') {
+    for (let i = 0; i < Number(argv[1]); i++) { console.log('line', i); if (i % 100 === 0) await new Promise(setImmediate); }
+  }
+  return 0;
+}
+`;
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'leasekeeper-entry-'));
+  await buildEntry(directory);
+  entry = join(directory, 'cli.js');
+  await mkdir(join(directory, 'cli'));
+  await writeFile(join(directory, 'package.json'), '{"type":"module"}');
+  await writeFile(join(directory, 'cli', 'main.js'), MAIN);
+});
+
+after(() => rm(directory, { recursive: true, force: true }));
+
+function start(args: string[], { node = process.execPath, nodeArgs = [] as string[], env = {} } = {}) {
+  const { status, stdout, stderr } = spawnSync(node, [...nodeArgs, entry, ...args], {
+    encoding: 'utf8',
+    timeout: 30_000,
+    env: { ...process.env, NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '1', ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+/** A Node older than the floor, if this machine has one on its PATH. */
+function oldNode(): { path: string; version: string } | undefined {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const path = join(folder, 'node');
+    if (!existsSync(path)) continue;
+    const version = spawnSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' }).stdout.trim();
+    if (/^\d+\./.test(version) && Number(version.split('.')[0]) < 22) return { path, version };
+  }
+  return undefined;
+}
+
+test('an old Node gets one line, and exit code 2', (t) => {
+  const old = oldNode();
+  if (old === undefined) return t.skip('no Node older than 22 on PATH');
+  assert.deepEqual(start(['code', '0'], { node: old.path }), {
+    status: 2,
+    stdout: '',
+    stderr: `leasekeeper: needs Node.js 22.19 or later, this is ${old.version}\n`,
+  });
+});
+
+for (const [version, supported] of [
+  ['12.20.0', false],
+  ['22.18.9', false],
+  ['22.19.0', true],
+  ['22.20.0', true],
+  ['23.0.0', true],
+  ['100.0.0', true],
+] as const) {
+  test(`Node ${version} is ${supported ? 'new enough' : 'too old'}`, async () => {
+    const preload = join(directory, `node-${version}.cjs`);
+    await writeFile(
+      preload,
+      `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });`,
+    );
+    const { status, stderr } = start(['code', '5'], { nodeArgs: ['--require', preload] });
+    assert.equal(status, supported ? 5 : 2);
+    assert.equal(stderr, supported ? '' : `leasekeeper: needs Node.js 22.19 or later, this is ${version}\n`);
+  });
+}
+
+test('the entry says the same as `engines`, and imports nothing statically', async () => {
+  const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+  assert.equal(manifest.engines.node, '>=22.19');
+  assert.doesNotMatch(await readFile(entry, 'utf8'), /^import[\s{*"']/m);
+});
+
+test("a command's result is the exit code, at once, whatever it left open", () => {
+  assert.equal(start(['code', '3']).status, 3);
+  assert.equal(start(['open']).status, 0);
+});
+
+test('an unexpected error is one line, with the stack only for debug', () => {
+  const line = 'leasekeeper: the first line and another\n';
+  assert.deepEqual(start(['boom']), { status: 1, stdout: '', stderr: line });
+  assert.deepEqual(start(['boom', '--', '--log-level=debug']), { status: 1, stdout: '', stderr: line });
+  for (const [args, env] of [
+    [['boom', '--log-level=debug'], {}],
+    [['boom', '--log-level', 'debug'], {}],
+    [['boom'], { LEASEKEEPER_LOG_LEVEL: 'debug' }],
+  ] as [string[], Record<string, string>][]) {
+    const { status, stderr } = start(args, { env });
+    assert.equal(status, 1);
+    assert.match(stderr, /^leasekeeper: Error: the first line\nand another\n {4}at \S*main /);
+  }
+});
+
+test('an error outside of any promise ends the process the same way', () => {
+  assert.deepEqual(start(['late']), { status: 1, stdout: '', stderr: 'leasekeeper: too late\n' });
+});
+
+test('all output is written before the end', () => {
+  const { status, stdout } = start(['print', '20000']);
+  assert.equal(status, 0);
+  assert.ok(stdout.endsWith('line 19999\n'));
+});
+
+/** Starts a command and closes the reading end of its stdout after the first bytes, as `| head` does. */
+async function startWithoutReader(args: string[]): Promise<{ status: number | null; stderr: string }> {
+  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdout.once('data', () => child.stdout.destroy());
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { status, stderr };
+}
+
+test('a reader that goes away is no error', async () => {
+  assert.deepEqual(await startWithoutReader(['print', '1000000']), { status: 0, stderr: '' });
+});
+
+test('a service whose reader goes away is stopped in order', async () => {
+  assert.deepEqual(await startWithoutReader(['service']), { status: 7, stderr: '' });
+});
