@@ -1,0 +1,127 @@
+/**
+ * Names, labels and holders of identity leases.
+ *
+ * Guarantees: the same hostname gives the same lease name on every machine; two hostnames never share a name or a
+ * hostname label (as far as SHA-256 holds); every label value made here is valid. Hostnames are taken byte for byte.
+ */
+import { createHash } from 'node:crypto';
+import type { Lease } from './lease.ts';
+
+/** How Kubernetes marks identity leases (k8s.io/apiserver, since 1.20). */
+export const IDENTITY_LABEL = 'apiserver.kubernetes.io/identity';
+export const IDENTITY_LABEL_VALUE = 'kube-apiserver';
+/** The well-known label of Kubernetes; kube-apiserver writes the whole hostname in it. */
+export const HOSTNAME_LABEL = 'kubernetes.io/hostname';
+/** Where the whole hostname stands when it is no valid label value. */
+export const HOSTNAME_ANNOTATION = 'leasekeeper.dev/hostname';
+
+/** RFC 1123's bound on a host name, and Kubernetes' on the name of an object. */
+export const MAX_NAME_LENGTH = 253;
+/** Kubernetes' bound on a label value. */
+export const MAX_LABEL_LENGTH = 63;
+
+/** `sha256`: `<prefix>-<64 hex digits>`. `apiserver`: the name that kube-apiserver 1.27 and later gives itself. */
+export type NameFormat = 'sha256' | 'apiserver';
+export const NAME_FORMATS: readonly NameFormat[] = ['sha256', 'apiserver'];
+
+const DEFAULT_PREFIX: Record<NameFormat, string> = { sha256: 'kube-apiserver', apiserver: 'apiserver' };
+const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+
+/** Why a hostname cannot be used; `undefined` when it can. */
+export function hostnameProblem(hostname: string): string | undefined {
+  if (hostname === '') return 'must not be empty';
+  if (hostname.length > MAX_NAME_LENGTH) {
+    return `must be at most ${MAX_NAME_LENGTH} characters long, this one has ${hostname.length}`;
+  }
+  return undefined;
+}
+
+/** Why a string is no name of a Kubernetes object (DNS-1123 subdomain); `undefined` when it is one. */
+export function objectNameProblem(name: string): string | undefined {
+  if (name === '') return 'must not be empty';
+  if (name.length > MAX_NAME_LENGTH) return `must be at most ${MAX_NAME_LENGTH} characters long`;
+  if (!DNS_SUBDOMAIN.test(name)) {
+    return "must be lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit (DNS-1123 subdomain)";
+  }
+  return undefined;
+}
+
+export const isLabelValue = (value: string): boolean => LABEL_VALUE.test(value);
+
+/** Why a string is no label key (`[prefix/]name`); `undefined` when it is one. */
+export function labelKeyProblem(key: string): string | undefined {
+  const slash = key.indexOf('/');
+  const prefix = slash < 0 ? undefined : key.slice(0, slash);
+  const name = key.slice(slash + 1);
+  if (prefix !== undefined && objectNameProblem(prefix)) return `prefix ${objectNameProblem(prefix)}`;
+  if (name === '' || !isLabelValue(name)) {
+    return "name must be 1 to 63 letters, digits, '-', '_' or '.', beginning and ending with a letter or digit";
+  }
+  return undefined;
+}
+
+/**
+ * The name of a host's identity lease.
+ * @param prefix what the name begins with; default `kube-apiserver` for format `sha256`, `apiserver` for `apiserver`
+ */
+export function leaseName(hostname: string, format: NameFormat = 'sha256', prefix = DEFAULT_PREFIX[format]): string {
+  if (format === 'sha256') return `${prefix}-${createHash('sha256').update(hostname).digest('hex')}`;
+  // k8s.io/apiserver's hash over two length-prefixed strings: the hostname and the component.
+  const hash = createHash('sha256');
+  for (const part of [Buffer.from(hostname), Buffer.from('kube-apiserver')]) {
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(part.length);
+    hash.update(length).update(part);
+  }
+  return `${prefix}-${base32(hash.digest().subarray(0, 16))}`;
+}
+
+/** The holder identity of one process: a fresh UUID for every start. */
+export const holderIdentity = (name: string, uuid: string): string => `${name}_${uuid}`;
+
+/**
+ * The hostname as a label value: itself when that is valid, else a readable part of it and 16 hex digits of its hash.
+ * The hash is joined by `-`, and what is shortened always ends in it, so no two hostnames give the same value unless
+ * one of them was made to look like the other's shortened form.
+ */
+export function hostnameLabel(hostname: string): string {
+  if (hostname !== '' && isLabelValue(hostname)) return hostname;
+  const digits = createHash('sha256').update(hostname).digest('hex').slice(0, 16);
+  const readable = hostname
+    .replace(/[^-A-Za-z0-9_.]/g, '-')
+    .slice(0, MAX_LABEL_LENGTH - digits.length - 1)
+    .replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, '');
+  return readable === '' ? digits : `${readable}-${digits}`;
+}
+
+/** The labels and annotations that tell which host a lease belongs to. */
+export function hostnameMarks(hostname: string): {
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+} {
+  const value = hostnameLabel(hostname);
+  return {
+    labels: { [HOSTNAME_LABEL]: value },
+    annotations: value === hostname ? {} : { [HOSTNAME_ANNOTATION]: hostname },
+  };
+}
+
+/** The hostname that a lease was published for; `undefined` when it carries none. */
+export function hostnameOf(lease: Lease): string | undefined {
+  return lease.metadata.annotations[HOSTNAME_ANNOTATION] ?? lease.metadata.labels[HOSTNAME_LABEL];
+}
+
+/** RFC 4648 base32, lower case, without padding. */
+function base32(bytes: Uint8Array): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+  let bits = 0;
+  let value = 0;
+  let out = '';
+  for (const byte of bytes) {
+    value = ((value << 8) | byte) & 0xfff;
+    bits += 8;
+    for (; bits >= 5; bits -= 5) out += alphabet[(value >>> (bits - 5)) & 31];
+  }
+  return bits > 0 ? out + alphabet[(value << (5 - bits)) & 31] : out;
+}

@@ -1,0 +1,39 @@
+/**
+ * Waits between attempts: exponential, jittered, capped. Pure but for the injected chance; it holds no timer.
+ */
+export interface BackoffOptions {
+  /** First wait in milliseconds, before jitter. */
+  readonly firstMs: number;
+  /** No wait is longer, jitter and a server's wish included. */
+  readonly capMs: number;
+  /** 0 to 1, uniformly: Math.random, or a test's own. */
+  readonly random: () => number;
+}
+
+export interface Backoff {
+  /**
+   * The next wait in milliseconds: doubles each time from `firstMs`, of which a random half is taken away.
+   * @param wishMs what the server asked for (Retry-After); taken instead where it is longer, but never past the cap
+   */
+  next(wishMs?: number): number;
+  /** After a success. */
+  reset(): void;
+  /** Waits given since the last reset. */
+  readonly attempts: number;
+}
+
+export function createBackoff({ firstMs, capMs, random }: BackoffOptions): Backoff {
+  let attempts = 0;
+  return {
+    next(wishMs = 0) {
+      const full = Math.min(capMs, firstMs * 2 ** Math.min(attempts++, 30));
+      return Math.min(capMs, Math.max(full * (0.5 + random() / 2), wishMs));
+    },
+    reset() {
+      attempts = 0;
+    },
+    get attempts() {
+      return attempts;
+    },
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * Time, from outside: everything that waits or measures takes a Clock, so that tests can move it.
+ *
+ * Guarantees of the system clock: `monotonic` never goes back, and counts the time in which the machine was suspended;
+ * `wallMicros` follows steps of the machine's clock within 2 ms and has microseconds.
+ */
+import { uptime } from 'node:os';
+import { performance } from 'node:perf_hooks';
+
+export interface Clock {
+  /** Wall clock, in microseconds since the epoch. For what others read; never for measuring. */
+  wallMicros(): number;
+  /** Monotonic milliseconds since some point. For measuring; means nothing to others. */
+  monotonic(): number;
+  /** Calls back once after `ms` milliseconds, unless the returned function was called before. */
+  schedule(ms: number, callback: () => void): () => void;
+}
+
+/** setTimeout's own limit; longer waits are cut into pieces. */
+const MAX_TIMEOUT_MS = 2_147_483_647;
+/** How far os.uptime and performance.now may disagree before the machine is believed to have been suspended. */
+const SUSPEND_TOLERANCE_MS = 100;
+
+/** What the system clock is made of; replaced in tests only. */
+export interface TimeSources {
+  /** Milliseconds, monotonic, standing still in suspend: performance.now. */
+  readonly running: () => number;
+  /** Milliseconds since boot, suspend included, in steps of 10 ms: os.uptime. */
+  readonly sinceBoot: () => number;
+  /** Milliseconds since the epoch: Date.now. */
+  readonly wall: () => number;
+}
+
+const SYSTEM_SOURCES: TimeSources = {
+  running: () => performance.now(),
+  sinceBoot: () => uptime() * 1000,
+  wall: () => Date.now(),
+};
+
+export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock {
+  // performance.now() stands still while a Linux machine is suspended, os.uptime() does not; the later one is believed.
+  const bootOffset = sources.running() - sources.sinceBoot();
+  let suspended = 0;
+  let latest = 0;
+  let wallAnchor = sources.wall() - sources.running();
+  return {
+    wallMicros() {
+      const running = sources.running();
+      const wall = sources.wall();
+      if (Math.abs(wallAnchor + running - wall) > 2) wallAnchor = wall - running;
+      return Math.floor((wallAnchor + running) * 1000);
+    },
+    monotonic() {
+      const running = sources.running();
+      const missed = sources.sinceBoot() + bootOffset - running;
+      if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;
+      latest = Math.max(latest, running + suspended);
+      return latest;
+    },
+    schedule(ms, callback) {
+      let left = Math.max(0, ms);
+      let timer: NodeJS.Timeout;
+      const arm = (): void => {
+        const step = Math.min(left, MAX_TIMEOUT_MS);
+        left -= step;
+        timer = setTimeout(left > 0 ? arm : callback, step);
+      };
+      arm();
+      return () => clearTimeout(timer);
+    },
+  };
+}
+
+/**
+ * Waits. Resolves `true` when the time has passed, `false` as soon as the signal aborts. Leaves no timer or listener.
+ */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) {
+      resolve(false);
+      return;
+    }
+    const onAbort = (): void => {
+      cancel();
+      resolve(false);
+    };
+    const cancel = clock.schedule(ms, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve(true);
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/**
+ * Runs `work` with a signal that aborts when the parent does, or after `ms` with a reason that `isTimeout` knows.
+ * Leaves no timer or listener once the work has settled. Waits for the work: work that ignores its signal is not left
+ * behind.
+ */
+export async function withTimeout<T>(
+  clock: Clock,
+  ms: number,
+  parent: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(parent?.reason);
+  if (parent?.aborted) onAbort();
+  else parent?.addEventListener('abort', onAbort, { once: true });
+  const cancel = clock.schedule(ms, () => controller.abort(new TimeoutError(ms)));
+  try {
+    return await work(controller.signal);
+  } finally {
+    cancel();
+    parent?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The reason of a signal that `withTimeout` aborted. */
+export class TimeoutError extends Error {
+  override readonly name = 'TimeoutError';
+  readonly code = 'Timeout';
+  constructor(ms: number) {
+    super(`no answer within ${ms} ms`);
+  }
+}
+
+export const isTimeout = (reason: unknown): reason is TimeoutError => reason instanceof TimeoutError;
