@@ -1,0 +1,83 @@
+/**
+ * What a publisher tells its observer, and what it can be asked.
+ */
+import type { Lease } from '../lease/lease.ts';
+import type { LeaseStoreError } from '../lease/store.ts';
+
+export type PublisherOperation = 'get' | 'create' | 'takeOver' | 'renew' | 'delete' | 'watch';
+
+/** How a publisher left its lease when it stopped. */
+export type ShutdownOutcome =
+  /** It stays, as the policy says. */
+  | 'kept'
+  /** We deleted it. */
+  | 'deleted'
+  /** There is none: we never made one, or it was gone already. */
+  | 'absent'
+  /** It belongs to somebody else and was not touched. */
+  | 'notOurs'
+  /** The API did not answer in time: the lease may still be there. */
+  | 'unknown';
+
+export type PublisherEvent =
+  /** `created`: there was none. `recreated`: it was deleted while we held it. `takenOver`: `from` held it before. */
+  | {
+      readonly type: 'claimed';
+      readonly how: 'created' | 'recreated' | 'takenOver';
+      readonly lease: Lease;
+      readonly from?: string;
+    }
+  | { readonly type: 'renewed'; readonly lease: Lease; readonly latencyMs: number }
+  /** A write of ours had been carried out although its answer was lost. */
+  | { readonly type: 'adopted'; readonly lease: Lease }
+  /** Another process writes with our holder identity. */
+  | { readonly type: 'secondWriter'; readonly lease: Lease }
+  /** A newer process with our hostname holds the lease; told once each time it begins. */
+  | { readonly type: 'superseded'; readonly lease: Lease }
+  /** Our name is taken by a lease without our identity label; told once each time it begins. */
+  | { readonly type: 'foreign'; readonly lease: Lease }
+  /** Somebody changed or deleted our lease; we look at once. */
+  | { readonly type: 'disturbed'; readonly lease: Lease; readonly deleted: boolean }
+  | {
+      readonly type: 'failed';
+      readonly operation: PublisherOperation;
+      readonly error: LeaseStoreError;
+      /** 1 for the first failure after a success. */
+      readonly attempt: number;
+      readonly retryInMs: number;
+    }
+  /** The first success after failures. */
+  | { readonly type: 'recovered'; readonly failures: number }
+  /** Another identity lease carries our hostname (a kube-apiserver that publishes itself, say); once for each. */
+  | { readonly type: 'twin'; readonly lease: Lease }
+  | { readonly type: 'twinGone'; readonly name: string }
+  /** The server beside us began or ceased to answer. */
+  | { readonly type: 'serverHealth'; readonly healthy: boolean; readonly reason: string }
+  | { readonly type: 'stopped'; readonly outcome: ShutdownOutcome; readonly lease: string };
+
+export type PublisherPhase =
+  /** Not running. */
+  | 'idle'
+  /** The server beside us does not answer: neither claimed nor renewed. */
+  | 'waitingForServer'
+  | 'claiming'
+  | 'holding'
+  | 'superseded'
+  | 'foreign'
+  | 'stopping';
+
+export interface PublisherStatus {
+  readonly phase: PublisherPhase;
+  readonly namespace: string;
+  readonly lease: string;
+  readonly holder: string;
+  /** Who holds it, while we do not. */
+  readonly heldBy: string | undefined;
+  /** Monotonic milliseconds of the last renewal that was acknowledged. */
+  readonly renewedAt: number | undefined;
+  /** Failures in a row, and the last of them. */
+  readonly failures: number;
+  readonly lastError: LeaseStoreError | undefined;
+  /** Names of other identity leases that carry our hostname. */
+  readonly twins: readonly string[];
+}

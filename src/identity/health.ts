@@ -1,0 +1,66 @@
+/**
+ * Whether the server beside us answers. Not healthy until its first good answer; unhealthy again only after `threshold`
+ * bad ones in a row; healthy again with the first good one.
+ */
+import { sleep, withTimeout } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+
+/** Asks once. Resolves with `undefined` for a good answer (2xx), else with what was wrong. Must honour the signal. */
+export type HealthProbe = (signal: AbortSignal) => Promise<string | undefined>;
+
+export interface ServerHealthOptions {
+  readonly probe: HealthProbe;
+  readonly clock: Clock;
+  /** Milliseconds from the end of one probe to the next. */
+  readonly intervalMs: number;
+  /** Milliseconds that one probe may take; default of the program 2000. */
+  readonly timeoutMs: number;
+  /** Bad answers in a row until the server counts as gone; default of the program 3. */
+  readonly threshold: number;
+}
+
+export class ServerHealth {
+  readonly #options: ServerHealthOptions;
+  #healthy = false;
+  #failures = 0;
+
+  constructor(options: ServerHealthOptions) {
+    this.#options = options;
+  }
+
+  get healthy(): boolean {
+    return this.#healthy;
+  }
+
+  /** Probes until the signal aborts. `onChange` is called at every change, and once for a first answer that is bad. */
+  async run(signal: AbortSignal, onChange: (healthy: boolean, reason: string) => void): Promise<void> {
+    this.#healthy = false;
+    this.#failures = 0;
+    do {
+      const problem = await this.ask(signal);
+      if (signal.aborted) return;
+      if (problem === undefined) {
+        this.#failures = 0;
+        if (!this.#healthy) {
+          this.#healthy = true;
+          onChange(true, 'it answers');
+        }
+      } else {
+        this.#failures++;
+        const gone = this.#healthy && this.#failures >= this.#options.threshold;
+        if (gone) this.#healthy = false;
+        if (gone || (!this.#healthy && this.#failures === 1)) onChange(false, problem);
+      }
+    } while (await sleep(this.#options.clock, this.#options.intervalMs, signal));
+  }
+
+  /** One probe, bounded in time; what is wrong, or undefined. */
+  async ask(signal: AbortSignal): Promise<string | undefined> {
+    const { probe, clock, timeoutMs } = this.#options;
+    try {
+      return await withTimeout(clock, timeoutMs, signal, (s) => probe(s));
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+}

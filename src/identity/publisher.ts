@@ -1,0 +1,304 @@
+/**
+ * Publishes one process's identity lease: claims it, renews it, stands by when superseded, leaves it as asked.
+ *
+ * Guarantees: one PUT per renewal and nothing else while all is well; every PUT names the uid and the version it was made
+ * from; the lease is never deleted to be made anew, so a watcher never sees it missing; `run` settles only when all it
+ * began has ended, at the latest `shutdownTimeoutMs` after its signal.
+ * Not guaranteed: that another process with our hostname stays away. That is detected and told, not resolved.
+ */
+import type { Observation } from '../lease/expiry.ts';
+import type { Lease } from '../lease/lease.ts';
+import { isStoreError } from '../lease/store.ts';
+import type { LeaseStore } from '../lease/store.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Observe } from '../runtime/observer.ts';
+import { Wake } from '../runtime/wake.ts';
+import { Attempts } from './attempts.ts';
+import { created, decide, identitySelf, renewed, takenOver } from './decide.ts';
+import type { Self } from './decide.ts';
+import type { PublisherEvent, PublisherPhase, PublisherStatus, ShutdownOutcome } from './events.ts';
+import type { ServerHealth } from './health.ts';
+import { Neighbours } from './neighbours.ts';
+import { RENEW_JITTER } from './options.ts';
+import type { IdentityOptions, ShutdownPolicy } from './options.ts';
+import { Stop } from './stop.ts';
+import { withdraw } from './withdraw.ts';
+import { Writer } from './writer.ts';
+
+/** A lease that is being withdrawn is asked for at least this often, in milliseconds. */
+const WITHDRAW_BACKOFF_CAP_MS = 1_000;
+
+export interface PublisherOptions {
+  readonly store: LeaseStore;
+  readonly clock: Clock;
+  /** 0 to 1, uniformly. */
+  readonly random: () => number;
+  /** From `holderIdentity`: a fresh one for every process start, kept for the life of the process. */
+  readonly holder: string;
+  /** From `identityOptions`, without problems. */
+  readonly options: IdentityOptions;
+  readonly observe: Observe<PublisherEvent>;
+  /** The server beside us; left out: the lease stands for this process alone. */
+  readonly health?: ServerHealth | undefined;
+}
+
+export class Publisher {
+  readonly #store: LeaseStore;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #options: IdentityOptions;
+  readonly #observe: Observe<PublisherEvent>;
+  readonly #health: ServerHealth | undefined;
+  readonly #self: Self;
+  readonly #attempts: Attempts;
+  readonly #neighbours: Neighbours;
+
+  #phase: PublisherPhase = 'idle';
+  readonly #writer: Writer;
+  /** True from the first time that we held the lease on. */
+  #held = false;
+  /** The other's lease while we stand by. */
+  #watched: Observation | undefined;
+  /** The claim that was sent last, for when its answer is lost. */
+  #claiming: { readonly how: 'created' | 'recreated' | 'takenOver'; readonly from?: string } | undefined;
+  /** The version that we hold, as last answered. */
+  #lease: Lease | undefined;
+  /** True: the next request is a GET. */
+  #look = true;
+  #heldBy: string | undefined;
+  #renewedAt: number | undefined;
+  #wake = new Wake();
+
+  constructor({ store, clock, random, holder, options, observe, health }: PublisherOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#random = random;
+    this.#options = options;
+    this.#observe = observe;
+    this.#health = health;
+    this.#self = identitySelf(options, holder);
+    this.#attempts = new Attempts({ capMs: options.renewIntervalMs, random, observe });
+    this.#writer = new Writer({ store, clock, attempts: this.#attempts, timeoutMs: options.requestTimeoutMs });
+    this.#neighbours = new Neighbours({
+      store,
+      clock,
+      self: this.#self,
+      listener: {
+        onDisturbed: (lease, deleted) => this.#onDisturbed(lease, deleted),
+        onTwin: (lease) => observe({ type: 'twin', lease }),
+        onTwinGone: (name) => observe({ type: 'twinGone', name }),
+        onFailure: (error, retryInMs = 0) =>
+          observe({ type: 'failed', operation: 'watch', error, attempt: 1, retryInMs }),
+      },
+    });
+  }
+
+  get status(): PublisherStatus {
+    return {
+      phase: this.#phase,
+      namespace: this.#self.namespace,
+      lease: this.#self.name,
+      holder: this.#self.holder,
+      heldBy: this.#heldBy,
+      renewedAt: this.#renewedAt,
+      failures: this.#attempts.failures,
+      lastError: this.#attempts.lastError,
+      twins: this.#neighbours.twins,
+    };
+  }
+
+  /**
+   * Publishes until the signal aborts, then leaves the lease as the policy says. May be run again afterwards, with the
+   * same holder.
+   * @param policy default: the options' shutdown policy; `delete` withdraws whatever they say
+   */
+  async run(signal: AbortSignal, policy: ShutdownPolicy = this.#options.shutdownPolicy): Promise<ShutdownOutcome> {
+    const { shutdownTimeoutMs, requestTimeoutMs } = this.#options;
+    const grace = Math.min(requestTimeoutMs, shutdownTimeoutMs / 2);
+    const stop = new Stop(this.#clock, signal, grace, shutdownTimeoutMs);
+    const sides = new AbortController();
+    const running = Promise.all([
+      this.#neighbours.run(sides.signal),
+      this.#health?.run(sides.signal, (healthy, reason) => this.#onHealth(healthy, reason)),
+    ]);
+    running.catch(() => stop.begin());
+    try {
+      this.#phase = 'claiming';
+      this.#look = true;
+      while (!stop.begun.aborted) {
+        const waitMs = await this.#turn(stop);
+        if (waitMs > 0) await this.#wake.wait(this.#clock, waitMs, stop.begun);
+      }
+      this.#phase = 'stopping';
+      sides.abort();
+      await running;
+      const outcome = await this.#leave(policy, stop.end);
+      this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
+      return outcome;
+    } finally {
+      this.#phase = 'idle';
+      stop.dispose();
+      sides.abort();
+      await running.catch(() => undefined);
+    }
+  }
+
+  /** One step of at most a look and a write; milliseconds until the next. */
+  async #turn(stop: Stop): Promise<number> {
+    if (this.#health !== undefined && !this.#health.healthy) {
+      this.#phase = 'waitingForServer';
+      return this.#options.renewIntervalMs;
+    }
+    if (this.#phase === 'waitingForServer') this.#phase = this.#lease ? 'holding' : 'claiming';
+    if (this.#lease === undefined || this.#look) return this.#claim(stop);
+    const renewal = renewed(this.#self, this.#lease, this.#writer.now());
+    return (await this.#write('renew', renewal, stop)) ?? this.#interval();
+  }
+
+  async #claim(stop: Stop): Promise<number> {
+    let seen: Lease | undefined;
+    const { namespace, name } = this.#self;
+    try {
+      seen = await this.#store.get(
+        { namespace, name },
+        { signal: stop.begun, timeoutMs: this.#options.requestTimeoutMs },
+      );
+    } catch (error) {
+      if (isStoreError(error, 'Aborted')) return 0;
+      if (!isStoreError(error, 'NotFound')) return this.#attempts.failed('get', error);
+    }
+    this.#writer.written.looked(seen);
+    if (stop.begun.aborted) {
+      if (seen?.spec.holderIdentity === this.#self.holder) this.#lease = seen;
+      return 0;
+    }
+    const memory = { held: this.#held, sent: this.#writer.written.sent, watched: this.#watched };
+    const verdict = decide(this.#self, memory, seen, this.#clock.monotonic());
+    switch (verdict.do) {
+      case 'create': {
+        const again = this.#lease !== undefined || this.#claiming?.how === 'recreated';
+        this.#claiming = { how: again ? 'recreated' : 'created' };
+        this.#phase = 'claiming';
+        this.#lease = undefined;
+        return (await this.#write('create', created(this.#self, this.#writer.now()), stop)) ?? this.#interval();
+      }
+      case 'takeOver': {
+        this.#claiming = { how: 'takenOver', from: verdict.lease.spec.holderIdentity ?? '' };
+        return (
+          (await this.#write('takeOver', takenOver(this.#self, verdict.lease, this.#writer.now()), stop)) ??
+          this.#interval()
+        );
+      }
+      case 'adopt':
+        return this.#adopt(verdict.lease, verdict.sentAt);
+      case 'standBy':
+        this.#attempts.succeeded();
+        this.#yieldTo(verdict.lease, 'superseded');
+        this.#watched = verdict.watched;
+        return Math.min(this.#interval(), verdict.leftMs);
+      case 'refuse':
+        this.#attempts.succeeded();
+        this.#yieldTo(verdict.lease, 'foreign');
+        return this.#interval();
+    }
+  }
+
+  #claimed(lease: Lease): void {
+    if (this.#claiming !== undefined) this.#observe({ type: 'claimed', lease, ...this.#claiming });
+    this.#claiming = undefined;
+  }
+
+  /** The lease is ours although our last write was refused or unanswered. */
+  #adopt(lease: Lease, sentAt: number | undefined): number {
+    const lostAnswer = sentAt !== undefined && !lease.spec.renewTime?.equals(this.#lease?.spec.renewTime);
+    this.#hold(lease);
+    this.#attempts.succeeded();
+    if (sentAt === undefined) this.#observe({ type: 'secondWriter', lease });
+    // What was adopted is no renewal of now: make one.
+    if (!lostAnswer) return 0;
+    this.#renewedAt = sentAt;
+    this.#observe({ type: 'adopted', lease });
+    this.#claimed(lease);
+    return Math.max(0, sentAt + this.#interval() - this.#clock.monotonic());
+  }
+
+  /** Sends one write. Undefined when it succeeded; else milliseconds until the next step. */
+  async #write(operation: 'create' | 'takeOver' | 'renew', lease: Lease, stop: Stop): Promise<number | undefined> {
+    const result = await this.#writer.send(operation, lease, stop.writes);
+    if (result.lease === undefined) {
+      if (result.look) this.#look = true;
+      return result.waitMs;
+    }
+    this.#hold(result.lease);
+    this.#renewedAt = result.began;
+    if (operation === 'renew') this.#observe({ type: 'renewed', lease: result.lease, latencyMs: result.latencyMs });
+    else this.#claimed(result.lease);
+    return undefined;
+  }
+
+  #hold(lease: Lease): void {
+    this.#lease = lease;
+    this.#look = false;
+    this.#held = true;
+    this.#watched = undefined;
+    this.#heldBy = undefined;
+    this.#phase = 'holding';
+  }
+
+  #yieldTo(lease: Lease, phase: 'superseded' | 'foreign'): void {
+    this.#lease = undefined;
+    this.#look = true;
+    this.#writer.settled();
+    this.#claiming = undefined;
+    this.#heldBy = lease.spec.holderIdentity ?? '';
+    if (this.#phase === phase) return;
+    this.#phase = phase;
+    this.#observe({ type: phase, lease });
+  }
+
+  #onDisturbed(lease: Lease, deleted: boolean): void {
+    if (this.#phase === 'holding') {
+      // The end of a lease before ours may be told late.
+      if (deleted && lease.metadata.uid !== this.#lease?.metadata.uid) return;
+      this.#observe({ type: 'disturbed', lease, deleted });
+    } else if (this.#phase !== 'superseded' && this.#phase !== 'foreign') return;
+    this.#look = true;
+    this.#wake.now();
+  }
+
+  #onHealth(healthy: boolean, reason: string): void {
+    this.#observe({ type: 'serverHealth', healthy, reason });
+    // While it was away our lease may have been collected or taken: look before the first renewal.
+    this.#look = true;
+    this.#wake.now();
+  }
+
+  async #leave(policy: ShutdownPolicy, signal: AbortSignal): Promise<ShutdownOutcome> {
+    if (this.#lease === undefined && this.#writer.written.lost.length === 0) {
+      return this.#heldBy === undefined ? 'absent' : 'notOurs';
+    }
+    let remove = policy === 'delete';
+    if (policy === 'auto' && this.#health) remove = (await this.#health.ask(signal)) !== undefined;
+    if (!remove) return 'kept';
+    const outcome = await withdraw(
+      {
+        store: this.#store,
+        clock: this.#clock,
+        self: this.#self,
+        timeoutMs: this.#options.requestTimeoutMs,
+        attempts: new Attempts({ capMs: WITHDRAW_BACKOFF_CAP_MS, random: this.#random, observe: this.#observe }),
+      },
+      this.#lease,
+      this.#writer.written.lost,
+      signal,
+    );
+    if (outcome !== 'unknown') this.#lease = undefined;
+    this.#writer.written.forgetLost();
+    return outcome;
+  }
+
+  /** Milliseconds to the next renewal. */
+  #interval(): number {
+    return this.#options.renewIntervalMs * (1 + RENEW_JITTER * this.#random());
+  }
+}
