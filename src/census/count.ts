@@ -1,0 +1,214 @@
+/**
+ * Counting: leases with their states make instances, and instances make numbers. Pure.
+ *
+ * Guarantees: leases of one hostname are one instance, whatever generation their names are of and however many there are;
+ * a lease without a hostname is an instance of its own. A change of holder changes no count. When the state of one lease
+ * that matters is unknown, there are no counts: never a 0 or a 1 that nobody knows.
+ * A lease whose deletion was asked for (deletionTimestamp, held back by a finalizer) counts as its renewals say: asking
+ * does not stop a server.
+ */
+import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
+import { hostnameOf } from '../lease/names.ts';
+import type { LeaseState } from './judge.ts';
+import { LEASE_STATES, countsAsInstance, lastSign, publishedState } from './judge.ts';
+
+/** Hostnames by the best state of their leases. `instances` is `live` + `stale`. */
+export interface Counts {
+  readonly instances: number;
+  readonly live: number;
+  readonly stale: number;
+  /** Hostnames with an expired lease and no better one: no instances. */
+  readonly expired: number;
+  /** Hostnames with a released lease and no better one: no instances. */
+  readonly released: number;
+}
+
+/** One lease of a census. */
+export interface CensusLease {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly hostname?: string | undefined;
+  /** Absent for a released lease. */
+  readonly holder?: string | undefined;
+  readonly state: LeaseState;
+  /** Milliseconds from its last renewal to the census; below 0 when its publisher's clock is ahead. */
+  readonly renewedAgoMs?: number | undefined;
+  readonly renewTime?: MicroTime | undefined;
+  readonly acquireTime?: MicroTime | undefined;
+  readonly leaseDurationSeconds?: number | undefined;
+  readonly leaseTransitions?: number | undefined;
+  readonly creationTimestamp?: MicroTime | undefined;
+  /** Its deletion was asked for, and a finalizer holds it back. */
+  readonly terminating: boolean;
+  /** The whole lease as it was read; absent where only this summary is kept. */
+  readonly source?: Lease | undefined;
+}
+
+export interface Instance {
+  /** Absent when its lease carries none. */
+  readonly hostname?: string | undefined;
+  /** The hostname, else the lease's name. */
+  readonly name: string;
+  readonly state: LeaseState;
+  readonly leases: readonly CensusLease[];
+}
+
+/** By which clock liveness was judged: see `judge.ts`. */
+export type CensusClock = 'server-date' | 'observed';
+
+export interface CensusFrame {
+  /** The moment that the census shows, by the API server's clock (`server-date`) or ours (`observed`). */
+  readonly asOf?: MicroTime | undefined;
+  readonly clock: CensusClock;
+  readonly freshForMs: number;
+  /** Milliseconds since that moment, at the time of the answer. */
+  readonly freshnessMs: number;
+}
+
+export interface Census extends CensusFrame {
+  /** Absent when they cannot be known. */
+  readonly counts?: Counts | undefined;
+  /** Leases by state. */
+  readonly leaseCounts: Readonly<Record<LeaseState, number>>;
+  /** What counts, or may count, as an instance: live, unknown and stale ones, by name. */
+  readonly instances: readonly Instance[];
+  /** All of them, by namespace and name. */
+  readonly leases: readonly CensusLease[];
+}
+
+const zeros = (): Record<LeaseState, number> => ({ live: 0, unknown: 0, stale: 0, expired: 0, released: 0 });
+
+/** Leases that are one instance. */
+export class Group {
+  readonly hostname: string | undefined;
+  readonly name: string;
+  /** The best state of its leases; `undefined` when it has none. */
+  state: LeaseState | undefined;
+  readonly leases: Record<LeaseState, number> = zeros();
+
+  constructor(hostname: string | undefined, name: string) {
+    this.hostname = hostname;
+    this.name = name;
+  }
+}
+
+/** What makes leases one instance: their hostname, else (none, or an empty one) only themselves. */
+export function hostnameIn(lease: Lease): string | undefined {
+  return hostnameOf(lease) || undefined;
+}
+
+/** Numbers kept as leases come, change and go: each step costs the same however many there are. */
+export class Tally {
+  readonly leases: Record<LeaseState, number> = zeros();
+  readonly #byState: Record<LeaseState, number> = zeros();
+  readonly #groups = new Map<string, Group>();
+
+  /** The group of this hostname, made when there is none; it stays only while a lease is counted in it. */
+  group(hostname: string | undefined, namespace: string, leaseName: string): Group {
+    const key = groupKey(hostname, namespace, leaseName);
+    let group = this.#groups.get(key);
+    if (!group) this.#groups.set(key, (group = new Group(hostname, hostname ?? leaseName)));
+    return group;
+  }
+
+  /**
+   * Counts one lease of a group as `to` instead of `from`; `undefined` for one that was not counted or is no more.
+   * @returns the group's state before
+   */
+  move(group: Group, from: LeaseState | undefined, to: LeaseState | undefined): LeaseState | undefined {
+    const before = group.state;
+    if (from === to) return before;
+    if (from) this.leases[from] -= 1;
+    if (from) group.leases[from] -= 1;
+    if (to) this.leases[to] += 1;
+    if (to) group.leases[to] += 1;
+    const after = LEASE_STATES.find((state) => group.leases[state] > 0);
+    if (after !== before) {
+      if (before) this.#byState[before] -= 1;
+      if (after) this.#byState[after] += 1;
+      group.state = after;
+    }
+    return before;
+  }
+
+  /** Forgets a group that has no lease left. */
+  prune(group: Group, namespace: string, leaseName: string): void {
+    if (group.state === undefined) this.#groups.delete(groupKey(group.hostname, namespace, leaseName));
+  }
+
+  /** `undefined` while an instance's state is unknown. */
+  counts(): Counts | undefined {
+    const { live, unknown, stale, expired, released } = this.#byState;
+    return unknown > 0 ? undefined : { instances: live + stale, live, stale, expired, released };
+  }
+}
+
+/** The first character tells the two kinds of key apart, whatever hostnames others publish. */
+const groupKey = (hostname: string | undefined, namespace: string, leaseName: string): string =>
+  hostname === undefined ? `/${namespace}/${leaseName}` : `=${hostname}`;
+
+/** A census of leases that were judged already. Of two with one namespace and name the later counts. */
+export function census(leases: Iterable<CensusLease>, frame: CensusFrame): Census {
+  const unique = new Map<string, CensusLease>();
+  for (const lease of leases) unique.set(`${lease.namespace}/${lease.name}`, lease);
+  const sorted = [...unique.values()].sort(
+    (a, b) => compareText(a.namespace, b.namespace) || compareText(a.name, b.name),
+  );
+  const tally = new Tally();
+  const members = new Map<Group, CensusLease[]>();
+  for (const lease of sorted) {
+    const group = tally.group(lease.hostname, lease.namespace, lease.name);
+    tally.move(group, undefined, lease.state);
+    const known = members.get(group);
+    if (known) known.push(lease);
+    else members.set(group, [lease]);
+  }
+  const instances: Instance[] = [];
+  for (const [{ hostname, name, state }, of] of members) {
+    if (state && countsAsInstance(state)) instances.push({ hostname, name, state, leases: of });
+  }
+  instances.sort((a, b) => compareText(a.name, b.name));
+  return { ...frame, counts: tally.counts(), leaseCounts: tally.leases, instances, leases: sorted };
+}
+
+/** The census of one look, judged by what the leases say and the API server's `Date`. */
+export function publishedCensus(
+  leases: readonly Lease[],
+  look: { readonly serverDate?: MicroTime | undefined; readonly freshForMs: number; readonly freshnessMs?: number },
+): Census {
+  const { serverDate, freshForMs, freshnessMs = 0 } = look;
+  const judged = leases.map((lease): CensusLease => {
+    const sign = lastSign(lease);
+    return {
+      ...summary(lease),
+      state: publishedState(lease, serverDate, freshForMs),
+      renewedAgoMs: sign && serverDate?.since(sign),
+      source: lease,
+    };
+  });
+  return census(judged, { asOf: serverDate, clock: 'server-date', freshForMs, freshnessMs });
+}
+
+/** The parts of a lease that a census shows. */
+export function summary(lease: Lease): Omit<CensusLease, 'state' | 'renewedAgoMs' | 'source'> {
+  const { metadata, spec } = lease;
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    uid: metadata.uid,
+    hostname: hostnameIn(lease),
+    holder: spec.holderIdentity || undefined,
+    renewTime: spec.renewTime,
+    acquireTime: spec.acquireTime,
+    leaseDurationSeconds: spec.leaseDurationSeconds,
+    leaseTransitions: spec.leaseTransitions,
+    creationTimestamp: metadata.creationTimestamp,
+    terminating: metadata.deletionTimestamp !== undefined,
+  };
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,67 @@
+/**
+ * What a kept census tells its observer, and what it answers.
+ */
+import type { MicroTime } from '../lease/micro-time.ts';
+import type { LeaseStoreError } from '../lease/store.ts';
+import type { CensusLease, Counts } from './count.ts';
+import type { LeaseState } from './judge.ts';
+
+export type CensusEvent =
+  /** Everything is known from now on, for the first time or again after a loss. What follows is told as changes to it. */
+  | { readonly type: 'synced'; readonly first: boolean }
+  /** What is known may be old from now on; told once each time it begins, and again when the reason becomes another. */
+  | { readonly type: 'lost'; readonly error: LeaseStoreError }
+  /** The watch had told nothing for too long and was replaced. */
+  | { readonly type: 'restarted'; readonly silentMs: number }
+  /** A hostname (or a lease without one) is seen for the first time; changed its state; has no lease any more. */
+  | { readonly type: 'appeared'; readonly instance: InstanceState }
+  | { readonly type: 'changed'; readonly instance: InstanceState; readonly from: LeaseState }
+  | { readonly type: 'gone'; readonly instance: InstanceState }
+  /** One lease came, changed its state, its holder or its hostname, or went. A renewal alone is not told. */
+  | { readonly type: 'lease'; readonly change: 'added' | 'modified' | 'deleted'; readonly lease: CensusLease };
+
+export interface InstanceState {
+  readonly hostname?: string | undefined;
+  /** The hostname, else the lease's name. */
+  readonly name: string;
+  /** For one that is gone, the state that it was in. */
+  readonly state: LeaseState;
+}
+
+/** Numbers of a kept census, as of one moment. */
+export interface Answer {
+  readonly counts: Counts;
+  /** Leases by state. */
+  readonly leaseCounts: Readonly<Record<LeaseState, number>>;
+  /**
+   * Leases that are called live by their published renewTime because they were not seen to change yet; 0 once the
+   * census has looked on for the freshness window.
+   */
+  readonly estimated: number;
+  /** The moment that the numbers show, by our wall clock. */
+  readonly asOf: MicroTime;
+  /** Milliseconds since that moment. */
+  readonly ageMs: number;
+}
+
+/** `NotSynced`: nothing was read yet. `TooOld`: see `maxAgeMs`. `NoServerDate`: the API server never told its time. */
+export type UnknownReason = 'NotSynced' | 'TooOld' | 'NoServerDate';
+
+export type CensusSnapshot = {
+  /** True while the watch is believed to tell everything. */
+  readonly synced: boolean;
+  /** Milliseconds since the last proof that nothing was missed; absent before the first. */
+  readonly freshnessMs?: number | undefined;
+  /** Why it is not synced, where there is a reason. */
+  readonly error?: LeaseStoreError | undefined;
+  readonly clock: 'observed';
+  readonly freshForMs: number;
+} & (
+  | { readonly known: true; readonly answer: Answer }
+  | {
+      readonly known: false;
+      readonly reason: UnknownReason;
+      /** The last known answer, to be shown with its age and never in place of an answer. */
+      readonly last?: Answer | undefined;
+    }
+);

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Tally, publishedCensus } from '../../src/census/count.ts';
+import type { Counts } from '../../src/census/count.ts';
+import { publishedState } from '../../src/census/judge.ts';
+import type { LeaseState } from '../../src/census/judge.ts';
+import { censusOptions, censusProblems } from '../../src/census/options.ts';
+import { HOSTNAME_ANNOTATION, leaseName } from '../../src/lease/names.ts';
+import { MicroTime } from '../../src/lease/micro-time.ts';
+import { Register } from '../../src/census/register.ts';
+import type { Sketch } from './support.ts';
+import { at, lease } from './support.ts';
+
+const FRESH = 30_000;
+const counts = (...sketches: Sketch[]): Counts | undefined =>
+  publishedCensus(sketches.map(lease), { serverDate: at(0), freshForMs: FRESH }).counts;
+
+describe('the state of one lease, by the API server’s Date', () => {
+  const table: [string, Sketch, LeaseState][] = [
+    ['renewed just now', { renewedAgoMs: 0 }, 'live'],
+    ['renewed within the second that Date cuts off', { renewedAgoMs: -999 }, 'live'],
+    ['at the edge of the window', { renewedAgoMs: 30_000 }, 'live'],
+    ['a microsecond past it', { renewedAgoMs: 30_000.001 }, 'stale'],
+    ['at the edge of its duration', { renewedAgoMs: 3_600_000 }, 'stale'],
+    ['past its duration', { renewedAgoMs: 3_600_000.001 }, 'expired'],
+    ['published by a clock far ahead', { renewedAgoMs: -3_600_000 }, 'live'],
+    ['a duration below the window: expired comes first', { renewedAgoMs: 16_000, durationSeconds: 15 }, 'expired'],
+    ['no holder', { holder: null }, 'released'],
+    ['an empty holder, long ago', { holder: '', renewedAgoMs: 9e9 }, 'released'],
+    ['no renewTime: acquireTime', { renewedAgoMs: null, acquiredAgoMs: 5_000, createdAgoMs: 60_000 }, 'live'],
+    ['no renewTime: creation', { renewedAgoMs: null, createdAgoMs: 60_000 }, 'stale'],
+    ['no renewTime, an hour old', { renewedAgoMs: null, createdAgoMs: 3_600_001 }, 'expired'],
+    ['no duration, young', { durationSeconds: null, createdAgoMs: 60_000 }, 'live'],
+    ['no time at all', { renewedAgoMs: null, createdAgoMs: null }, 'unknown'],
+    ['being deleted, and renewed', { terminating: true }, 'live'],
+  ];
+  for (const [name, sketch, state] of table) {
+    test(`${name}: ${state}`, () => assert.equal(publishedState(lease(sketch), at(0), FRESH), state));
+  }
+
+  test('a lease renewed at the last moment of the second is live for the shortest window', () => {
+    const date = MicroTime.parse('2026-01-01T00:00:10Z');
+    assert.equal(publishedState(lease({ renewedAgoMs: -10_999 }), date, 1_000), 'live');
+  });
+
+  test('without a Date nothing but a release is known', () => {
+    assert.equal(publishedState(lease(), undefined, FRESH), 'unknown');
+    assert.equal(publishedState(lease({ holder: '' }), undefined, FRESH), 'released');
+  });
+});
+
+describe('instances', () => {
+  const zero = { instances: 0, live: 0, stale: 0, expired: 0, released: 0 };
+
+  test('no leases are no instances', () => assert.deepEqual(counts(), zero));
+
+  test('leases of one hostname are one instance, whatever their names', () => {
+    assert.deepEqual(
+      counts(
+        { hostname: 'vm' },
+        { hostname: 'vm', name: leaseName('vm', 'apiserver') },
+        { hostname: 'vm', name: 'kube-apiserver-3d1c9f0e-8c0e-4a0c-9f57-000000000000' },
+        { hostname: 'vm', name: 'apiserver-0123456789abcdef0123456789' },
+      ),
+      { ...zero, instances: 1, live: 1 },
+    );
+  });
+
+  test('the best of its leases is the state of an instance', () => {
+    const names = { expired: 4e6, stale: 60_000, live: 0 };
+    const of = (...states: (keyof typeof names)[]): Counts | undefined =>
+      counts(...states.map((s) => ({ hostname: 'vm', name: s, renewedAgoMs: names[s] })));
+    assert.deepEqual(of('expired', 'stale', 'live'), { ...zero, instances: 1, live: 1 });
+    assert.deepEqual(of('expired', 'stale'), { ...zero, instances: 1, stale: 1 });
+    assert.deepEqual(of('expired'), { ...zero, expired: 1 });
+    assert.deepEqual(counts({ holder: '' }), { ...zero, released: 1 });
+  });
+
+  test('a whole hostname in the annotation tells apart what the label shortens', () => {
+    const long = 'h'.repeat(100);
+    const made = publishedCensus(
+      ['1', '2'].map((n) =>
+        lease({ name: `l${n}`, hostname: 'short', annotations: { [HOSTNAME_ANNOTATION]: long + n } }),
+      ),
+      { serverDate: at(0), freshForMs: FRESH },
+    );
+    assert.deepEqual(
+      made.instances.map((i) => i.hostname),
+      [`${long}1`, `${long}2`],
+    );
+  });
+
+  test('a lease without a hostname is an instance of its own', () => {
+    assert.equal(
+      counts(
+        { hostname: null, name: 'x' },
+        { hostname: null, name: 'y' },
+        { hostname: '', name: 'z' },
+        { hostname: '', name: 'w' },
+      )?.instances,
+      4,
+    );
+    // A hostname that looks like the name of another lease does not swallow it.
+    assert.equal(counts({ hostname: null, name: 'x' }, { hostname: 'x', name: 'y' })?.instances, 2);
+    assert.equal(counts({ hostname: null, name: 'x' }, { hostname: 'kube-system/x', name: 'y' })?.instances, 2);
+  });
+
+  test('an unknown state that matters leaves no counts; one beside a live lease matters not', () => {
+    const unknown = { renewedAgoMs: null, createdAgoMs: null };
+    assert.equal(counts({ hostname: 'b' }, unknown), undefined);
+    assert.equal(counts({ ...unknown, name: 'old' }, { name: 'new' })?.live, 1);
+    assert.equal(publishedCensus([lease()], { freshForMs: FRESH }).counts, undefined);
+    assert.deepEqual(publishedCensus([], { freshForMs: FRESH }).counts, zero);
+  });
+
+  test('konnectivity’s leases: 30 s, renewed every 15 s, no hostname', () => {
+    const of = (id: string, renewedAgoMs: number): Sketch => ({
+      name: `konnectivity-proxy-server-${id}`,
+      hostname: null,
+      holder: id,
+      durationSeconds: 30,
+      renewedAgoMs,
+    });
+    assert.deepEqual(counts(of('1', 3_000), of('2', 29_000), of('3', 31_000)), {
+      ...zero,
+      instances: 2,
+      live: 2,
+      expired: 1,
+    });
+  });
+
+  test('a census lists its leases by name and its instances by hostname', () => {
+    const made = publishedCensus(
+      [lease({ hostname: 'b', name: 'y' }), lease({ hostname: 'a', name: 'z' }), lease({ hostname: 'b', name: 'x' })],
+      { serverDate: at(0), freshForMs: FRESH, freshnessMs: 12 },
+    );
+    assert.deepEqual(
+      made.leases.map((l) => l.name),
+      ['x', 'y', 'z'],
+    );
+    assert.deepEqual(
+      made.instances.map((i) => [i.name, i.state, i.leases.map((l) => l.name)]),
+      [
+        ['a', 'live', ['z']],
+        ['b', 'live', ['x', 'y']],
+      ],
+    );
+    assert.deepEqual(made.leaseCounts, { live: 3, unknown: 0, stale: 0, expired: 0, released: 0 });
+    assert.equal(made.clock, 'server-date');
+    assert.equal(made.freshnessMs, 12);
+    assert.equal(made.leases[0]?.renewedAgoMs, 5_000);
+  });
+});
+
+test('a tally forgets an instance whose last lease is gone', () => {
+  const tally = new Tally();
+  const group = tally.group('a', 'n', 'x');
+  tally.move(group, undefined, 'live');
+  tally.prune(group, 'n', 'x');
+  assert.equal(tally.group('a', 'n', 'y'), group);
+  tally.move(group, 'live', undefined);
+  tally.prune(group, 'n', 'x');
+  assert.notEqual(tally.group('a', 'n', 'x'), group);
+});
+
+test('a register of servers that come and go for ever remembers none that went', () => {
+  const register = new Register({ freshForMs: FRESH, keepSource: false, observe: () => {} });
+  register.put(lease(), 0, 0);
+  const group = register.tally.group('a', '', '');
+  register.remove(lease(), 0);
+  assert.notEqual(register.tally.group('a', '', ''), group);
+});
+
+test('options: defaults, and every problem named', () => {
+  assert.deepEqual(censusOptions({ freshForMs: undefined }), { freshForMs: 30_000, maxAgeMs: 30_000 });
+  assert.deepEqual(censusProblems(censusOptions()), []);
+  assert.deepEqual(censusProblems({ freshForMs: 999, maxAgeMs: Number.NaN }), [
+    { field: 'freshForMs', value: 999, rule: 'must be at least 1000 ms' },
+    { field: 'maxAgeMs', value: Number.NaN, rule: 'must be at least 1000 ms' },
+  ]);
+});
