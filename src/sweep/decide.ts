@@ -1,0 +1,238 @@
+/**
+ * Which leases a pass may delete: two looks at the same leases go in, a plan comes out. Pure.
+ *
+ * Guarantees: a lease is collected only when both looks saw it expired with the same uid and resourceVersion, when it
+ * has a holder that is not ours, and when nothing else stands against it; what is not known is never a reason to delete.
+ * Time is the API server's alone, and always the earliest that it can have been: a lease judged too late is collected by
+ * a later pass, one judged too early would be a living one.
+ */
+import { expiredAt, publishedExpiry } from '../lease/expiry.ts';
+import type { Lease } from '../lease/lease.ts';
+import { MicroTime } from '../lease/micro-time.ts';
+import { hostnameOf } from '../lease/names.ts';
+
+/**
+ * How far a `Date` header may be from the truth, either way, in milliseconds: it holds whole seconds (RFC 9110), cut off
+ * by most servers, rounded or kept for a while by some proxies.
+ */
+export const DATE_UNCERTAINTY_MS = 1_000;
+/** How many leases from the future one report names. */
+const FUTURE_EXAMPLES = 10;
+
+/** One list of the leases, all its pages. */
+export interface Look {
+  readonly leases: readonly Lease[];
+  /** The earliest `Date` of its answers: nothing in the list is older. `undefined` when one of them had none. */
+  readonly date: MicroTime | undefined;
+}
+
+/** The lease that this process publishes itself. */
+export interface OwnLease {
+  readonly namespace: string;
+  readonly name: string;
+  readonly holderIdentity: string;
+}
+
+/** The part of the options that decides. Milliseconds. */
+export interface SweepPolicy {
+  readonly graceMs: number;
+  readonly maxSkewMs: number;
+  readonly allowAll: boolean;
+  readonly own?: OwnLease | undefined;
+}
+
+/** What is kept of the first look: versions by uid. */
+export interface FirstLook {
+  readonly expired: ReadonlyMap<string, string>;
+  /** Leases whose renewTime lies so far ahead that it proves no life. */
+  readonly future: ReadonlyMap<string, string>;
+}
+
+export type KeepReason =
+  /** It is being deleted already. */
+  | 'terminating'
+  /** It has no holder: given up on purpose. Deleting a released election lease would reset its transitions. */
+  | 'released'
+  /** Not expired. */
+  | 'live'
+  /** Expired at the first look, renewed before the second. */
+  | 'renewed'
+  /** Our own. */
+  | 'own'
+  /** Read without a uid or a resourceVersion: it could only be deleted blindly. */
+  | 'unversioned'
+  /** Expired, but for less than the grace. */
+  | 'grace'
+  /** The first look did not see it expired, or not at all. */
+  | 'expiredOnce'
+  /** Expired in both looks, but somebody wrote it in between. */
+  | 'changed'
+  /** Nothing stood against it, but the pass as a whole is void. */
+  | 'passVoid';
+
+/** An expired lease, as much as its deletion and the report of it need. */
+export interface Collectable {
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly holderIdentity: string;
+  readonly hostname: string | undefined;
+  /** Milliseconds since its expiry, at the second look, at the least. */
+  readonly expiredForMs: number;
+  /** With finalizers it is only marked for deletion; it goes when they do. */
+  readonly finalizers: readonly string[];
+}
+
+export interface FutureRenewal {
+  readonly name: string;
+  readonly holderIdentity: string | undefined;
+  readonly hostname: string | undefined;
+  /** Milliseconds that renewTime is ahead of the API server's clock. */
+  readonly aheadMs: number;
+}
+
+export type VoidReason =
+  /** An answer came without a `Date`: nobody knows what is expired. */
+  | 'noDate'
+  /** No unexpired lease would be left: rather the renewals fail (etcd out of space) than that everybody is dead. */
+  | 'noneUnexpired';
+
+export interface Plan {
+  /** Leases that the last look saw. */
+  readonly seen: number;
+  /** Held and not expired: signs that somebody lives and can renew. */
+  readonly unexpired: number;
+  readonly collect: readonly Collectable[];
+  /** How many were kept, by the first reason that stands against collecting them. */
+  readonly kept: Readonly<Record<KeepReason, number>>;
+  readonly future: { readonly count: number; readonly examples: readonly FutureRenewal[] };
+  /** Why nothing is collected at all. */
+  readonly voidBecause?: VoidReason;
+}
+
+/** Nothing remembered: everything expired is expired for the first time. */
+export const NO_FIRST_LOOK: FirstLook = { expired: new Map(), future: new Map() };
+
+/** What the second look needs to know of the first; `undefined` without a `Date`. */
+export function remember(look: Look, policy: SweepPolicy): FirstLook | undefined {
+  if (!look.date) return undefined;
+  const now = earliest(look.date);
+  const expired = new Map<string, string>();
+  const future = new Map<string, string>();
+  for (const lease of look.leases) {
+    const { uid, resourceVersion } = lease.metadata;
+    if (judge(lease, now, NO_FIRST_LOOK, policy) === 'expiredOnce') expired.set(uid, resourceVersion);
+    else if (aheadMs(lease, look.date) > policy.maxSkewMs) future.set(uid, resourceVersion);
+  }
+  return { expired, future };
+}
+
+/** Why a lease is kept; `undefined` when it may be collected. */
+export function judge(lease: Lease, now: MicroTime, first: FirstLook, policy: SweepPolicy): KeepReason | undefined {
+  const { uid, resourceVersion, deletionTimestamp } = lease.metadata;
+  if (deletionTimestamp) return 'terminating';
+  if (!lease.spec.holderIdentity) return 'released';
+  const before = first.expired.get(uid);
+  if (!expiredAt(lease, now)) return before === undefined || before === resourceVersion ? 'live' : 'renewed';
+  if (isOwn(lease, policy.own)) return 'own';
+  if (uid === '' || resourceVersion === '') return 'unversioned';
+  if (!expiredAt(lease, now, policy.graceMs)) return 'grace';
+  if (before === undefined) return 'expiredOnce';
+  return before === resourceVersion ? undefined : 'changed';
+}
+
+/** @param first what `remember` gave for the first look; `undefined` when that had no `Date` */
+export function decide(first: FirstLook | undefined, second: Look, policy: SweepPolicy): Plan {
+  const kept = noneKept();
+  const seen = second.leases.length;
+  if (!first || !second.date) {
+    kept.passVoid = seen;
+    return { seen, unexpired: 0, collect: [], kept, future: { count: 0, examples: [] }, voidBecause: 'noDate' };
+  }
+  const now = earliest(second.date);
+  const collect: Collectable[] = [];
+  const examples: FutureRenewal[] = [];
+  let futures = 0;
+  let unexpired = 0;
+  for (const lease of second.leases) {
+    const ahead = aheadMs(lease, second.date);
+    const fromFuture = ahead > policy.maxSkewMs;
+    if (fromFuture && futures++ < FUTURE_EXAMPLES) examples.push(futureRenewal(lease, ahead));
+    const reason = judge(lease, now, first, policy);
+    if (reason === undefined) collect.push(collectable(lease, now));
+    else kept[reason]++;
+    // A renewTime from the future outlives its holder for as long as it is ahead: alone it proves no life, a write does.
+    const proof = !fromFuture || first.future.get(lease.metadata.uid) !== lease.metadata.resourceVersion;
+    if ((reason === 'live' || reason === 'renewed') && proof) unexpired++;
+  }
+  const plan = { seen, unexpired, kept, future: { count: futures, examples } };
+  if (collect.length === 0 || unexpired > 0 || policy.allowAll) return { ...plan, collect };
+  kept.passVoid = collect.length;
+  return { ...plan, collect: [], voidBecause: 'noneUnexpired' };
+}
+
+/**
+ * Milliseconds that our wall clock is ahead of the API server's (negative: behind), at the least: 0 when the answer is
+ * also what equal clocks would have given.
+ * @param sentMs our wall clock when the request was sent, milliseconds since the epoch
+ * @param receivedMs our wall clock when the answer had arrived
+ */
+export function clockDistance(sentMs: number, receivedMs: number, date: MicroTime): number {
+  const ahead = sentMs - (date.epochMs + DATE_UNCERTAINTY_MS);
+  const behind = receivedMs - date.epochMs;
+  return ahead > 0 ? ahead : Math.min(behind, 0);
+}
+
+export function noneKept(): Record<KeepReason, number> {
+  return {
+    terminating: 0,
+    released: 0,
+    live: 0,
+    renewed: 0,
+    own: 0,
+    unversioned: 0,
+    grace: 0,
+    expiredOnce: 0,
+    changed: 0,
+    passVoid: 0,
+  };
+}
+
+/** The earliest that it can have been on the API server's clock. */
+const earliest = (date: MicroTime): MicroTime =>
+  MicroTime.fromEpochMicrosClamped(date.epochMicros - DATE_UNCERTAINTY_MS * 1000);
+
+/** Milliseconds that renewTime is ahead of the latest that it can have been; negative for most. */
+function aheadMs(lease: Lease, date: MicroTime): number {
+  return (lease.spec.renewTime?.since(date) ?? -Infinity) - DATE_UNCERTAINTY_MS;
+}
+
+function isOwn({ metadata, spec }: Lease, own: OwnLease | undefined): boolean {
+  if (!own) return false;
+  return (
+    spec.holderIdentity === own.holderIdentity || (metadata.name === own.name && metadata.namespace === own.namespace)
+  );
+}
+
+function collectable(lease: Lease, now: MicroTime): Collectable {
+  const { name, uid, resourceVersion, finalizers } = lease.metadata;
+  const expiry = publishedExpiry(lease);
+  return {
+    name,
+    uid,
+    resourceVersion,
+    holderIdentity: lease.spec.holderIdentity ?? '',
+    hostname: hostnameOf(lease),
+    expiredForMs: expiry ? now.since(expiry) : 0,
+    finalizers,
+  };
+}
+
+function futureRenewal(lease: Lease, ahead: number): FutureRenewal {
+  return {
+    name: lease.metadata.name,
+    holderIdentity: lease.spec.holderIdentity,
+    hostname: hostnameOf(lease),
+    aheadMs: ahead,
+  };
+}

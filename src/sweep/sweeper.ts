@@ -1,0 +1,188 @@
+/**
+ * The sweeper: lists twice, waits in between, and deletes what `decide` allows.
+ *
+ * Guarantees: passes never overlap and carry nothing to the next one; a failed list makes a pass void and is not repeated;
+ * between the looks only the versions of expired leases are kept; a pass in which nothing is expired makes one list only.
+ * The wait is measured on the monotonic clock, expiry on the API server's; our wall clock is only reported on.
+ */
+import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
+import type { LeasePage, LeaseStore } from '../lease/store.ts';
+import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { sleep } from '../runtime/clock.ts';
+import type { Observe } from '../runtime/observer.ts';
+import type { Collected } from './collector.ts';
+import { collect } from './collector.ts';
+import type { FirstLook, Look, OwnLease, Plan } from './decide.ts';
+import { NO_FIRST_LOOK, clockDistance, decide, noneKept, remember } from './decide.ts';
+import type { PassResult, SweepEvent } from './events.ts';
+import type { SweepOptions } from './options.ts';
+import { SweepOptionsError, sweepOptions, sweepProblems } from './options.ts';
+
+export interface SweeperParts {
+  readonly store: Pick<LeaseStore, 'list' | 'delete'>;
+  readonly clock: Clock;
+  /** 0 to 1, uniformly. */
+  readonly random: () => number;
+  readonly observe: Observe<SweepEvent>;
+  /** What is left out has the value of SWEEP_DEFAULTS. */
+  readonly options?: Partial<SweepOptions> | undefined;
+  /** The lease that this process publishes itself: never collected. */
+  readonly own?: OwnLease | undefined;
+}
+
+/** Subscribes to ticks; returns what ends the subscription. */
+export type Ticks = (onTick: () => void) => () => void;
+
+export interface Sweeper {
+  /**
+   * One pass. Settles promptly once the signal aborts, with outcome `aborted`. Failures of the store are in the result.
+   * @throws SweepInProgressError while another pass of this sweeper runs
+   */
+  sweepOnce(signal: AbortSignal): Promise<PassResult>;
+  /** A pass at once, and one on every tick, until the signal aborts. A tick during a pass is dropped, and told. */
+  run(signal: AbortSignal, ticks: Ticks): Promise<void>;
+}
+
+/** A pass was asked for while one is running. */
+export class SweepInProgressError extends Error {
+  override readonly name = 'SweepInProgressError';
+  readonly code = 'SweepInProgress';
+  constructor() {
+    super('a pass of this sweeper is running');
+  }
+}
+
+/** @throws SweepOptionsError with all that is wrong with the options */
+export function createSweeper({ store, clock, random, observe, options: given, own }: SweeperParts): Sweeper {
+  const options = sweepOptions(given);
+  const problems = sweepProblems(options);
+  if (problems.length > 0) throw new SweepOptionsError(problems);
+  const { namespace, labelSelector, pageSize, dryRun, maxSkewMs, requestTimeoutMs: timeoutMs } = options;
+  const policy = { graceMs: options.graceMs, maxSkewMs, allowAll: options.allowAll, own };
+  let busy = false;
+
+  async function list(look: 1 | 2, signal: AbortSignal): Promise<Look & { readonly distanceMs: number | undefined }> {
+    const startedAt = clock.monotonic();
+    const leases: Lease[] = [];
+    let earliest: MicroTime | undefined;
+    let distanceMs: number | undefined;
+    let undated = false;
+    let pages = 0;
+    let token: string | undefined;
+    do {
+      const sentMs = clock.wallMicros() / 1000;
+      const query = { namespace, labelSelector, limit: pageSize, ...(token !== undefined && { continue: token }) };
+      const page: LeasePage = await store.list(query, { signal, timeoutMs });
+      pages++;
+      for (const lease of page.leases) leases.push(lease);
+      const date = page.serverDate;
+      if (!date) undated = true;
+      else if (!earliest || date.compare(earliest) < 0) {
+        earliest = date;
+        distanceMs = clockDistance(sentMs, clock.wallMicros() / 1000, date);
+      }
+      const next = page.continue || undefined;
+      if (next !== undefined && next === token) {
+        throw new LeaseStoreError('BadAnswer', {
+          message: 'the list goes round in circles: its page continues at itself',
+        });
+      }
+      token = next;
+    } while (token !== undefined);
+    observe({ type: 'looked', look, leases: leases.length, pages, tookMs: clock.monotonic() - startedAt });
+    return { leases, date: undated ? undefined : earliest, distanceMs };
+  }
+
+  /** Its own function, so that nothing of the list outlives it but what is returned. */
+  async function lookFirst(signal: AbortSignal): Promise<{
+    readonly first: FirstLook | undefined;
+    /** When there is nothing to look at again. */
+    readonly plan: Plan | undefined;
+    readonly distanceMs: number | undefined;
+  }> {
+    const look = await list(1, signal);
+    const first = remember(look, policy);
+    const plan = first && first.expired.size > 0 ? undefined : decide(first && NO_FIRST_LOOK, look, policy);
+    return { first, plan, distanceMs: look.distanceMs };
+  }
+
+  /** Both looks. `undefined`: aborted while waiting. */
+  async function survey(signal: AbortSignal, onDistance: (ms: number) => void): Promise<Plan | undefined> {
+    const { first, plan, distanceMs } = await lookFirst(signal);
+    if (distanceMs !== undefined) {
+      onDistance(distanceMs);
+      observe({ type: 'clockDistance', distanceMs, exceeded: Math.abs(distanceMs) > maxSkewMs });
+    }
+    if (plan) return plan;
+    const { confirmAfterMs } = options;
+    if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;
+    return decide(first, await list(2, signal), policy);
+  }
+
+  async function pass(signal: AbortSignal): Promise<Omit<PassResult, 'dryRun' | 'tookMs'>> {
+    const untried = { deleted: 0, changed: 0, gone: 0, failed: 0, left: 0 };
+    const unseen = { seen: 0, collectable: 0, kept: noneKept(), ...untried };
+    let distance: { clockDistanceMs?: number } = {};
+    let plan: Plan | undefined;
+    try {
+      plan = await survey(signal, (clockDistanceMs) => (distance = { clockDistanceMs }));
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      if (!signal.aborted) return { outcome: 'void', because: 'listFailed', error, ...unseen, ...distance };
+    }
+    if (!plan) return { outcome: 'aborted', ...unseen, ...distance };
+    const { seen, kept, collect: leases, voidBecause, future } = plan;
+    if (future.count > 0) observe({ type: 'futureRenewals', ...future });
+    const found = { seen, kept, collectable: leases.length, ...distance };
+    if (voidBecause) return { outcome: 'void', because: voidBecause, ...found, ...untried };
+    if (dryRun) {
+      for (const lease of leases) observe({ type: 'wouldDelete', lease });
+      return { outcome: 'completed', ...found, ...untried, left: leases.length };
+    }
+    const { stopped, ...collected }: Collected = await collect(
+      { store, clock, random, observe, options },
+      leases,
+      signal,
+    );
+    if (signal.aborted && collected.left + collected.failed > 0) return { outcome: 'aborted', ...found, ...collected };
+    if (stopped) return { outcome: 'stopped', because: stopped, ...found, ...collected };
+    return { outcome: 'completed', ...found, ...collected };
+  }
+
+  async function sweepOnce(signal: AbortSignal): Promise<PassResult> {
+    if (busy) throw new SweepInProgressError();
+    busy = true;
+    const startedAt = clock.monotonic();
+    try {
+      observe({ type: 'passStarted', namespace, labelSelector, dryRun });
+      const result = { ...(await pass(signal)), dryRun, tookMs: clock.monotonic() - startedAt };
+      observe({ type: 'passFinished', result });
+      return result;
+    } finally {
+      busy = false;
+    }
+  }
+
+  async function run(signal: AbortSignal, ticks: Ticks): Promise<void> {
+    let wake: (() => void) | undefined;
+    const unsubscribe = ticks(() => (wake ? wake() : observe({ type: 'tickSkipped' })));
+    const onAbort = (): void => wake?.();
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        if (busy) observe({ type: 'tickSkipped' });
+        else await sweepOnce(signal);
+        if (signal.aborted) break;
+        await new Promise<void>((resolve) => (wake = resolve));
+        wake = undefined;
+      }
+    } finally {
+      unsubscribe();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  return { sweepOnce, run };
+}

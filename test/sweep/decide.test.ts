@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Lease } from '../../src/lease/lease.ts';
+import { MicroTime } from '../../src/lease/micro-time.ts';
+import type { KeepReason, Look, SweepPolicy } from '../../src/sweep/decide.ts';
+import { clockDistance, decide, remember } from '../../src/sweep/decide.ts';
+import { HOUR, NAMESPACE, leaseOf } from './world.ts';
+
+const T1 = MicroTime.parse('2026-01-01T12:00:00Z')!;
+const T2 = MicroTime.parse('2026-01-01T12:00:30Z')!;
+const POLICY: SweepPolicy = { graceMs: 0, maxSkewMs: 60_000, allowAll: false };
+/** Keeps a pass from being void. */
+const ALIVE = leaseOf({ metadata: { name: 'alive', uid: 'uid-alive' }, spec: { renewTime: T2.toString() } });
+
+const after = (t: MicroTime, seconds: number): string =>
+  MicroTime.fromEpochMicros(t.epochMicros + Math.round(seconds * 1e6)).toString();
+
+/** Renewed so that it has been expired for this many seconds at T1. */
+const expiredAtT1 = (seconds: number, json: { metadata?: object; spec?: object } = {}): Lease =>
+  leaseOf({ ...json, spec: { renewTime: after(T1, -HOUR - seconds), ...json.spec } });
+
+function plan(first: Look, second: Look, policy: Partial<SweepPolicy> = {}) {
+  const merged = { ...POLICY, ...policy };
+  return decide(remember(first, merged), second, merged);
+}
+
+/** The verdict over one lease, seen so in both looks, beside a living one. */
+function verdict(one: Lease | undefined, two: Lease, policy: Partial<SweepPolicy> = {}): KeepReason | 'collect' {
+  const first = { leases: one ? [one, ALIVE] : [ALIVE], date: T1 };
+  const { collect, kept } = plan(first, { leases: [two, ALIVE], date: T2 }, policy);
+  if (collect.length > 0) return 'collect';
+  const others = { ...kept, live: kept.live - 1 };
+  return (Object.keys(others) as KeepReason[]).find((reason) => others[reason] > 0)!;
+}
+
+const DEAD = expiredAtT1(100);
+const own = { namespace: NAMESPACE, name: 'mine', holderIdentity: 'mine_1' };
+
+test('one lease, by what both looks saw', () => {
+  const table: [
+    name: string,
+    expected: KeepReason | 'collect',
+    one: Lease | undefined,
+    two: Lease,
+    Partial<SweepPolicy>?,
+  ][] = [
+    ['expired in both, unchanged', 'collect', DEAD, DEAD],
+    [
+      'not expired',
+      'live',
+      leaseOf({ spec: { renewTime: T1.toString() } }),
+      leaseOf({ spec: { renewTime: T1.toString() } }),
+    ],
+    [
+      'renewed in between',
+      'renewed',
+      DEAD,
+      leaseOf({ metadata: { resourceVersion: '8' }, spec: { renewTime: after(T1, 5) } }),
+    ],
+    ['changed in between, still expired', 'changed', DEAD, expiredAtT1(100, { metadata: { resourceVersion: '8' } })],
+    ['made anew in between, already expired', 'expiredOnce', DEAD, expiredAtT1(100, { metadata: { uid: 'uid-b' } })],
+    ['not there at the first look', 'expiredOnce', undefined, DEAD],
+    ['expired in between', 'expiredOnce', expiredAtT1(-10), expiredAtT1(-10)],
+    ['no holder', 'released', ...twice(expiredAtT1(100, { spec: { holderIdentity: '' } }))],
+    ['no holder field', 'released', ...twice(expiredAtT1(100, { spec: { holderIdentity: null } }))],
+    [
+      'released in between',
+      'released',
+      DEAD,
+      expiredAtT1(100, { metadata: { resourceVersion: '8' }, spec: { holderIdentity: '' } }),
+    ],
+    [
+      'being deleted',
+      'terminating',
+      ...twice(expiredAtT1(100, { metadata: { deletionTimestamp: '2026-01-01T11:00:00Z' } })),
+    ],
+    ['no uid', 'unversioned', ...twice(expiredAtT1(100, { metadata: { uid: '' } }))],
+    ['no resourceVersion', 'unversioned', ...twice(expiredAtT1(100, { metadata: { resourceVersion: '' } }))],
+    ['our name', 'own', ...twice(expiredAtT1(100, { metadata: { name: 'mine' } })), { own }],
+    ['our holder', 'own', ...twice(expiredAtT1(100, { spec: { holderIdentity: 'mine_1' } })), { own }],
+    [
+      'our name elsewhere',
+      'collect',
+      ...twice(expiredAtT1(100, { metadata: { name: 'mine', namespace: 'x' } })),
+      { own },
+    ],
+    ['somebody else, while we have one', 'collect', DEAD, DEAD, { own }],
+    ['within the grace', 'grace', DEAD, DEAD, { graceMs: 200_000 }],
+    ['past the grace', 'collect', DEAD, DEAD, { graceMs: 90_000 }],
+    ['past the grace at the second look only', 'expiredOnce', DEAD, DEAD, { graceMs: 110_000 }],
+    ['with finalizers', 'collect', ...twice(expiredAtT1(100, { metadata: { finalizers: ['x/y'] } }))],
+  ];
+  for (const [name, expected, one, two, policy] of table) assert.equal(verdict(one, two, policy), expected, name);
+});
+
+test('a lease without renewTime or duration counts as expired an hour after its creation', () => {
+  const untimed = (created: string | undefined, spec: object): Lease =>
+    leaseOf({ metadata: { creationTimestamp: created }, spec: { renewTime: undefined, ...spec } });
+  const old = after(T1, -HOUR - 10);
+  const young = after(T1, -HOUR + 60);
+  assert.equal(verdict(...twice(untimed(old, {}))), 'collect');
+  assert.equal(verdict(...twice(untimed(young, {}))), 'live');
+  assert.equal(
+    verdict(...twice(untimed(old, { renewTime: after(T1, -5), leaseDurationSeconds: undefined }))),
+    'collect',
+  );
+  assert.equal(verdict(...twice(untimed(young, { leaseDurationSeconds: undefined }))), 'live');
+  assert.equal(verdict(...twice(untimed(undefined, {}))), 'live', 'of unknown age');
+  assert.equal(verdict(...twice(untimed(old, { leaseDurationSeconds: -1 }))), 'collect', 'a duration that is none');
+});
+
+test('a Date is less than it seems: its second of uncertainty counts for the lease', () => {
+  // Expired by so much when the clock shows Date exactly; kept until Date is a whole second past the expiry.
+  const table: [seconds: number, expected: KeepReason | 'collect'][] = [
+    [0, 'expiredOnce'],
+    [0.999, 'expiredOnce'],
+    [1, 'expiredOnce'],
+    [1.000001, 'collect'],
+    [2, 'collect'],
+  ];
+  for (const [seconds, expected] of table)
+    assert.equal(verdict(...twice(expiredAtT1(seconds))), expected, String(seconds));
+  const date = { leases: [expiredAtT1(-29.5), ALIVE], date: T2 };
+  assert.equal(plan(date, date).kept.live, 2, 'half a second past its expiry');
+});
+
+test('each look is judged by its own Date', () => {
+  const look = (date: MicroTime): Look => ({ leases: [DEAD, ALIVE], date });
+  const early = MicroTime.parse('2026-01-01T11:00:00Z')!;
+  assert.equal(plan(look(early), look(T2)).kept.expiredOnce, 1, 'the first server is an hour behind');
+  assert.equal(plan(look(T1), look(early)).kept.live, 2, 'the second server is an hour behind');
+});
+
+test('no Date, no deletion', () => {
+  const dated: Look = { leases: [DEAD, ALIVE], date: T2 };
+  const undated: Look = { leases: [DEAD, ALIVE], date: undefined };
+  const pairs: [Look, Look][] = [
+    [undated, dated],
+    [dated, undated],
+    [undated, undated],
+  ];
+  for (const [first, second] of pairs) {
+    const { collect, voidBecause, kept } = plan(first, second, { allowAll: true });
+    assert.deepEqual([collect.length, voidBecause, kept.passVoid], [0, 'noDate', 2]);
+  }
+});
+
+test('a pass that would leave no unexpired lease deletes nothing, unless all may go', () => {
+  const released = leaseOf({ metadata: { uid: 'r' }, spec: { holderIdentity: '', renewTime: T2.toString() } });
+  const going = leaseOf({
+    metadata: { uid: 't', deletionTimestamp: T1.toString() },
+    spec: { renewTime: T2.toString() },
+  });
+  const stale = expiredAtT1(100, { metadata: { uid: 'm', name: 'mine' } });
+  const late = expiredAtT1(-10, { metadata: { uid: 'l' } });
+  const renewedLate = expiredAtT1(100, { metadata: { uid: 'c', resourceVersion: '8' } });
+  const table: [name: string, others: Lease[], voided: boolean][] = [
+    ['nobody else', [], true],
+    ['a released one', [released], true],
+    ['one that is being deleted', [going], true],
+    ['our own, expired', [stale], true],
+    ['one that expired in between', [late], true],
+    ['one that was written in between, still expired', [renewedLate], true],
+    ['a living one', [ALIVE], false],
+  ];
+  for (const [name, others, voided] of table) {
+    const before = others.map((lease) =>
+      lease === renewedLate ? expiredAtT1(100, { metadata: { uid: 'c' } }) : lease,
+    );
+    const looks: [Look, Look] = [
+      { leases: [DEAD, ...before], date: T1 },
+      { leases: [DEAD, ...others], date: T2 },
+    ];
+    const refused = plan(...looks, { own });
+    assert.equal(refused.voidBecause, voided ? 'noneUnexpired' : undefined, name);
+    assert.equal(refused.collect.length, voided ? 0 : 1, name);
+    assert.equal(refused.kept.passVoid, voided ? 1 : 0, name);
+    assert.equal(plan(...looks, { own, allowAll: true }).collect.length, 1, name);
+  }
+});
+
+test('a renewTime far in the future is reported, and proves no life by itself', () => {
+  const look = (date: MicroTime, ahead: number, resourceVersion = '1'): Look => {
+    const metadata = { name: 'f', uid: 'f', resourceVersion };
+    return { leases: [DEAD, leaseOf({ metadata, spec: { renewTime: after(date, ahead) } })], date };
+  };
+  const first = look(T1, 7200);
+  const standing = plan(first, { ...first, date: T2 });
+  assert.equal(standing.voidBecause, 'noneUnexpired');
+  assert.deepEqual(standing.future, {
+    count: 1,
+    examples: [{ name: 'f', holderIdentity: 'a_1', hostname: 'host-a', aheadMs: 7_169_000 }],
+  });
+  const renewed = plan(first, look(T2, 7200, '2'));
+  assert.equal(renewed.voidBecause, undefined, 'its holder lives, with a clock that is ahead');
+  assert.equal(renewed.collect.length, 1);
+  assert.equal(plan({ leases: [DEAD], date: T1 }, look(T2, 7200)).collect.length, 1, 'new since the first look');
+  const within = plan(look(T1, 61), look(T2, 61));
+  assert.deepEqual([within.future.count, within.voidBecause], [0, undefined], 'a minute and its uncertainty');
+  assert.equal(plan(look(T1, 62), look(T2, 62)).future.count, 1);
+});
+
+test('a report names the first ten leases from the future, and counts all', () => {
+  const leases = Array.from({ length: 25 }, (_, i) =>
+    leaseOf({ metadata: { name: `f${i}`, uid: `f${i}` }, spec: { renewTime: '9999-12-31T23:59:59.999999Z' } }),
+  );
+  const { future } = plan({ leases, date: T1 }, { leases, date: T2 });
+  assert.deepEqual([future.count, future.examples.length], [25, 10]);
+});
+
+test('what goes is told with holder, hostname and how long it was expired', () => {
+  const look = (date: MicroTime): Look => ({ leases: [DEAD, ALIVE], date });
+  assert.deepEqual(plan(look(T1), look(T2)).collect, [
+    {
+      name: 'a',
+      uid: 'uid-a',
+      resourceVersion: '7',
+      holderIdentity: 'a_1',
+      hostname: 'host-a',
+      expiredForMs: 129_000,
+      finalizers: [],
+    },
+  ]);
+});
+
+test('the distance of our clock is what the answer proves, no more', () => {
+  const at = T1.epochMs;
+  const table: [sent: number, received: number, expected: number][] = [
+    [at, at, 0],
+    [at + 999, at + 999, 0],
+    [at + 1000, at + 1000, 0],
+    [at + 1500, at + 1600, 500],
+    [at - 5000, at + 5000, 0],
+    [at - 5000, at - 3000, -3000],
+    [at + 7_200_000, at + 7_200_050, 7_199_000],
+  ];
+  for (const [sent, received, expected] of table) {
+    assert.equal(clockDistance(sent, received, T1), expected, `${sent - at}, ${received - at}`);
+  }
+});
+
+test('property: collected only if both looks saw this very version, held and expired by more than a second', () => {
+  const seconds = fc.integer({ min: -40, max: 40 });
+  const version = fc.constantFrom('1', '2', '');
+  const seen = fc.record({ uid: fc.constantFrom('u', 'v', ''), version, seconds, holder: fc.constantFrom('h', '') });
+  type Seen = typeof seen extends fc.Arbitrary<infer T> ? T : never;
+  const lease = ({ uid, version: resourceVersion, seconds: s, holder }: Seen): Lease =>
+    expiredAtT1(s, { metadata: { uid, resourceVersion }, spec: { holderIdentity: holder } });
+  fc.assert(
+    fc.property(seen, seen, (one, two) => {
+      const expected =
+        one.uid === two.uid &&
+        one.version === two.version &&
+        one.uid !== '' &&
+        one.version !== '' &&
+        one.holder !== '' &&
+        two.holder !== '' &&
+        one.seconds > 1 &&
+        two.seconds + 30 > 1;
+      assert.equal(verdict(lease(one), lease(two)) === 'collect', expected);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+function twice(lease: Lease): [Lease, Lease] {
+  return [lease, lease];
+}

@@ -1,0 +1,362 @@
+/**
+ * The sweeper against everybody who writes at the same time: its promise is that a living holder's lease is never lost.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { publishedExpiry } from '../../src/lease/expiry.ts';
+import type { SweepEvent } from '../../src/sweep/events.ts';
+import type { Call } from '../support/memory-store.ts';
+import { HOUR, NAMESPACE, World, seeded } from './world.ts';
+
+const EXPIRED = { age: HOUR + 300 };
+const ALIVE = { age: 5 };
+
+/** Something happens just before the n-th request of a kind reaches the server. */
+function before(world: World, verb: Call['verb'], nth: number, what: () => void): void {
+  let seen = 0;
+  world.store.faults = (call) => {
+    if (call.verb === verb && ++seen === nth) what();
+    return undefined;
+  };
+}
+
+function twoExpiredOneAlive(): World {
+  const world = new World();
+  world.put('alive', ALIVE);
+  world.put('dead', EXPIRED);
+  world.put('late', EXPIRED);
+  return world;
+}
+
+// With pages of one lease: requests 1 to 3 are the first look, 4 to 6 the second, in the order alive, dead, late.
+const POINTS: [point: string, verb: Call['verb'], nth: number, kept: string][] = [
+  ['before the first page', 'list', 1, 'live'],
+  ['within the first look, after its snapshot', 'list', 3, 'renewed'],
+  ['before the second look', 'list', 4, 'renewed'],
+  ['within the second look, after its snapshot', 'list', 6, 'conflict'],
+  ['before its DELETE', 'delete', 2, 'conflict'],
+];
+
+for (const [point, verb, nth, kept] of POINTS) {
+  test(`a lease renewed ${point} survives, the dead one goes`, async () => {
+    const world = twoExpiredOneAlive();
+    before(world, verb, nth, () => world.renew('late'));
+    const result = await world.pass({ pageSize: 1, concurrency: 1 });
+    assert.deepEqual(world.deletions(), ['dead']);
+    assert.deepEqual(world.names(), ['alive', 'late']);
+    const was = result.changed === 1 ? 'conflict' : result.kept.renewed === 1 ? 'renewed' : 'live';
+    assert.equal(was, kept);
+    assert.equal(result.outcome, 'completed');
+  });
+
+  test(`a lease deleted and made anew ${point} survives`, async () => {
+    const world = twoExpiredOneAlive();
+    before(world, verb, nth, () => {
+      world.store.remove({ namespace: NAMESPACE, name: 'late' });
+      world.put('late', ALIVE);
+    });
+    await world.pass({ pageSize: 1, concurrency: 1 });
+    assert.deepEqual(world.deletions(), ['dead']);
+    assert.deepEqual(world.names(), ['alive', 'late']);
+  });
+
+  test(`a lease taken over ${point}, its renewTime still old, survives`, async () => {
+    const world = twoExpiredOneAlive();
+    before(world, verb, nth, () => {
+      world.store.edit({ namespace: NAMESPACE, name: 'late' }, () => ({ spec: { holderIdentity: 'late_2' } }));
+    });
+    await world.pass({ pageSize: 1, concurrency: 1 });
+    // Taken over before the first look it is the same lease in both, and as expired as its holder says.
+    assert.deepEqual(world.deletions(), point === 'before the first page' ? ['dead', 'late'] : ['dead']);
+  });
+}
+
+test('a renewal that overtakes a DELETE under way survives it', async () => {
+  const world = twoExpiredOneAlive();
+  world.store.next('delete', undefined, { delayMs: 2_000 });
+  const sweeping = world.sweeper().sweepOnce(world.abort.signal);
+  await world.clock.advance(31_000);
+  world.renew('late');
+  assert.deepEqual((await world.finish(sweeping)).changed, 1);
+  assert.deepEqual(world.names(), ['alive', 'late']);
+  assert.deepEqual(
+    world.of('leftAlone').map(({ lease, because }) => [lease.name, because]),
+    [['late', 'changed']],
+  );
+});
+
+test('a lease that its holder deletes first is no failure', async () => {
+  const world = twoExpiredOneAlive();
+  before(world, 'delete', 2, () => world.store.remove({ namespace: NAMESPACE, name: 'late' }));
+  const result = await world.pass({ concurrency: 1 });
+  assert.deepEqual([result.outcome, result.deleted, result.gone, result.failed], ['completed', 1, 1, 0]);
+});
+
+test('two sweepers at once delete each lease once', async () => {
+  const world = new World();
+  world.put('alive', ALIVE);
+  for (let i = 0; i < 300; i++) world.put(`e${i}`, EXPIRED);
+  const random = seeded(1);
+  const stores = [0, 1].map((i) => {
+    // Any request may take up to 200 ms.
+    const faults = () => ({ delayMs: random() * 200 });
+    return world.store.client({ by: `sweeper-${i}`, faults });
+  });
+  const passes = stores.map((store) =>
+    world.sweeper({ concurrency: 8 }, { store, random }).sweepOnce(world.abort.signal),
+  );
+  const [one, two] = await world.finish(Promise.all(passes));
+  assert.deepEqual(world.names(), ['alive']);
+  assert.equal(one!.deleted + two!.deleted, 300);
+  assert.deepEqual([one!.failed + two!.failed, one!.left + two!.left], [0, 0]);
+  for (const result of [one!, two!]) assert.equal(result.deleted + result.gone, 300);
+  assert.ok(one!.gone > 0 && two!.gone > 0, 'they did meet');
+});
+
+test('aborted at any request it ends at once and leaves nothing; the next pass is right', async () => {
+  for (let nth = 1; ; nth++) {
+    const world = new World();
+    for (let i = 0; i < 10; i++) world.put(`e${i}`, EXPIRED);
+    world.put('alive', ALIVE);
+    const abort = new AbortController();
+    let sent = 0;
+    world.store.faults = () => {
+      // Half of the time the request is under way for good, half of the time it is about to be answered.
+      if (++sent === nth) queueMicrotask(() => abort.abort());
+      return sent === nth && nth % 2 === 0 ? { hang: true } : undefined;
+    };
+    const sweeping = world.sweeper({ concurrency: 3, pageSize: 4 }).sweepOnce(abort.signal);
+    if (nth > 3) await world.clock.advance(30_000);
+    const result = await sweeping;
+    if (!abort.signal.aborted) {
+      assert.equal(nth, 17, 'two lists of 3 pages and 10 DELETEs');
+      return;
+    }
+    assert.equal(world.clock.pending, 0, `timers left after request ${nth}`);
+    const after = world.store.count();
+    await world.clock.advance(60_000);
+    assert.equal(world.store.count(), after, `requests after the abort at ${nth}`);
+    if (result.outcome !== 'completed') assert.equal(result.outcome, 'aborted', `request ${nth}`);
+    assert.equal(result.deleted + result.failed + result.left, result.collectable);
+    world.store.faults = undefined;
+    const next = await world.finish(world.sweeper().sweepOnce(new AbortController().signal));
+    assert.equal(next.outcome, 'completed');
+    assert.deepEqual(world.names(), ['alive']);
+  }
+});
+
+for (const code of [
+  'ServerError',
+  'Expired',
+  'Timeout',
+  'Unavailable',
+  'Forbidden',
+  'TooManyRequests',
+  'BadAnswer',
+] as const) {
+  test(`${code} on any page of either list makes the pass void, is not repeated, and the next pass is right`, async () => {
+    for (let page = 0; page < 6; page++) {
+      const world = twoExpiredOneAlive();
+      world.store.next('list', ...Array<undefined>(page), { fail: code });
+      const result = await world.pass({ pageSize: 1 });
+      assert.deepEqual(
+        [result.outcome, result.because, result.error?.code],
+        ['void', 'listFailed', code],
+        String(page),
+      );
+      assert.equal(world.store.count(), page + 1);
+      assert.deepEqual(world.deletions(), []);
+      const next = await world.pass({ pageSize: 1 });
+      assert.equal(next.outcome, 'completed');
+      assert.deepEqual(world.names(), ['alive']);
+    }
+  });
+}
+
+test('nothing is carried over: after a void pass a lease must be seen expired twice again', async () => {
+  const world = twoExpiredOneAlive();
+  world.store.next('list', undefined, { fail: 'ServerError' });
+  const sweeper = world.sweeper();
+  assert.equal((await world.finish(sweeper.sweepOnce(world.abort.signal))).outcome, 'void');
+  const sweeping = sweeper.sweepOnce(world.abort.signal);
+  await world.clock.advance(29_000);
+  assert.deepEqual(world.deletions(), []);
+  await world.finish(sweeping);
+  assert.deepEqual(world.deletions(), ['dead', 'late']);
+});
+
+/** Five publishers with leases of 40 s, renewed every 10 s; the API answers or not as told. */
+function cluster() {
+  const world = new World();
+  const stop = new AbortController();
+  let down = false;
+  let full = false;
+  const publishers = world.store.client({
+    by: 'publisher',
+    faults: ({ verb }) => {
+      if (down) return { fail: 'Unavailable' };
+      return full && (verb === 'update' || verb === 'create') ? { fail: 'ServerError' } : undefined;
+    },
+  });
+  world.store.faults = () => (down ? { fail: 'Unavailable' } : undefined);
+  for (let i = 0; i < 5; i++) {
+    world.put(`alive-${i}`, { age: i * 2, duration: 40 });
+    void world.clock.schedule((5 - i) * 1_000, () => {
+      void world.keepAlive(`alive-${i}`, publishers, 10_000, stop.signal);
+    });
+  }
+  return {
+    world,
+    publishers,
+    setDown: (value: boolean) => (down = value),
+    setFull: (value: boolean) => (full = value),
+    stop: () => stop.abort(),
+  };
+}
+
+test('after an outage longer than the duration, with all publishers alive, nothing is deleted', async () => {
+  // Wherever in the publishers' rhythm the API comes back.
+  for (let phase = 0; phase < 10_000; phase += 1_000) {
+    const { world, setDown, stop } = cluster();
+    await world.clock.advance(20_000);
+    setDown(true);
+    await world.clock.advance(180_000 + phase);
+    setDown(false);
+    const result = await world.pass();
+    assert.deepEqual(world.deletions(), []);
+    assert.equal(result.outcome, 'completed');
+    assert.ok(result.kept.renewed > 0, 'they all looked expired at first');
+    assert.equal(result.kept.live + result.kept.renewed, 5);
+    stop();
+  }
+});
+
+test('after such an outage the dead one still goes', async () => {
+  const { world, setDown, stop } = cluster();
+  world.put('dead', { age: 100, duration: 40 });
+  setDown(true);
+  await world.clock.advance(180_000);
+  setDown(false);
+  await world.pass();
+  assert.deepEqual(world.deletions(), ['dead']);
+  stop();
+});
+
+test('an outage between the two looks, longer than the duration: nothing is deleted', async () => {
+  // The machine is suspended meanwhile, or confirmAfter is that long: the second look comes right at the end of it.
+  for (const confirmAfterMs of [60_000, 120_000, 300_000]) {
+    const { world, setDown, stop } = cluster();
+    await world.clock.advance(20_000);
+    world.put('dead', { age: 100, duration: 40 });
+    const sweeping = world.sweeper({ confirmAfterMs }).sweepOnce(world.abort.signal);
+    await world.clock.advance(1_000);
+    setDown(true);
+    await world.clock.advance(confirmAfterMs - 1_001);
+    setDown(false);
+    const result = await world.finish(sweeping);
+    assert.deepEqual([result.outcome, result.because], ['void', 'noneUnexpired']);
+    assert.equal(result.kept.expiredOnce, 5);
+    assert.deepEqual(world.deletions(), []);
+    stop();
+  }
+});
+
+test('an outage that lasts into the second look makes the pass void', async () => {
+  const { world, setDown, stop } = cluster();
+  await world.clock.advance(20_000);
+  world.put('dead', { age: 100, duration: 40 });
+  const sweeping = world.sweeper().sweepOnce(world.abort.signal);
+  await world.clock.advance(1_000);
+  setDown(true);
+  const result = await world.finish(sweeping);
+  assert.deepEqual([result.outcome, result.because], ['void', 'listFailed']);
+  assert.equal(world.store.count('list'), 2);
+  stop();
+});
+
+test('etcd out of space: renewals are refused, DELETEs would work, and nothing is deleted', async () => {
+  const { world, setFull, stop } = cluster();
+  await world.clock.advance(20_000);
+  setFull(true);
+  let collectable = 0;
+  // A pass every 10 s, through the time in which the leases expire one after another and long after.
+  for (let minute = 0; minute < 12; minute++) {
+    const result = await world.pass();
+    collectable += result.kept.passVoid;
+    assert.deepEqual(world.deletions(), []);
+    await world.clock.advance(10_000);
+  }
+  assert.ok(collectable >= 5, 'they all looked dead');
+  setFull(false);
+  await world.clock.advance(15_000);
+  world.put('dead', { age: 100, duration: 40 });
+  await world.pass();
+  assert.deepEqual(world.deletions(), ['dead'], 'with room again sweeping goes on');
+  stop();
+});
+
+test('publishers at the edge of expiry and four sweepers: what is deleted had expired, in every order of things', async () => {
+  let deleted = 0;
+  let lostRaces = 0;
+  for (let seed = 1; seed <= 25; seed++) {
+    const random = seeded(seed);
+    const world = new World();
+    const stop = new AbortController();
+    const delay = () => ({ delayMs: random() * 3_000, answerDelayMs: random() * 1_000 });
+    const publishers = world.store.client({ by: 'publisher', faults: delay });
+    // Renewed every 6 s or so and good for 8: a slow request lets it expire for a moment.
+    for (let i = 0; i < 20; i++) {
+      world.put(`p${i}`, { age: random() * 6, duration: 8 });
+      void world.keepAlive(`p${i}`, publishers, 5_000 + random() * 2_000, stop.signal);
+    }
+    for (let i = 0; i < 20; i++) world.put(`dead${i}`, { age: 10 + random() * 20, duration: 8 });
+    world.put('steady', ALIVE);
+    world.store.api.onCommit(({ verb, by, before: lease }) => {
+      if (verb !== 'delete' || by === 'publisher') return;
+      deleted++;
+      // By the server's own clock, at the moment of the deletion, in the version that was deleted.
+      assert.ok(publishedExpiry(lease!)!.compare(world.now) < 0, `seed ${seed}: ${lease!.metadata.name} was alive`);
+    });
+    const events: SweepEvent[] = [];
+    const sweepers = [0, 1, 2, 3].map(async (i) => {
+      const store = world.store.client({ by: `sweeper-${i}`, faults: delay });
+      const observe = (event: SweepEvent): void => void events.push(event);
+      const sweeper = world.sweeper({ confirmAfterMs: i * 500, concurrency: 4 }, { store, random, observe });
+      for (let pass = 0; pass < 3; pass++) await sweeper.sweepOnce(stop.signal);
+    });
+    await world.finish(Promise.all(sweepers));
+    stop.abort();
+    assert.ok(!world.names().some((name) => name.startsWith('dead')), `seed ${seed}: a dead one was left`);
+    lostRaces += events.filter((event) => event.type === 'leftAlone' && event.because === 'changed').length;
+  }
+  assert.ok(deleted >= 25 * 20);
+  assert.ok(lostRaces > 0, 'some renewals came between look and DELETE');
+});
+
+test('publishers that renew in time and four sweepers: none of theirs is ever deleted', async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const random = seeded(seed);
+    const world = new World();
+    const stop = new AbortController();
+    // Up to two of three requests meet a slow or a failing server; leases are good for four renewals.
+    const faults = () =>
+      random() < 0.2 ? ({ fail: 'ServerError' } as const) : { delayMs: random() * 500, answerDelayMs: random() * 500 };
+    const publishers = world.store.client({ by: 'publisher', faults });
+    for (let i = 0; i < 30; i++) {
+      world.put(`p${i}`, { age: random() * 10, duration: 120 });
+      void world.keepAlive(`p${i}`, publishers, 9_000 + random() * 1_000, stop.signal);
+      world.put(`dead${i}`, { age: 130 + random() * 60, duration: 120 });
+    }
+    const sweepers = [0, 1, 2, 3].map(async (i) => {
+      const slow = () => ({ delayMs: random() * 500 });
+      const store = world.store.client({ by: `sweeper-${i}`, faults: slow });
+      const sweeper = world.sweeper({ concurrency: 4 }, { store, random });
+      for (let pass = 0; pass < 4; pass++) await sweeper.sweepOnce(stop.signal);
+    });
+    await world.finish(Promise.all(sweepers));
+    stop.abort();
+    assert.equal(world.names().filter((name) => name.startsWith('p')).length, 30, `seed ${seed}`);
+    assert.equal(new Set(world.deletions()).size, 30);
+    assert.equal(world.deletions().length, 30, `seed ${seed}: each once`);
+  }
+});
