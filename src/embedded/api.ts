@@ -1,0 +1,208 @@
+/**
+ * The API without HTTP: a request, parsed, in; an answer out.
+ *
+ * Guarantees: `handle` never throws and never waits; every refusal is a Status; what it answers was already so when it
+ * returns. An answer with a `watch` goes on for as long as the watch does.
+ */
+import { authorize } from './auth.ts';
+import type { Tokens } from './auth.ts';
+import { Deleter } from './deletes.ts';
+import { discoveryDocument } from './discovery.ts';
+import { ApiError, internal, methodNotAllowed, pathNotFound, qualify } from './errors.ts';
+import { Metrics } from './metrics.ts';
+import { Namespaces } from './namespaces.ts';
+import { negotiate } from './negotiate.ts';
+import { ObjectStore } from './object-store.ts';
+import { Reader } from './reads.ts';
+import { RESOURCES } from './resources.ts';
+import type { ResourceType } from './resources.ts';
+import { requestInfo } from './routes.ts';
+import type { RequestInfo } from './routes.ts';
+import { systemClock } from './time.ts';
+import type { ServerClock } from './time.ts';
+import type { WatchStream } from './watch.ts';
+import { Writer } from './writes.ts';
+import type { Written } from './writes.ts';
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+export interface ApiResponse {
+  readonly status: number;
+  readonly contentType: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** To be started; its lines are the body. */
+  readonly watch?: WatchStream;
+}
+
+export interface ApiOptions {
+  readonly clock?: ServerClock | undefined;
+  readonly tokens?: Tokens | undefined;
+  /** Changes kept for each type; older versions answer 410. Default 10,000. */
+  readonly historySize?: number | undefined;
+  /** Default Math.random: for generated names and the length of watches. */
+  readonly random?: (() => number) | undefined;
+}
+
+const NO_HEADERS = {};
+
+export class Api {
+  readonly store: ObjectStore;
+  readonly metrics = new Metrics();
+  readonly #tokens: Tokens | undefined;
+  readonly #reader: Reader;
+  readonly #writer: Writer;
+  readonly #deleter: Deleter;
+
+  constructor(options: ApiOptions = {}) {
+    const { clock = systemClock, random = Math.random, historySize } = options;
+    this.#tokens = options.tokens;
+    this.store = new ObjectStore({ now: () => clock.wallMicros(), historySize });
+    const namespaces = new Namespaces(this.store);
+    this.#reader = new Reader(this.store, clock, random);
+    this.#writer = new Writer(this.store, namespaces, random);
+    this.#deleter = new Deleter(this.store, namespaces);
+  }
+
+  handle(request: ApiRequest, known?: RequestInfo): ApiResponse {
+    let info = known;
+    let response: ApiResponse;
+    try {
+      info ??= requestInfo(request.method, request.url);
+      response = this.#answer(request, info);
+    } catch (error) {
+      response = errorResponse(error);
+    }
+    this.count(info, response.status, request.headers['content-type']);
+    return response;
+  }
+
+  /** Counts an answer that was given without `handle`. */
+  count(info: RequestInfo | undefined, status: number, contentType?: string | string[]): void {
+    this.metrics.count(info ?? requestInfo('GET', '/'), status, contentType === 'application/apply-patch+yaml');
+  }
+
+  #answer(request: ApiRequest, info: RequestInfo): ApiResponse {
+    const { headers } = request;
+    if (this.#tokens) authorize(this.#tokens, header(headers['authorization']), info);
+    if (!info.type) return this.#plain(request, info);
+    if (!info.verb) throw methodNotAllowed();
+    const view = negotiate(header(headers['accept']));
+    const read = { info, type: info.type, view };
+    const write = (): Parameters<Writer['create']>[0] => ({
+      info,
+      type: info.type as ResourceType,
+      contentType: header(headers['content-type']),
+      body: request.body,
+      manager: header(headers['user-agent'])?.split('/')[0] ?? 'unknown',
+    });
+    const written = ({ version, created, warnings }: Written): ApiResponse =>
+      json(created ? 201 : 200, this.#reader.show(version, read), warningHeaders(warnings));
+    switch (info.verb) {
+      case 'get':
+        return json(200, this.#reader.get(read));
+      case 'list':
+        return json(200, this.#reader.list(read));
+      case 'watch':
+        return { ...json(200, ''), watch: this.#reader.watch(read) };
+      case 'create':
+        return written(this.#writer.create(write()));
+      case 'update':
+        return written(this.#writer.update(write()));
+      case 'patch':
+        return written(this.#writer.patch(write()));
+      case 'deletecollection': {
+        const versions = this.#deleter.deleteCollection(write());
+        return json(200, this.#reader.showList(versions, { resourceVersion: String(this.store.revision) }, read));
+      }
+      case 'delete': {
+        const { version, gone } = this.#deleter.delete(write());
+        return json(
+          200,
+          gone ? deletedStatus(info, info.type, version.object.metadata.uid) : this.#reader.show(version, read),
+        );
+      }
+    }
+  }
+
+  #plain(request: ApiRequest, info: RequestInfo): ApiResponse {
+    const { path } = info;
+    if (info.method !== 'GET' && info.method !== 'HEAD') throw pathNotFound();
+    const health = /^\/(livez|readyz|healthz)(?:\/.*)?$/.exec(path);
+    if (health) {
+      const verbose = info.query.has('verbose');
+      return text(200, verbose ? `[+]ping ok\n${health[1]} check passed\n` : 'ok');
+    }
+    if (path === '/metrics')
+      return { ...text(200, this.#metricsText()), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
+    const document = discoveryDocument(path, header(request.headers['host']) ?? '');
+    if (document) return json(200, JSON.stringify(document));
+    // A group that is not served has no handler that would speak Status.
+    if (info.resource === '' || !SERVED_GROUPS.has(info.group)) return text(404, '404 page not found\n');
+    throw pathNotFound();
+  }
+
+  #metricsText(): string {
+    const collections = [...this.store.collections];
+    const objects = RESOURCES.filter((type) => type.collection === type.resource && !type.show);
+    return this.metrics.text([
+      [
+        'apiserver_storage_objects',
+        'Number of stored objects.',
+        objects.map((t) => [`resource="${qualify(t.resource, t.group)}"`, this.store.collection(t.collection).size]),
+      ],
+      [
+        'apiserver_longrunning_requests',
+        'Watches that are open.',
+        collections.map(([name, c]) => [`resource="${name}",verb="WATCH"`, c.watchers]),
+      ],
+    ]);
+  }
+}
+
+const SERVED_GROUPS = new Set(RESOURCES.map((type) => type.group));
+
+const header = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
+
+function json(status: number, body: string, headers: Readonly<Record<string, string>> = NO_HEADERS): ApiResponse {
+  return { status, contentType: 'application/json', headers, body };
+}
+
+const text = (status: number, body: string): ApiResponse => ({
+  status,
+  contentType: 'text/plain; charset=utf-8',
+  headers: NO_HEADERS,
+  body,
+});
+
+/** What went wrong, as an answer. */
+export function errorResponse(error: unknown): ApiResponse {
+  const told = error instanceof ApiError ? error : internal(`Internal error occurred: ${String(error)}`);
+  const retryAfter = told.details?.retryAfterSeconds;
+  return json(
+    told.status,
+    JSON.stringify(told),
+    retryAfter === undefined ? NO_HEADERS : { 'retry-after': String(retryAfter) },
+  );
+}
+
+/** RFC 7234 warnings: at most as many, and as long, as a header may be. */
+function warningHeaders(warnings: readonly string[]): Readonly<Record<string, string>> {
+  if (warnings.length === 0) return NO_HEADERS;
+  const told = warnings
+    .slice(0, 20)
+    .map((w) => `299 - ${JSON.stringify(w.replace(/[^\x20-\x7e]/g, '?').slice(0, 200))}`);
+  return { warning: told.join(', ') };
+}
+
+function deletedStatus(info: RequestInfo, type: ResourceType, uid: string | undefined): string {
+  const details = { name: info.name, group: type.group || undefined, kind: type.resource, uid };
+  return JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details });
+}

@@ -1,0 +1,296 @@
+/**
+ * The embedded API server: the Kubernetes API for Leases, and what they need, over HTTP on this machine, in memory.
+ *
+ * Guarantees: `startEmbeddedServer` resolves when requests are answered; after `close` has resolved there is no socket,
+ * timer or listener left; whatever a client sends is answered with a Status or an HTTP error and never ends the process.
+ * Time is its clock's alone: creation times, ages, `Date`, timeouts of watches and delays of faults.
+ */
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { Api, errorResponse } from './api.ts';
+import type { ApiOptions, ApiRequest, ApiResponse } from './api.ts';
+import { firstToken } from './auth.ts';
+import { readBody } from './body.ts';
+import { faultResponse } from './fault-response.ts';
+import { Faults } from './faults.ts';
+import type { Applied, FaultRequest } from './faults.ts';
+import { kubeconfigFor } from './kubeconfig.ts';
+import { isYaml, loadYaml, mediaType } from './negotiate.ts';
+import type { ObjectStore } from './object-store.ts';
+import { PROTOBUF, protobufToJson } from './protobuf.ts';
+import { RequestLog } from './request-log.ts';
+import { requestInfo } from './routes.ts';
+import type { RequestInfo } from './routes.ts';
+import { systemClock } from './time.ts';
+import type { ServerClock } from './time.ts';
+import type { WatchStream } from './watch.ts';
+
+export type { ApiRequest, ApiResponse } from './api.ts';
+export type { Attributes, Tokens, User } from './auth.ts';
+export type { Change, KubeObject } from './version.ts';
+export type { Fault, FaultHandle, FaultMatch, FaultRequest, FaultRule, Faults, Matcher } from './faults.ts';
+export type { ObjectStore } from './object-store.ts';
+export type { LoggedRequest, RequestLog } from './request-log.ts';
+export type { ServerClock } from './time.ts';
+
+export interface EmbeddedServerOptions extends ApiOptions {
+  /** Default 0: one that is free. */
+  readonly port?: number | undefined;
+  /** Default 127.0.0.1. There is no TLS: think twice before another address. */
+  readonly host?: string | undefined;
+  /** Requests kept in the log. Default 10,000. */
+  readonly logSize?: number | undefined;
+}
+
+export interface EmbeddedServer {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly port: number;
+  readonly faults: Faults;
+  /** The objects themselves: to seed, to look at, to compact. */
+  readonly store: ObjectStore;
+  readonly requests: RequestLog;
+  /** The API without HTTP and without faults: answers at once. */
+  handle(request: ApiRequest): ApiResponse;
+  /** A kubeconfig, as YAML. `token` defaults to the first one, where there are tokens. */
+  kubeconfig(options?: { token?: string }): string;
+  /** Ends watches, breaks connections, forgets what is held back. */
+  close(): Promise<void>;
+}
+
+const JSON_TYPE = 'application/json';
+
+/** A watcher that reads slower than this many bytes behind is cut off, so that one cannot eat all memory. */
+const MAX_BACKLOG = 64 * 1024 * 1024;
+
+/** @throws Error of node:net, `code` `EADDRINUSE` and the like, when it cannot listen */
+export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
+  const running = new RunningServer(options);
+  await running.listen(options.port ?? 0, options.host ?? '127.0.0.1');
+  return running;
+}
+
+class RunningServer implements EmbeddedServer {
+  readonly faults: Faults;
+  readonly requests: RequestLog;
+  readonly store: ObjectStore;
+  readonly #api: Api;
+  readonly #clock: ServerClock;
+  readonly #options: EmbeddedServerOptions;
+  readonly #http: Server;
+  readonly #watches = new Set<WatchStream>();
+  /** Forgets what waits for the clock or to be released. */
+  readonly #held = new Set<() => void>();
+  #closed: Promise<void> | undefined;
+  #dateSecond = Number.NaN;
+  #date = '';
+
+  constructor(options: EmbeddedServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#api = new Api(options);
+    this.store = this.#api.store;
+    this.faults = new Faults(() => this.store.compact());
+    this.requests = new RequestLog(options.logSize ?? 10_000);
+    this.#http = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (req, res) => {
+      this.#serve(req, res).catch((error: unknown) => {
+        if (res.headersSent) res.destroy();
+        else this.#refuse(req, res, errorResponse(error));
+      });
+    });
+    this.#http.on('clientError', (_error, socket: Socket) => {
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      else socket.destroy();
+    });
+  }
+
+  async listen(port: number, host: string): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#http.once('error', reject);
+      this.#http.listen(port, host, () => {
+        this.#http.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  get port(): number {
+    return (this.#http.address() as AddressInfo | null)?.port ?? this.#lastPort;
+  }
+  #lastPort = 0;
+
+  get url(): string {
+    const host = this.#options.host ?? '127.0.0.1';
+    return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
+  }
+
+  handle(request: ApiRequest): ApiResponse {
+    return this.#api.handle(request);
+  }
+
+  kubeconfig(options: { token?: string } = {}): string {
+    const token = options.token ?? (this.#options.tokens ? firstToken(this.#options.tokens) : undefined);
+    return kubeconfigFor(this.url, token);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= new Promise((resolve) => {
+      this.#lastPort = this.port;
+      for (const forget of this.#held) forget();
+      for (const watch of [...this.#watches]) watch.end();
+      this.#http.close(() => resolve());
+      // One turn for the ends of the watches to go out.
+      setImmediate(() => this.#http.closeAllConnections());
+    });
+    return this.#closed;
+  }
+
+  async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const method = req.method ?? 'GET';
+    const url = req.url ?? '/';
+    const info = requestInfo(method, url);
+    const faults = this.faults.active ? this.faults.take(this.#describe(req, info)) : [];
+    if (faults[0]?.fault.type === 'drop') {
+      this.#log(req, info, 0);
+      req.socket.destroy();
+      return;
+    }
+    const contentType = req.headers['content-type'];
+    const body = await readBody(req);
+    if (body === undefined) return;
+    const media = mediaType(contentType);
+    if (isYaml(media)) await loadYaml();
+    const request: ApiRequest =
+      media === PROTOBUF && body.length > 0
+        ? {
+            method,
+            url,
+            headers: { ...req.headers, 'content-type': JSON_TYPE },
+            body: JSON.stringify(protobufToJson(body)),
+          }
+        : { method, url, headers: req.headers, body: body.toString() };
+    if (faults.length > 0) await this.#misbehave(faults, req, res, request, info);
+    else this.#reply(req, res, this.#api.handle(request, info), info);
+  }
+
+  async #misbehave(
+    faults: readonly Applied[],
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: ApiRequest,
+    info: RequestInfo,
+  ): Promise<void> {
+    for (const { fault, hold } of faults) {
+      if (fault.type === 'delay') await this.#hold((resume) => this.#clock.schedule(fault.ms, resume));
+      else if (fault.type === 'hang') await this.#hold(hold);
+      else if (fault.type === 'drop' || fault.type === 'lose-answer') {
+        if (fault.type === 'lose-answer') this.#api.handle(request, info);
+        this.#log(req, info, 0);
+        req.socket.destroy();
+        return;
+      } else {
+        const response = faultResponse(fault, info);
+        this.#api.count(info, response.status, req.headers['content-type']);
+        this.#reply(req, res, response, info);
+        return;
+      }
+    }
+    this.#reply(req, res, this.#api.handle(request, info), info);
+  }
+
+  /** Waits until let go; for ever when the server is closed first: its promise is garbage then. */
+  #hold(wait: (resume: () => void) => () => void): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = wait(() => {
+        this.#held.delete(forget);
+        resolve();
+      });
+      const forget = (): void => {
+        this.#held.delete(forget);
+        cancel();
+      };
+      this.#held.add(forget);
+    });
+  }
+
+  #reply(req: IncomingMessage, res: ServerResponse, response: ApiResponse, info: RequestInfo): void {
+    this.#log(req, info, response.status);
+    if (response.watch) this.#stream(req, res, response, response.watch, info);
+    else this.#send(res, response);
+  }
+
+  /** What is refused before the API is asked: a body too large, a malformed path. */
+  #refuse(req: IncomingMessage, res: ServerResponse, response: ApiResponse): void {
+    const info = requestInfo(req.method ?? 'GET', '/');
+    this.#api.count(info, response.status);
+    this.#log(req, info, response.status);
+    this.#send(res, response);
+  }
+
+  #send(res: ServerResponse, response: ApiResponse): void {
+    this.#head(res, response, ['content-length', String(Buffer.byteLength(response.body))]);
+    res.end(response.body);
+  }
+
+  #head(res: ServerResponse, { status, contentType, headers }: ApiResponse, more: readonly string[]): void {
+    res.sendDate = false;
+    const list = ['content-type', contentType, 'cache-control', 'no-cache, private', 'date', this.#now(), ...more];
+    for (const name in headers) list.push(name, headers[name] as string);
+    res.writeHead(status, list);
+  }
+
+  #stream(
+    req: IncomingMessage,
+    res: ServerResponse,
+    response: ApiResponse,
+    stream: WatchStream,
+    info: RequestInfo,
+  ): void {
+    if (this.#closed) {
+      res.destroy();
+      return;
+    }
+    this.#head(res, response, []);
+    res.flushHeaders();
+    this.#watches.add(stream);
+    const forget = this.faults.opened({ request: this.#describe(req, info), stream, destroy: () => res.destroy() });
+    res.on('close', () => {
+      stream.stop();
+      forget();
+      this.#watches.delete(stream);
+    });
+    stream.start({
+      write: (chunk) => {
+        if (res.writableLength > MAX_BACKLOG) res.destroy();
+        else res.write(chunk);
+      },
+      end: () => res.end(),
+    });
+  }
+
+  #describe(req: IncomingMessage, info: RequestInfo): FaultRequest {
+    const { method, path, query, verb, group, resource, subresource, namespace, name } = info;
+    const userAgent = req.headers['user-agent'] ?? '';
+    return { method, path, query, verb, group, resource, subresource, namespace, name, userAgent };
+  }
+
+  #log(req: IncomingMessage, info: RequestInfo, status: number): void {
+    this.requests.add({
+      ...this.#describe(req, info),
+      url: req.url ?? '/',
+      status,
+      at: this.#clock.wallMicros(),
+    });
+  }
+
+  /** The `Date` header: whole seconds, by our clock. */
+  #now(): string {
+    const second = Math.floor(this.#clock.wallMicros() / 1e6);
+    if (second !== this.#dateSecond) {
+      this.#dateSecond = second;
+      this.#date = new Date(second * 1000).toUTCString();
+    }
+    return this.#date;
+  }
+}

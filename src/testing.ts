@@ -1,0 +1,21 @@
+/**
+ * leasekeeper/testing: for tests of whatever uses Leases. A Kubernetes API server for Leases in this process, with
+ * faults to inject, and a clock that is moved by hand.
+ */
+export { startEmbeddedServer } from './embedded/server.ts';
+export type {
+  EmbeddedServer,
+  EmbeddedServerOptions,
+  Fault,
+  FaultHandle,
+  FaultMatch,
+  FaultRule,
+  Faults,
+  KubeObject,
+  LoggedRequest,
+  ObjectStore,
+  RequestLog,
+  Tokens,
+} from './embedded/server.ts';
+export { ManualClock, settle } from './runtime/manual-clock.ts';
+export type { Clock } from './runtime/clock.ts';
