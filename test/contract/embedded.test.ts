@@ -18,7 +18,10 @@ leaseStoreContract('embedded server', async () => {
     });
     assert.ok(answer.ok, await answer.text());
   };
-  await send('POST', '/api/v1/namespaces', { metadata: { name: 'terminating' }, spec: { finalizers: ['kubernetes'] } });
+  await send('POST', '/api/v1/namespaces', { metadata: { name: 'terminating' } });
+  // A namespace goes when it is empty: this lease keeps it.
+  const held = { metadata: { name: 'held', finalizers: ['example.com/keep'] } };
+  await send('POST', '/apis/coordination.k8s.io/v1/namespaces/terminating/leases', held);
   await send('DELETE', '/api/v1/namespaces/terminating');
   return contractOver({
     url: server.url,

@@ -47,7 +47,7 @@ describe('ManualClock', () => {
     const seen: string[] = [];
     const work = async (): Promise<void> => {
       await sleep(clock, 10);
-      for (let i = 0; i < 20; i++) await undefined;
+      for (let i = 0; i < 20; i++) await Promise.resolve();
       seen.push(`worked at ${clock.monotonic()}`);
     };
     const working = work();

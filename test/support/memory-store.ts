@@ -230,7 +230,7 @@ export class MemoryStore implements LeaseStore {
 
 async function direct<T>(signal: AbortSignal | undefined, act: () => T): Promise<T> {
   if (signal?.aborted) throw storeError('Aborted');
-  await undefined;
+  await Promise.resolve();
   if (signal?.aborted) throw storeError('Aborted');
   return act();
 }

@@ -8,6 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { leaveNothing } from './children.ts';
 
 /** The entry of the program, as its source. */
 export const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
@@ -32,11 +33,6 @@ export interface Exit {
   /** Milliseconds from the last `signal` sent by the test; `undefined` when none was. */
   readonly sinceSignalMs: number | undefined;
 }
-
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
 
 /** Starts `leasekeeper` with these arguments. */
 export function startProgram(args: readonly string[], options: ProgramOptions = {}): Program {
@@ -73,7 +69,7 @@ export class Program {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child = child;
-    running.add(child);
+    leaveNothing(child);
     child.stdin.on('error', () => {});
     for (const name of ['stdout', 'stderr'] as const) {
       createInterface({ input: child[name] }).on('line', (line) => {
@@ -84,7 +80,6 @@ export class Program {
     this.exited = new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('close', (code, signal) => {
-        running.delete(child);
         this.#running = false;
         const now = performance.now();
         const sinceSignalMs = this.#signalled === undefined ? undefined : now - this.#signalled;

@@ -13,6 +13,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { leaveNoDirectory } from './children.ts';
 import { ServerProcess } from './server-process.ts';
 
 export interface RealApiOptions {
@@ -44,6 +45,7 @@ export async function startRealApi(options: RealApiOptions = {}): Promise<RealAp
   const skip = realApiSkip();
   if (skip) throw new Error(skip);
   const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-api-'));
+  const forget = leaveNoDirectory(dir);
   const [client, peer, secure] = await freePorts(3);
   const etcdUrl = `http://127.0.0.1:${client}`;
   const certs = join(dir, 'certs');
@@ -95,7 +97,7 @@ export async function startRealApi(options: RealApiOptions = {}): Promise<RealAp
     ],
     log: join(dir, 'kube-apiserver.log'),
   });
-  const api = new RealApi({ dir, url: `https://127.0.0.1:${secure}`, etcdUrl, tokens, certs, etcd, apiServer });
+  const api = new RealApi({ dir, url: `https://127.0.0.1:${secure}`, etcdUrl, tokens, certs, etcd, apiServer, forget });
   try {
     etcd.start();
     await etcdReady(etcd, etcdUrl);
@@ -116,6 +118,7 @@ interface RealApiParts {
   readonly certs: string;
   readonly etcd: ServerProcess;
   readonly apiServer: ServerProcess;
+  readonly forget: () => void;
 }
 
 export class RealApi {
@@ -129,15 +132,17 @@ export class RealApi {
   readonly apiServer: ServerProcess;
   readonly #tokens: Readonly<Record<string, string>>;
   readonly #caFile: string;
+  readonly #forget: () => void;
   #ca: string | undefined;
 
-  constructor({ dir, url, etcdUrl, tokens, certs, etcd, apiServer }: RealApiParts) {
+  constructor({ dir, url, etcdUrl, tokens, certs, etcd, apiServer, forget }: RealApiParts) {
     this.dir = dir;
     this.url = url;
     this.etcdUrl = etcdUrl;
     this.etcd = etcd;
     this.apiServer = apiServer;
     this.#tokens = tokens;
+    this.#forget = forget;
     // Self-signed, by the server, at its first start.
     this.#caFile = join(certs, 'apiserver.crt');
   }
@@ -275,6 +280,7 @@ export class RealApi {
     await this.apiServer.kill();
     await this.etcd.kill();
     await rm(this.dir, { recursive: true, force: true });
+    this.#forget();
   }
 }
 

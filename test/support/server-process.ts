@@ -1,17 +1,13 @@
 /**
  * A server process of a test: started, paused, continued, killed and started again with the same arguments.
  *
- * Guarantees: it does not outlive this process unless that one is killed hard; its output goes to a file, the end of which
+ * Guarantees: it does not outlive this process, unless that one is killed by SIGKILL; its output goes to a file, the end of which
  * is in every error about it.
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
+import { leaveNothing } from './children.ts';
 
 export interface ServerProcessOptions {
   readonly command: string;
@@ -40,10 +36,9 @@ export class ServerProcess {
     const child = spawn(this.#options.command, this.#options.args, { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;
-    running.add(child);
+    leaveNothing(child);
     this.#exited = new Promise((resolve) => {
       const gone = (): void => {
-        running.delete(child);
         if (this.#child === child) this.#child = undefined;
         resolve();
       };
