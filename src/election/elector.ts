@@ -1,0 +1,139 @@
+/**
+ * LeaderElector: contends for a Lease, and runs work only while it leads. Interoperates with client-go on the same Lease.
+ *
+ * Guarantees, if clock rates are within 1 % of each other and every contender keeps to the protocol: no two terms hold at
+ * the same time; the work of one term has ended before this elector begins another, and before it releases the lease;
+ * after every loss and every end of the work it contends again, until its signal aborts.
+ * Not guaranteed: that what a guarded step started takes effect in time (see `Term.fencingToken`), and anything while
+ * others delete or empty a lease that is held: then a newcomer may lead while the one before has not noticed.
+ */
+import type { LeaseRef, LeaseStore } from '../lease/store.ts';
+import { holderIdentity } from '../lease/names.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Observe } from '../runtime/observer.ts';
+import { Candidate } from './candidate.ts';
+import { ElectionOptionsError, LeadershipError } from './errors.ts';
+import type { ElectionEvent } from './events.ts';
+import { lead } from './lead.ts';
+import type { Work } from './lead.ts';
+import { candidacyProblems, electionOptions, electionProblems, timing } from './options.ts';
+import type { ElectionOptions } from './options.ts';
+import { release } from './release.ts';
+import type { WatchLease } from './sight.ts';
+import { standBy } from './standby.ts';
+import type { Term } from './term.ts';
+
+export interface LeaderElectorOptions {
+  readonly store: LeaseStore;
+  readonly clock: Clock;
+  /** 0 to 1, uniformly: Math.random. */
+  readonly random: () => number;
+  /** The Lease contended for; it is created when there is none. */
+  readonly lease: LeaseRef;
+  /** Who we are, for people to read: a host's or a pod's name. 1 to 253 characters. */
+  readonly id: string;
+  /** Tells two processes with one id apart: a fresh one for every elector. Holder identity is `<id>_<uuid>`. */
+  readonly uuid: string;
+  readonly options?: Partial<ElectionOptions> | undefined;
+  readonly observe?: Observe<ElectionEvent> | undefined;
+  /** How a standby follows the lease. Default: a watch of its own by `metadata.name`; or a `createSharedWatch`'s. */
+  readonly watch?: WatchLease | undefined;
+}
+
+/** The longest wait between work that ended and contending again; the first is the retry period. */
+const MAX_REST_MS = 30_000;
+
+export class LeaderElector {
+  readonly holder: string;
+  readonly #candidate: Candidate;
+  readonly #watch: WatchLease;
+  #running = false;
+  #term: Term | undefined;
+
+  /** @throws ElectionOptionsError with everything that is wrong */
+  constructor({ store, clock, random, lease, id, uuid, options, observe, watch }: LeaderElectorOptions) {
+    const chosen = electionOptions(options);
+    const problems = [...candidacyProblems(lease, id, uuid), ...electionProblems(chosen)];
+    if (problems.length > 0) throw new ElectionOptionsError(problems);
+    this.holder = holderIdentity(id, uuid);
+    const ref = { namespace: lease.namespace, name: lease.name };
+    this.#candidate = new Candidate({
+      store,
+      clock,
+      random,
+      ref,
+      holder: this.holder,
+      timing: timing(chosen),
+      observe: observe ?? (() => {}),
+    });
+    this.#watch =
+      watch ??
+      (({ namespace, name }, signal) => store.watch({ namespace, fieldSelector: `metadata.name=${name}` }, signal));
+  }
+
+  /** Holder identity of whoever was last seen to hold the lease; undefined: nobody, or not known yet. */
+  get leader(): string | undefined {
+    return this.#candidate.leader;
+  }
+
+  /** The term that we hold; undefined while we do not lead. */
+  get term(): Term | undefined {
+    return this.#term !== undefined && this.#term.remainingMs > 0 ? this.#term : undefined;
+  }
+
+  /**
+   * Contends until the signal aborts, and runs `work` once for every term won. The work has to end when `term.signal`
+   * aborts. When it ends by itself, well or with an error, the lease is released and contended for again, after a wait
+   * that doubles from the retry period up to 30 s unless a term outlasted the lease duration.
+   *
+   * Settles once the work has ended and the lease is released; at the latest `workTimeoutMs` and a renew deadline after
+   * the signal.
+   * @throws LeadershipError `WorkNotEnded` when the work did not end in time; it may still be running
+   * @throws TypeError when it runs already
+   */
+  async run(signal: AbortSignal, work: Work): Promise<void> {
+    if (this.#running) throw new TypeError('LeaderElector.run: it runs already');
+    this.#running = true;
+    const following = new Set<Promise<void>>();
+    try {
+      await this.#contend(signal, work, (ended) => {
+        following.add(ended);
+        void ended.finally(() => following.delete(ended));
+      });
+    } finally {
+      await Promise.all(following);
+      this.#running = false;
+    }
+  }
+
+  async #contend(signal: AbortSignal, work: Work, following: (ended: Promise<void>) => void): Promise<void> {
+    const candidate = this.#candidate;
+    const { clock, random, timing } = candidate;
+    const rest = createBackoff({ firstMs: timing.retryPeriodMs, capMs: MAX_REST_MS, random });
+    while (!signal.aborted) {
+      const acquired = await standBy(candidate, this.#watch, signal, following);
+      if (signal.aborted) {
+        // Never began: nothing to wait for. What may have been written without an answer is looked for.
+        const lost = candidate.attempts.findLast((attempt) => attempt.opens);
+        if (acquired) await release(candidate, acquired.attempt.fencingToken, acquired.lease);
+        else if (lost && lost.sentAt + timing.leaseDurationMs > candidate.now()) {
+          await release(candidate, lost.fencingToken, undefined);
+        }
+        return;
+      }
+      if (!acquired) return;
+      const began = candidate.now();
+      const outcome = await lead(candidate, acquired, work, signal, (term) => (this.#term = term));
+      if (outcome === 'abandoned') {
+        const { workTimeoutMs } = timing;
+        throw new LeadershipError('WorkNotEnded', `the work did not end within ${workTimeoutMs} ms of being asked to`);
+      }
+      if (outcome === 'ended' && !signal.aborted) {
+        if (candidate.now() - began > timing.leaseDurationMs) rest.reset();
+        await sleep(clock, rest.next(), signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * What an elector throws. Branch on `code`; `reason` says why leadership was lost.
+ */
+import type { OptionProblem } from '../runtime/problem.ts';
+
+/** Why a term is over although its work had not ended. */
+export type LossReason =
+  /** No renewal succeeded in time. */
+  | 'deadline'
+  /** Another holder, or another process that writes in our name. */
+  | 'taken'
+  /** The lease was deleted, or deleted and made anew. */
+  | 'deleted'
+  /** Somebody else emptied the holder. */
+  | 'released';
+
+export type LeadershipErrorCode =
+  /** `term.check()` and the reason of `term.signal`: see `reason`. */
+  | 'LeadershipLost'
+  /** `term.check()` after the term's work has ended. */
+  | 'TermEnded'
+  /** The reason of `term.signal` when the elector is to stop. The term still holds: `term.check()` passes. */
+  | 'ShuttingDown'
+  /** `elector.run` rejects with it: the work did not end within `workTimeoutMs`; its lease is left to expire. */
+  | 'WorkNotEnded';
+
+export class LeadershipError extends Error {
+  override readonly name = 'LeadershipError';
+  readonly code: LeadershipErrorCode;
+  /** Set with `LeadershipLost` only. */
+  readonly reason: LossReason | undefined;
+
+  constructor(code: LeadershipErrorCode, message: string, reason?: LossReason) {
+    super(message);
+    this.code = code;
+    this.reason = reason;
+  }
+}
+
+/** The options given to an elector cannot be used. */
+export class ElectionOptionsError extends Error {
+  override readonly name = 'ElectionOptionsError';
+  readonly code = 'InvalidOptions';
+  readonly problems: readonly OptionProblem[];
+
+  constructor(problems: readonly OptionProblem[]) {
+    super(problems.map(({ field, value, rule }) => `${field}: ${JSON.stringify(value)} ${rule}`).join('; '));
+    this.problems = problems;
+  }
+}

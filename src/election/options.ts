@@ -1,0 +1,123 @@
+/**
+ * What an elector can be told: defaults and rules, stated once. Numbers and rules are client-go's, so that one Lease can be
+ * contended for by both.
+ */
+import { objectNameProblem } from '../lease/names.ts';
+import type { LeaseRef } from '../lease/store.ts';
+import type { OptionProblem } from '../runtime/problem.ts';
+
+export interface ElectionOptions {
+  /**
+   * Whole seconds that others wait, after they last saw the lease change, before they take it over. Default 15.
+   * At most 3600: what says more is read as an hour by others, and would not be waited for.
+   */
+  readonly leaseDurationSeconds: number;
+  /** Milliseconds from the sending of the last successful renewal until leadership ends. Default 10000. */
+  readonly renewDeadlineMs: number;
+  /** Milliseconds from one renewal to the next. Default 2000. */
+  readonly retryPeriodMs: number;
+  /**
+   * Milliseconds that the work may take to end once the elector's signal has aborted, while its lease is still renewed.
+   * Work that has not ended by then is given up and its lease left to expire, not released. Default 20000: with the
+   * release after it, this fits the 30 s that Kubernetes gives a pod.
+   */
+  readonly workTimeoutMs: number;
+}
+
+export const ELECTION_DEFAULTS: ElectionOptions = {
+  leaseDurationSeconds: 15,
+  renewDeadlineMs: 10_000,
+  retryPeriodMs: 2_000,
+  workTimeoutMs: 20_000,
+};
+
+/** client-go's JitterFactor: a poll comes up to this share of the retry period later, at random. */
+export const POLL_JITTER = 1.2;
+/** Longer durations of others are read as this: otherwise a lease of 68 years would never be taken over. */
+export const MAX_LEASE_DURATION_MS = 3_600_000;
+/** Kubernetes' bound on names of objects; a holder has none of its own. */
+const MAX_ID_LENGTH = 253;
+/** setTimeout's own limit. */
+const MAX_MS = 2_147_483_647;
+
+/** Fills in what was left out. */
+export function electionOptions(given: Partial<ElectionOptions> = {}): ElectionOptions {
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { ...ELECTION_DEFAULTS, ...set };
+}
+
+/** Everything that is wrong with the options; empty when they can be used. */
+export function electionProblems(o: ElectionOptions): OptionProblem[] {
+  const problems: OptionProblem[] = [];
+  const say = (field: keyof ElectionOptions, rule: string): void =>
+    void problems.push({ field, value: o[field], rule });
+  const maxSeconds = MAX_LEASE_DURATION_MS / 1000;
+  const seconds = o.leaseDurationSeconds;
+  const usable = (n: number): boolean => Number.isFinite(n) && n > 0;
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > maxSeconds) {
+    say('leaseDurationSeconds', `must be whole seconds from 1 to ${maxSeconds}`);
+  }
+  for (const field of ['renewDeadlineMs', 'retryPeriodMs', 'workTimeoutMs'] as const) {
+    if (!usable(o[field]) || o[field] > MAX_MS) say(field, `must be longer than nothing and at most ${MAX_MS}`);
+  }
+  // What is no time at all cannot be compared; it was told above.
+  if (usable(seconds) && usable(o.renewDeadlineMs) && seconds * 1000 <= o.renewDeadlineMs) {
+    say('leaseDurationSeconds', 'must be longer than the renew deadline');
+  }
+  if (usable(o.renewDeadlineMs) && usable(o.retryPeriodMs) && o.renewDeadlineMs <= POLL_JITTER * o.retryPeriodMs) {
+    say('renewDeadlineMs', `must be longer than ${POLL_JITTER} times the retry period`);
+  }
+  return problems;
+}
+
+/** Everything that is wrong with which lease is contended for, and as whom. */
+export function candidacyProblems(lease: LeaseRef, id: string, uuid: string): OptionProblem[] {
+  const problems: OptionProblem[] = [];
+  const say = (field: string, value: unknown, rule: string | undefined): void => {
+    if (rule !== undefined) problems.push({ field, value, rule });
+  };
+  const text = (value: string): string | undefined => {
+    if (value === '') return 'must not be empty';
+    if (value.length > MAX_ID_LENGTH) return `must be at most ${MAX_ID_LENGTH} characters long`;
+    return /\p{Cc}/u.test(value) ? 'must not contain control characters' : undefined;
+  };
+  say('lease.namespace', lease.namespace, objectNameProblem(lease.namespace));
+  say('lease.name', lease.name, objectNameProblem(lease.name));
+  say('id', id, text(id));
+  say('uuid', uuid, text(uuid));
+  return problems;
+}
+
+/** The options in the units of the monotonic clock. */
+export interface Timing {
+  readonly leaseDurationSeconds: number;
+  readonly leaseDurationMs: number;
+  /** From the sending of a write until nothing may be done any more in its name. */
+  readonly holdMs: number;
+  /** From the sending of a write until leadership ends; at most `holdMs`. */
+  readonly termMs: number;
+  readonly retryPeriodMs: number;
+  readonly workTimeoutMs: number;
+}
+
+/** Clocks are assumed to run at most 1 % apart: what others measure as a duration is at least this much of ours. */
+const CLOCK_RATE = 0.99;
+/** By how much the system's monotonic clock may lag after the machine was suspended, in milliseconds. */
+const SUSPEND_LAG_MS = 100;
+
+/**
+ * Others count the published duration from when they see a write, which is after it was sent. So whatever has ended
+ * `holdMs` after the sending has ended before anybody takes over.
+ */
+export function timing(o: ElectionOptions): Timing {
+  const leaseDurationMs = o.leaseDurationSeconds * 1000;
+  const holdMs = leaseDurationMs * CLOCK_RATE - SUSPEND_LAG_MS;
+  return {
+    leaseDurationSeconds: o.leaseDurationSeconds,
+    leaseDurationMs,
+    holdMs,
+    termMs: Math.min(o.renewDeadlineMs, holdMs),
+    retryPeriodMs: o.retryPeriodMs,
+    workTimeoutMs: o.workTimeoutMs,
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * How a candidate sees its lease: by watch, and by polling while the watch cannot be trusted.
+ *
+ * Guarantees: with a watch that works, one watch and no other request; while it is lost, or not permitted, GETs at
+ * client-go's pace. A watch that was not permitted is tried again every five minutes, since permissions may come later.
+ */
+import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import type { LeaseEvent, LeaseRef } from '../lease/store.ts';
+import { sleep } from '../runtime/clock.ts';
+import type { Candidate } from './candidate.ts';
+import { POLL_JITTER } from './options.ts';
+import type { Wake } from '../runtime/wake.ts';
+
+/** How the leases of a name are followed; ends as LeaseStore.watch does. */
+export type WatchLease = (ref: LeaseRef, signal: AbortSignal) => AsyncIterable<LeaseEvent>;
+
+/** Until a watch that was not permitted is tried again. */
+const FORBIDDEN_PAUSE_MS = 300_000;
+
+export class Sight {
+  readonly #candidate: Candidate;
+  readonly #watch: WatchLease;
+  readonly #wake: Wake;
+  #lost = false;
+  #pollAt: number | undefined;
+
+  constructor(candidate: Candidate, watch: WatchLease, wake: Wake) {
+    this.#candidate = candidate;
+    this.#watch = watch;
+    this.#wake = wake;
+    // Until the watch has told its first list, it is as good as lost.
+    this.#pollLater();
+  }
+
+  /** Monotonic milliseconds of the next poll; Infinity while the watch can be trusted. */
+  get pollAt(): number {
+    return this.#pollAt ?? Infinity;
+  }
+
+  /** Follows the lease until the signal aborts. */
+  async follow(signal: AbortSignal): Promise<void> {
+    const candidate = this.#candidate;
+    while (!signal.aborted) {
+      let error: LeaseStoreError | undefined;
+      try {
+        for await (const event of this.#watch(candidate.ref, signal)) {
+          // What comes later may be older than what was written since.
+          if (signal.aborted) return;
+          this.#take(event);
+        }
+      } catch (thrown) {
+        if (!(thrown instanceof LeaseStoreError)) throw thrown;
+        error = thrown;
+      }
+      if (signal.aborted) return;
+      const retryInMs = isStoreError(error, 'Forbidden') ? FORBIDDEN_PAUSE_MS : candidate.timing.retryPeriodMs;
+      if (error) candidate.tell({ type: 'failed', operation: 'watch', error, retryInMs });
+      this.#blind(error);
+      await sleep(candidate.clock, retryInMs, signal);
+    }
+  }
+
+  /** One read in place of the watch. False when it failed. */
+  async poll(signal: AbortSignal): Promise<boolean> {
+    const { timing } = this.#candidate;
+    this.#pollLater();
+    try {
+      await this.#candidate.look(timing.termMs / 2, signal);
+      return true;
+    } catch (error) {
+      if (!(error instanceof LeaseStoreError)) throw error;
+      if (error.code === 'Aborted') return false;
+      const wish = Math.min(error.retryAfterMs ?? 0, timing.leaseDurationMs);
+      const now = this.#candidate.now();
+      this.#pollAt = Math.max(this.#pollAt ?? now, now + wish);
+      this.#candidate.tell({ type: 'failed', operation: 'get', error, retryInMs: this.#pollAt - now });
+      return false;
+    }
+  }
+
+  #take(event: LeaseEvent): void {
+    const { namespace, name } = this.#candidate.ref;
+    if (event.type === 'lost') {
+      this.#blind(event.error);
+      return;
+    }
+    // What was lost is back with a list or `fresh`; one that was only slow shows by any event that it is alive.
+    if (event.type === 'fresh' || event.type === 'list' || !this.#lost) this.#trust();
+    if (event.type === 'list') {
+      this.#candidate.see(
+        event.leases.find(({ metadata }) => metadata.name === name && metadata.namespace === namespace),
+      );
+    } else if (
+      event.type !== 'fresh' &&
+      event.lease.metadata.name === name &&
+      event.lease.metadata.namespace === namespace
+    ) {
+      this.#candidate.see(event.type === 'deleted' ? undefined : event.lease);
+    }
+    this.#wake.now();
+  }
+
+  #trust(): void {
+    this.#pollAt = undefined;
+    if (this.#lost) this.#candidate.tell({ type: 'watchRecovered' });
+    this.#lost = false;
+  }
+
+  #blind(error: LeaseStoreError | undefined): void {
+    if (!this.#lost) this.#candidate.tell({ type: 'watchLost', error });
+    this.#lost = true;
+    if (this.#pollAt === undefined) this.#pollLater();
+    this.#wake.now();
+  }
+
+  #pollLater(): void {
+    const { random, timing, clock } = this.#candidate;
+    this.#pollAt = clock.monotonic() + timing.retryPeriodMs * (1 + POLL_JITTER * random());
+  }
+}

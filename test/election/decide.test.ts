@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  MAX_TOKEN,
+  decideCandidate,
+  decideLeader,
+  observeLease,
+  renewPause,
+  renewTimeout,
+} from '../../src/election/decide.ts';
+import type { Attempt, Observation } from '../../src/election/decide.ts';
+import { electionOptions, timing } from '../../src/election/options.ts';
+import { parseLease } from '../../src/lease/lease.ts';
+import type { Lease } from '../../src/lease/lease.ts';
+import { MicroTime } from '../../src/lease/micro-time.ts';
+
+const HOLDER = 'me_1';
+const T = timing(electionOptions());
+const at = (s: number): MicroTime => MicroTime.fromEpochMs(Date.UTC(2026, 0, 1) + s * 1000);
+
+interface Sketch {
+  holder?: string;
+  seconds?: unknown;
+  renew?: unknown;
+  transitions?: unknown;
+  uid?: string;
+  rv?: string;
+}
+/** A lease as an API server's JSON would give it, so that hostile values take the way they would really take. */
+function lease({
+  holder = 'other_1',
+  seconds = 15,
+  renew = at(0).toString(),
+  transitions = 3,
+  uid = 'u',
+  rv = '7',
+}: Sketch = {}): Lease {
+  return parseLease({
+    metadata: { name: 'l', namespace: 'ns', uid, resourceVersion: rv },
+    spec: { holderIdentity: holder, leaseDurationSeconds: seconds, renewTime: renew, leaseTransitions: transitions },
+  });
+}
+const see = (l: Lease | undefined, now = 0, previous?: Observation): Observation =>
+  observeLease(previous, HOLDER, l, now, T.leaseDurationMs);
+const sent = (s: number, sentAt: number, more: Partial<Attempt> = {}): Attempt => ({
+  renewTime: at(s),
+  sentAt,
+  fencingToken: 3,
+  opens: true,
+  ...more,
+});
+const decide = (
+  seen: Observation | undefined,
+  now: number,
+  attempts: Attempt[] = [],
+): ReturnType<typeof decideCandidate> => decideCandidate({ holder: HOLDER, timing: T, attempts }, seen, now);
+const brief = (seen: Observation | undefined, now: number, attempts: Attempt[] = []): unknown => {
+  const action = decide(seen, now, attempts);
+  if (action.do === 'acquire') return [action.why, action.fencingToken, action.base?.metadata.resourceVersion];
+  return action.do === 'wait' ? ['wait', action.until] : [action.do];
+};
+
+describe('a candidate', () => {
+  const cases: [string, unknown, unknown][] = [
+    ['has seen nothing', brief(undefined, 0), ['look']],
+    ['creates what is absent', brief(see(undefined), 0), ['absent', 0, undefined]],
+    ['takes an empty holder at once', brief(see(lease({ holder: '' })), 0), ['released', 4, '7']],
+    ['waits for the published duration', brief(see(lease(), 100), 100), ['wait', 15_100]],
+    ['waits to the last millisecond', brief(see(lease(), 100), 15_099), ['wait', 15_100]],
+    ['takes what was silent for exactly its duration', brief(see(lease(), 100), 15_100), ['expired', 4, '7']],
+    ["goes by the other's duration, not ours", brief(see(lease({ seconds: 60 })), 20_000), ['wait', 60_000]],
+    ['reads a duration of 0 as ours', brief(see(lease({ seconds: 0 })), 0), ['wait', 15_000]],
+    ['reads a negative duration as ours', brief(see(lease({ seconds: -5 })), 0), ['wait', 15_000]],
+    ['reads a missing duration as ours', brief(see(lease({ seconds: null })), 0), ['wait', 15_000]],
+    ['reads 68 years as an hour', brief(see(lease({ seconds: 2 ** 31 - 1 })), 0), ['wait', 3_600_000]],
+    [
+      'does not compare clocks: renewed long ago',
+      brief(see(lease({ renew: '1999-01-01T00:00:00Z' })), 0),
+      ['wait', 15_000],
+    ],
+    [
+      'does not compare clocks: renewed in the future',
+      brief(see(lease({ renew: '2999-01-01T00:00:00Z' })), 15_000),
+      ['expired', 4, '7'],
+    ],
+    ['survives missing times', brief(see(lease({ renew: undefined })), 15_000), ['expired', 4, '7']],
+    ['reads missing transitions as 0', brief(see(lease({ holder: '', transitions: null })), 0), ['released', 1, '7']],
+    [
+      'cannot count further than the API',
+      brief(see(lease({ holder: '', transitions: MAX_TOKEN })), 0),
+      ['released', MAX_TOKEN, '7'],
+    ],
+    ['waits for our identity when we did not write it', brief(see(lease({ holder: HOLDER })), 0), ['wait', 15_000]],
+    ['survives a holder of 10 kB', brief(see(lease({ holder: 'x'.repeat(10_240) })), 0), ['wait', 15_000]],
+    [
+      'takes its own old lease at once, as a new term',
+      brief(see(lease({ holder: HOLDER })), 0, [sent(0, 0, { opens: false })]),
+      ['own', 4, '7'],
+    ],
+    ['adopts a term whose answer was lost', brief(see(lease({ holder: HOLDER })), 9_999, [sent(0, 0)]), ['adopt']],
+    [
+      'but not one that is over, counted from its sending',
+      brief(see(lease({ holder: HOLDER })), 10_000, [sent(0, 0)]),
+      ['own', 4, '7'],
+    ],
+    [
+      'and not one of another token',
+      brief(see(lease({ holder: HOLDER })), 0, [sent(0, 0, { fencingToken: 2 })]),
+      ['wait', 15_000],
+    ],
+  ];
+  for (const [name, actual, expected] of cases) test(name, () => assert.deepEqual(actual, expected));
+});
+
+describe('silence', () => {
+  const first = see(lease(), 1_000);
+  test('goes on while the record is the same, whatever else changes, and the newest version is taken', () => {
+    const labelled = see(lease({ rv: '8' }), 9_000, first);
+    assert.equal(labelled.since, 1_000);
+    assert.deepEqual(brief(labelled, 16_000), ['expired', 4, '8']);
+  });
+  const changes: [string, Sketch][] = [
+    ['renewTime', { renew: at(2).toString() }],
+    ['renewTime going back', { renew: at(-2).toString() }],
+    ['holder', { holder: 'other_2' }],
+    ['transitions', { transitions: 4 }],
+    ['duration', { seconds: 16 }],
+    ['uid', { uid: 'v' }],
+  ];
+  for (const [name, change] of changes) {
+    test(`begins anew with a changed ${name}`, () => assert.equal(see(lease(change), 9_000, first).since, 9_000));
+  }
+  test('of a deleted lease counts as before: its holder may still lead', () => {
+    const gone = see(undefined, 9_000, first);
+    assert.deepEqual(brief(gone, 9_000), ['wait', 16_000]);
+    assert.deepEqual(brief(see(undefined, 16_000, gone), 16_000), ['absent', 4, undefined]);
+  });
+  test('is not waited for when the deleted lease was released, or ours', () => {
+    for (const holder of ['', HOLDER]) {
+      assert.deepEqual(brief(see(undefined, 9_000, see(lease({ holder }))), 9_000), ['absent', 4, undefined]);
+    }
+  });
+});
+
+describe('a leader whose renewal was refused', () => {
+  const held = lease({ holder: HOLDER });
+  const attempts = [sent(0, 0, { opens: false }), sent(2, 2_000, { opens: false })];
+  const decideFor = (l: Lease | undefined): unknown => {
+    const action = decideLeader({ holder: HOLDER, attempts, fencingToken: 3, held }, l);
+    return action.do === 'stop' ? action.reason : action.attempt.sentAt;
+  };
+  const cases: [string, Lease | undefined, unknown][] = [
+    ['finds its lost answer, counted from its own sending', lease({ holder: HOLDER, renew: at(2).toString() }), 2_000],
+    ['finds the record before it', lease({ holder: HOLDER, rv: '9' }), 0],
+    ['finds another holder', lease({ holder: 'other_1' }), 'taken'],
+    [
+      'finds its identity with a renewTime that it did not send',
+      lease({ holder: HOLDER, renew: at(1).toString() }),
+      'taken',
+    ],
+    ['finds its record with another token', lease({ holder: HOLDER, transitions: 5 }), 'taken'],
+    ['finds no holder', lease({ holder: '' }), 'released'],
+    ['finds no lease', undefined, 'deleted'],
+    ['finds a lease made anew', lease({ holder: HOLDER, uid: 'v' }), 'deleted'],
+  ];
+  for (const [name, seen, expected] of cases) test(name, () => assert.deepEqual(decideFor(seen), expected));
+});
+
+test('one hanging attempt leaves time for another before the deadline', () => {
+  let left = 8_000;
+  const tries: number[] = [];
+  while (left > 0) {
+    tries.push(renewTimeout(left, 2_000));
+    left -= tries.at(-1)!;
+  }
+  assert.deepEqual(tries, [4_000, 2_000, 1_000, 1_000]);
+  assert.equal(renewTimeout(0, 2_000), 1);
+});
+
+test('pauses between failed attempts shrink towards the deadline, so that it is used to the end', () => {
+  assert.equal(renewPause(1_500, 8_000), 1_500);
+  assert.equal(renewPause(1_500, 2_000), 1_000);
+  assert.equal(renewPause(1_500, 0), 50);
+});
