@@ -18,6 +18,8 @@ export interface Clock {
 
 /** setTimeout's own limit; longer waits are cut into pieces. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
+/** os.uptime reads a file (20 microseconds); it is asked this often, and whenever the wall clock tells of a gap. */
+const UPTIME_EVERY_MS = 50;
 /** How far os.uptime and performance.now may disagree before the machine is believed to have been suspended. */
 const SUSPEND_TOLERANCE_MS = 100;
 
@@ -42,6 +44,8 @@ export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock 
   const bootOffset = sources.running() - sources.sinceBoot();
   let suspended = 0;
   let latest = 0;
+  let nextUptime = 0;
+  let lastAhead = NaN;
   let wallAnchor = sources.wall() - sources.running();
   return {
     wallMicros() {
@@ -52,8 +56,14 @@ export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock 
     },
     monotonic() {
       const running = sources.running();
-      const missed = sources.sinceBoot() + bootOffset - running;
-      if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;
+      // A suspend, however short ago, shows as a gap between the wall clock and the running one.
+      const ahead = sources.wall() - running;
+      if (running >= nextUptime || Math.abs(ahead - lastAhead) > UPTIME_EVERY_MS) {
+        nextUptime = running + UPTIME_EVERY_MS;
+        lastAhead = ahead;
+        const missed = sources.sinceBoot() + bootOffset - running;
+        if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;
+      }
       latest = Math.max(latest, running + suspended);
       return latest;
     },

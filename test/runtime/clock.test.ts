@@ -52,6 +52,16 @@ describe('system clock: monotonic', () => {
     near(clock.monotonic() - start, 64_500, 10);
   });
 
+  it('sees a suspend at its first reading afterwards, however soon after the last one before', () => {
+    const machine = new Machine();
+    const clock = createSystemClock(machine.sources);
+    const start = clock.monotonic();
+    machine.run(1);
+    clock.monotonic();
+    machine.suspend(60_000);
+    near(clock.monotonic() - start, 60_001, 10);
+  });
+
   it('counts many short suspends too, once they add up', () => {
     const machine = new Machine();
     const clock = createSystemClock(machine.sources);
