@@ -1,0 +1,85 @@
+/**
+ * The bytes of a watch, as lines and then as what each line tells. Pure.
+ *
+ * Guarantees: never throws on foreign bytes; keeps no more than one line and one piece; what cannot be read is told as
+ * `bad`, never left out, for it may have been a change.
+ */
+import { parseLease } from '../lease/lease.ts';
+import type { Lease } from '../lease/lease.ts';
+import type { LeaseStoreError } from '../lease/store.ts';
+import { statusEventError } from './errors.ts';
+
+/** Bytes of one line at the most: etcd takes objects of 1.5 MiB, JSON may make a few times that of them. */
+export const MAX_LINE_BYTES = 8 * 1024 * 1024;
+
+const NEWLINE = 10;
+
+export class LineSplitter {
+  readonly #limit: number;
+  #parts: Buffer[] = [];
+  #size = 0;
+
+  constructor(limit: number = MAX_LINE_BYTES) {
+    this.#limit = limit;
+  }
+
+  /** The whole lines that this piece completes, without empty ones; undefined when a line grew past the limit. */
+  push(piece: Buffer): string[] | undefined {
+    const lines: string[] = [];
+    let from = 0;
+    for (let to = piece.indexOf(NEWLINE); to >= 0; to = piece.indexOf(NEWLINE, from)) {
+      if (this.#size + to - from > this.#limit) return undefined;
+      const end = piece.subarray(from, to);
+      // Joined as bytes: a character may be cut in two by the pieces.
+      const line = (this.#parts.length === 0 ? end : Buffer.concat([...this.#parts, end])).toString('utf8').trim();
+      if (line !== '') lines.push(line);
+      this.#parts = [];
+      this.#size = 0;
+      from = to + 1;
+    }
+    if (from < piece.length) {
+      this.#parts.push(piece.subarray(from));
+      this.#size += piece.length - from;
+      if (this.#size > this.#limit) return undefined;
+    }
+    return lines;
+  }
+}
+
+export type WatchLine =
+  | { readonly kind: 'change'; readonly type: 'added' | 'modified' | 'deleted'; readonly lease: Lease }
+  | { readonly kind: 'bookmark'; readonly resourceVersion: string }
+  | { readonly kind: 'error'; readonly error: LeaseStoreError }
+  | { readonly kind: 'bad'; readonly why: string };
+
+const CHANGES: Readonly<Record<string, 'added' | 'modified' | 'deleted'>> = {
+  ADDED: 'added',
+  MODIFIED: 'modified',
+  DELETED: 'deleted',
+};
+
+export function parseWatchLine(line: string): WatchLine {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch {
+    return { kind: 'bad', why: 'a line that is no JSON' };
+  }
+  if (typeof json !== 'object' || json === null) return { kind: 'bad', why: 'a line that is no object' };
+  const { type, object } = json as { type?: unknown; object?: unknown };
+  if (type === 'ERROR') return { kind: 'error', error: statusEventError('watch leases', object) };
+  if (type === 'BOOKMARK') {
+    const version = (object as { metadata?: { resourceVersion?: unknown } } | null | undefined)?.metadata
+      ?.resourceVersion;
+    return typeof version === 'string' && version !== ''
+      ? { kind: 'bookmark', resourceVersion: version }
+      : { kind: 'bad', why: 'a bookmark without a resourceVersion' };
+  }
+  const change = typeof type === 'string' && Object.hasOwn(CHANGES, type) ? CHANGES[type] : undefined;
+  if (change === undefined) return { kind: 'bad', why: 'an event of an unknown type' };
+  try {
+    return { kind: 'change', type: change, lease: parseLease(object) };
+  } catch {
+    return { kind: 'bad', why: 'an event without a Lease' };
+  }
+}

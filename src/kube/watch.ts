@@ -1,0 +1,222 @@
+/**
+ * A watch that lasts: list, then follow, and start again from the last known version or from a list, until told to stop.
+ *
+ * Guarantees: the first event is `list`; what happened while the connection was away is told by the events after it or
+ * by another `list`. When the server ends the watch in order it is renewed at once, without a list and without a pause.
+ * Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
+ * Retry-After up to 30 s) where the server or the way to it is at fault. `fresh` comes with each bookmark, and as soon
+ * as the server has accepted to go on from the last version. Only `Forbidden` ends the iteration with an error.
+ *
+ * A connection that died unnoticed is found within `silenceMs`: kube-apiserver sends a bookmark about every 60 s.
+ * Memory is bounded by one page of the list, one line and the transport's buffer: while nobody asks for the next event
+ * nothing is read, and a server that has had enough of that ends the watch, which is then taken up again.
+ *
+ * After the signal aborts, nothing is requested any more and the iteration ends without an error.
+ */
+import type { Lease } from '../lease/lease.ts';
+import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import type { CallOptions, LeaseEvent, LeasePage } from '../lease/store.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { LineSplitter, parseWatchLine } from './watch-stream.ts';
+
+/** Default milliseconds without a byte until the connection is believed dead: a bookmark's 60 s, its jitter, a margin. */
+export const DEFAULT_SILENCE_MS = 75_000;
+/** Seconds that the server is asked to keep a watch open, times 1 to 2 at random: client-go's. */
+const WATCH_SECONDS = 300;
+/** A watch that was shorter than this, in milliseconds, is not renewed without a pause. */
+const SHORT_LIFE_MS = 1_000;
+/** Leases a page: client-go's. */
+const PAGE_SIZE = 500;
+const FIRST_PAUSE_MS = 500;
+/** Right again within 5 s of a server's return, however long it was away: a request each 2 to 4 s is no burden to it. */
+const LONGEST_PAUSE_MS = 4_000;
+/** The longest that a server's Retry-After is obeyed. */
+const LONGEST_WISH_MS = 30_000;
+
+/** The bytes of one watch. After `close`, or once its signal aborts, `read` settles. */
+export interface ByteStream {
+  read(): Promise<Buffer | undefined>;
+  close(): void;
+}
+
+export interface WatchOptions {
+  readonly list: (page: { limit?: number; continue?: string }, call: CallOptions) => Promise<LeasePage>;
+  readonly open: (from: { resourceVersion: string; timeoutSeconds: number }, call: CallOptions) => Promise<ByteStream>;
+  readonly clock: Clock;
+  /** 0 to 1, uniformly. */
+  readonly random: () => number;
+  readonly signal: AbortSignal;
+  /** Default 75,000. */
+  readonly silenceMs?: number | undefined;
+}
+
+/** How one list or one connection ended. */
+export type End =
+  | { readonly kind: 'closed'; readonly livedMs: number }
+  | { readonly kind: 'silent'; readonly silenceMs: number }
+  | { readonly kind: 'bad'; readonly why: string }
+  | {
+      readonly kind: 'failed';
+      readonly error: LeaseStoreError;
+      /** True when nothing has been heard since a list (or the list itself failed): another list would not help at once. */
+      readonly afterList: boolean;
+    };
+
+export interface Next {
+  /** Where to go on: the version last seen, or a new list. */
+  readonly from: 'version' | 'list';
+  readonly pause: boolean;
+  /** To be told before. */
+  readonly lost?: LeaseStoreError;
+  readonly fatal?: boolean;
+}
+
+/** What to do after an end. Pure. */
+export function afterEnd(end: End): Next {
+  switch (end.kind) {
+    case 'closed':
+      if (end.livedMs >= SHORT_LIFE_MS) return { from: 'version', pause: false };
+      return { from: 'version', pause: true, lost: lost('Unavailable', 'the server ended the watch at once') };
+    case 'silent':
+      return {
+        from: 'version',
+        pause: false,
+        lost: lost('Timeout', `no word from the server for ${end.silenceMs} ms`),
+      };
+    case 'bad':
+      return { from: 'list', pause: true, lost: lost('BadAnswer', `the server sent ${end.why}`) };
+    case 'failed': {
+      const { error } = end;
+      if (error.code === 'Forbidden') return { from: 'list', pause: false, lost: error, fatal: true };
+      if (error.code === 'Expired') return { from: 'list', pause: end.afterList, lost: error };
+      const sameAgain = error.retryable || isStoreError(error, 'Unauthorized', 'Credentials');
+      return { from: sameAgain ? 'version' : 'list', pause: true, lost: error };
+    }
+  }
+}
+
+const lost = (code: 'Unavailable' | 'Timeout' | 'BadAnswer', why: string): LeaseStoreError =>
+  new LeaseStoreError(code, { message: `watch leases: ${why}` });
+
+/** @throws LeaseStoreError `Forbidden` */
+export async function* watchLeases(options: WatchOptions): AsyncGenerator<LeaseEvent, void, undefined> {
+  const { clock, random, signal } = options;
+  const backoff = createBackoff({ firstMs: FIRST_PAUSE_MS, capMs: LONGEST_PAUSE_MS, random });
+  let version: string | undefined;
+  const onSeen = (seen: string): void => void (version = seen);
+  const onAlive = (): void => backoff.reset();
+  while (!signal.aborted) {
+    let end: End;
+    if (version === undefined) {
+      const listed = await listAll(options);
+      if (listed.event) {
+        version = listed.version;
+        yield listed.event;
+        end = yield* follow(options, version, true, onSeen, onAlive);
+      } else end = listed.end;
+    } else end = yield* follow(options, version, false, onSeen, onAlive);
+    // The store was closed under us: there is nobody left to ask.
+    if (signal.aborted || (end.kind === 'failed' && end.error.code === 'Aborted')) return;
+    const next = afterEnd(end);
+    if (next.fatal && next.lost) throw next.lost;
+    if (next.from === 'list') version = undefined;
+    if (next.lost) yield { type: 'lost', error: next.lost };
+    if (!next.pause) continue;
+    const pauseMs = Math.max(backoff.next(), Math.min(next.lost?.retryAfterMs ?? 0, LONGEST_WISH_MS));
+    if (!(await sleep(clock, pauseMs, signal))) return;
+  }
+}
+
+type Listed =
+  { readonly event: LeaseEvent; readonly version: string } | { readonly event?: undefined; readonly end: End };
+
+/** All pages. A continue token that expired on the way means one large list instead, as client-go's pager does. */
+async function listAll({ list, signal }: WatchOptions): Promise<Listed> {
+  const leases: Lease[] = [];
+  try {
+    let page = await list({ limit: PAGE_SIZE }, { signal });
+    const { serverDate } = page;
+    for (leases.push(...page.leases); page.continue !== undefined; leases.push(...page.leases)) {
+      try {
+        page = await list({ limit: PAGE_SIZE, continue: page.continue }, { signal });
+      } catch (error) {
+        if (!isStoreError(error, 'Expired')) throw error;
+        leases.length = 0;
+        page = await list({}, { signal });
+      }
+    }
+    return { event: { type: 'list', leases, serverDate }, version: page.resourceVersion };
+  } catch (error) {
+    return { end: { kind: 'failed', error: asStoreError(error), afterList: true } };
+  }
+}
+
+/** One connection, from its opening to its end. */
+async function* follow(
+  options: WatchOptions,
+  from: string,
+  afterList: boolean,
+  seen: (version: string) => void,
+  alive: () => void,
+): AsyncGenerator<LeaseEvent, End, undefined> {
+  const { clock, random, signal, silenceMs = DEFAULT_SILENCE_MS } = options;
+  const timeoutSeconds = Math.floor(WATCH_SECONDS * (1 + random()));
+  const splitter = new LineSplitter();
+  let stream: ByteStream | undefined;
+  let heard = false;
+  try {
+    stream = await options.open({ resourceVersion: from, timeoutSeconds }, { signal });
+    const opened = clock.monotonic();
+    const lived = (): number => clock.monotonic() - opened;
+    if (!afterList && !signal.aborted) yield { type: 'fresh' };
+    while (!signal.aborted) {
+      const piece = await readWithin(stream, clock, silenceMs);
+      if (piece === 'silent') return { kind: 'silent', silenceMs };
+      // A life that was not short ends the series of failures before it.
+      if (lived() >= SHORT_LIFE_MS) alive();
+      if (piece === undefined) return { kind: 'closed', livedMs: lived() };
+      const lines = splitter.push(piece);
+      if (!lines) return { kind: 'bad', why: 'a line that is too long' };
+      for (const line of lines) {
+        if (signal.aborted) break;
+        const told = parseWatchLine(line);
+        if (told.kind === 'bad') return told;
+        if (told.kind === 'error') return { kind: 'failed', error: told.error, afterList: afterList && !heard };
+        heard = true;
+        const reached = told.kind === 'bookmark' ? told.resourceVersion : told.lease.metadata.resourceVersion;
+        if (reached !== '') seen(reached);
+        yield told.kind === 'bookmark' ? { type: 'fresh' } : { type: told.type, lease: told.lease };
+      }
+    }
+    return { kind: 'closed', livedMs: lived() };
+  } catch (error) {
+    return { kind: 'failed', error: asStoreError(error), afterList: afterList && !heard };
+  } finally {
+    stream?.close();
+  }
+}
+
+async function readWithin(stream: ByteStream, clock: Clock, ms: number): Promise<Buffer | undefined | 'silent'> {
+  let silent = false;
+  const cancel = clock.schedule(ms, () => {
+    silent = true;
+    stream.close();
+  });
+  try {
+    const piece = await stream.read();
+    return silent && piece === undefined ? 'silent' : piece;
+  } catch (error) {
+    if (silent) return 'silent';
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+/** Anything else is a mistake of this program: it goes to the caller as it is. */
+function asStoreError(error: unknown): LeaseStoreError {
+  if (error instanceof LeaseStoreError) return error;
+  throw error;
+}

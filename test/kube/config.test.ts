@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { KubeConfigError, loadKubeConfig } from '../../src/kube/config.ts';
+import type { KubeConfigErrorCode, LoadOptions } from '../../src/kube/config.ts';
+import { tempDir } from './support.ts';
+
+const whole = (name: string): string => `
+apiVersion: v1
+kind: Config
+current-context: ${name}
+clusters: [{name: c-${name}, cluster: {server: "https://${name}.example:6443/", certificate-authority: ca.crt}}]
+users: [{name: u-${name}, user: {token: token-of-${name}}}]
+contexts: [{name: ${name}, context: {cluster: c-${name}, user: u-${name}, namespace: ns-${name}}}]
+`;
+const nowhere: LoadOptions = { env: {}, home: '/nonexistent', serviceAccountDir: '/nonexistent' };
+const failsWith =
+  (code: KubeConfigErrorCode, words: RegExp) =>
+  (error: unknown): true => {
+    assert.ok(error instanceof KubeConfigError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, words);
+    assert.doesNotMatch(error.message, /S3CRET/);
+    return true;
+  };
+
+test('the order: named file, KUBECONFIG, service account, ~/.kube/config', async (t) => {
+  const home = tempDir(t);
+  const dir = tempDir(t, {
+    named: whole('named'),
+    listed: whole('listed'),
+    token: 'sa',
+    namespace: 'pod-ns\n',
+    'ca.crt': '',
+  });
+  const { mkdirSync } = await import('node:fs');
+  mkdirSync(join(home, '.kube'));
+  writeFileSync(join(home, '.kube', 'config'), whole('home'));
+  const pod = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
+  const env = { ...pod, KUBECONFIG: join(dir, 'listed') };
+  const base = { home, serviceAccountDir: dir };
+
+  assert.equal((await loadKubeConfig({ ...base, env, kubeconfig: join(dir, 'named') })).context, 'named');
+  assert.equal((await loadKubeConfig({ ...base, env })).context, 'listed');
+  const inPod = await loadKubeConfig({ ...base, env: pod });
+  assert.equal(inPod.source, 'service account');
+  assert.equal(inPod.server, 'https://[fd00::1]');
+  assert.equal(inPod.namespace, 'pod-ns');
+  assert.equal(inPod.user.tokenFile, join(dir, 'token'));
+  assert.equal(inPod.ca?.file, join(dir, 'ca.crt'));
+  assert.equal((await loadKubeConfig({ ...base, env: {} })).context, 'home');
+  await assert.rejects(
+    loadKubeConfig(nowhere),
+    failsWith('NoConfiguration', /KUBECONFIG.*\/nonexistent\/.kube\/config/),
+  );
+});
+
+test('KUBECONFIG: several files are merged, of each name the first wins, missing ones are passed over', async (t) => {
+  const a = tempDir(t, { config: whole('a') });
+  const b = tempDir(t, {
+    config: `${whole('b')}\n`.replace('clusters: [', 'clusters: [{name: c-a, cluster: {server: "https://wrong"}}, '),
+  });
+  const env = { KUBECONFIG: [join(a, 'none'), join(a, 'config'), join(b, 'config')].join(':') };
+  const first = await loadKubeConfig({ ...nowhere, env });
+  assert.equal(first.server, 'https://a.example:6443');
+  assert.equal(first.namespace, 'ns-a');
+  assert.equal(first.ca?.file, join(a, 'ca.crt'));
+  const second = await loadKubeConfig({ ...nowhere, env, context: 'b' });
+  assert.equal(second.user.token, 'token-of-b');
+  assert.equal(second.ca?.file, join(b, 'ca.crt'));
+  await assert.rejects(
+    loadKubeConfig({ ...nowhere, env: { KUBECONFIG: '/nonexistent/x' } }),
+    failsWith('FileNotFound', /\/nonexistent\/x/),
+  );
+});
+
+test('everything that a user and a cluster may have', async (t) => {
+  const dir = tempDir(t, {
+    config: JSON.stringify({
+      'current-context': 'x',
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      clusters: [
+        {
+          name: 'c',
+          cluster: {
+            server: 'http://h:8080',
+            'insecure-skip-tls-verify': true,
+            'tls-server-name': 'n',
+            'proxy-url': 'socks5://p:1080',
+          },
+        },
+      ],
+      users: [
+        {
+          name: 'u',
+          user: {
+            'client-certificate-data': Buffer.from('CERT').toString('base64'),
+            'client-certificate': 'ignored',
+            'client-key': 'sub/key',
+            tokenFile: 'token',
+            username: 'me',
+            password: 'pw',
+            as: 'other',
+            'as-uid': '7',
+            'as-groups': ['g1', 'g2'],
+            'as-user-extra': { scope: ['a'] },
+            exec: { command: './plugin', apiVersion: 'client.authentication.k8s.io/v1' },
+          },
+        },
+      ],
+    }),
+  });
+  const settings = await loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') });
+  assert.equal(settings.proxyUrl, 'socks5://p:1080');
+  assert.equal(settings.insecureSkipTlsVerify, true);
+  assert.equal(settings.tlsServerName, 'n');
+  const { user } = settings;
+  assert.equal(user.certificate?.data, 'CERT');
+  assert.equal(user.key?.file, join(dir, 'sub/key'));
+  assert.equal(user.tokenFile, join(dir, 'token'));
+  assert.deepEqual([user.username, user.password], ['me', 'pw']);
+  assert.deepEqual(user.impersonate, { user: 'other', uid: '7', groups: ['g1', 'g2'], extra: { scope: ['a'] } });
+  assert.equal(user.exec?.['command'], join(dir, 'plugin'));
+});
+
+const doc = (parts: { context?: string; cluster?: string; user?: string; current?: string }): string => `
+current-context: ${parts.current ?? 'x'}
+contexts: [{name: x, context: ${parts.context ?? '{cluster: c, user: u}'}}]
+clusters: [{name: c, cluster: ${parts.cluster ?? '{server: "https://h"}'}}]
+users: [{name: u, user: ${parts.user ?? '{token: S3CRET}'}}]
+`;
+const faults: [string, KubeConfigErrorCode, RegExp][] = [
+  ['users: [{name: u, user: {token: "S3CRET}}]', 'InvalidYaml', /config: no YAML or JSON: \w+ in line 1$/],
+  ['a: &a [*a]\nb: *c', 'InvalidYaml', /./],
+  ['- S3CRET', 'InvalidField', /must be a mapping/],
+  ['users: S3CRET', 'InvalidField', /users must be a list/],
+  ['users: [S3CRET]', 'InvalidField', /users\[0\].name/],
+  ['', 'NoCurrentContext', /current-context is not set/],
+  [doc({ current: '""' }), 'NoCurrentContext', /there are: x/],
+  [doc({ current: 'y' }), 'ContextNotFound', /context "y" does not exist \(there are: x\)/],
+  [doc({ context: '{cluster: d, user: u}' }), 'ClusterNotFound', /cluster "d" of context "x"/],
+  [doc({ context: '{user: u}' }), 'ClusterNotFound', /cluster "" of context "x"/],
+  [doc({ context: '{cluster: c, user: v}' }), 'UserNotFound', /user "v" of context "x"/],
+  [doc({ cluster: '{}' }), 'InvalidServer', /clusters\[c\].cluster.server is missing/],
+  [doc({ cluster: '{server: "ftp://h"}' }), 'InvalidServer', /"ftp:\/\/h" is no server; it must be like https/],
+  [doc({ cluster: '{server: "https://"}' }), 'InvalidServer', /no server/],
+  [doc({ cluster: '{server: "https://me:S3CRET@h"}' }), 'InvalidServer', /holds a user or password/],
+  [
+    doc({ cluster: '{server: "https://h", proxy-url: "ftp://me:S3CRET@h"}' }),
+    'InvalidProxy',
+    /proxy-url must be a URL/,
+  ],
+  [doc({ cluster: '{server: "https://h", insecure-skip-tls-verify: "yes"}' }), 'InvalidField', /true or false/],
+  [doc({ user: '{token: 12345}' }), 'InvalidField', /users\[u\].user.token must be a string; put it in quotes/],
+  [doc({ user: '{exec: {}}' }), 'InvalidField', /exec.command must be a string/],
+];
+for (const [text, code, words] of faults) {
+  test(`${code}: ${words.source}`, async (t) => {
+    const dir = tempDir(t, { config: text });
+    await assert.rejects(loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') }), failsWith(code, words));
+  });
+}
+
+test('a context without a user is anonymous and keeps the CA; a server without a scheme is http, as in client-go', async (t) => {
+  const dir = tempDir(t, {
+    config: doc({ context: '{cluster: c}', cluster: '{server: "h:8080", certificate-authority: ca}' }),
+  });
+  const settings = await loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') });
+  assert.deepEqual(settings.user, {});
+  assert.equal(settings.server, 'http://h:8080');
+  assert.equal(settings.ca?.file, join(dir, 'ca'));
+});
+
+test('a named file that is not there', async () => {
+  await assert.rejects(
+    loadKubeConfig({ ...nowhere, kubeconfig: '/nonexistent/k' }),
+    failsWith('FileNotFound', /\/nonexistent\/k/),
+  );
+});
+
+test('a proxy from the environment', async (t) => {
+  const dir = tempDir(t, { config: doc({}) });
+  const kubeconfig = join(dir, 'config');
+  chmodSync(kubeconfig, 0o600);
+  const withEnv = (env: Record<string, string>) => loadKubeConfig({ ...nowhere, env, kubeconfig });
+  assert.equal((await withEnv({ HTTPS_PROXY: 'http://p:3128' })).proxyUrl, 'http://p:3128');
+  assert.equal((await withEnv({ HTTPS_PROXY: 'http://p:3128', NO_PROXY: 'h' })).proxyUrl, undefined);
+  await assert.rejects(withEnv({ HTTPS_PROXY: 'ftp://S3CRET@p' }), failsWith('InvalidProxy', /HTTPS_PROXY/));
+});

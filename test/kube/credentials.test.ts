@@ -1,0 +1,348 @@
+import assert from 'node:assert/strict';
+import { chmodSync, copyFileSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import type { TLSSocket } from 'node:tls';
+import { KubeConfigError } from '../../src/kube/config.ts';
+import type { KubeSettings, UserSettings } from '../../src/kube/config.ts';
+import { createCredentials } from '../../src/kube/credentials.ts';
+import type { Credentials, CredentialSource } from '../../src/kube/credentials.ts';
+import { isStoreError } from '../../src/lease/store.ts';
+import { createSystemClock } from '../../src/runtime/clock.ts';
+import { ManualClock } from '../../src/runtime/manual-clock.ts';
+import { fixture, fixtureText, json, startServer, statusBody, tempDir, transportTo, until } from './support.ts';
+
+const settings = (user: UserSettings, more: Partial<KubeSettings> = {}): KubeSettings => ({
+  server: 'http://h',
+  insecureSkipTlsVerify: false,
+  source: 'the test',
+  user,
+  ...more,
+});
+const now = (source: CredentialSource): Credentials => {
+  const current = source.current();
+  assert.ok(!(current instanceof Promise), 'a promise');
+  return current;
+};
+/** Writes with a new mtime whatever the file system's resolution. */
+let stamp = 1_700_000_000;
+const rewrite = (file: string, text: string): void => {
+  writeFileSync(file, text);
+  utimesSync(file, ++stamp, stamp);
+};
+
+test('tokens, basic authentication, impersonation', () => {
+  const clock = new ManualClock();
+  const of = (user: UserSettings): readonly string[] => now(createCredentials(settings(user), clock)).headers;
+  assert.deepEqual(of({}), []);
+  assert.deepEqual(of({ token: 'abc' }), ['authorization', 'Bearer abc']);
+  assert.deepEqual(of({ username: 'me', password: 'p:w' }), ['authorization', `Basic ${btoa('me:p:w')}`]);
+  assert.deepEqual(
+    of({ token: 'abc', impersonate: { user: 'o', uid: '7', groups: ['a', 'b'], extra: { 'x/y': ['1', '2'] } } }),
+    [
+      ...['authorization', 'Bearer abc', 'impersonate-user', 'o', 'impersonate-uid', '7'],
+      ...['impersonate-group', 'a', 'impersonate-group', 'b'],
+      ...['impersonate-extra-x%2Fy', '1', 'impersonate-extra-x%2Fy', '2'],
+    ],
+  );
+});
+
+test('a token file is read again after 10 s at the latest, and at once after a 401', async (t) => {
+  const file = join(tempDir(t, { token: ' one\n' }), 'token');
+  const clock = new ManualClock();
+  const source = createCredentials(settings({ tokenFile: file }), clock);
+  const first = now(source);
+  assert.deepEqual(first.headers, ['authorization', 'Bearer one']);
+  rewrite(file, 'two');
+  await clock.advance(9_999);
+  assert.equal(now(source), first);
+  await clock.advance(1);
+  assert.deepEqual(now(source).headers, ['authorization', 'Bearer two']);
+  rewrite(file, 'three');
+  const second = now(source);
+  source.rejected(first);
+  assert.equal(now(source), second, 'a late 401 to the old one means nothing');
+  source.rejected(second);
+  assert.deepEqual(now(source).headers, ['authorization', 'Bearer three']);
+  rewrite(file, 'four');
+  clock.stepWall(-3_600_000);
+  assert.deepEqual(now(source).headers, ['authorization', 'Bearer four']);
+});
+
+test('a token file that is gone, empty or broken for a moment leaves the good token in force', async (t) => {
+  const file = join(tempDir(t, { token: 'one' }), 'token');
+  const clock = new ManualClock();
+  const source = createCredentials(settings({ tokenFile: file }), clock);
+  for (const breakIt of [() => rmSync(file), () => rewrite(file, ' \n'), () => rewrite(file, 'a\nb')]) {
+    breakIt();
+    await clock.advance(10_000);
+    assert.deepEqual(now(source).headers, ['authorization', 'Bearer one']);
+  }
+  rewrite(file, 'two');
+  await clock.advance(1_000);
+  assert.deepEqual(now(source).headers, ['authorization', 'Bearer two']);
+});
+
+test('over the wire: 401 until the token file rotates, then the very next request passes', async (t) => {
+  const file = join(tempDir(t, { token: 'old' }), 'token');
+  const server = await startServer(t, ({ headers }, response) =>
+    headers.authorization === 'Bearer new'
+      ? json(response, 200, {})
+      : json(response, 401, statusBody(401, 'Unauthorized', 'no')),
+  );
+  const credentials = createCredentials(settings({ tokenFile: file }), createSystemClock());
+  const transport = transportTo(t, server.url, { credentials });
+  const get = { method: 'GET', what: 'get', path: '/' } as const;
+  await assert.rejects(transport.request(get), (e) => isStoreError(e, 'Unauthorized') && !e.message.includes('old'));
+  rewrite(file, 'new');
+  await transport.request(get);
+});
+
+const pem = (data: string) => ({ data, field: 'f' });
+const faults: [string, Partial<KubeSettings>, string, RegExp][] = [
+  [
+    'a CA that cannot be read',
+    { ca: { file: '/nonexistent/ca', field: 'clusters[c].cluster.certificate-authority' } },
+    'FileUnreadable',
+    /certificate-authority: cannot read \/nonexistent\/ca \(ENOENT\)/,
+  ],
+  ['a CA that is none', { ca: pem('S3CRET') }, 'InvalidCertificate', /the test: f/],
+  [
+    'a CA that is broken',
+    { ca: pem('-----BEGIN CERTIFICATE-----\nS3CRET\n-----END CERTIFICATE-----') },
+    'InvalidCertificate',
+    /cannot be used/,
+  ],
+  [
+    'a certificate without a key',
+    { user: { certificate: pem(fixtureText('client-a.crt')) } },
+    'InvalidCertificate',
+    /client-key is missing/,
+  ],
+  [
+    'a key without a certificate',
+    { user: { key: pem(fixtureText('client-a.test-only.key')) } },
+    'InvalidCertificate',
+    /client-certificate is missing/,
+  ],
+  [
+    'a key of another certificate',
+    { user: { certificate: pem(fixtureText('client-a.crt')), key: pem(fixtureText('client-b.test-only.key')) } },
+    'InvalidCertificate',
+    /mismatch/,
+  ],
+  [
+    'a token file that is not there',
+    { user: { tokenFile: '/nonexistent/token' } },
+    'FileUnreadable',
+    /tokenFile: cannot read \/nonexistent\/token/,
+  ],
+  ['a token with a line break', { user: { token: 'S3CRET\nx' } }, 'InvalidToken', /no header can carry/],
+];
+for (const [name, more, code, words] of faults) {
+  test(name, () => {
+    assert.throws(
+      () => createCredentials(settings({}, { server: 'https://h', ...more }), new ManualClock()),
+      (error) => {
+        assert.ok(error instanceof KubeConfigError);
+        assert.equal(error.code, code);
+        assert.match(error.message, words);
+        assert.doesNotMatch(error.message, /S3CRET/);
+        return true;
+      },
+    );
+  });
+}
+
+test('a client certificate that rotates is used by new connections; the old one ends when it is idle', async (t) => {
+  const dir = tempDir(t);
+  const place = (name: string): void => {
+    for (const [from, to] of [
+      [`${name}.crt`, 'crt'],
+      [`${name}.test-only.key`, 'key'],
+    ] as const) {
+      copyFileSync(fixture(from), join(dir, to));
+      utimesSync(join(dir, to), ++stamp, stamp);
+    }
+  };
+  place('client-a');
+  const server = await startServer(
+    t,
+    (_, response, socket) => json(response, 200, (socket as TLSSocket).getPeerCertificate().subject.CN),
+    {
+      cert: fixtureText('server.crt'),
+      key: fixtureText('server.test-only.key'),
+      ca: fixtureText('ca.crt'),
+      requestCert: true,
+    },
+  );
+  const clock = new ManualClock();
+  const credentials = createCredentials(
+    settings(
+      { certificate: { file: join(dir, 'crt'), field: 'c' }, key: { file: join(dir, 'key'), field: 'k' } },
+      { server: server.url, ca: pem(fixtureText('ca.crt')) },
+    ),
+    clock,
+  );
+  const transport = transportTo(t, server.url, { credentials, clock });
+  const who = async (): Promise<unknown> => (await transport.request({ method: 'GET', what: 'get', path: '/' })).json;
+  assert.equal(await who(), 'client-a');
+  // Half done: the key does not fit yet.
+  copyFileSync(fixture('client-b.crt'), join(dir, 'crt'));
+  await clock.advance(10_000);
+  assert.equal(await who(), 'client-a');
+  place('client-b');
+  await clock.advance(1_000);
+  assert.equal(await who(), 'client-b');
+  assert.equal(await who(), 'client-b');
+  assert.equal(server.sockets.length, 2);
+  await until(() => server.open() === 1);
+});
+
+/** A plugin that counts its runs in a file and answers what the file `answer` says. */
+function plugin(t: TestContext): {
+  dir: string;
+  command: string;
+  runs: () => number;
+  answer: (status: object | string) => void;
+} {
+  const dir = tempDir(t, { runs: '' });
+  const command = join(dir, 'plugin');
+  writeFileSync(
+    command,
+    `#!/bin/sh\nprintf x >> ${dir}/runs\nprintf '%s' "$KUBERNETES_EXEC_INFO" > ${dir}/info\n. ${dir}/answer\n`,
+  );
+  chmodSync(command, 0o755);
+  return {
+    dir,
+    command,
+    runs: () => readFileSync(join(dir, 'runs'), 'utf8').length,
+    answer: (status) =>
+      writeFileSync(
+        join(dir, 'answer'),
+        typeof status === 'string' ? status : `printf '%s' '${JSON.stringify({ kind: 'ExecCredential', status })}'`,
+      ),
+  };
+}
+
+test('exec: one run for all who wait, again when it expires or is refused, never twice within 5 s', async (t) => {
+  const p = plugin(t);
+  const clock = new ManualClock();
+  const source = createCredentials(
+    settings({
+      exec: {
+        command: p.command,
+        apiVersion: 'client.authentication.k8s.io/v1beta1',
+        env: [{ name: 'A', value: 'b' }],
+      },
+    }),
+    clock,
+  );
+  p.answer({ token: 'one', expirationTimestamp: new Date(clock.wallMicros() / 1000 + 60_000).toISOString() });
+  const [a, b] = await Promise.all([source.current(), source.current()]);
+  assert.equal(a, b);
+  assert.deepEqual(a.headers, ['authorization', 'Bearer one']);
+  assert.equal(p.runs(), 1);
+  assert.equal(
+    JSON.parse(readFileSync(join(p.dir, 'info'), 'utf8')).apiVersion,
+    'client.authentication.k8s.io/v1beta1',
+  );
+  assert.equal(now(source), a);
+
+  p.answer({ token: 'two' });
+  await clock.advance(59_999);
+  assert.equal(now(source), a);
+  await clock.advance(1);
+  const second = await source.current();
+  assert.deepEqual(second.headers, ['authorization', 'Bearer two']);
+  assert.equal(p.runs(), 2);
+
+  p.answer({ token: 'three' });
+  source.rejected(second);
+  assert.equal(now(source), second, 'not again within 5 s');
+  await clock.advance(5_000);
+  assert.deepEqual((await source.current()).headers, ['authorization', 'Bearer three']);
+  assert.equal(p.runs(), 3);
+});
+
+test('exec: what fails is told without a credential, and not tried again within 5 s', async (t) => {
+  const secret = 'S3CRETS3CRETS3CRETS3CRETS3CRETS3CRET';
+  const failures: [string | object, RegExp][] = [
+    [`echo "please log in ${secret}" >&2; exit 3`, /exec plugin .*plugin: please log in \[…\]/],
+    [`printf '{"token": S3CRET}'`, /no JSON/],
+    [{}, /neither status.token nor/],
+    ['exit 1', /without a word/],
+  ];
+  for (const [answer, words] of failures) {
+    const p = plugin(t);
+    const clock = new ManualClock();
+    const source = createCredentials(settings({ exec: { command: p.command } }), clock);
+    p.answer(answer);
+    const check = (error: unknown): true => {
+      assert.ok(isStoreError(error, 'Credentials'), String(error));
+      assert.match(error.message, words);
+      assert.doesNotMatch(`${error.message} ${String(error.cause)} ${error.stack}`, /S3CRET/);
+      return true;
+    };
+    await assert.rejects(async () => source.current(), check);
+    assert.throws(() => source.current(), check);
+    assert.equal(p.runs(), 1);
+    p.answer({ token: 'ok' });
+    await clock.advance(5_000);
+    assert.deepEqual((await source.current()).headers, ['authorization', 'Bearer ok']);
+  }
+  const missing = createCredentials(settings({ exec: { command: '/nonexistent/plugin' } }), new ManualClock());
+  await assert.rejects(async () => missing.current(), /no such command/);
+});
+
+test('exec: client certificates', async (t) => {
+  const p = plugin(t);
+  p.answer({
+    clientCertificateData: fixtureText('client-a.crt'),
+    clientKeyData: fixtureText('client-a.test-only.key'),
+  });
+  const server = await startServer(
+    t,
+    (_, response, socket) => json(response, 200, (socket as TLSSocket).getPeerCertificate().subject.CN),
+    {
+      cert: fixtureText('server.crt'),
+      key: fixtureText('server.test-only.key'),
+      ca: fixtureText('ca.crt'),
+      requestCert: true,
+    },
+  );
+  const credentials = createCredentials(
+    settings({ exec: { command: p.command } }, { server: server.url, ca: pem(fixtureText('ca.crt')) }),
+    createSystemClock(),
+  );
+  const transport = transportTo(t, server.url, { credentials });
+  assert.equal((await transport.request({ method: 'GET', what: 'get', path: '/' })).json, 'client-a');
+});
+
+test('exec: a plugin that hangs is ended by close', async (t) => {
+  const p = plugin(t);
+  p.answer('exec sleep 1000');
+  const source = createCredentials(settings({ exec: { command: p.command } }), new ManualClock());
+  const waiting = assert.rejects(
+    async () => source.current(),
+    (e) => isStoreError(e, 'Credentials'),
+  );
+  await until(() => p.runs() === 1);
+  source.close();
+  await waiting;
+});
+
+test('auth-provider: a static token of gcp is used, an unknown provider is an error', async () => {
+  const clock = new ManualClock();
+  const known = createCredentials(
+    settings({ authProvider: { name: 'gcp', config: { 'access-token': 'abc' } } }),
+    clock,
+  );
+  assert.deepEqual((await known.current()).headers, ['authorization', 'Bearer abc']);
+  const unknown = createCredentials(settings({ authProvider: { name: 'what', config: {} } }), clock);
+  await assert.rejects(
+    async () => unknown.current(),
+    (e) => isStoreError(e, 'Credentials') && /auth-provider what/.test(e.message),
+  );
+});
