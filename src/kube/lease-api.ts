@@ -83,7 +83,8 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
     watch: (query, signal) =>
       watchLeases({
         list: (page, call) => store.list({ ...query, ...page }, call),
-        open: (from, call) =>
+        unlisted: true,
+        open: ({ resourceVersion, sendInitialEvents, timeoutSeconds }, call) =>
           transport.stream({
             ...call,
             method: 'GET',
@@ -92,8 +93,9 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
               ...selectors(query),
               watch: 'true',
               allowWatchBookmarks: 'true',
-              resourceVersion: from.resourceVersion,
-              timeoutSeconds: from.timeoutSeconds,
+              resourceVersion,
+              ...(sendInitialEvents && { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }),
+              timeoutSeconds,
             })}`,
           }),
         clock,

@@ -4,8 +4,6 @@
  * `proxyFor` reads the environment as Go's net/http does: HTTPS_PROXY or HTTP_PROXY by the server's scheme (capitals
  * first), NO_PROXY with names, domains, addresses, CIDR blocks and ports; loopback is never proxied.
  */
-import http from 'node:http';
-import https from 'node:https';
 import net from 'node:net';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -85,7 +83,9 @@ function openConnect(
     const pair = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
     headers['proxy-authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
   }
-  const request = (proxy.protocol === 'https:' ? https : http).request({
+  // An import of node:http asks it for every name it exports, WebSocket too, and so loads all of Node's own undici: 5 MB.
+  const { request: send } = process.getBuiltinModule(proxy.protocol === 'https:' ? 'node:https' : 'node:http');
+  const request = send({
     method: 'CONNECT',
     host: bare(proxy.hostname),
     port: proxy.port === '' ? (proxy.protocol === 'https:' ? 443 : 80) : Number(proxy.port),

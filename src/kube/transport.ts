@@ -14,7 +14,7 @@
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createConnector } from './connector.ts';
-import type { CredentialSource, Credentials } from './credentials.ts';
+import type { CredentialSource, Credentials } from './material.ts';
 import { abortedError, answerError, badAnswer, clean, socketError, timeoutError } from './errors.ts';
 import type { Asked } from './errors.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
@@ -56,6 +56,8 @@ export interface Request extends Asked {
   readonly body?: unknown;
   /** Default application/json. */
   readonly contentType?: string | undefined;
+  /** The form of the answer, of a request without a body; default application/json. */
+  readonly accept?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
 }
@@ -137,7 +139,9 @@ export function createTransport(options: TransportOptions): Transport {
       const read = [...common, ...current.headers];
       headerSets = { of: current, read, write: [...read, 'content-type', 'application/json'] };
     }
-    if (request.body === undefined) return headerSets.read;
+    if (request.body === undefined) {
+      return request.accept === undefined ? headerSets.read : ['accept', request.accept, ...headerSets.read.slice(2)];
+    }
     return request.contentType === undefined
       ? headerSets.write
       : [...headerSets.read, 'content-type', request.contentType];

@@ -4,8 +4,6 @@
  * Guarantees: never throws on foreign bytes; keeps no more than one line and one piece; what cannot be read is told as
  * `bad`, never left out, for it may have been a change.
  */
-import { parseLease } from '../lease/lease.ts';
-import type { Lease } from '../lease/lease.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { statusEventError } from './errors.ts';
 
@@ -46,9 +44,10 @@ export class LineSplitter {
   }
 }
 
-export type WatchLine =
-  | { readonly kind: 'change'; readonly type: 'added' | 'modified' | 'deleted'; readonly lease: Lease }
-  | { readonly kind: 'bookmark'; readonly resourceVersion: string }
+export type WatchLine<Item> =
+  | { readonly kind: 'change'; readonly type: 'added' | 'modified' | 'deleted'; readonly item: Item }
+  /** `initialEnd`: what there was when the watch began has all been told. */
+  | { readonly kind: 'bookmark'; readonly resourceVersion: string; readonly initialEnd?: true }
   | { readonly kind: 'error'; readonly error: LeaseStoreError }
   | { readonly kind: 'bad'; readonly why: string };
 
@@ -58,7 +57,11 @@ const CHANGES: Readonly<Record<string, 'added' | 'modified' | 'deleted'>> = {
   DELETED: 'deleted',
 };
 
-export function parseWatchLine(line: string): WatchLine {
+/**
+ * @param what in words, for instance `watch leases`
+ * @param parse an object of the kind that is watched; throws when it is none
+ */
+export function parseWatchLine<Item>(line: string, what: string, parse: (json: unknown) => Item): WatchLine<Item> {
   let json: unknown;
   try {
     json = JSON.parse(line);
@@ -67,19 +70,20 @@ export function parseWatchLine(line: string): WatchLine {
   }
   if (typeof json !== 'object' || json === null) return { kind: 'bad', why: 'a line that is no object' };
   const { type, object } = json as { type?: unknown; object?: unknown };
-  if (type === 'ERROR') return { kind: 'error', error: statusEventError('watch leases', object) };
+  if (type === 'ERROR') return { kind: 'error', error: statusEventError(what, object) };
   if (type === 'BOOKMARK') {
-    const version = (object as { metadata?: { resourceVersion?: unknown } } | null | undefined)?.metadata
-      ?.resourceVersion;
+    type Bookmark = { metadata?: { resourceVersion?: unknown; annotations?: Record<string, unknown> | null } };
+    const { resourceVersion: version, annotations } = (object as Bookmark | null | undefined)?.metadata ?? {};
+    const initialEnd = annotations?.['k8s.io/initial-events-end'] === 'true';
     return typeof version === 'string' && version !== ''
-      ? { kind: 'bookmark', resourceVersion: version }
+      ? { kind: 'bookmark', resourceVersion: version, ...(initialEnd && { initialEnd }) }
       : { kind: 'bad', why: 'a bookmark without a resourceVersion' };
   }
   const change = typeof type === 'string' && Object.hasOwn(CHANGES, type) ? CHANGES[type] : undefined;
   if (change === undefined) return { kind: 'bad', why: 'an event of an unknown type' };
   try {
-    return { kind: 'change', type: change, lease: parseLease(object) };
+    return { kind: 'change', type: change, item: parse(object) };
   } catch {
-    return { kind: 'bad', why: 'an event without a Lease' };
+    return { kind: 'bad', why: 'an event without an object of its kind' };
   }
 }

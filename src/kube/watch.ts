@@ -3,7 +3,8 @@
  *
  * Guarantees: the first event is `list`; what happened while the connection was away is told by the events after it or
  * by another `list`. When the server ends the watch in order it is renewed at once, without a list and without a pause.
- * Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
+ * Who may watch but not list gets that `list` from the watch itself, where the server has it (`sendInitialEvents`, since
+ * Kubernetes 1.32). Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
  * Retry-After up to 30 s) where the server or the way to it is at fault. `fresh` comes with each bookmark, and as soon
  * as the server has accepted to go on from the last version. Only `Forbidden` ends the iteration with an error.
  *
@@ -13,7 +14,9 @@
  *
  * After the signal aborts, nothing is requested any more and the iteration ends without an error.
  */
+import { parseLease } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseEvent, LeasePage } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
@@ -27,7 +30,7 @@ export const DEFAULT_SILENCE_MS = 75_000;
 const WATCH_SECONDS = 300;
 /** A watch that was shorter than this, in milliseconds, is not renewed without a pause. */
 const SHORT_LIFE_MS = 1_000;
-/** Leases a page: client-go's. */
+/** Objects a page: client-go's. */
 const PAGE_SIZE = 500;
 const FIRST_PAUSE_MS = 500;
 /** Right again within 5 s of a server's return, however long it was away: a request each 2 to 4 s is no burden to it. */
@@ -41,15 +44,50 @@ export interface ByteStream {
   close(): void;
 }
 
-export interface WatchOptions {
-  readonly list: (page: { limit?: number; continue?: string }, call: CallOptions) => Promise<LeasePage>;
-  readonly open: (from: { resourceVersion: string; timeoutSeconds: number }, call: CallOptions) => Promise<ByteStream>;
+/** A page of whatever is watched. */
+export type Page = Pick<LeasePage, 'resourceVersion' | 'continue' | 'serverDate'>;
+
+/** What is watched, and how its events are made. */
+export interface WatchedKind<Item, P extends Page, Event> {
+  /** Plural, for messages. */
+  readonly name: string;
+  /** @throws when it is no such object */
+  readonly parse: (json: unknown) => Item;
+  readonly versionOf: (item: Item) => string;
+  readonly itemsOf: (page: P) => readonly Item[];
+  readonly listed: (items: readonly Item[], serverDate: MicroTime | undefined) => Event;
+  readonly changed: (type: 'added' | 'modified' | 'deleted', item: Item) => Event;
+}
+
+const LEASES: WatchedKind<Lease, LeasePage, LeaseEvent> = {
+  name: 'leases',
+  parse: parseLease,
+  versionOf: (lease) => lease.metadata.resourceVersion,
+  itemsOf: (page) => page.leases,
+  listed: (leases, serverDate) => ({ type: 'list', leases, serverDate }),
+  changed: (type, lease) => ({ type, lease }),
+};
+
+/** Told alike of every kind. */
+type CommonEvent = Extract<LeaseEvent, { type: 'fresh' | 'lost' }>;
+
+/** Where a watch begins: after a version, or (then it is empty) with everything that there is. */
+export interface WatchFrom {
+  readonly resourceVersion: string;
+  readonly sendInitialEvents?: true;
+}
+
+export interface WatchOptions<P extends Page = LeasePage> {
+  readonly list: (page: { limit?: number; continue?: string }, call: CallOptions) => Promise<P>;
+  readonly open: (from: WatchFrom & { timeoutSeconds: number }, call: CallOptions) => Promise<ByteStream>;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
   readonly signal: AbortSignal;
   /** Default 75,000. */
   readonly silenceMs?: number | undefined;
+  /** `open` knows `sendInitialEvents`. Default false: who may not list may not watch. */
+  readonly unlisted?: boolean;
 }
 
 /** How one list or one connection ended. */
@@ -74,19 +112,19 @@ export interface Next {
 }
 
 /** What to do after an end. Pure. */
-export function afterEnd(end: End): Next {
+export function afterEnd(end: End, name: string = LEASES.name): Next {
   switch (end.kind) {
     case 'closed':
       if (end.livedMs >= SHORT_LIFE_MS) return { from: 'version', pause: false };
-      return { from: 'version', pause: true, lost: lost('Unavailable', 'the server ended the watch at once') };
+      return { from: 'version', pause: true, lost: lost(name, 'Unavailable', 'the server ended the watch at once') };
     case 'silent':
       return {
         from: 'version',
         pause: false,
-        lost: lost('Timeout', `no word from the server for ${end.silenceMs} ms`),
+        lost: lost(name, 'Timeout', `no word from the server for ${end.silenceMs} ms`),
       };
     case 'bad':
-      return { from: 'list', pause: true, lost: lost('BadAnswer', `the server sent ${end.why}`) };
+      return { from: 'list', pause: true, lost: lost(name, 'BadAnswer', `the server sent ${end.why}`) };
     case 'failed': {
       const { error } = end;
       if (error.code === 'Forbidden') return { from: 'list', pause: false, lost: error, fatal: true };
@@ -97,29 +135,50 @@ export function afterEnd(end: End): Next {
   }
 }
 
-const lost = (code: 'Unavailable' | 'Timeout' | 'BadAnswer', why: string): LeaseStoreError =>
-  new LeaseStoreError(code, { message: `watch leases: ${why}` });
+const lost = (name: string, code: 'Unavailable' | 'Timeout' | 'BadAnswer', why: string): LeaseStoreError =>
+  new LeaseStoreError(code, { message: `watch ${name}: ${why}` });
 
 /** @throws LeaseStoreError `Forbidden` */
-export async function* watchLeases(options: WatchOptions): AsyncGenerator<LeaseEvent, void, undefined> {
+export function watchLeases(options: WatchOptions): AsyncGenerator<LeaseEvent, void, undefined> {
+  return watchKind(LEASES, options);
+}
+
+/** @throws LeaseStoreError `Forbidden` */
+export async function* watchKind<Item, P extends Page, Event>(
+  kind: WatchedKind<Item, P, Event>,
+  options: WatchOptions<P>,
+): AsyncGenerator<Event | CommonEvent, void, undefined> {
   const { clock, random, signal } = options;
   const backoff = createBackoff({ firstMs: FIRST_PAUSE_MS, capMs: LONGEST_PAUSE_MS, random });
   let version: string | undefined;
+  /** Set once listing was forbidden: the error, should the server not know the other way. */
+  let unlisted: LeaseStoreError | undefined;
   const onSeen = (seen: string): void => void (version = seen);
   const onAlive = (): void => backoff.reset();
   while (!signal.aborted) {
     let end: End;
-    if (version === undefined) {
-      const listed = await listAll(options);
-      if (listed.event) {
+    if (version === undefined && unlisted) {
+      const from: WatchFrom = { resourceVersion: '', sendInitialEvents: true };
+      end = yield* follow(kind, options, from, true, onSeen, onAlive);
+      // Not permitted either, or not known to this server: what is missing is the permission to list.
+      if (end.kind === 'failed' && (end.error.code === 'Forbidden' || end.error.code === 'Invalid')) throw unlisted;
+    } else if (version === undefined) {
+      const listed = await listAll(kind, options);
+      if (listed.done) {
         version = listed.version;
         yield listed.event;
-        end = yield* follow(options, version, true, onSeen, onAlive);
-      } else end = listed.end;
-    } else end = yield* follow(options, version, false, onSeen, onAlive);
+        end = yield* follow(kind, options, { resourceVersion: version }, true, onSeen, onAlive);
+      } else {
+        end = listed.end;
+        if (options.unlisted && end.kind === 'failed' && end.error.code === 'Forbidden') {
+          unlisted = end.error;
+          continue;
+        }
+      }
+    } else end = yield* follow(kind, options, { resourceVersion: version }, false, onSeen, onAlive);
     // The store was closed under us: there is nobody left to ask.
     if (signal.aborted || (end.kind === 'failed' && end.error.code === 'Aborted')) return;
-    const next = afterEnd(end);
+    const next = afterEnd(end, kind.name);
     if (next.fatal && next.lost) throw next.lost;
     if (next.from === 'list') version = undefined;
     if (next.lost) yield { type: 'lost', error: next.lost };
@@ -129,45 +188,53 @@ export async function* watchLeases(options: WatchOptions): AsyncGenerator<LeaseE
   }
 }
 
-type Listed =
-  { readonly event: LeaseEvent; readonly version: string } | { readonly event?: undefined; readonly end: End };
+type Listed<Event> =
+  | { readonly done: true; readonly event: Event; readonly version: string }
+  | { readonly done: false; readonly end: End };
 
 /** All pages. A continue token that expired on the way means one large list instead, as client-go's pager does. */
-async function listAll({ list, signal }: WatchOptions): Promise<Listed> {
-  const leases: Lease[] = [];
+async function listAll<Item, P extends Page, Event>(
+  { itemsOf, listed }: WatchedKind<Item, P, Event>,
+  { list, signal }: WatchOptions<P>,
+): Promise<Listed<Event>> {
+  const items: Item[] = [];
   try {
     let page = await list({ limit: PAGE_SIZE }, { signal });
     const { serverDate } = page;
-    for (leases.push(...page.leases); page.continue !== undefined; leases.push(...page.leases)) {
+    for (items.push(...itemsOf(page)); page.continue !== undefined; items.push(...itemsOf(page))) {
       try {
         page = await list({ limit: PAGE_SIZE, continue: page.continue }, { signal });
       } catch (error) {
         if (!isStoreError(error, 'Expired')) throw error;
-        leases.length = 0;
+        items.length = 0;
         page = await list({}, { signal });
       }
     }
-    return { event: { type: 'list', leases, serverDate }, version: page.resourceVersion };
+    return { done: true, event: listed(items, serverDate), version: page.resourceVersion };
   } catch (error) {
-    return { end: { kind: 'failed', error: asStoreError(error), afterList: true } };
+    return { done: false, end: { kind: 'failed', error: asStoreError(error), afterList: true } };
   }
 }
 
 /** One connection, from its opening to its end. */
-async function* follow(
-  options: WatchOptions,
-  from: string,
+async function* follow<Item, P extends Page, Event>(
+  kind: WatchedKind<Item, P, Event>,
+  options: WatchOptions<P>,
+  from: WatchFrom,
   afterList: boolean,
   seen: (version: string) => void,
   alive: () => void,
-): AsyncGenerator<LeaseEvent, End, undefined> {
+): AsyncGenerator<Event | CommonEvent, End, undefined> {
+  const what = `watch ${kind.name}`;
   const { clock, random, signal, silenceMs = DEFAULT_SILENCE_MS } = options;
   const timeoutSeconds = Math.floor(WATCH_SECONDS * (1 + random()));
   const splitter = new LineSplitter();
   let stream: ByteStream | undefined;
   let heard = false;
+  /** What there is, until the server says that this was all of it. */
+  let initial: Item[] | undefined = from.sendInitialEvents ? [] : undefined;
   try {
-    stream = await options.open({ resourceVersion: from, timeoutSeconds }, { signal });
+    stream = await options.open({ ...from, timeoutSeconds }, { signal });
     const opened = clock.monotonic();
     const lived = (): number => clock.monotonic() - opened;
     if (!afterList && !signal.aborted) yield { type: 'fresh' };
@@ -181,13 +248,21 @@ async function* follow(
       if (!lines) return { kind: 'bad', why: 'a line that is too long' };
       for (const line of lines) {
         if (signal.aborted) break;
-        const told = parseWatchLine(line);
+        const told = parseWatchLine(line, what, kind.parse);
         if (told.kind === 'bad') return told;
         if (told.kind === 'error') return { kind: 'failed', error: told.error, afterList: afterList && !heard };
+        if (initial && told.kind === 'change') {
+          initial.push(told.item);
+          continue;
+        }
+        if (initial && told.kind === 'bookmark' && !told.initialEnd) continue;
         heard = true;
-        const reached = told.kind === 'bookmark' ? told.resourceVersion : told.lease.metadata.resourceVersion;
+        const reached = told.kind === 'bookmark' ? told.resourceVersion : kind.versionOf(told.item);
         if (reached !== '') seen(reached);
-        yield told.kind === 'bookmark' ? { type: 'fresh' } : { type: told.type, lease: told.lease };
+        if (initial) {
+          yield kind.listed(initial, undefined);
+          initial = undefined;
+        } else yield told.kind === 'bookmark' ? { type: 'fresh' } : kind.changed(told.type, told.item);
       }
     }
     return { kind: 'closed', livedMs: lived() };

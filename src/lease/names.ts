@@ -113,7 +113,7 @@ export function hostnameOf(lease: Lease): string | undefined {
 }
 
 /** RFC 4648 base32, lower case, without padding. */
-function base32(bytes: Uint8Array): string {
+export function base32(bytes: Uint8Array): string {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
   let bits = 0;
   let value = 0;

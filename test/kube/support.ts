@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createCredentials } from '../../src/kube/credentials.ts';
-import type { CredentialSource } from '../../src/kube/credentials.ts';
+import type { CredentialSource } from '../../src/kube/material.ts';
 import { createTransport } from '../../src/kube/transport.ts';
 import type { Transport, TransportOptions } from '../../src/kube/transport.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { createCredentials } from '../../src/kube/credentials.ts';
-import type { Credentials } from '../../src/kube/credentials.ts';
+import type { Credentials } from '../../src/kube/material.ts';
 import type { Request } from '../../src/kube/transport.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { LineSplitter, parseWatchLine } from '../../src/kube/watch-stream.ts';
+import { parseLease } from '../../src/lease/lease.ts';
 import { leaseJson, statusBody } from './support.ts';
 
 test('lines come out as they went in, however the bytes are cut', () => {
@@ -29,15 +30,17 @@ test('a line past the limit is noticed before it is whole, and when it comes in 
   assert.equal(new LineSplitter(3).push(Buffer.from('0123\n')), undefined);
 });
 
+const parse = (text: string) => parseWatchLine(text, 'watch leases', parseLease);
+
 test('each kind of line', () => {
-  const line = (type: unknown, object: unknown) => parseWatchLine(JSON.stringify({ type, object }));
+  const line = (type: unknown, object: unknown) => parse(JSON.stringify({ type, object }));
   for (const [type, told] of [
     ['ADDED', 'added'],
     ['MODIFIED', 'modified'],
     ['DELETED', 'deleted'],
   ] as const) {
     const change = line(type, leaseJson('a', '9'));
-    assert.ok(change.kind === 'change' && change.type === told && change.lease.metadata.resourceVersion === '9');
+    assert.ok(change.kind === 'change' && change.type === told && change.item.metadata.resourceVersion === '9');
   }
   assert.deepEqual(line('BOOKMARK', { metadata: { resourceVersion: '12' } }), {
     kind: 'bookmark',
@@ -63,14 +66,14 @@ test('anything else is bad, and nothing throws', () => {
     '{"type":"BOOKMARK"}',
     '{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":5}}}',
   ]) {
-    assert.equal(parseWatchLine(text).kind, 'bad', text);
+    assert.equal(parse(text).kind, 'bad', text);
   }
-  fc.assert(fc.property(fc.json(), (text) => void parseWatchLine(text)));
+  fc.assert(fc.property(fc.json(), (text) => void parse(text)));
   fc.assert(
     fc.property(
       fc.constantFrom('ADDED', 'DELETED', 'BOOKMARK', 'ERROR', 'x'),
       fc.jsonValue(),
-      (type, object) => void parseWatchLine(JSON.stringify({ type, object })),
+      (type, object) => void parse(JSON.stringify({ type, object })),
     ),
   );
 });
