@@ -10,6 +10,8 @@
 export const GATES = {
   /** Publishing and sweeping identity leases; Kubernetes: alpha and off in 1.20, beta and on since 1.26. */
   APIServerIdentity: { default: true, stage: 'BETA' },
+  /** Events about leases: claimed, taken over, superseded, swept. Ours, beta from the start: best effort, and bounded. */
+  LeaseEvents: { default: true, stage: 'BETA' },
 } as const satisfies Record<string, GateSpec>;
 
 export type GateName = keyof typeof GATES;

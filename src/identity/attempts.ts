@@ -12,14 +12,25 @@ import type { PublisherEvent, PublisherOperation } from './events.ts';
 const FIRST_BACKOFF_MS = 200;
 
 export class Attempts {
-  readonly #backoff: Backoff;
+  #backoff: Backoff;
+  readonly #random: () => number;
   readonly #observe: Observe<PublisherEvent>;
   #failures = 0;
   #lastError: LeaseStoreError | undefined;
 
   constructor(options: { capMs: number; random: () => number; observe: Observe<PublisherEvent> }) {
-    this.#backoff = createBackoff({ firstMs: FIRST_BACKOFF_MS, capMs: options.capMs, random: options.random });
+    this.#random = options.random;
+    this.#backoff = this.#capped(options.capMs);
     this.#observe = options.observe;
+  }
+
+  /** From now on no wait is longer than this; they begin with the first again. */
+  cap(capMs: number): void {
+    this.#backoff = this.#capped(capMs);
+  }
+
+  #capped(capMs: number): Backoff {
+    return createBackoff({ firstMs: FIRST_BACKOFF_MS, capMs, random: this.#random });
   }
 
   get failures(): number {

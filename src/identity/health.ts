@@ -13,14 +13,14 @@ export interface ServerHealthOptions {
   readonly clock: Clock;
   /** Milliseconds from the end of one probe to the next. */
   readonly intervalMs: number;
-  /** Milliseconds that one probe may take; default of the program 2000. */
+  /** Milliseconds that one probe may take; default of the program half the renew interval, at most 2000. */
   readonly timeoutMs: number;
   /** Bad answers in a row until the server counts as gone; default of the program 3. */
   readonly threshold: number;
 }
 
 export class ServerHealth {
-  readonly #options: ServerHealthOptions;
+  #options: ServerHealthOptions;
   #healthy = false;
   #failures = 0;
 
@@ -30,6 +30,11 @@ export class ServerHealth {
 
   get healthy(): boolean {
     return this.#healthy;
+  }
+
+  /** Takes other times and another threshold, from the next probe on. */
+  update(changes: Partial<Pick<ServerHealthOptions, 'intervalMs' | 'timeoutMs' | 'threshold'>>): void {
+    this.#options = { ...this.#options, ...changes };
   }
 
   /** Probes until the signal aborts. `onChange` is called at every change, and once for a first answer that is bad. */

@@ -47,6 +47,11 @@ export interface IdentityOptions {
   readonly shutdownTimeoutMs: number;
 }
 
+/** What a running publisher takes: not what its lease is called, or where it lies. */
+export type IdentityChanges = Partial<
+  Pick<IdentityOptions, 'leaseDurationSeconds' | 'renewIntervalMs' | 'requestTimeoutMs' | 'shutdownPolicy'>
+>;
+
 export const IDENTITY_DEFAULTS = {
   namespace: 'kube-system',
   nameFormat: 'sha256',

@@ -20,7 +20,7 @@ import type { PublisherEvent, PublisherPhase, PublisherStatus, ShutdownOutcome }
 import type { ServerHealth } from './health.ts';
 import { Neighbours } from './neighbours.ts';
 import { RENEW_JITTER } from './options.ts';
-import type { IdentityOptions, ShutdownPolicy } from './options.ts';
+import type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './options.ts';
 import { Stop } from './stop.ts';
 import { withdraw } from './withdraw.ts';
 import { Writer } from './writer.ts';
@@ -46,10 +46,10 @@ export class Publisher {
   readonly #store: LeaseStore;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #options: IdentityOptions;
+  #options: IdentityOptions;
   readonly #observe: Observe<PublisherEvent>;
   readonly #health: ServerHealth | undefined;
-  readonly #self: Self;
+  #self: Self;
   readonly #attempts: Attempts;
   readonly #neighbours: Neighbours;
 
@@ -93,6 +93,11 @@ export class Publisher {
     });
   }
 
+  /** As they are now. */
+  get options(): IdentityOptions {
+    return this.#options;
+  }
+
   get status(): PublisherStatus {
     return {
       phase: this.#phase,
@@ -108,11 +113,27 @@ export class Publisher {
   }
 
   /**
+   * Takes other times, or another shutdown policy, while it runs or before it does: what it holds and knows it keeps. A
+   * lease that is held is renewed at once, so that nobody is left with the old duration.
+   * @param changes over the options it has; `identityProblems` must find nothing in what they make
+   */
+  update(changes: IdentityChanges): void {
+    const before = this.#options;
+    const { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy } = { ...before, ...changes };
+    this.#options = { ...before, leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy };
+    this.#self = { ...this.#self, leaseDurationSeconds };
+    this.#writer.timeoutMs = requestTimeoutMs;
+    if (renewIntervalMs !== before.renewIntervalMs) this.#attempts.cap(renewIntervalMs);
+    else if (leaseDurationSeconds === before.leaseDurationSeconds) return;
+    this.#wake.now();
+  }
+
+  /**
    * Publishes until the signal aborts, then leaves the lease as the policy says. May be run again afterwards, with the
    * same holder.
-   * @param policy default: the options' shutdown policy; `delete` withdraws whatever they say
+   * @param policy instead of the options' shutdown policy; a function is asked when it leaves
    */
-  async run(signal: AbortSignal, policy: ShutdownPolicy = this.#options.shutdownPolicy): Promise<ShutdownOutcome> {
+  async run(signal: AbortSignal, policy?: ShutdownPolicy | (() => ShutdownPolicy)): Promise<ShutdownOutcome> {
     const { shutdownTimeoutMs, requestTimeoutMs } = this.#options;
     const grace = Math.min(requestTimeoutMs, shutdownTimeoutMs / 2);
     const stop = new Stop(this.#clock, signal, grace, shutdownTimeoutMs);
@@ -132,7 +153,10 @@ export class Publisher {
       this.#phase = 'stopping';
       sides.abort();
       await running;
-      const outcome = await this.#leave(policy, stop.end);
+      const outcome = await this.#leave(
+        (typeof policy === 'function' ? policy() : policy) ?? this.#options.shutdownPolicy,
+        stop.end,
+      );
       this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
       return outcome;
     } finally {
@@ -140,6 +164,21 @@ export class Publisher {
       stop.dispose();
       sides.abort();
       await running.catch(() => undefined);
+    }
+  }
+
+  /**
+   * After a run that ended with `unknown`: goes on deleting our lease until it is known to be gone, or the signal aborts
+   * (again `unknown`). Not to be called during a run.
+   */
+  async withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
+    this.#phase = 'stopping';
+    try {
+      const outcome = await this.#leave('delete', signal);
+      this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
+      return outcome;
+    } finally {
+      this.#phase = 'idle';
     }
   }
 
@@ -280,6 +319,10 @@ export class Publisher {
     let remove = policy === 'delete';
     if (policy === 'auto' && this.#health) remove = (await this.#health.ask(signal)) !== undefined;
     if (!remove) return 'kept';
+    return this.#withdraw(signal);
+  }
+
+  async #withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
     const outcome = await withdraw(
       {
         store: this.#store,
@@ -292,7 +335,10 @@ export class Publisher {
       this.#writer.written.lost,
       signal,
     );
-    if (outcome !== 'unknown') this.#lease = undefined;
+    // Not known to be gone, it is ours still, and so is whatever write may yet arrive.
+    if (outcome === 'unknown') return outcome;
+    this.#lease = undefined;
+    this.#renewedAt = undefined;
     this.#writer.written.forgetLost();
     return outcome;
   }

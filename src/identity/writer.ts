@@ -26,7 +26,8 @@ export class Writer {
   readonly #store: LeaseStore;
   readonly #clock: Clock;
   readonly #attempts: Attempts;
-  readonly #timeoutMs: number;
+  /** Milliseconds for one write. */
+  timeoutMs: number;
   #lastRenewTime = 0;
   #conflicts = 0;
 
@@ -34,7 +35,7 @@ export class Writer {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#attempts = options.attempts;
-    this.#timeoutMs = options.timeoutMs;
+    this.timeoutMs = options.timeoutMs;
   }
 
   /** The wall clock, but never the same microsecond twice. */
@@ -51,7 +52,7 @@ export class Writer {
 
   /** @throws what is no LeaseStoreError */
   async send(operation: 'create' | 'takeOver' | 'renew', lease: Lease, signal: AbortSignal): Promise<WriteResult> {
-    const call = { signal, timeoutMs: this.#timeoutMs };
+    const call = { signal, timeoutMs: this.timeoutMs };
     const create = operation === 'create';
     const began = this.#clock.monotonic();
     const sent = this.written.sending(lease.spec.renewTime as MicroTime, began);

@@ -154,6 +154,7 @@ test('help lists alpha and beta gates only, sorted', () => {
       'APIServerIdentity=true|false (BETA - default=true)',
       'AllAlpha=true|false (ALPHA - default=false)',
       'AllBeta=true|false (BETA - default=false)',
+      'LeaseEvents=true|false (BETA - default=true)',
     ].join('\n'),
   );
   const lines = gates.with('Alpha=true').known();
@@ -175,6 +176,7 @@ test('metrics hold every gate with its stage as Kubernetes has it', () => {
     { name: 'APIServerIdentity', stage: 'BETA', enabled: false },
     { name: 'AllAlpha', stage: 'ALPHA', enabled: true },
     { name: 'AllBeta', stage: 'BETA', enabled: false },
+    { name: 'LeaseEvents', stage: 'BETA', enabled: true },
   ]);
   assert.equal(gates.metrics().find(({ name }) => name === 'Done')?.stage, '');
 });

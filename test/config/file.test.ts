@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { MAX_FILE_BYTES, readFileText } from '../../src/config/file.ts';
+import { nearest } from '../../src/config/nearest.ts';
+
+let dir: string;
+before(async () => void (dir = await mkdtemp(join(tmpdir(), 'leasekeeper-config-'))));
+after(() => rm(dir, { recursive: true, force: true }));
+
+test('a file is read whole, without a byte order mark', async () => {
+  const path = join(dir, 'good');
+  await writeFile(path, '\ufeffkind: ä\n');
+  assert.deepEqual(await readFileText(path), { text: 'kind: ä\n' });
+});
+
+test('what cannot be read says why, and never blocks', async () => {
+  const at = (name: string): string => join(dir, name);
+  await writeFile(at('large'), Buffer.alloc(MAX_FILE_BYTES + 1, 'a'));
+  await writeFile(at('largest'), Buffer.alloc(MAX_FILE_BYTES, 'a'));
+  await writeFile(at('binary'), Buffer.from([0xff, 0xfe, 0x00]));
+  await mkdir(at('directory'));
+  execFileSync('mkfifo', [at('pipe')]);
+  const rule = async (name: string): Promise<string | undefined> => {
+    const file = await readFileText(at(name));
+    return 'unreadable' in file ? file.unreadable : undefined;
+  };
+  assert.equal(await rule('large'), 'must be at most 1048576 bytes');
+  assert.equal(await rule('largest'), undefined);
+  assert.equal(await rule('binary'), 'must be UTF-8 text');
+  assert.equal(await rule('directory'), 'must be a regular file');
+  assert.equal(await rule('pipe'), 'must be a regular file');
+  assert.equal(await rule('missing'), 'does not exist');
+  assert.equal(await rule('missing/deeper'), 'does not exist');
+});
+
+test('a file that may not be read', { skip: process.getuid?.() === 0 && 'root may read everything' }, async () => {
+  const path = join(dir, 'secret');
+  await writeFile(path, 'a');
+  await chmod(path, 0);
+  assert.deepEqual(await readFileText(path), { unreadable: 'must be readable by this process: permission denied' });
+});
+
+test('the nearest word', () => {
+  const known = ['renewInterval', 'leaseDuration', 'sweep', 'sweepQps', 'logLevel'];
+  assert.equal(nearest('renewIntervall', known), 'renewInterval');
+  assert.equal(nearest('renew-interval', known), 'renewInterval');
+  assert.equal(nearest('RENEWINTERVAL', known), 'renewInterval');
+  assert.equal(nearest('leaseDuratoin', known), 'leaseDuration');
+  assert.equal(nearest('swep', known), 'sweep');
+  assert.equal(nearest('something', known), undefined);
+  assert.equal(nearest('x'.repeat(1_000_000), known), undefined);
+});
