@@ -1,0 +1,130 @@
+/**
+ * What an elector's events say in the log.
+ *
+ * Guarantees: every term has a line when it begins and one when it ends, with why; who leads is told when it changes; an
+ * outage is told once for each kind of failure in it, and its end; renewals are for level debug.
+ */
+import type { ElectionEvent, StopReason } from '../election/events.ts';
+import type { Observe } from '../runtime/observer.ts';
+import type { Logger } from './log.ts';
+
+/** Kinds of failure told in one outage: words that differ each time must not fill the log. */
+const MAX_TOLD = 20;
+
+const OPERATION = {
+  get: 'reading the lease',
+  create: 'creating the lease',
+  takeOver: 'taking the lease over',
+  renew: 'renewing the lease',
+  release: 'releasing the lease',
+  watch: 'watching the lease',
+} as const;
+
+const WHY = {
+  absent: 'there was no lease',
+  released: 'the lease was released',
+  expired: 'the lease had expired',
+  own: 'the lease was still ours',
+  adopted: 'a write whose answer was lost had been stored',
+} as const;
+
+const STOPPED: Readonly<Record<StopReason, string>> = {
+  deadline: 'leadership lost: no renewal succeeded before the renew deadline',
+  taken: 'leadership lost: somebody else holds the lease, although it had not expired',
+  deleted: 'leadership lost: the lease was deleted',
+  released: 'leadership lost: somebody else emptied the lease',
+  workEnded: 'stopped leading: the work has ended',
+  workFailed: 'stopped leading: the work has failed',
+  shutdown: 'stopped leading: shutting down',
+  abandoned: 'stopped leading, but the work has not ended in time',
+};
+const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'workFailed', 'shutdown']);
+
+export function logElection(log: Logger): Observe<ElectionEvent> {
+  const told = new Set<string>();
+  let failing = false;
+  const recovered = (): void => {
+    told.clear();
+    if (failing) log.info('the API server answers again');
+    failing = false;
+  };
+  return (event) => {
+    switch (event.type) {
+      case 'contending':
+        log.debug('contending for the lease');
+        return;
+      case 'leaderObserved':
+        recovered();
+        // Of ourselves `leading` tells.
+        if (event.leader === event.holder) return;
+        if (event.leader === undefined) log.debug({ transitions: event.transitions }, 'nobody leads');
+        else log.info({ leader: event.leader.slice(0, 300), transitions: event.transitions }, 'somebody else leads');
+        return;
+      case 'leading':
+        recovered();
+        log.info({ fencingToken: event.fencingToken, because: WHY[event.why] }, 'leading');
+        return;
+      case 'renewed':
+        recovered();
+        log.debug({ latencyMs: Math.round(event.latencyMs * 100) / 100 }, 'renewed');
+        if (event.adopted) log.info('a renewal whose answer was lost had been stored: going on from it');
+        return;
+      case 'slowPath':
+        log.debug('the lease was changed by somebody else: looking at it before the next renewal');
+        return;
+      case 'failed': {
+        const { operation, error } = event;
+        const kind = `${operation} ${error.code} ${error.retryable ? '' : error.message.replace(/\d+/g, '#')}`;
+        const again = told.has(kind) || told.size >= MAX_TOLD;
+        told.add(kind);
+        const fields = {
+          code: error.code,
+          retryIn: `${Math.round(event.retryInMs)}ms`,
+          ...(event.remainingMs === undefined ? {} : { leadingFor: `${Math.round(event.remainingMs)}ms` }),
+          err: error,
+        };
+        if (operation === 'watch') {
+          const text = 'watching the lease failed: it is read every few seconds instead';
+          log[again ? 'debug' : error.retryable ? 'info' : 'warn'](fields, text);
+          return;
+        }
+        failing = true;
+        log[again ? 'debug' : error.retryable ? 'warn' : 'error'](fields, `${OPERATION[operation]} failed`);
+        return;
+      }
+      case 'raceLost':
+        log.debug({ retryIn: `${Math.round(event.retryInMs)}ms` }, 'another candidate was faster');
+        return;
+      case 'tokenExhausted':
+        log.error(
+          { fencingToken: event.fencingToken },
+          'leaseTransitions cannot grow any more: fencing tokens repeat from here on. Delete the lease while nobody leads to begin anew',
+        );
+        return;
+      case 'stopped': {
+        const fields = { fencingToken: event.fencingToken, ...('error' in event ? { err: event.error } : {}) };
+        log[QUIET.has(event.reason) ? 'info' : event.reason === 'abandoned' ? 'error' : 'warn'](
+          fields,
+          STOPPED[event.reason],
+        );
+        return;
+      }
+      case 'workOverdue':
+        log.error('leadership is over and others may lead, but the work still runs');
+        return;
+      case 'released':
+        log.info('released the lease');
+        return;
+      case 'leftToExpire':
+        log.warn('the lease was not released: others wait until it expires');
+        return;
+      case 'watchLost':
+        log.debug({ err: event.error }, 'the watch was lost: reading the lease until it is back');
+        return;
+      case 'watchRecovered':
+        recovered();
+        log.debug('the watch is back');
+        return;
+    }
+  };
+}

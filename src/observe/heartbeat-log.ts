@@ -1,0 +1,99 @@
+/**
+ * What the events of heartbeats say in the log.
+ *
+ * Guarantees: an outage of ten thousand nodes is a line for each kind of failure in it and one when it ends, not a line a
+ * node; what is told of single nodes is bounded to a few lines a minute, with how many were left out.
+ */
+import type { HeartbeatEvent } from '../heartbeat/events.ts';
+import type { Observe } from '../runtime/observer.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Logger } from './log.ts';
+
+/** Lines about single nodes in each minute. */
+const LINES_A_MINUTE = 20;
+const MINUTE_MS = 60_000;
+
+/** @param wanted names of Nodes that were asked for: those that are missing are told */
+export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[] = []): Observe<HeartbeatEvent> {
+  const failing = new Set<string>();
+  const told = new Set<string>();
+  let lines = 0;
+  let leftOut = 0;
+  let minute = clock.monotonic();
+  /** Whether one more line about a node may be written. */
+  const room = (): boolean => {
+    const now = clock.monotonic();
+    if (now - minute >= MINUTE_MS) {
+      if (leftOut > 0) log.info({ events: leftOut }, 'more happened to single nodes than is told here');
+      [minute, lines, leftOut] = [now, 0, 0];
+    }
+    if (lines < LINES_A_MINUTE) return ++lines > 0;
+    leftOut++;
+    return false;
+  };
+  const one = (level: 'info' | 'warn', fields: object, text: string): void =>
+    log[room() ? level : 'debug'](fields, text);
+  return (event) => {
+    switch (event.type) {
+      case 'nodesSynced': {
+        log.info({ nodes: event.names.length }, 'following the Nodes');
+        const names = new Set(event.names);
+        for (const node of wanted)
+          if (!names.has(node)) one('warn', { node }, 'there is no such Node yet: waiting for it');
+        return;
+      }
+      case 'nodesLost':
+        log.warn({ code: event.error.code, err: event.error }, 'the Nodes cannot be followed: those known are renewed');
+        return;
+      case 'nodeAdded':
+        log.debug({ node: event.node, uid: event.uid }, 'a Node appeared');
+        return;
+      case 'nodeRecreated':
+        one('info', { node: event.node, uid: event.uid }, 'the Node was made anew');
+        return;
+      case 'nodeGone':
+        failing.delete(event.node);
+        one('info', { node: event.node }, 'the Node is gone: its heartbeat ends');
+        return;
+      case 'claimed':
+        if (event.how === 'recreated')
+          one('warn', { node: event.node }, 'the lease had been deleted: created it again');
+        else one('info', { node: event.node }, event.how === 'created' ? 'created the lease' : 'took the lease over');
+        return;
+      case 'renewed':
+        if (log.isLevelEnabled('debug')) log.debug({ node: event.node, lateMs: Math.round(event.lateMs) }, 'renewed');
+        return;
+      case 'disturbed': {
+        const { node, by } = event;
+        const fields = by.kind === 'otherHolder' ? { node, holder: by.holder.slice(0, 300) } : { node };
+        one('warn', fields, 'somebody else writes this heartbeat: a kubelet, or a second leasekeeper?');
+        return;
+      }
+      case 'failed': {
+        const { node, operation, error, attempt, retryInMs } = event;
+        failing.add(node);
+        const kind = `${operation} ${error.code}`;
+        const fields = { code: error.code, node, attempt, retryIn: `${Math.round(retryInMs)}ms`, err: error };
+        const level = told.has(kind) ? 'debug' : error.retryable ? 'warn' : 'error';
+        told.add(kind);
+        log[level](fields, operation === 'get' ? 'reading a heartbeat failed' : 'writing a heartbeat failed');
+        return;
+      }
+      case 'recovered':
+        failing.delete(event.node);
+        if (failing.size > 0) return;
+        told.clear();
+        log.info('requests succeed again for all nodes');
+        return;
+      case 'behind':
+        log.warn(
+          { backlog: event.backlog, lateMs: Math.round(event.lateMs) },
+          'renewals are late: the API is slow, or this process is; more --concurrency may help',
+        );
+        return;
+      case 'caughtUp':
+        log.info('renewals are on time again');
+        return;
+    }
+  };
+}

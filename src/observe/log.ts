@@ -1,0 +1,68 @@
+/**
+ * The program's log: pino, on stderr, as JSON or as text for people.
+ *
+ * Guarantees: a value from a foreign lease cannot forge a line or steer a terminal in text form; writing is synchronous,
+ * so that nothing is lost when the process ends.
+ */
+import pino from 'pino';
+import type { Logger } from 'pino';
+
+export type { Logger } from 'pino';
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+export interface LogOptions {
+  readonly level: string;
+  readonly format: string;
+  /** Where lines go; default stderr. */
+  readonly write?: (line: string) => void;
+}
+
+export function createLog({ level, format, write = stderr }: LogOptions): Logger {
+  const stream = { write: format === 'json' ? write : (line: string) => write(textLine(line)) };
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    // An error's message and code tell what a user can act on; its stack is for whoever debugs.
+    serializers: { err: (err: unknown) => errorFields(err, level === 'debug') },
+  };
+  return pino(options, stream);
+}
+
+function stderr(line: string): void {
+  process.stderr.write(line);
+}
+
+function errorFields(err: unknown, withStack: boolean): unknown {
+  if (!(err instanceof Error)) return err;
+  const { code, status } = err as { code?: unknown; status?: unknown };
+  const cause = err.cause instanceof Error ? err.cause.message : undefined;
+  return { message: err.message, code, status, cause, ...(withStack ? { stack: err.stack } : {}) };
+}
+
+/** `12:00:00.123 INFO  message  key=value`: the day is the terminal's business, not every line's. */
+function textLine(json: string): string {
+  const { level, time, msg, err, ...rest } = JSON.parse(json) as Record<string, unknown>;
+  const fields = Object.entries(rest).map(([key, value]) => `${key}=${fieldText(value)}`);
+  if (typeof err === 'object' && err !== null) {
+    const { message, stack } = err as { message?: unknown; stack?: unknown };
+    fields.push(`error=${fieldText(message)}`);
+    if (typeof stack === 'string') fields.push(`\n${stack}`);
+  }
+  const clock = String(time).slice(11, 23);
+  return `${clock} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}\n`;
+}
+
+function fieldText(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return /^[\w.:/@=+-]+$/.test(text) ? text : JSON.stringify(text.length > 500 ? `${text.slice(0, 497)}...` : text);
+}
+
+/** Control characters as escapes. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -1,0 +1,141 @@
+/**
+ * What a publisher's events say in the log.
+ *
+ * Guarantees: an outage is told once for each kind of failure in it, however many requests it costs, again after every
+ * `REMIND_EVERY` attempts, and once when it ends; what lies between is for level debug.
+ */
+import type { PublisherEvent } from '../identity/events.ts';
+import type { Lease } from '../lease/lease.ts';
+import { hostnameOf } from '../lease/names.ts';
+import type { Observe } from '../runtime/observer.ts';
+import type { Logger } from './log.ts';
+
+/** A second writer shows at every renewal; it is told again after so many. */
+const SECOND_WRITER_EVERY = 360;
+/** Attempts after which a failure that lasts is told again: ten minutes at the default interval. */
+const REMIND_EVERY = 60;
+/** Kinds of failure told in one outage: words that differ each time must not fill the log. */
+const MAX_TOLD = 20;
+
+const OPERATION = {
+  get: 'reading the lease',
+  create: 'creating the lease',
+  takeOver: 'taking the lease over',
+  renew: 'renewing the lease',
+  delete: 'deleting the lease',
+  watch: 'watching the leases of this host',
+} as const;
+
+type Failed = Extract<PublisherEvent, { type: 'failed' }>;
+
+/** Failures that are told once together: an outage is one whatever was asked, a refusal is one for each of its reasons. */
+function kindOf({ operation, error }: Failed): string {
+  const side = operation === 'watch' ? 'watch' : 'lease';
+  return error.retryable ? `${side} ${error.code}` : `${operation} ${error.code} ${error.message.replace(/\d+/g, '#')}`;
+}
+
+export function logPublisher(log: Logger): Observe<PublisherEvent> {
+  const told = new Set<string>();
+  let secondWriters = 0;
+  return (event) => {
+    switch (event.type) {
+      case 'claimed': {
+        const { metadata, spec } = event.lease;
+        const fields = { lease: metadata.name, holder: spec.holderIdentity, transitions: spec.leaseTransitions };
+        if (event.how === 'takenOver') log.info({ ...fields, from: event.from || '(nobody)' }, 'took the lease over');
+        else if (event.how === 'recreated') log.warn(fields, 'the lease had been deleted: created it again');
+        else log.info(fields, 'created the lease');
+        return;
+      }
+      case 'renewed':
+        log.debug(
+          { latencyMs: Math.round(event.latencyMs * 100) / 100, version: event.lease.metadata.resourceVersion },
+          'renewed',
+        );
+        return;
+      case 'adopted':
+        log.info(
+          { version: event.lease.metadata.resourceVersion },
+          'a write whose answer was lost had been stored: going on from it',
+        );
+        return;
+      case 'secondWriter':
+        if (secondWriters++ % SECOND_WRITER_EVERY === 0) {
+          log.error(
+            { ...about(event.lease), times: secondWriters },
+            'another process writes this lease with our holder identity: was this process copied or its memory restored?',
+          );
+        }
+        return;
+      case 'superseded':
+        log.warn(
+          about(event.lease),
+          'superseded: a newer process with this hostname holds the lease; standing by until it is deleted or silent. A hostname must be unique in the cluster',
+        );
+        return;
+      case 'foreign':
+        log.error(
+          about(event.lease),
+          'the lease name is taken by a lease without our identity label: not touching it, looking again later. Rename or delete it, or use --lease-name-prefix',
+        );
+        return;
+      case 'disturbed':
+        // What follows from another's write is told by what comes next.
+        if (event.deleted) log.warn(about(event.lease), 'somebody deleted the lease');
+        else log.debug(about(event.lease), 'somebody else wrote the lease');
+        return;
+      case 'failed': {
+        const { operation, error, attempt, retryInMs } = event;
+        const kind = kindOf(event);
+        const again = (told.has(kind) || told.size >= MAX_TOLD) && attempt % REMIND_EVERY !== 0;
+        told.add(kind);
+        if (operation === 'watch') {
+          // Renewals tell of an outage; of the watch alone only what somebody must mend is worth a warning.
+          const text = `${OPERATION.watch} failed: the lease is renewed all the same, changes by others are noticed later`;
+          log[again || error.retryable ? 'debug' : 'warn']({ code: error.code, err: error }, text);
+          return;
+        }
+        const fields = { code: error.code, attempt, retryIn: `${Math.round(retryInMs)}ms`, err: error };
+        log[again ? 'debug' : error.retryable ? 'warn' : 'error'](fields, `${OPERATION[operation]} failed`);
+        return;
+      }
+      case 'recovered':
+        told.clear();
+        log.info({ failures: event.failures }, 'requests succeed again');
+        return;
+      case 'twin':
+        log.warn(
+          { ...about(event.lease), hostname: hostnameOf(event.lease) },
+          'another identity lease carries this hostname: its API server probably publishes itself (gate APIServerIdentity); both count as one instance',
+        );
+        return;
+      case 'twinGone':
+        log.info({ lease: event.name }, 'the other identity lease of this hostname is gone');
+        return;
+      case 'serverHealth':
+        if (event.healthy) log.info({ reason: event.reason }, 'the server beside us answers: publishing its lease');
+        else log.warn({ reason: event.reason }, 'the server beside us does not answer: its lease is not renewed');
+        return;
+      case 'stopped':
+        log[event.outcome === 'unknown' ? 'warn' : 'info'](
+          { lease: event.lease, outcome: event.outcome },
+          STOPPED[event.outcome],
+        );
+        return;
+    }
+  };
+}
+
+const STOPPED = {
+  kept: 'stopped: the lease stays for the next start',
+  deleted: 'stopped: deleted the lease',
+  absent: 'stopped: there was no lease to leave',
+  notOurs: 'stopped: the lease belongs to another process and was left alone',
+  unknown: 'stopped without knowing whether the lease is gone: it may still be there, and expires by itself',
+} as const;
+
+const about = (lease: Lease): object => ({
+  lease: lease.metadata.name,
+  holder: lease.spec.holderIdentity?.slice(0, 300),
+  renewTime: lease.spec.renewTime?.toString(),
+});

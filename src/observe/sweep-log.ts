@@ -1,0 +1,138 @@
+/**
+ * What a sweeper's events say in the log.
+ *
+ * Guarantees: every deletion has a line of its own, with its holder, its host and how long the lease had expired; every
+ * pass ends with one line that says what it came to, and when that is not what was wanted, what to do. A failure that
+ * repeats within a pass is told once.
+ */
+import type { Observe } from '../runtime/observer.ts';
+import type { Collectable } from '../sweep/decide.ts';
+import type { PassResult, SweepEvent } from '../sweep/events.ts';
+import type { Logger } from './log.ts';
+
+export function logSweeper(log: Logger): Observe<SweepEvent> {
+  const told = new Set<string>();
+  return (event) => {
+    switch (event.type) {
+      case 'passStarted':
+        told.clear();
+        log.debug({ namespace: event.namespace, selector: event.labelSelector, dryRun: event.dryRun }, 'pass started');
+        return;
+      case 'looked':
+        log.debug({ look: event.look, leases: event.leases, pages: event.pages }, 'listed the leases');
+        return;
+      case 'clockDistance':
+        if (event.exceeded) {
+          log.warn(
+            { ahead: seconds(event.distanceMs) },
+            "this machine's clock is far from the API server's: sweeping goes by that one, other programs may not",
+          );
+        }
+        return;
+      case 'futureRenewals':
+        log.warn(
+          {
+            count: event.count,
+            leases: event.examples.map(({ name, hostname, aheadMs }) => ({ name, hostname, ahead: seconds(aheadMs) })),
+          },
+          'leases were renewed in the future: the clocks of their hosts are wrong, and so is their expiry',
+        );
+        return;
+      case 'wouldDelete':
+        log.info(about(event.lease), 'dry run: would delete an expired lease');
+        return;
+      case 'deleted':
+        if (event.lease.finalizers.length === 0) log.info(about(event.lease), 'deleted an expired lease');
+        else {
+          const { finalizers } = event.lease;
+          log.info(
+            { ...about(event.lease), finalizers },
+            'marked an expired lease for deletion: its finalizers hold it',
+          );
+        }
+        return;
+      case 'leftAlone':
+        if (event.because === 'changed') log.info(about(event.lease), 'left alone: written since it was looked at');
+        else log.debug(about(event.lease), 'gone already');
+        return;
+      case 'deleteFailed': {
+        const { code, message } = event.error;
+        const kind = `${code} ${message.replaceAll(event.lease.name, '')}`;
+        const level = told.has(kind) ? 'debug' : event.error.retryable ? 'warn' : 'error';
+        told.add(kind);
+        const text = event.error.mayHaveCommitted
+          ? 'deleting an expired lease: no answer, the next pass looks again'
+          : 'deleting an expired lease failed';
+        log[level]({ ...about(event.lease), code, err: event.error }, text);
+        return;
+      }
+      case 'throttled':
+        log.warn({ wait: seconds(event.waitMs) }, 'the API server asks for fewer requests: pausing');
+        return;
+      case 'tickSkipped':
+        log.debug('a pass is still running: this turn of the schedule is left out');
+        return;
+      case 'passFinished':
+        finished(log, event.result);
+        return;
+    }
+  };
+}
+
+const VOID = {
+  noDate: 'pass void: the API server told no time (no Date header), so nothing is known to be expired',
+  noneUnexpired:
+    'pass void: no unexpired lease would be left, so rather the renewals fail than that every server is dead; --allow-all deletes them all the same',
+  listFailed: 'pass void: listing the leases failed; the next pass begins anew',
+} as const;
+const STOPPED = {
+  throttled: 'pass ended early: the API server keeps asking for fewer requests; the next pass goes on',
+  failing: 'pass ended early: deletions keep failing; the next pass tries again',
+} as const;
+
+function finished(log: Logger, result: PassResult): void {
+  const { outcome, because, error } = result;
+  const fields = counts(result);
+  const failure = error && { code: error.code, err: error };
+  if (outcome === 'void') {
+    const level = because === 'noneUnexpired' || (error && !error.retryable) ? 'error' : 'warn';
+    log[level]({ ...fields, ...failure }, VOID[because as keyof typeof VOID]);
+  } else if (outcome === 'stopped') {
+    log.warn({ ...fields, ...failure }, STOPPED[because as keyof typeof STOPPED]);
+  } else if (outcome === 'aborted') log.info(fields, 'pass ended early: stopping');
+  else log.info(fields, result.dryRun ? 'dry run finished' : 'pass finished');
+}
+
+/** What is 0 is left out, but for the two that everybody looks for. */
+function counts({ seen, deleted, collectable, dryRun, changed, gone, failed, left, kept, tookMs }: PassResult): object {
+  const some = Object.entries({ ...(dryRun ? {} : { left }), changed, gone, failed }).filter(([, n]) => n > 0);
+  const reasons = Object.entries(kept).filter(([, n]) => n > 0);
+  return {
+    seen,
+    ...(dryRun ? { wouldDelete: collectable } : { deleted }),
+    ...Object.fromEntries(some),
+    ...(reasons.length > 0 && { kept: reasons.map(([reason, n]) => `${n} ${reason}`).join(', ') }),
+    took: seconds(tookMs),
+  };
+}
+
+const about = ({ name, hostname, holderIdentity, expiredForMs }: Collectable): object => ({
+  lease: name,
+  hostname: hostname?.slice(0, 300) ?? '(unknown)',
+  holder: holderIdentity.slice(0, 300),
+  expiredFor: spanText(expiredForMs),
+});
+
+const seconds = (ms: number): string => `${Math.round(ms / 10) / 100}s`;
+
+/** `2h5m`, `3d4h`, `40s`: two figures are enough. */
+export function spanText(ms: number): string {
+  const total = Math.max(0, Math.floor(ms / 1000));
+  const days = Math.floor(total / 86_400);
+  const hours = Math.floor((total % 86_400) / 3_600);
+  const minutes = Math.floor((total % 3_600) / 60);
+  if (days > 0) return `${days}d${hours}h`;
+  if (hours > 0) return `${hours}h${minutes}m`;
+  if (minutes > 0) return `${minutes}m${total % 60}s`;
+  return `${total}s`;
+}
