@@ -11,7 +11,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, readFile, rm } from 'node:fs/promises';
 import { createRequire, findPackageJSON } from 'node:module';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import type { BuildOptions, Plugin } from 'esbuild';
@@ -68,6 +68,46 @@ const clientNodeIsPure: Plugin = {
 };
 
 /**
+ * What packages load at once and we hardly or never reach, which costs time and memory at each start: undici's HTTP/2 (and
+ * through it node:http2, 4 MB) comes when a server speaks it; undici's experimental second parser and pino's worker
+ * threads never.
+ */
+const LOADED_LESS: readonly [importer: RegExp, path: RegExp, contents: (path: string) => string][] = [
+  [
+    /[/\\]undici[/\\]lib[/\\]dispatcher[/\\]/,
+    /^\.\/client-h2\.js$/,
+    (path) => `module.exports = (...args) => require(${JSON.stringify(path)})(...args);`,
+  ],
+  [
+    /[/\\]undici[/\\]lib[/\\]dispatcher[/\\]/,
+    /^\.\/parser-h1\.js$/,
+    () => 'module.exports = { getMiloEnabled: () => false };',
+  ],
+  [
+    /[/\\]pino[/\\]lib[/\\]/,
+    /^thread-stream$/,
+    () => 'module.exports = class { constructor() { throw new Error("left out"); } };',
+  ],
+];
+
+const loadLess: Plugin = {
+  name: 'packages load less at once',
+  setup(plugin) {
+    plugin.onResolve(
+      { filter: /^(\.\/(client-h2|parser-h1)\.js|thread-stream)$/ },
+      ({ importer, path, resolveDir, kind }) => {
+        const found = LOADED_LESS.find(([by, what]) => kind === 'require-call' && by.test(importer) && what.test(path));
+        return found && { path: join(resolveDir, path), namespace: 'load-less', pluginData: found[2] };
+      },
+    );
+    plugin.onLoad({ filter: /.*/, namespace: 'load-less' }, ({ path, pluginData }) => ({
+      contents: (pluginData as (path: string) => string)(path),
+      resolveDir: dirname(path),
+    }));
+  },
+};
+
+/**
  * A lazily imported CommonJS package gives the names bundled that it gives in Node. By itself esbuild gives only
  * `default`, and `(await import('yaml')).parse` would work from source and fail when built.
  */
@@ -103,19 +143,22 @@ export const bundleOptions: BuildOptions = {
   splitting: true,
   minifyWhitespace: true,
   minifySyntax: true,
+  // V8 keeps a text of ASCII in half the memory.
+  charset: 'ascii',
   // Names of classes appear in logs.
   keepNames: true,
   legalComments: 'none',
-  plugins: [lazyCommonJs, clientNodeIsPure],
+  plugins: [lazyCommonJs, clientNodeIsPure, loadLess],
   // CommonJS dependencies call require() for Node's own modules, which an ES module does not have.
   banner: {
     js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
   },
 };
 
-/** The commands, in `cli/`. */
+/** The commands, in `cli/`, and the watchdog of `elect`, which is a process of its own and loads none of them. */
 export async function buildCommands(outdir: string): Promise<void> {
-  await build({ ...bundleOptions, entryPoints: { main: 'src/commands/main.ts' }, outdir: join(outdir, 'cli') });
+  const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/commands/elect/watchdog.ts' };
+  await build({ ...bundleOptions, entryPoints, outdir: join(outdir, 'cli') });
 }
 
 /** The entry, `cli.js`: every Node since 12.20 parses it, to be told there what it lacks. Holds no other file of ours. */

@@ -62,6 +62,9 @@ const COLOURS: Readonly<Record<LeaseState, string>> = {
   released: '2',
 };
 
+/** A lease, or one that is gone, as it was. */
+export type Row = CensusLease & { readonly deleted?: boolean };
+
 /**
  * The table of leases, for one print or many.
  * @param asOf the moment from which AGE is counted, asked for at each print
@@ -69,9 +72,9 @@ const COLOURS: Readonly<Record<LeaseState, string>> = {
 export function leaseTable(
   asOf: () => MicroTime | undefined,
   options: Pick<PrintOptions, 'output' | 'namespace'> & TableOptions,
-): Table<CensusLease> {
+): Table<Row> {
   const ago = (time: MicroTime | undefined): string => humanDuration(time && asOf()?.since(time));
-  const columns: Column<CensusLease>[] = [
+  const columns: Column<Row>[] = [
     { header: 'NAME', cell: (l) => l.name },
     { header: 'HOSTNAME', cell: (l) => l.hostname, max: 128 },
     { header: 'STATE', cell: stateCell, colour: (l) => COLOURS[l.state] },
@@ -92,8 +95,8 @@ export function leaseTable(
   return new Table(columns, options);
 }
 
-const stateCell = ({ state, terminating }: CensusLease): string =>
-  `${state[0]?.toUpperCase()}${state.slice(1)}${terminating ? ',Terminating' : ''}`;
+const stateCell = ({ state, terminating, deleted }: Row): string =>
+  deleted ? 'Deleted' : `${state[0]?.toUpperCase()}${state.slice(1)}${terminating ? ',Terminating' : ''}`;
 
 /** The machine-readable census. Numbers are null where they are not known; times are RFC 3339, spans seconds. */
 export function censusDocument(census: Census): Record<string, unknown> {
@@ -124,7 +127,7 @@ export function censusDocument(census: Census): Record<string, unknown> {
 }
 
 /** A lease as an API server prints it, and what the census made of it. */
-export function leaseDocument(lease: CensusLease): Record<string, unknown> {
+export function leaseDocument(lease: Row): Record<string, unknown> {
   const { state, hostname, renewedAgoMs } = lease;
   return {
     ...leaseToJson(lease.source ?? rebuilt(lease)),
@@ -132,6 +135,7 @@ export function leaseDocument(lease: CensusLease): Record<string, unknown> {
       state,
       hostname: hostname ?? null,
       renewedSecondsAgo: renewedAgoMs === undefined ? null : seconds(renewedAgoMs),
+      ...(lease.deleted ? { deleted: true } : {}),
     },
   };
 }

@@ -1,0 +1,85 @@
+/**
+ * What a command is, what it gets, and how its bad input is told.
+ */
+import type { FileText } from '../config/file.ts';
+import type { Sources } from '../config/sources.ts';
+import { problemText } from '../config/spec.ts';
+import type { Given, OptionSpec, Problem } from '../config/spec.ts';
+
+/** Exit codes of the program. */
+export const EXIT = {
+  ok: 0,
+  /** Failed at run time: the API cannot be reached, refuses, or what was asked for could not be done. */
+  failed: 1,
+  /** Usage or configuration. */
+  usage: 2,
+  /** `count --expect` saw another number. */
+  unexpected: 3,
+} as const;
+
+/** The world outside, as a command sees it. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the user typed to start it; default `leasekeeper`. */
+  readonly program?: string;
+  /** True when stdout is a terminal. */
+  readonly terminal: boolean;
+  out(text: string): void;
+  err(text: string): void;
+}
+
+export interface CommandInput {
+  /** The options of the command, those of logging too. */
+  readonly table: Readonly<Record<string, OptionSpec>>;
+  /** The options that were given, by whatever source. */
+  readonly given: Given;
+  /** The sources themselves: they can be read again. */
+  readonly sources: Sources;
+  /** The configuration file as it was when `given` was read. */
+  readonly file: FileText | undefined;
+  readonly args: readonly string[];
+  readonly io: Io;
+}
+
+export interface CommandModule {
+  /** @returns the exit code. @throws UsageError, or any error that ends the program with one line and exit code 1 */
+  run(input: CommandInput): Promise<number>;
+}
+
+export interface CommandSpec {
+  readonly name: string;
+  readonly summary: string;
+  /** Paragraphs after the summary. */
+  readonly description?: readonly string[];
+  /** Shown as they are, each a line of shell with a comment above it. */
+  readonly examples?: readonly (readonly [comment: string, line: string])[];
+  readonly options: Readonly<Record<string, OptionSpec>>;
+  readonly arguments?: string;
+  /** In place of what follows from options and arguments. */
+  readonly usage?: string;
+  /** Only the command that runs is loaded. */
+  readonly load: () => Promise<CommandModule>;
+}
+
+/** Bad options: exit code 2, every problem in a line of its own. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly code = 'Usage';
+  readonly problems: readonly Problem[];
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(problemText).join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** A file of configuration that cannot be used: exit code 2. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+  readonly code = 'Configuration';
+}
+
+/** Something failed at run time in a way that one line tells whole: exit code 1. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly code = 'Failed';
+}

@@ -1,0 +1,225 @@
+/**
+ * The commands: their words and options. What they do is loaded when they run.
+ */
+import { BESIDE_OTHERS, ELECT_OPTIONS } from '../config/elect-options.ts';
+import { HTTP_OPTIONS } from '../config/http-options.ts';
+import {
+  API_OPTIONS,
+  CONFIG_OPTIONS,
+  CONFIG_PRINT_OPTIONS,
+  COUNT_OPTIONS,
+  DEV_OPTIONS,
+  FILE_OPTIONS,
+  LEASE_OPTIONS,
+  LOG_OPTIONS,
+  OUTPUT_OPTIONS,
+  PUBLISH_OPTIONS,
+  WATCH_OPTIONS,
+} from '../config/options.ts';
+import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-options.ts';
+import { settable } from '../config/sources.ts';
+import type { OptionSpec } from '../config/spec.ts';
+import { ONCE_OPTIONS, PUBLISH_SWEEP_OPTIONS, SWEEP_OPTIONS } from '../config/sweep-options.ts';
+import type { CommandSpec } from './command.ts';
+
+const DOING: readonly CommandSpec[] = [
+  {
+    name: 'publish',
+    summary: "Publish this host's identity lease, and keep it renewed until SIGTERM",
+    description: [
+      'Claims the lease named after the hostname, taking it over from a process before this one, renews it at the interval, and leaves it on SIGTERM as --shutdown-policy says. Runs beside an API server, usually as a sidecar.',
+      'Needs get, create, update and delete on leases in the namespace; and list and watch, to notice at once when somebody deletes the lease or publishes the same hostname. With create on events.k8s.io/events it tells claims and take-overs as Events; without, it does without.',
+      'With --http-address it also serves what `serve` does, and how its own lease fares: /readyz, /metrics.',
+    ],
+    examples: [
+      [
+        'beside a kube-apiserver, as long as it answers',
+        'leasekeeper publish --kubeconfig /etc/kubernetes/leasekeeper.conf --server-health-url https://127.0.0.1:6443/livez',
+      ],
+      [
+        "another product's servers",
+        'leasekeeper publish --identity-label k8s-app --identity-label-value my-proxy --lease-name-prefix my-proxy --lease-duration 30s',
+      ],
+    ],
+    options: {
+      ...PUBLISH_OPTIONS,
+      ...PUBLISH_SWEEP_OPTIONS,
+      ...HTTP_OPTIONS,
+      ...LEASE_OPTIONS,
+      ...API_OPTIONS,
+      ...CONFIG_OPTIONS,
+    },
+    load: () => import('./publish.ts'),
+  },
+  {
+    name: 'sweep',
+    summary: 'Delete identity leases that have expired, at start and on a schedule',
+    description: [
+      "A pass lists the leases, waits --confirm-after, lists them again, and deletes what was expired both times and not written in between: by the API server's clock, and only in the version that was seen. It deletes nothing when no unexpired lease would be left, unless --allow-all.",
+      'Needs list and delete on leases in the namespace. Any number of sweepers may run at once.',
+    ],
+    examples: [
+      ['what would go, and why', 'leasekeeper sweep --once --dry-run'],
+      ['as a cron job', 'leasekeeper sweep --once'],
+      [
+        "another product's leases, every minute",
+        "leasekeeper sweep --selector k8s-app=my-proxy --schedule '* * * * *'",
+      ],
+    ],
+    options: { ...ONCE_OPTIONS, ...SWEEP_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS },
+    load: () => import('./sweep.ts'),
+  },
+  {
+    name: 'get',
+    summary: 'List the identity leases and the state of each',
+    description: [
+      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's.",
+    ],
+    examples: [['what changes, as it changes', 'leasekeeper get --watch']],
+    options: { ...OUTPUT_OPTIONS, ...WATCH_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    load: () => import('./get.ts'),
+  },
+  {
+    name: 'count',
+    summary: 'Print how many instances there are',
+    description: [
+      'Prints one number: the hostnames with a lease that has not expired. Leases of one hostname are one instance. Exits with 1 when the API cannot be asked: what is not known is never printed as a number.',
+    ],
+    examples: [['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3']],
+    options: { ...COUNT_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    load: () => import('./count.ts'),
+  },
+  {
+    name: 'serve',
+    summary: 'Keep count of the instances, and serve it over HTTP until SIGTERM',
+    description: [
+      'A page that moves by itself (/), the instances and their number as JSON (/v1/instances, /v1/count), metrics for Prometheus (/metrics), /livez and /readyz. One list and one watch, no polling; every answer comes from memory. What is not known is 503 with the last known answer and its age, never a number.',
+      'Live means seen to change within --fresh-for on the own monotonic clock. Needs list and watch on leases in the namespace.',
+    ],
+    examples: [
+      ['on this machine', 'leasekeeper serve'],
+      ['for Prometheus and probes', 'leasekeeper serve --http-address :10270'],
+    ],
+    options: { ...HTTP_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS },
+    load: () => import('./serve.ts'),
+  },
+  {
+    name: 'elect',
+    summary: 'Run a command only while this process leads: leader election on a Lease',
+    description: [
+      'Contends for the lease as client-go does, with which it interoperates. Whoever leads starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed.',
+      "The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment. SIGTERM and SIGINT go to the command first; the lease is released when it has ended, or is killed after --stop-timeout. A second one ends everything at once. SIGHUP, SIGUSR1 and SIGUSR2 are passed on. The exit code is the last command's, 128 + n when signal n ended it.",
+      'Needs get, create, update and watch on leases in the namespace (a Role with resourceNames may name the lease for all but create), and create on events, which it does without.',
+    ],
+    examples: [
+      ['one of several replicas works', 'leasekeeper elect --lease default/my-job -- ./my-job --serve'],
+      ['sweep from one of several pods', 'leasekeeper elect --lease kube-system/sweeper -- leasekeeper sweep'],
+    ],
+    options: { ...ELECT_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    arguments: '<command...>',
+    usage: '--lease NAMESPACE/NAME [options] -- COMMAND [ARG...]',
+    load: () => import('./elect.ts'),
+  },
+  {
+    name: 'heartbeat',
+    summary: 'Keep the heartbeats of Nodes, as kubelet does, for one node or ten thousand',
+    description: [
+      'Writes and renews a Lease for each Node, named as it and owned by it. Renewals lie evenly over the interval; a Node that is deleted is not renewed any more, one that is made anew gets its new uid. At the end the leases stay, and expire by themselves.',
+      'Needs get, create and update on leases in the namespace, and list and watch on nodes.',
+    ],
+    examples: [
+      ['a virtual node', 'leasekeeper heartbeat --node virtual-1'],
+      ['a fleet of them', 'leasekeeper heartbeat --nodes-selector type=virtual-kubelet'],
+    ],
+    options: { ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    load: () => import('./heartbeat.ts'),
+  },
+  {
+    name: 'nodes',
+    summary: 'List the Nodes and whether they are Ready or Unknown, by their heartbeats',
+    description: [
+      'Judged as the node lifecycle controller does: by when the lease was last seen to be renewed, never by comparing clocks. So it has to look on: about one renew interval while all nodes live, the grace period when one does not. With a shorter --wait, what is not decided yet is Pending.',
+      'Needs list and watch on nodes and on leases in the namespace.',
+    ],
+    examples: [
+      ['what becomes of them', 'leasekeeper nodes --watch'],
+      ['at once, without looking on', 'leasekeeper nodes --wait 0s'],
+    ],
+    options: {
+      ...NODE_OPTIONS,
+      ...NODES_OPTIONS,
+      output: OUTPUT_OPTIONS.output,
+      ...WATCH_OPTIONS,
+      ...API_OPTIONS,
+      ...FILE_OPTIONS,
+    },
+    load: () => import('./nodes.ts'),
+  },
+  {
+    name: 'dev',
+    summary: 'Run a small API server for Leases in this process, and write a kubeconfig for it',
+    description: [
+      'In memory, on loopback, for trying things out and for tests. It is no Kubernetes: Leases, Nodes, Namespaces and Events only.',
+    ],
+    options: DEV_OPTIONS,
+    load: () => import('./dev.ts'),
+  },
+  {
+    name: 'demo',
+    summary: 'Tell the whole story in half a minute: claim, crash, take over, leave, expire, sweep, count',
+    options: {},
+    load: () => import('./demo.ts'),
+  },
+  {
+    name: 'version',
+    summary: 'Print the version, and what it runs on',
+    options: {},
+    load: () => import('./version.ts'),
+  },
+];
+
+/** Every option of these commands, by key: the first command that has it counts, as all have it alike. */
+export function allOptions(commands: readonly CommandSpec[]): Record<string, OptionSpec> {
+  return Object.assign({}, ...commands.toReversed().map(({ options }) => options), LOG_OPTIONS) as Record<
+    string,
+    OptionSpec
+  >;
+}
+
+/** Commands may call different options alike: the first one keeps the flag, later ones are called as their keys are. */
+function distinctFlags(options: Readonly<Record<string, OptionSpec>>): Record<string, OptionSpec> {
+  const taken = new Set<string>();
+  const entries = Object.entries(options).map(([key, option]) => {
+    const { short, ...spec } = option;
+    const own = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const flag = taken.has(spec.flag) ? own : spec.flag;
+    const keepsShort = short !== undefined && flag === spec.flag && !taken.has(short);
+    taken.add(flag);
+    if (keepsShort) taken.add(short);
+    return [key, { ...spec, flag, ...(keepsShort && { short }) }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+export const COMMANDS: readonly CommandSpec[] = [
+  ...DOING,
+  {
+    name: 'config',
+    summary: 'Print the configuration in force, and where each value comes from',
+    description: [
+      'Takes the flags of publish, reads the file and the environment as every command does, and checks all of it: what is wrong is told at once, with exit code 2.',
+      'Weakest first: defaults, the file that --config names, the environment (LEASEKEEPER_RENEW_INTERVAL for renewInterval), flags. Feature gates are merged one by one. The file holds apiVersion: leasekeeper.dev/v1alpha1, kind: LeasekeeperConfiguration and the keys printed here; one file serves all commands.',
+    ],
+    examples: [
+      ['check a file', 'leasekeeper config --config leasekeeper.yaml'],
+      ['make one of the flags in use', 'leasekeeper config --renew-interval 5s -o yaml > leasekeeper.yaml'],
+    ],
+    options: distinctFlags({
+      ...CONFIG_PRINT_OPTIONS,
+      ...DOING[0]?.options,
+      ...settable(allOptions(DOING), 'environment'),
+      ...BESIDE_OTHERS,
+    }),
+    load: () => import('./config.ts'),
+  },
+];

@@ -1,0 +1,32 @@
+/**
+ * Where adapters meet services: what several commands put together in the same way.
+ */
+import type { API_OPTIONS } from '../config/options.ts';
+import type { OptionValues } from '../config/spec.ts';
+import { KubeConfigError } from '../kube/settings.ts';
+import { connect } from '../kube/connection.ts';
+import type { Connection } from '../kube/connection.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { ConfigurationError } from './command.ts';
+
+export interface ApiWorld {
+  readonly clock: Clock;
+  /** Milliseconds; default the option's, else the connection's. */
+  readonly requestTimeoutMs?: number | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** The Kubernetes API that the options name. @throws ConfigurationError */
+export async function connectApi(values: OptionValues<typeof API_OPTIONS>, world: ApiWorld): Promise<Connection> {
+  const connecting = connect({
+    kubeconfig: values.kubeconfig,
+    context: values.context,
+    env: world.env,
+    clock: world.clock,
+    random: Math.random,
+    requestTimeoutMs: world.requestTimeoutMs ?? values.requestTimeout,
+  });
+  return connecting.catch((cause: unknown) => {
+    throw cause instanceof KubeConfigError ? new ConfigurationError(cause.message, { cause }) : cause;
+  });
+}

@@ -1,0 +1,78 @@
+/**
+ * `leasekeeper config`: the configuration in force, and where each value comes from. Nothing is sent to anybody.
+ */
+import { hostname } from 'node:os';
+import { PUBLISH_ADDRESS } from '../config/http-options.ts';
+import { CONFIG_PRINT_OPTIONS } from '../config/options.ts';
+import { readOptions } from '../config/spec.ts';
+import type { OptionSpec } from '../config/spec.ts';
+import { sweepSettings } from '../config/sweep-options.ts';
+import { configFile, shownValues } from '../config/values.ts';
+import type { Shown } from '../config/values.ts';
+import { EXIT, UsageError } from './command.ts';
+import type { CommandInput } from './command.ts';
+import { Table } from './output/table.ts';
+import { PUBLISH_TABLE, publishProblems, publishSettings } from './publish-settings.ts';
+import type { PublishValues } from './publish-settings.ts';
+
+export async function run({ table: own, given, io }: CommandInput): Promise<number> {
+  const { output: _, ...options } = own;
+  const table: Record<string, OptionSpec> = { ...options, ...PUBLISH_TABLE };
+  const { values: all, problems } = readOptions(table, given);
+  const values = all as unknown as PublishValues;
+  // The sweeper's options count for the command sweep, whether or not publish is to sweep.
+  const checked = { ...values, sweep: true };
+  const wrong = [...problems, ...(await publishProblems(checked, given, problems, hostname()))];
+  if (wrong.length > 0) throw new UsageError(wrong);
+
+  const output = readOptions(CONFIG_PRINT_OPTIONS, given);
+  if (output.problems.length > given.problems.length) throw new UsageError(output.problems);
+  // Where the file lies is no part of what it says.
+  const { config: __, ...inFile } = table;
+  const shown = shownValues(inFile, all, given);
+  if (output.values.output === 'json') io.out(`${JSON.stringify(configFile(inFile, all), undefined, 2)}\n`);
+  else if (output.values.output === 'yaml') io.out(await yaml(configFile(inFile, all), shown));
+  else io.out(print(shown, derived(values)));
+  return EXIT.ok;
+}
+
+/** What stands in for options that have no default of their own, in `publish`. */
+function derived(values: PublishValues): ReadonlyMap<string, string> {
+  const { identity, health } = publishSettings(values, hostname());
+  return new Map([
+    ['hostname', identity.hostname],
+    ['httpAddress', PUBLISH_ADDRESS],
+    ['requestTimeout', `${identity.requestTimeoutMs}ms`],
+    ['serverHealthTimeout', `${health.timeoutMs}ms`],
+    ['sweepSelector', sweepSettings(values, PUBLISH_TABLE).settings.options.labelSelector],
+  ]);
+}
+
+function print(shown: readonly Shown[], inFor: ReadonlyMap<string, string>): string {
+  return new Table<Shown>([
+    { header: 'KEY', cell: ({ key }) => key },
+    { header: 'VALUE', cell: ({ key, text }) => text ?? inFor.get(key) ?? '-' },
+    {
+      header: 'SOURCE',
+      cell: ({ key, text, origin, name }) => (text === undefined && inFor.has(key) ? 'derived' : name || origin),
+    },
+  ]).print(shown);
+}
+
+/** Each value that is no default says where it comes from, in a comment. */
+async function yaml(file: Record<string, unknown>, shown: readonly Shown[]): Promise<string> {
+  const { Document, isMap, isScalar } = await import('yaml');
+  const document = new Document(file);
+  const from = new Map(shown.filter(({ origin }) => origin !== 'default').map(({ key, name }) => [key, name]));
+  const comment = (map: unknown, prefix: string): void => {
+    if (!isMap(map)) return;
+    for (const { key, value } of map.items) {
+      const path = `${prefix}${isScalar(key) ? String(key.value) : ''}`;
+      if (isMap(value)) comment(value, `${path}.`);
+      const name = from.get(path);
+      if (name !== undefined && isScalar(value)) value.comment = ` ${name}`;
+    }
+  };
+  comment(document.contents, '');
+  return document.toString({ lineWidth: 0 });
+}

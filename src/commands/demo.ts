@@ -1,0 +1,237 @@
+/**
+ * `leasekeeper demo`: the story of identity leases, told by real processes on the embedded API server.
+ *
+ * Guarantees: talks to loopback only; ends by itself; every process and file it made is gone afterwards, also when it is
+ * interrupted. Every number and table printed is read from the API server, and a story that does not come true ends
+ * with exit code 1.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { takeCensus } from '../census/list.ts';
+import type { Census, CensusLease } from '../census/count.ts';
+import { startEmbeddedServer } from '../embedded/server.ts';
+import { connect } from '../kube/connection.ts';
+import type { Connection } from '../kube/connection.ts';
+import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../lease/names.ts';
+import { createSystemClock, sleep } from '../runtime/clock.ts';
+import { CommandError, EXIT } from './command.ts';
+import type { CommandInput, Io } from './command.ts';
+import { runCommand, startPublisher } from './demo-process.ts';
+import type { PublisherProcess } from './demo-process.ts';
+import { leaseTable } from './output/census.ts';
+import { stopSignal } from './signals.ts';
+
+/** Ten times faster than in production, so that the story takes half a minute. */
+const RENEW_MS = 1_000;
+const FRESH_MS = 3_000;
+/** Of the lease that expires. In production an hour, and half a minute between the looks. */
+const SHORT_LEASE = '3s';
+const CONFIRM_AFTER = '3s';
+/** How long the demo waits for what it told to come true. */
+const PATIENCE_MS = 20_000;
+const QUERY = { namespace: 'kube-system', labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}` };
+
+interface Stage {
+  readonly io: Io;
+  readonly connection: Connection;
+  readonly kubeconfig: string;
+  readonly signal: AbortSignal;
+  readonly processes: PublisherProcess[];
+}
+
+const clock = createSystemClock();
+
+export async function run({ io }: CommandInput): Promise<number> {
+  using stop = stopSignal();
+  const server = await startEmbeddedServer({ port: 0 });
+  const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-demo-'));
+  const processes: PublisherProcess[] = [];
+  let connection: Connection | undefined;
+  try {
+    const kubeconfig = join(dir, 'kubeconfig');
+    await writeFile(kubeconfig, server.kubeconfig(), { mode: 0o600 });
+    connection = await connect({ kubeconfig, clock, random: Math.random });
+    await story({ io, connection, kubeconfig, signal: stop.signal, processes }, server.url);
+    return EXIT.ok;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    io.err('leasekeeper: the demo was interrupted\n');
+    return EXIT.failed;
+  } finally {
+    await Promise.all(processes.map((p) => p.kill()));
+    await connection?.close();
+    await server.close();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function story(stage: Stage, url: string): Promise<void> {
+  const { io } = stage;
+  io.out(`A Lease is a small object that says who holds something and until when. Every Kubernetes API server keeps one
+about itself: "I am master-1, I was alive at 12:00:07". Whoever lists these leases knows how many API servers
+there are. This demo plays that with an API server for Leases inside this process (${url});
+nothing outside this machine is touched, and everything goes ten times faster than in production.
+
+`);
+  const seen = watchTypes(stage);
+
+  io.out('1. Three servers start. Beside each, `leasekeeper publish` claims the lease of its host.\n\n');
+  for (const host of ['master-1', 'master-2', 'master-3']) publish(stage, host);
+  await until(stage, 'three live instances', (c) => c.counts?.live === 3);
+  await show(stage);
+
+  const [, second, third] = stage.processes as [PublisherProcess, PublisherProcess, PublisherProcess];
+  const before = lease(await look(stage), 'master-2');
+  io.out(`2. master-2 crashes (kill -9). Nobody tells the API server; the lease just is not renewed any more. Once it has
+   not been for ${FRESH_MS / 1000} s (30 s in production) it is stale: its server is probably dead, but still counted until the
+   lease expires.
+
+`);
+  await second.kill();
+  await until(stage, 'master-2 to be stale', (c) => lease(c, 'master-2').state === 'stale');
+  await show(stage);
+
+  io.out(`3. master-2 restarts: another process, the same hostname, so the same lease. It takes it over with one write. The
+   object stays, only its holder changes; nobody who watched or counted saw a server less.
+
+`);
+  publish(stage, 'master-2');
+  await until(stage, 'master-2 to be live again', (c) => lease(c, 'master-2').state === 'live');
+  const after = lease(await look(stage), 'master-2');
+  await show(stage);
+  io.out(`   object (uid)  ${short(before.uid)}  ->  ${short(after.uid)}   ${before.uid === after.uid ? 'the same' : 'ANOTHER'}
+   holder        ..._${tail(before.holder)}  ->  ..._${tail(after.holder)}   fresh for every start
+   transitions   ${before.leaseTransitions}  ->  ${after.leaseTransitions}
+   a watcher saw ${await seen.told()}
+
+`);
+  expect(before.uid === after.uid && before.holder !== after.holder && after.leaseTransitions === 1, 'the take-over');
+
+  io.out('4. master-3 is taken out of service: SIGTERM, with --shutdown-policy=delete. Its lease goes at once.\n\n');
+  expect((await third.stop()) === 0, 'a clean stop');
+  await until(stage, 'master-3 to be gone', (c) => c.counts?.instances === 2);
+  await show(stage);
+  seen.stop();
+
+  io.out(`5. master-4 is lost for good: its process is killed and never comes back. Its lease lasts ${SHORT_LEASE} after the last renewal
+   (an hour in production); then it has expired, and counts no more.
+
+`);
+  publish(stage, 'master-4');
+  await until(stage, 'master-4 to be live', (c) => found(c, 'master-4')?.state === 'live');
+  await stage.processes.at(-1)?.kill();
+  await until(stage, 'master-4 to expire', (c) => found(c, 'master-4')?.state === 'expired');
+  await show(stage);
+  await sweep(stage);
+
+  io.out(`That is all there is to it. Next:
+
+  leasekeeper dev        an API server like this one to play with, for kubectl too
+  leasekeeper publish --kubeconfig FILE     beside your API server; see README.md
+  leasekeeper count --kubeconfig FILE       how many servers your cluster has, now
+  leasekeeper sweep --kubeconfig FILE       deletes what expired, every five minutes
+  leasekeeper --help     everything else
+`);
+}
+
+/** Looks twice, deletes what had expired both times, and shows that it is gone. */
+async function sweep(stage: Stage): Promise<void> {
+  const { io, kubeconfig, signal } = stage;
+  io.out(`   \`leasekeeper sweep\` collects it: it looks, waits, looks again, and deletes what was expired both times, and
+   only in the version that it saw. A server that renews in between keeps its lease.
+
+`);
+  // A server's Date holds whole seconds: the sweeper gives a lease the benefit of the doubt for so long.
+  await sleep(clock, 2_000, signal);
+  const args = ['sweep', '--once', `--confirm-after=${CONFIRM_AFTER}`, '--kubeconfig', kubeconfig];
+  const { code, log } = await runCommand(args, signal);
+  const gone = log.filter(({ msg }) => msg === 'deleted an expired lease');
+  expect(code === 0 && gone.length === 1 && gone[0]?.['hostname'] === 'master-4', 'master-4 to be swept, and it alone');
+  io.out(`   $ leasekeeper sweep --once --confirm-after=${CONFIRM_AFTER}\n`);
+  for (const { msg, hostname, expiredFor } of gone) {
+    io.out(`   ${String(msg)}: ${String(hostname)}, expired for ${String(expiredFor)}\n\n`);
+  }
+  await show(stage);
+  expect((await look(stage)).leases.length === 2, 'two leases to be left');
+}
+
+function publish({ kubeconfig, processes }: Stage, host: string): void {
+  const policy = host === 'master-3' ? 'delete' : 'keep';
+  processes.push(
+    startPublisher([
+      '--kubeconfig',
+      kubeconfig,
+      '--hostname-override',
+      host,
+      `--renew-interval=${RENEW_MS}ms`,
+      `--shutdown-policy=${policy}`,
+      ...(host === 'master-4' ? [`--lease-duration=${SHORT_LEASE}`] : []),
+    ]),
+  );
+}
+
+async function look({ connection, signal }: Stage): Promise<Census> {
+  return takeCensus({ store: connection.store, query: QUERY, clock, freshForMs: FRESH_MS, signal });
+}
+
+/** Prints what `leasekeeper get` and `leasekeeper count` would. */
+async function show(stage: Stage): Promise<void> {
+  const census = await look(stage);
+  const color = stage.io.terminal && !stage.io.env['NO_COLOR'];
+  const rows = census.leases.map((l) => ({ ...l, name: `${l.name.slice(0, 24)}...`, holder: `..._${tail(l.holder)}` }));
+  const table = leaseTable(() => census.asOf, { output: 'table', namespace: QUERY.namespace, color }).print(rows);
+  stage.io.out('   $ leasekeeper get   (names cut to fit)\n' + table.replace(/^(?=.)/gm, '   '));
+  stage.io.out(`   $ leasekeeper count          ${census.counts?.instances}\n`);
+  stage.io.out(`   $ leasekeeper count --live   ${census.counts?.live}\n\n`);
+}
+
+async function until(stage: Stage, what: string, holds: (census: Census) => boolean): Promise<void> {
+  const deadline = clock.monotonic() + PATIENCE_MS;
+  while (clock.monotonic() < deadline) {
+    if (holds(await look(stage))) return;
+    if (!(await sleep(clock, 200, stage.signal))) throw new CommandError('interrupted');
+  }
+  const said = stage.processes.map((p) => p.lastWords).filter((words) => words !== '');
+  throw new CommandError(
+    `the demo waited ${PATIENCE_MS / 1000} s for ${what}, in vain${said.length > 0 ? `: ${said.join(' | ')}` : ''}`,
+  );
+}
+
+/** Counts what a watcher is told of master-2's lease. */
+function watchTypes({ connection, signal }: Stage): { told: () => Promise<string>; stop: () => void } {
+  const stopped = new AbortController();
+  signal.addEventListener('abort', () => stopped.abort(), { once: true });
+  const counts = { added: 0, modified: 0, deleted: 0 };
+  const watching = (async () => {
+    const fieldSelector = `metadata.name=${leaseName('master-2')}`;
+    for await (const event of connection.store.watch({ namespace: QUERY.namespace, fieldSelector }, stopped.signal)) {
+      if (event.type === 'added' || event.type === 'modified' || event.type === 'deleted') counts[event.type]++;
+    }
+  })();
+  watching.catch(() => {});
+  return {
+    async told() {
+      await sleep(clock, 200, signal);
+      expect(counts.deleted === 0, 'no DELETED event');
+      return `ADDED ${counts.added}, MODIFIED ${counts.modified}, DELETED 0`;
+    },
+    stop: () => stopped.abort(),
+  };
+}
+
+const found = (census: Census, hostname: string): CensusLease | undefined =>
+  census.leases.find((l) => l.hostname === hostname);
+
+function lease(census: Census, hostname: string): CensusLease {
+  const one = found(census, hostname);
+  if (!one) throw new CommandError(`the demo expected a lease of ${hostname}, and there is none`);
+  return one;
+}
+
+function expect(holds: boolean, what: string): void {
+  if (!holds) throw new CommandError(`the demo expected ${what}, and saw something else`);
+}
+
+const short = (uid: string): string => uid.slice(0, 8);
+const tail = (holder: string | undefined): string => holder?.slice(-12) ?? '';

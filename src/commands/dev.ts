@@ -1,0 +1,79 @@
+/**
+ * `leasekeeper dev`: the embedded API server until SIGTERM, with a kubeconfig that kubectl takes.
+ *
+ * Guarantees: the kubeconfig it wrote is removed at the end; a file that was there before is never overwritten, unless
+ * an earlier `dev` left it behind.
+ */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { DEV_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { readOptions } from '../config/spec.ts';
+import { startEmbeddedServer } from '../embedded/server.ts';
+import { CommandError, EXIT, UsageError } from './command.ts';
+import type { CommandInput } from './command.ts';
+import { stopSignal } from './signals.ts';
+
+/** By its first line a file is known to be ours. */
+const MARK = '# Written by `leasekeeper dev`; removed when it ends.\n';
+
+export async function run({ given, io }: CommandInput): Promise<number> {
+  const { values, problems } = readOptions({ ...LOG_OPTIONS, ...DEV_OPTIONS }, given);
+  if (values.port > 65_535)
+    problems.push({ option: DEV_OPTIONS.port.flag, value: values.port, rule: 'must be at most 65535' });
+  if (problems.length > 0) throw new UsageError(problems);
+  const file = values.writeKubeconfig;
+  await refuseForeign(file);
+  using stop = stopSignal();
+  const server = await listen(values.port);
+  try {
+    await writeFile(file, MARK + server.kubeconfig(), { mode: 0o600 }).catch((error: unknown) => {
+      throw new CommandError(`cannot write the kubeconfig ${file}: ${(error as Error).message}`);
+    });
+    io.out(`An API server for Leases, in memory, on ${server.url}
+Its kubeconfig is ${file}. Try, in another terminal:
+
+  leasekeeper publish --kubeconfig ${file} --hostname-override master-1
+  leasekeeper get --kubeconfig ${file}
+  kubectl --kubeconfig ${file} -n kube-system get lease --watch
+
+Ctrl-C ends it, and everything in it.
+`);
+    await new Promise<void>((resolve) => {
+      if (stop.signal.aborted) resolve();
+      else stop.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  } finally {
+    await server.close();
+    await rm(file, { force: true });
+  }
+  return EXIT.ok;
+}
+
+async function refuseForeign(file: string): Promise<void> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw new CommandError(`cannot write the kubeconfig ${file}: ${(error as Error).message}`);
+  }
+  if (!text.startsWith(MARK)) {
+    throw new UsageError([
+      {
+        option: DEV_OPTIONS.writeKubeconfig.flag,
+        value: file,
+        rule: 'exists already, and was not written by leasekeeper dev',
+      },
+    ]);
+  }
+}
+
+async function listen(port: number): ReturnType<typeof startEmbeddedServer> {
+  try {
+    return await startEmbeddedServer({ port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') {
+      throw new CommandError(`port ${port} on 127.0.0.1 is taken: choose another with --port, or 0 for a free one`);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * `leasekeeper elect`: runs a command only while this process leads.
+ *
+ * Guarantees: nothing is begun before every option is checked and the command is known to exist; the command runs under a
+ * watchdog that ends it before the lease may be another's, whatever becomes of this process; the lease is released once
+ * nothing of the command is left, and not before. The exit code is the command's (128 + n when signal n ended it).
+ */
+import { constants, hostname } from 'node:os';
+import { v4 as uuid } from 'uuid';
+import { ELECT_OPTIONS, electSettings } from '../config/elect-options.ts';
+import type { RestartPolicy } from '../config/elect-options.ts';
+import { API_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { COMMAND_VARIABLES } from '../config/sources.ts';
+import { readOptions, ruleProblems } from '../config/spec.ts';
+import type { Problem } from '../config/spec.ts';
+import { LeaderElector } from '../election/elector.ts';
+import { LeadershipError } from '../election/errors.ts';
+import type { ElectionEvent } from '../election/events.ts';
+import type { Term } from '../election/term.ts';
+import { createEventsApi } from '../kube/events-api.ts';
+import { logElection } from '../observe/elect-log.ts';
+import { LeaseEvents } from '../observe/events.ts';
+import { createLog } from '../observe/log.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import { observers } from '../runtime/observer.ts';
+import { runServices } from '../runtime/services.ts';
+import { version } from '../version.ts';
+import { CommandError, EXIT, UsageError } from './command.ts';
+import type { CommandInput } from './command.ts';
+import { connectApi } from './compose.ts';
+import { commandProblem } from './elect/find-command.ts';
+import { Guard, KILL_MARGIN_MS } from './elect/guard.ts';
+import type { Outcome } from './elect/guard.ts';
+import { staySmall } from './memory.ts';
+import { stopSignal } from './signals.ts';
+
+export const ELECT_TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...ELECT_OPTIONS };
+
+/** Passed on to the command as they are, while it runs; SIGTERM and SIGINT end it first. */
+const FORWARDED = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
+
+export async function run({ given, args, io }: CommandInput): Promise<number> {
+  const { values, problems } = readOptions(ELECT_TABLE, given);
+  const { settings, problems: broken } = electSettings(values, hostname(), KILL_MARGIN_MS);
+  const [command = '', ...rest] = args;
+  const wrong = [
+    ...problems,
+    ...ruleProblems(broken, ELECT_TABLE, given, problems),
+    ...problemOf('COMMAND', command, commandProblem(command, io.env['PATH'])),
+    ...problemOf('elect', undefined, process.platform === 'win32' ? 'needs process groups: not on Windows' : undefined),
+  ];
+  if (wrong.length > 0) throw new UsageError(wrong);
+  staySmall();
+  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const clock = createSystemClock();
+  const connection = await connectApi(values, { clock, env: io.env });
+  const guard = new Guard({ clock, onStarted: (pid) => log.info({ pid, command }, 'started the command') });
+  try {
+    using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends everything at once'));
+    const over = new AbortController();
+    let exit: { readonly code: number } | undefined;
+    let elector: LeaderElector | undefined;
+    const endpoints =
+      settings.http &&
+      (await (
+        await import('./elect/endpoints.ts')
+      ).electEndpoints(settings.http, settings.lease, clock, () => elector));
+    const events = new LeaseEvents({
+      post: createEventsApi(connection.transport),
+      clock,
+      instance: settings.id,
+      onGivenUp: (error) =>
+        log.info(
+          { code: error.code, err: error },
+          'no Events about leases will be made; everything else works without',
+        ),
+    });
+    const steer = (event: ElectionEvent): void => {
+      if (event.type === 'renewed') guard.extend(event);
+      else if (event.type === 'stopped') {
+        // Another may lead already: there is no time left to end in order.
+        if (event.reason === 'taken' || event.reason === 'deleted' || event.reason === 'released') guard.kill();
+        if (exit) over.abort();
+      }
+    };
+    elector = new LeaderElector({
+      store: connection.store,
+      clock,
+      random: Math.random,
+      lease: settings.lease,
+      id: settings.id,
+      uuid: uuid(),
+      options: settings.election,
+      observe: observers(
+        steer,
+        logElection(log),
+        endpoints?.observe ?? (() => {}),
+        values.featureGates.enabled('LeaseEvents') ? events.election : () => {},
+      ),
+    });
+    const { holder } = elector;
+    const { lease, restart, stopTimeoutMs: graceMs } = settings;
+    const env = (term: Term): Record<string, string | undefined> => ({
+      ...io.env,
+      [COMMAND_VARIABLES.lease]: `${lease.namespace}/${lease.name}`,
+      [COMMAND_VARIABLES.holder]: term.holder,
+      [COMMAND_VARIABLES.fencingToken]: String(term.fencingToken),
+    });
+    const work = async (term: Term): Promise<void> => {
+      const end = (): void => guard.end(stopping(term) ? (stop.received() ?? 'SIGTERM') : 'SIGTERM');
+      const running = guard.run({ command, args: rest, env: env(term), graceMs }, term);
+      if (term.signal.aborted) end();
+      else term.signal.addEventListener('abort', end, { once: true });
+      for (const name of FORWARDED) process.on(name, forward);
+      const outcome = await running;
+      for (const name of FORWARDED) process.removeListener(name, forward);
+      term.signal.removeEventListener('abort', end);
+      const { code, why } = told(outcome);
+      log[outcome.how === 'ended' ? 'info' : 'error'](why);
+      // The last one counts, however often it was elected.
+      if (stopping(term) || endsUs(restart, outcome)) exit = { code };
+      // What leadership ended, or its end, is no failure of the command.
+      else if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
+    };
+    const forward = (name: NodeJS.Signals): void => guard.forward(name);
+
+    guard.prepare();
+    log.info(
+      {
+        version,
+        server: connection.server,
+        lease: `${lease.namespace}/${lease.name}`,
+        holder,
+        url: endpoints?.server.url,
+      },
+      'contending for the lease',
+    );
+    await runServices(
+      [
+        ...(endpoints ? [endpoints.server] : []),
+        events.service,
+        {
+          name: 'elector',
+          async run(signal) {
+            await elector.run(signal, work);
+            over.abort();
+          },
+        },
+      ],
+      AbortSignal.any([stop.signal, over.signal]),
+    ).catch((error: unknown) => {
+      if (!(error instanceof LeadershipError)) throw error;
+      throw new CommandError('the command could not be killed: the lease is left to expire', { cause: error });
+    });
+    return exit?.code ?? EXIT.ok;
+  } finally {
+    await guard.close();
+    await connection.close();
+  }
+}
+
+const problemOf = (option: string, value: unknown, rule: string | undefined): Problem[] =>
+  rule === undefined ? [] : [{ option, value, rule }];
+
+/** Whether the term's work was asked to end because this process is to end. */
+const stopping = ({ signal }: Term): boolean =>
+  signal.aborted && signal.reason instanceof LeadershipError && signal.reason.code === 'ShuttingDown';
+
+/** Whether the command, having ended by itself, ends this process too. */
+function endsUs(restart: RestartPolicy, outcome: Outcome): boolean {
+  if (outcome.how === 'unguarded' || (outcome.how === 'ended' && outcome.asked)) return false;
+  if (restart === 'never') return true;
+  return restart === 'on-failure' && outcome.how === 'ended' && outcome.code === 0;
+}
+
+/** The exit code, as a shell has it, and what to say. */
+function told(outcome: Outcome): { code: number; why: string } {
+  switch (outcome.how) {
+    case 'ended': {
+      const { code, signal } = outcome;
+      if (code !== null) return { code, why: `the command ended with exit code ${code}` };
+      return {
+        code: signal === null ? EXIT.failed : 128 + constants.signals[signal],
+        why: signal === null ? 'the command was not started: leadership is over' : `the command was ended by ${signal}`,
+      };
+    }
+    case 'notStarted':
+      return { code: EXIT.failed, why: `the command could not be started: ${outcome.message}` };
+    case 'unguarded':
+      return { code: EXIT.failed, why: `the watchdog is gone (${outcome.why}): the command was killed` };
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * A service's configuration file, taken again when it changes and on SIGHUP.
+ */
+import { Reloader } from '../config/reload.ts';
+import type { Change, ReloadEvent, ReloaderOptions } from '../config/reload.ts';
+import { problemText } from '../config/spec.ts';
+import type { OptionSpec } from '../config/spec.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Observe } from '../runtime/observer.ts';
+import type { Service } from '../runtime/services.ts';
+import type { CommandInput } from './command.ts';
+
+/** The service; without a configuration file there is none, and SIGHUP ends the process as it always does. */
+export function hotReload<T extends Readonly<Record<string, OptionSpec>>>(
+  { sources, file }: Pick<CommandInput, 'sources' | 'file'>,
+  { log, ...options }: Omit<ReloaderOptions<T>, 'sources' | 'file' | 'observe'> & { readonly log: Logger },
+): Service[] {
+  if (file === undefined) return [];
+  const reloader = new Reloader({ ...options, sources, file, observe: logReload(log) });
+  const onHangup = (): void => reloader.refresh();
+  return [
+    {
+      name: reloader.name,
+      async run(signal) {
+        process.on('SIGHUP', onHangup);
+        try {
+          await reloader.run(signal);
+        } finally {
+          process.removeListener('SIGHUP', onHangup);
+        }
+      },
+    },
+  ];
+}
+
+export function logReload(log: Logger): Observe<ReloadEvent> {
+  return (event) => {
+    switch (event.type) {
+      case 'applied':
+        log.info({ changes: changeText(event.changes) }, 'configuration changed');
+        return;
+      case 'restartNeeded':
+        log.warn({ changes: changeText(event.changes) }, 'configuration changed where it needs a restart: not applied');
+        return;
+      case 'broken':
+        log.error(
+          { problems: event.problems.map(problemText).join('; ') },
+          'the changed configuration file is not usable: going on with what was in force',
+        );
+        return;
+      case 'unchanged':
+        log.info('configuration read again: what is in force stays');
+        return;
+    }
+  };
+}
+
+const changeText = (changes: readonly Change[]): string =>
+  changes.map(({ key, from, to }) => `${key}: ${from || '(not set)'} -> ${to || '(not set)'}`).join('; ');

@@ -1,0 +1,112 @@
+/**
+ * From arguments to one command and its exit code. Loads nothing of a command before it is asked for.
+ */
+import { basename } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { sources } from '../config/sources.ts';
+import { defaultText } from '../config/spec.ts';
+import type { OptionSpec } from '../config/spec.ts';
+import { version } from '../version.ts';
+import { ConfigurationError, EXIT, UsageError } from './command.ts';
+import type { CommandSpec, Io } from './command.ts';
+import { COMMANDS, allOptions } from './commands.ts';
+
+const INTRO = `Kubernetes Leases: publish this host's API server as an identity lease, and tell how many servers run.
+
+Each API server publishes a Lease and renews it every few seconds; whoever lists the leases knows which servers exist, which are alive, and which took over from a process before them.`;
+
+const OUTRO = `
+Try it without a cluster:
+  leasekeeper demo     the whole story in half a minute, on an API server in this process
+  leasekeeper dev      that API server to play with: it tells what to type
+
+Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than --expect.
+`;
+
+/** Headings of the help. */
+const GROUPS = [
+  [API_OPTIONS, 'Kubernetes API:'],
+  [LEASE_OPTIONS, 'Which leases:'],
+  [CONFIG_OPTIONS, 'Configuration:'],
+  [LOG_OPTIONS, 'Logging:'],
+] as const;
+
+export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const program = new Command(io.program ?? 'leasekeeper')
+    .description(INTRO)
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .configureOutput({
+      writeOut: (text) => io.out(text),
+      writeErr: (text) => io.err(text),
+      outputError: (text, write) => write(text.replace(/^error:/, 'leasekeeper:')),
+    })
+    .addHelpText('after', OUTRO)
+    .exitOverride()
+    .showSuggestionAfterError(true);
+  for (const spec of COMMANDS) {
+    const command = program.command(spec.name).summary(spec.summary).description(describe(spec)).exitOverride();
+    if (spec.arguments) command.argument(spec.arguments);
+    if (spec.usage) command.usage(spec.usage);
+    for (const [key, option] of Object.entries({ ...spec.options, ...LOG_OPTIONS }))
+      command.addOption(toOption(key, option).helpGroup(GROUPS.find(([table]) => key in table)?.[1] ?? 'Options:'));
+    if (spec.examples) command.addHelpText('after', `\nExamples:\n${spec.examples.map(example).join('\n')}\n`);
+    command.action(async () => {
+      const table = { ...spec.options, ...LOG_OPTIONS };
+      const module = await spec.load();
+      const from = sources({ table, all: allOptions(COMMANDS), flags: command.opts(), env: io.env });
+      for (const warning of from.warnings) io.err(`leasekeeper: warning: ${warning}\n`);
+      const file = await from.readFile();
+      const given = await from.given(file);
+      exitCode = await module.run({ table, given, sources: from, file, args: command.args, io });
+    });
+  }
+  try {
+    if (argv.length === 0) {
+      io.out(program.helpInformation() + OUTRO);
+      return EXIT.ok;
+    }
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof UsageError || error instanceof ConfigurationError) {
+      for (const line of error.message.split('\n')) io.err(`leasekeeper: ${line}\n`);
+      return EXIT.usage;
+    }
+    throw error;
+  }
+}
+
+function describe(spec: CommandSpec): string {
+  return [`${spec.summary}.`, ...(spec.description ?? [])].join('\n\n');
+}
+
+const example = ([comment, line]: readonly [string, string]): string => `  # ${comment}\n  ${line}`;
+
+function toOption(key: string, spec: OptionSpec): Option {
+  const short = spec.short ? `${spec.short}, ` : '';
+  const fallback = defaultText(spec);
+  const choices = spec.choices ? ` [${spec.choices.join('|')}]` : '';
+  const help = `${spec.help}${choices}${fallback === undefined ? '' : ` (default ${fallback})`}`;
+  const option = new Option(`${short}${spec.flag}${spec.arg ? ` <${spec.arg}>` : ''}`, help);
+  if (spec.kind === 'strings' || spec.kind === 'gates')
+    option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+  // Values are kept under the option's own key, whatever its flag is called.
+  option.attributeName = () => key;
+  return option;
+}
+
+function processIo(): Io {
+  return {
+    env: process.env,
+    // kubectl starts plugins by the name of their file.
+    program: /^kubectl-/.test(basename(process.argv[1] ?? '')) ? 'kubectl leasekeeper' : 'leasekeeper',
+    terminal: process.stdout.isTTY === true,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+  };
+}

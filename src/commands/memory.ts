@@ -1,0 +1,18 @@
+/**
+ * Memory of a service that mostly waits.
+ */
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * Keeps what a long-running command holds small. To be called before the first request.
+ *
+ * The HTTP client's parser is WebAssembly, and V8's optimizing compiler takes 13 MB once to make it faster, which the
+ * process never gives back; as first compiled it is fast enough for some hundred answers a second. And the young
+ * generation of a process that handles one small answer at a time need not grow from 1 to 16 MB: 10 MB less after
+ * thousands of renewals, at the same CPU.
+ */
+export function staySmall(): void {
+  setFlagsFromString('--no-wasm-tier-up');
+  setFlagsFromString('--no-wasm-dynamic-tiering');
+  setFlagsFromString('--semi-space-growth-factor=1');
+}

@@ -1,0 +1,117 @@
+/**
+ * `leasekeeper nodes`: which Nodes are Ready and which Unknown, by what is seen of their heartbeats.
+ *
+ * Guarantees: nothing is told that was not seen: the command looks on until every node was seen to be renewed, or was not
+ * for the grace period; with a shorter --wait what is open is Pending. When Nodes or leases cannot be read at first it ends
+ * with that error; with --watch a loss later on is told, and survived.
+ */
+import { NODES_OPTIONS, NODE_OPTIONS, availabilitySettings } from '../config/heartbeat-options.ts';
+import { API_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
+import { readOptions, ruleProblems } from '../config/spec.ts';
+import type { AvailabilityEvent } from '../heartbeat/monitor.ts';
+import { NodeMonitor } from '../heartbeat/monitor.ts';
+import type { NodeAvailability } from '../heartbeat/register.ts';
+import { createNodesApi } from '../kube/nodes-api.ts';
+import type { LeaseStoreError } from '../lease/store.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import { EXIT, UsageError } from './command.ts';
+import type { CommandInput, Io } from './command.ts';
+import { connectApi } from './compose.ts';
+import { toJson, toYaml } from './output/census.ts';
+import type { OutputFormat } from './output/census.ts';
+import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/nodes.ts';
+import { printable } from './output/text.ts';
+import { stopSignal } from './signals.ts';
+
+const { output } = OUTPUT_OPTIONS;
+const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...NODES_OPTIONS, output, ...WATCH_OPTIONS };
+
+export async function run({ given, io }: CommandInput): Promise<number> {
+  const { values, problems } = readOptions(TABLE, given);
+  const { options, waitMs, problems: broken } = availabilitySettings(values);
+  const wrong = [...problems, ...ruleProblems(broken, TABLE, given, problems)];
+  if (wrong.length > 0) throw new UsageError(wrong);
+
+  const clock = createSystemClock();
+  const stop = new AbortController();
+  using _signals = stopSignal(() => stop.abort());
+  const connection = await connectApi(values, { clock, env: io.env });
+  const format = (values.output ?? 'table') as OutputFormat;
+  const color = io.terminal && !io.env['NO_COLOR'];
+  let failed: LeaseStoreError | undefined;
+  let began = false;
+  let cancel = (): void => {};
+  const print = printer(format, () => monitor.snapshot().serverNow, color, io);
+  /** Without --watch: ends as soon as there is nothing left to wait for. */
+  const mayEnd = (): void => {
+    if (began && !values.watch && monitor.snapshot().counts.Pending === 0) stop.abort();
+  };
+  const observe = (event: AvailabilityEvent): void => {
+    switch (event.type) {
+      case 'synced':
+        if (began) io.err('leasekeeper: up to date again\n');
+        else if (values.watch) print(monitor.snapshot().nodes);
+        else cancel = clock.schedule(waitMs, () => stop.abort());
+        began = true;
+        return mayEnd();
+      case 'lost':
+        if (!began) {
+          failed = event.error;
+          stop.abort();
+        } else io.err(`leasekeeper: warning: changes may be missing for now: ${printable(event.error.message)}\n`);
+        return;
+      case 'changed':
+        if (began && values.watch) print([event.node]);
+        return mayEnd();
+      case 'gone':
+        if (began && values.watch) print([event.node]);
+        return mayEnd();
+    }
+  };
+  const { node: names, nodesSelector: labelSelector } = values;
+  const nodes = createNodesApi({
+    transport: connection.transport,
+    clock,
+    random: Math.random,
+    names,
+    labelSelector,
+  });
+  const monitor = new NodeMonitor({ store: connection.store, nodes, clock, random: Math.random, options, observe });
+  try {
+    await monitor.run(stop.signal);
+  } finally {
+    cancel();
+    await connection.close();
+  }
+  if (failed) throw failed;
+  if (values.watch) return EXIT.ok;
+  if (!began) return EXIT.failed;
+  const printed = await printNodes(monitor.snapshot(), format, { color });
+  if (printed.stderr !== '') io.err(printed.stderr);
+  if (printed.stdout !== '') io.out(printed.stdout);
+  return EXIT.ok;
+}
+
+function printer(
+  format: OutputFormat,
+  now: Parameters<typeof nodesTable>[1],
+  color: boolean,
+  io: Io,
+): (nodes: readonly NodeAvailability[]) => void {
+  const table = nodesTable(format, now, { color });
+  // YAML is made asynchronously: one document after another.
+  let last = Promise.resolve();
+  return (rows) => {
+    switch (format) {
+      case 'name':
+        return io.out(rows.map(nodeNameLine).join(''));
+      case 'json':
+        return io.out(rows.map((row) => toJson(nodeDocument(row))).join(''));
+      case 'yaml':
+        for (const row of rows) last = last.then(async () => io.out(`---\n${await toYaml(nodeDocument(row))}`));
+        return;
+      default:
+        return io.out(table.print(rows));
+    }
+  };
+}

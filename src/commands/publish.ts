@@ -1,0 +1,118 @@
+/**
+ * `leasekeeper publish`: one publisher, from its options until SIGTERM.
+ *
+ * Guarantees: nothing is begun before every option is checked and the configuration of the API is read.
+ */
+import { hostname } from 'node:os';
+import { v4 as uuid } from 'uuid';
+import { ServerHealth } from '../identity/health.ts';
+import { Publisher } from '../identity/publisher.ts';
+import { holderIdentity, leaseName } from '../lease/names.ts';
+import { createLog } from '../observe/log.ts';
+import { logPublisher } from '../observe/publisher-log.ts';
+import { logSweeper } from '../observe/sweep-log.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import { observers } from '../runtime/observer.ts';
+import { runServices } from '../runtime/services.ts';
+import { version } from '../version.ts';
+import { EXIT, UsageError } from './command.ts';
+import type { CommandInput } from './command.ts';
+import { connectApi } from './compose.ts';
+import { GatedPublisher } from './gated-publisher.ts';
+import { hotReload } from './hot-reload.ts';
+import { leaseQuery } from './identity-leases.ts';
+import { staySmall } from './memory.ts';
+import { observability } from './observability.ts';
+import { PUBLISH_TABLE, publishProblems, publishSettings, readPublish } from './publish-settings.ts';
+import { serverProbe } from './server-probe.ts';
+import { stopSignal } from './signals.ts';
+import { sweepService } from './sweep-service.ts';
+
+export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
+  const { values, problems } = await readPublish(given, hostname());
+  if (problems.length > 0) throw new UsageError(problems);
+  const settings = publishSettings(values, hostname());
+  const options = settings.identity;
+  let gates = values.featureGates;
+
+  staySmall();
+  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const clock = createSystemClock();
+  const connection = await connectApi(values, { clock, requestTimeoutMs: options.requestTimeoutMs, env: io.env });
+  const url = values.serverHealthUrl;
+  const probe = url === undefined ? undefined : await serverProbe(url, connection, { ...values, clock, env: io.env });
+  const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });
+  try {
+    const shown = await observability({
+      http: settings.http,
+      query: leaseQuery(values),
+      connection,
+      clock,
+      log,
+      hostname: options.hostname,
+      gates: () => gates,
+      publisher: () => ({
+        status: gated.disabled ? 'disabled' : publisher.status,
+        leaseDurationMs: publisher.options.leaseDurationSeconds * 1000,
+      }),
+    });
+    const publisher = new Publisher({
+      store: connection.store,
+      clock,
+      random: Math.random,
+      holder: holderIdentity(leaseName(options.hostname, options.nameFormat, options.namePrefix), uuid()),
+      options,
+      observe: observers(logPublisher(log), shown.publisher),
+      health,
+    });
+    const { lease, holder } = publisher.status;
+    using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
+    const about = {
+      version,
+      server: connection.server,
+      namespace: options.namespace,
+      lease,
+      hostname: options.hostname,
+    };
+    if (settings.enabled) log.info({ ...about, holder }, 'publishing the identity lease of this host');
+    else log.warn({ ...about, holder }, 'disabled: feature gate APIServerIdentity is off, nothing is published');
+    const gated = new GatedPublisher(publisher, settings.enabled);
+    const sweeper = sweepService(
+      {
+        store: connection.store,
+        clock,
+        random: Math.random,
+        observe: observers(logSweeper(log), shown.sweep),
+        own: { namespace: options.namespace, name: lease, holderIdentity: holder },
+      },
+      settings.sweep,
+    );
+    const reload = hotReload(
+      { sources, file },
+      {
+        table: PUBLISH_TABLE,
+        values,
+        clock,
+        check: (next, from, unread) => publishProblems(next, from, unread, hostname()),
+        log,
+        apply(next) {
+          const to = publishSettings(next, hostname());
+          log.level = next.logLevel;
+          gates = next.featureGates;
+          health?.update(to.health);
+          publisher.update(to.identity);
+          if (to.enabled && !gated.enabled) log.info('feature gate APIServerIdentity is on: publishing');
+          if (!to.enabled && gated.enabled)
+            log.warn('disabled: feature gate APIServerIdentity is off, giving the lease up');
+          gated.set(to.enabled);
+          sweeper.set(to.sweep);
+        },
+      },
+    );
+    await runServices([...shown.services, gated, sweeper, ...reload], stop.signal);
+    return gated.outcome === 'unknown' ? EXIT.failed : EXIT.ok;
+  } finally {
+    await probe?.close();
+    await connection.close();
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * SIGTERM and SIGINT as one AbortSignal.
+ *
+ * Guarantees: the first of them asks to stop; a second one ends the process at once, because from the first on they have
+ * their default action again. Disposed, it leaves no listener.
+ */
+export interface StopSignal extends Disposable {
+  readonly signal: AbortSignal;
+  /** The signal that came; undefined while none did. */
+  readonly received: () => NodeJS.Signals | undefined;
+}
+
+const STOPPING = ['SIGTERM', 'SIGINT'] as const;
+
+export function stopSignal(onStop?: (signal: NodeJS.Signals) => void): StopSignal {
+  const controller = new AbortController();
+  let received: NodeJS.Signals | undefined;
+  const dispose = (): void => {
+    for (const name of STOPPING) process.removeListener(name, onSignal);
+  };
+  const onSignal = (name: NodeJS.Signals): void => {
+    received = name;
+    dispose();
+    onStop?.(name);
+    controller.abort();
+  };
+  for (const name of STOPPING) process.on(name, onSignal);
+  return { signal: controller.signal, received: () => received, [Symbol.dispose]: dispose };
+}

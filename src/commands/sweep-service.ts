@@ -1,0 +1,25 @@
+/**
+ * A sweeper whose settings change while it runs, as a service. Without settings it rests.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { SweepSettings } from '../config/sweep-options.ts';
+import { Latest } from '../runtime/latest.ts';
+import type { SweeperParts, Ticks } from '../sweep/sweeper.ts';
+import { createSweeper } from '../sweep/sweeper.ts';
+import { cronTicks } from './cron.ts';
+
+/**
+ * @param settings undefined: no sweeping, until others are set. New ones end the pass that runs, and begin with one
+ * @param ticks for tests; default by node-cron
+ */
+export function sweepService(
+  parts: Omit<SweeperParts, 'options'>,
+  settings: SweepSettings | undefined,
+  ticks: (schedule: string) => Promise<Ticks> = cronTicks,
+): Latest<SweepSettings | undefined> {
+  const work = async (wish: SweepSettings | undefined, signal: AbortSignal): Promise<void> => {
+    if (wish === undefined) return;
+    await createSweeper({ ...parts, options: wish.options }).run(signal, await ticks(wish.schedule));
+  };
+  return new Latest('sweeper', settings, work, isDeepStrictEqual);
+}

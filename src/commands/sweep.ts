@@ -1,0 +1,152 @@
+/**
+ * `leasekeeper sweep`: deletes expired leases, once or at start and on a schedule until SIGTERM.
+ *
+ * Guarantees: nothing is sent before every option is checked; with --once the exit code tells whether the pass did all
+ * that it found to do.
+ */
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { readOptions, ruleProblems } from '../config/spec.ts';
+import type { Given, OptionValues, Problem } from '../config/spec.ts';
+import { ONCE_OPTIONS, SWEEP_OPTIONS, sweepSettings } from '../config/sweep-options.ts';
+import type { SweepSettings } from '../config/sweep-options.ts';
+import type { Connection } from '../kube/connection.ts';
+import { createLog } from '../observe/log.ts';
+import { logSweeper, spanText } from '../observe/sweep-log.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { runServices } from '../runtime/services.ts';
+import type { PassResult, SweepEvent } from '../sweep/events.ts';
+import { createSweeper } from '../sweep/sweeper.ts';
+import { version } from '../version.ts';
+import { EXIT, UsageError } from './command.ts';
+import type { CommandInput, Io } from './command.ts';
+import { connectApi } from './compose.ts';
+import { scheduleProblem } from './cron.ts';
+import { hotReload } from './hot-reload.ts';
+import { printable } from './output/text.ts';
+import { stopSignal } from './signals.ts';
+import { sweepService } from './sweep-service.ts';
+
+const TABLE = {
+  ...LOG_OPTIONS,
+  ...API_OPTIONS,
+  ...LEASE_OPTIONS,
+  ...SWEEP_OPTIONS,
+  ...ONCE_OPTIONS,
+  ...CONFIG_OPTIONS,
+};
+type Values = OptionValues<typeof TABLE>;
+
+const GATE_OFF = 'feature gate APIServerIdentity is off: nothing is swept';
+
+export async function run(input: CommandInput): Promise<number> {
+  const { given, io } = input;
+  const { values, problems } = readOptions(TABLE, given);
+  const wrong = [...problems, ...(await check(values, given, problems))];
+  if (wrong.length > 0) throw new UsageError(wrong);
+
+  if (values.once && settingsOf(values) === undefined) {
+    io.out(`${GATE_OFF}\n`);
+    return EXIT.ok;
+  }
+  const clock = createSystemClock();
+  const connection = await connectApi(values, { clock, env: io.env });
+  try {
+    if (values.once) return await once(values, connection, clock, io);
+    return await scheduled(values, connection, clock, input);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Undefined: the gate is off. */
+function settingsOf(values: Values): SweepSettings | undefined {
+  if (!values.featureGates.enabled('APIServerIdentity')) return undefined;
+  return sweepSettings(values, TABLE).settings;
+}
+
+async function check(values: Values, given: Given, unread: readonly Problem[]): Promise<Problem[]> {
+  const { problems } = sweepSettings(values, TABLE);
+  // With --once there is no schedule, and nobody waits for what checks one, unless one is given.
+  const asked = !values.once || given.options['sweepSchedule'] !== undefined;
+  const rule = asked ? await scheduleProblem(values.sweepSchedule) : undefined;
+  if (rule !== undefined) problems.push({ option: TABLE.sweepSchedule.flag, value: values.sweepSchedule, rule });
+  return ruleProblems(problems, TABLE, given, unread);
+}
+
+async function once(values: Values, { store }: Connection, clock: Clock, io: Io): Promise<number> {
+  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const tell = logSweeper(log);
+  using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));
+  const settings = sweepSettings(values, TABLE).settings;
+  const observe = (event: SweepEvent): void => {
+    // What a dry run is asked for goes to stdout, and not to the log as well.
+    if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
+    else tell(event);
+  };
+  const sweeper = createSweeper({ store, clock, random: Math.random, observe, options: settings.options });
+  const result = await sweeper.sweepOnce(stop.signal);
+  if (result.dryRun && result.outcome === 'completed') io.out(summaryText(result));
+  return result.outcome === 'completed' && result.failed === 0 ? EXIT.ok : EXIT.failed;
+}
+
+async function scheduled(
+  values: Values,
+  { store, server }: Connection,
+  clock: Clock,
+  { sources, file, io }: CommandInput,
+): Promise<number> {
+  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
+  const settings = settingsOf(values);
+  const service = sweepService({ store, clock, random: Math.random, observe: logSweeper(log) }, settings);
+  const { namespace, sweepSchedule: schedule } = values;
+  log.info({ version, server, namespace, schedule }, settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`);
+  const reload = hotReload(
+    { sources, file },
+    {
+      table: TABLE,
+      values,
+      clock,
+      check,
+      log,
+      apply(next) {
+        log.level = next.logLevel;
+        const after = settingsOf(next);
+        if ((after === undefined) !== (service.wish === undefined)) {
+          log.info(after ? 'feature gate APIServerIdentity is on: sweeping' : `disabled: ${GATE_OFF}`);
+        }
+        service.set(after);
+      },
+    },
+  );
+  await runServices([service, ...reload], stop.signal);
+  return EXIT.ok;
+}
+
+function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { options }: SweepSettings): string {
+  const { name, hostname, holderIdentity, expiredForMs } = lease;
+  const looks = `not written between two looks ${spanText(options.confirmAfterMs)} apart`;
+  const host = hostname === undefined ? '' : ` of ${printable(hostname)}`;
+  return `would delete ${printable(name)}${host}: expired ${spanText(expiredForMs)} ago, ${looks}; holder ${printable(holderIdentity)}\n`;
+}
+
+/** In the words of the sweeper's own reasons. */
+const KEPT: Readonly<Record<keyof PassResult['kept'], string>> = {
+  terminating: 'being deleted',
+  released: 'released',
+  live: 'not expired',
+  renewed: 'renewed between the looks',
+  own: 'our own',
+  unversioned: 'without a version',
+  grace: 'within the grace',
+  expiredOnce: 'expired between the looks',
+  changed: 'written between the looks',
+  passVoid: 'not judged',
+};
+
+function summaryText({ seen, collectable, kept }: PassResult): string {
+  const reasons = Object.entries(kept).filter(([, n]) => n > 0);
+  const rest = reasons.map(([reason, n]) => `${n} ${KEPT[reason as keyof typeof KEPT]}`).join(', ');
+  return `${collectable} of ${seen} leases would be deleted${rest === '' ? '' : `; kept: ${rest}`}\n`;
+}

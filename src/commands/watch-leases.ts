@@ -1,0 +1,97 @@
+/**
+ * `leasekeeper get --watch`: every lease once, then each that changes, until SIGTERM or SIGINT.
+ *
+ * Guarantees: a renewal alone is no change; a lease that goes silent is one, told when it becomes stale or expired. Documents
+ * come one by one, as `kubectl get -w -o json` prints them. What was missed while the API was away is told once it is
+ * back. When the first list fails it ends as `get` does.
+ */
+import { CensusService } from '../census/census.ts';
+import type { CensusEvent } from '../census/events.ts';
+import { censusOptions } from '../census/options.ts';
+import type { API_OPTIONS, LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/options.ts';
+import type { OptionValues } from '../config/spec.ts';
+import { MicroTime } from '../lease/micro-time.ts';
+import type { LeaseStoreError } from '../lease/store.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { EXIT, UsageError } from './command.ts';
+import type { Io } from './command.ts';
+import { connectApi } from './compose.ts';
+import { leaseQuery, queryProblems } from './identity-leases.ts';
+import { leaseDocument, leaseTable, nameLine, toJson, toYaml } from './output/census.ts';
+import type { PrintOptions, Row } from './output/census.ts';
+import { printable } from './output/text.ts';
+import { stopSignal } from './signals.ts';
+
+type Values = OptionValues<typeof API_OPTIONS & typeof LEASE_OPTIONS & Pick<typeof OUTPUT_OPTIONS, 'freshFor'>>;
+
+/** @throws UsageError, ConfigurationError, LeaseStoreError */
+export async function watchLeases(values: Values, options: PrintOptions, io: Io): Promise<number> {
+  const problems = queryProblems(values);
+  if (problems.length > 0) throw new UsageError(problems);
+  const clock = createSystemClock();
+  const stop = new AbortController();
+  using signals = stopSignal(() => stop.abort());
+  const connection = await connectApi(values, { clock, env: io.env });
+  const print = printer(options, clock, io);
+  let failed: LeaseStoreError | undefined;
+  let lost = false;
+  const observe = (event: CensusEvent): void => {
+    switch (event.type) {
+      case 'lost':
+        if (census.census() === undefined) {
+          failed = event.error;
+          stop.abort();
+        } else if (!lost)
+          io.err(`leasekeeper: warning: changes may be missing for now: ${printable(event.error.message)}\n`);
+        lost = true;
+        return;
+      case 'synced':
+        if (event.first) print(census.census()?.leases ?? []);
+        else if (lost) io.err('leasekeeper: up to date again\n');
+        lost = false;
+        return;
+      case 'lease':
+        print([event.change === 'deleted' ? { ...event.lease, deleted: true } : event.lease]);
+        return;
+      default:
+        return;
+    }
+  };
+  const census = new CensusService({
+    store: connection.store,
+    query: leaseQuery(values),
+    clock,
+    random: Math.random,
+    options: censusOptions({ freshForMs: values.freshFor }),
+    observe,
+    keepSource: options.output === 'json' || options.output === 'yaml',
+  });
+  try {
+    if (!signals.signal.aborted) await census.run(stop.signal);
+  } finally {
+    await connection.close();
+  }
+  if (failed) throw failed;
+  return EXIT.ok;
+}
+
+function printer(options: PrintOptions, clock: Clock, io: Io): (rows: readonly Row[]) => void {
+  const now = (): MicroTime => MicroTime.fromEpochMicrosClamped(clock.wallMicros());
+  const table = leaseTable(now, options);
+  // YAML is made asynchronously: one document after another.
+  let last = Promise.resolve();
+  return (rows) => {
+    switch (options.output) {
+      case 'name':
+        return io.out(rows.map(nameLine).join(''));
+      case 'json':
+        return io.out(rows.map((row) => toJson(leaseDocument(row))).join(''));
+      case 'yaml':
+        for (const row of rows) last = last.then(async () => io.out(`---\n${await toYaml(leaseDocument(row))}`));
+        return;
+      default:
+        return io.out(table.print(rows));
+    }
+  };
+}
