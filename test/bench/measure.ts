@@ -1,0 +1,38 @@
+/**
+ * What the benches share: measured processes, medians, tables.
+ */
+import { spawn } from 'node:child_process';
+
+/** Longest time that a measured process may take, in milliseconds, unless it is told. */
+const BOUND_MS = 120_000;
+
+/** Runs a program that prints one JSON object as its last line. */
+export async function runJson<T>(command: string, args: readonly string[], boundMs = BOUND_MS): Promise<T> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: boundMs });
+  let text = '';
+  let complaints = '';
+  child.stderr.setEncoding('utf8').on('data', (part: string) => (complaints += part));
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  });
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}: ${complaints}`);
+  return JSON.parse(text.trim().split('\n').at(-1) ?? '') as T;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const [low = NaN, high = NaN] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[middle]];
+  return (low + high) / 2;
+}
+
+/** Columns aligned; the first to the left, the others to the right. */
+export function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [headers, ...rows];
+  const widths = headers.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('   ');
+  return all.map(line).join('\n');
+}

@@ -1,0 +1,149 @@
+/** `leasekeeper dev` and `leasekeeper demo`, as somebody without a cluster runs them. */
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { leaseName } from '../../src/lease/names.ts';
+import type { Program } from '../support/process.ts';
+import { runProgram, startProgram } from '../support/process.ts';
+import type { Scope } from './support.ts';
+import { kubectlSkip, publish, scratch, until } from './support.ts';
+
+async function startDev(t: Scope, ...args: string[]): Promise<{ dev: Program; cwd: string; kubeconfig: string }> {
+  const cwd = await scratch(t);
+  const dev = startProgram(['dev', ...args], { t, cwd });
+  await dev.waitForLine(/Ctrl-C ends it/, { timeoutMs: 20_000 });
+  return { dev, cwd, kubeconfig: join(cwd, 'leasekeeper-dev.kubeconfig') };
+}
+
+/** Processes of this machine, by their command lines, that name this text. */
+async function processesNaming(text: string): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((id) => /^\d+$/.test(id));
+  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(text));
+}
+
+describe('dev', { concurrency: 3 }, () => {
+  it('writes a kubeconfig that works, and removes it at the end', async (t) => {
+    const { dev, kubeconfig } = await startDev(t);
+    const program = publish(t, kubeconfig, 'master-1', '--renew-interval=1s');
+    await program.waitForLine(/created the lease/, { timeoutMs: 20_000 });
+    const count = await runProgram(['count', '--live'], { env: { KUBECONFIG: kubeconfig } });
+    assert.deepEqual([count.code, count.stdout, count.stderr], [0, '1\n', '']);
+    program.signal('SIGTERM');
+    assert.equal((await program.exitWithin(10_000)).code, 0);
+    dev.signal('SIGINT');
+    assert.equal((await dev.exitWithin(5_000)).code, 0, dev.output());
+    assert.deepEqual([existsSync(kubeconfig), dev.stderr], [false, []]);
+  });
+
+  it('kubectl gets, watches, applies, patches and deletes', { skip: kubectlSkip() }, async (t) => {
+    const { kubeconfig, cwd } = await startDev(t);
+    const base = ['--kubeconfig', kubeconfig, '-n', 'kube-system', '--cache-dir', join(cwd, 'cache')];
+    const kubectl = async (...args: string[]): Promise<string> =>
+      (await promisify(execFile)('kubectl', [...base, ...args], { timeout: 30_000 })).stdout;
+    const file = join(cwd, 'lease.yaml');
+    const manifest = (holder: string): string =>
+      `apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata:\n  name: mine\nspec:\n  holderIdentity: ${holder}\n`;
+    await writeFile(file, manifest('first'));
+    assert.equal(await kubectl('apply', '-f', file), 'lease.coordination.k8s.io/mine created\n');
+    const watching = spawn('kubectl', [...base, 'get', 'lease', '--watch']);
+    t.after(() => void watching.kill('SIGKILL'));
+    let told = '';
+    watching.stdout.on('data', (text: Buffer) => (told += text.toString()));
+    await until('the watch to begin', () => /^mine +first /m.test(told), 20_000);
+    await writeFile(file, manifest('second'));
+    assert.equal(await kubectl('apply', '-f', file), 'lease.coordination.k8s.io/mine configured\n');
+    const patched = await kubectl('patch', 'lease', 'mine', '-p', '{"spec":{"leaseDurationSeconds":42}}');
+    assert.equal(patched, 'lease.coordination.k8s.io/mine patched\n');
+    const [table, yaml] = await Promise.all([kubectl('get', 'lease'), kubectl('get', 'lease', 'mine', '-o', 'yaml')]);
+    assert.match(table, /^NAME +HOLDER +AGE\nmine +second +\d+s\n$/);
+    assert.match(yaml, /^ {2}holderIdentity: second\n {2}leaseDurationSeconds: 42$/m);
+    // Newer ones name the namespace too.
+    assert.match(await kubectl('delete', 'lease', 'mine'), /^lease\.coordination\.k8s\.io "mine" deleted/);
+    await until('the watcher to be told', () => /^mine +second /m.test(told));
+    assert.equal(await kubectl('get', 'lease'), '');
+  });
+
+  it('a port that is taken: exit 1, one clear line, no file', async (t) => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => void taken.listen(0, '127.0.0.1', resolve));
+    t.after(() => void taken.close());
+    const { port } = taken.address() as AddressInfo;
+    const cwd = await scratch(t);
+    const { code, stdout, stderr } = await runProgram(['dev', `--port=${port}`], { cwd });
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(
+      stderr,
+      new RegExp(`^leasekeeper: port ${port} on 127\\.0\\.0\\.1 is taken: choose another[^\\n]*\\n$`),
+    );
+    assert.deepEqual(await readdir(cwd), []);
+  });
+
+  it('a file that is not ours: exit 2, and the file stays; one that a killed dev left is replaced', async (t) => {
+    const cwd = await scratch(t);
+    const file = join(cwd, 'config');
+    await writeFile(file, 'precious');
+    const { code, stdout, stderr } = await runProgram(['dev', '--write-kubeconfig', file], { cwd });
+    assert.deepEqual([code, stdout, await readFile(file, 'utf8')], [2, '', 'precious']);
+    assert.match(stderr, /^leasekeeper: --write-kubeconfig "[^\n]*": exists already[^\n]*\n$/);
+    const { dev, cwd: other, kubeconfig } = await startDev(t);
+    await dev.kill();
+    assert.ok(existsSync(kubeconfig));
+    const again = startProgram(['dev'], { t, cwd: other });
+    await again.waitForLine(/Ctrl-C ends it/, { timeoutMs: 20_000 });
+    again.signal('SIGTERM');
+    assert.equal((await again.exitWithin(5_000)).code, 0);
+    assert.ok(!existsSync(kubeconfig));
+  });
+});
+
+describe('demo', { concurrency: 2 }, () => {
+  it('tells the whole story, ends by itself with 0, and leaves nothing behind', async (t) => {
+    const tmp = await scratch(t);
+    const { code, stdout, stderr } = await runProgram(['demo'], { env: { TMPDIR: tmp }, timeoutMs: 60_000 });
+    assert.deepEqual([code, stderr], [0, '']);
+    const order = [
+      /^A Lease is a small object/,
+      /Three servers start/,
+      /master-1 +Live[^]*?master-3 +Live[^]*?master-2 +Live[^]*?count +3\n[^]*?count --live +3\n/,
+      /master-2 crashes \(kill -9\)/,
+      /master-2 +Stale[^]*?count +3\n[^]*?count --live +2\n/,
+      /master-2 restarts/,
+      /master-2 +Live[^]*?count +3\n[^]*?count --live +3\n/,
+      /object \(uid\) +(\w{8}) +-> +\1 +the same\n/,
+      /transitions +0 +-> +1\n/,
+      /a watcher saw ADDED 1, MODIFIED \d+, DELETED 0\n/,
+      /master-3 is taken out of service/,
+      /count +2\n[^]*?count --live +2\n/,
+      /Next:[^]*?leasekeeper dev[^]*?--kubeconfig/,
+    ];
+    let from = 0;
+    for (const step of order) {
+      const found = step.exec(stdout.slice(from));
+      assert.ok(found, `${step} after ${from}\n${stdout}`);
+      from += found.index + found[0].length;
+    }
+    assert.match(stdout, new RegExp(`^ +${leaseName('master-1').slice(0, 24)}`, 'm'));
+    assert.deepEqual(await readdir(tmp), []);
+    assert.deepEqual(await processesNaming(tmp), []);
+  });
+
+  it('interrupted in the middle, it leaves nothing either', async (t) => {
+    const tmp = await scratch(t);
+    const demo = startProgram(['demo'], { t, env: { TMPDIR: tmp } });
+    await demo.waitForLine(/master-2 crashes/, { timeoutMs: 60_000 });
+    assert.ok((await processesNaming(tmp)).length >= 2, 'its servers run');
+    demo.signal('SIGINT');
+    const exit = await demo.exitWithin(10_000);
+    assert.equal(exit.code, 1, demo.output());
+    assert.deepEqual(demo.stderr, ['leasekeeper: the demo was interrupted']);
+    assert.deepEqual(await readdir(tmp), []);
+    assert.deepEqual(await processesNaming(tmp), []);
+  });
+});

@@ -1,0 +1,202 @@
+/** `leasekeeper heartbeat` and `leasekeeper nodes`, against the embedded server and a real API server. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
+import type { Program } from '../support/process.ts';
+import { runProgram, startProgram } from '../support/process.ts';
+import type { RealApi } from '../support/real-api.ts';
+import { realApiSkip, startRealApi } from '../support/real-api.ts';
+import { SIX_DIGITS, embedded, scratch, seenReal, until } from './support.ts';
+import type { Seen } from './support.ts';
+
+const NODES = '/api/v1/nodes';
+const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases';
+
+interface World {
+  readonly at: Seen;
+  readonly kubeconfig: string;
+}
+interface NodeLease {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: Record<string, unknown>;
+  readonly spec: { readonly renewTime: string };
+}
+
+async function makeNode({ at }: World, name: string, labels = {}): Promise<string> {
+  const { status, json } = await at.call('POST', NODES, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } });
+  assert.equal(status, 201, JSON.stringify(json));
+  return (json as { metadata: { uid: string } }).metadata.uid;
+}
+const dropNode = ({ at }: World, name: string): Promise<unknown> => at.call('DELETE', `${NODES}/${name}`);
+
+async function lease({ at }: World, name: string): Promise<NodeLease | undefined> {
+  const { status, json } = await at.call('GET', `${LEASES}/${name}`);
+  return status === 200 ? (json as NodeLease) : undefined;
+}
+const ownedBy = (world: World, name: string, uid: string): Promise<NodeLease> =>
+  until(`a heartbeat of ${name} owned by ${uid}`, async () => {
+    const found = await lease(world, name);
+    const [owner] = (found?.metadata['ownerReferences'] ?? []) as { uid: string }[];
+    return owner?.uid === uid && found;
+  });
+
+const heartbeat = (t: TestContext, { kubeconfig }: World, ...args: readonly string[]): Program =>
+  startProgram(['heartbeat', '--kubeconfig', kubeconfig, ...args], { t });
+
+/** The whole object as kubelet makes it, but for what only the server can say. */
+function assertKubelets({ apiVersion, kind, metadata, spec }: NodeLease, name: string, uid: string): void {
+  const { uid: _uid, resourceVersion, creationTimestamp, managedFields: _, ...rest } = metadata;
+  assert.ok(resourceVersion && creationTimestamp);
+  const { renewTime, ...fixed } = spec;
+  assert.match(renewTime, SIX_DIGITS);
+  assert.deepEqual(
+    { apiVersion, kind, metadata: rest, spec: fixed },
+    {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: {
+        name,
+        namespace: 'kube-node-lease',
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }],
+      },
+      spec: { holderIdentity: name, leaseDurationSeconds: 40 },
+    },
+  );
+}
+
+async function story(t: TestContext, world: World): Promise<void> {
+  const uid = await makeNode(world, 'virtual-1');
+  const program = heartbeat(t, world, '--node', 'virtual-1', '--renew-interval', '500ms');
+  const first = await ownedBy(world, 'virtual-1', uid);
+  assertKubelets(first, 'virtual-1', uid);
+  await until('a renewal', async () => {
+    const now = await lease(world, 'virtual-1');
+    return now?.spec.renewTime !== first.spec.renewTime;
+  });
+
+  await dropNode(world, 'virtual-1');
+  await program.waitForLine(/the Node is gone/, { from: 'stderr' });
+  const left = await lease(world, 'virtual-1');
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  assert.equal((await lease(world, 'virtual-1'))?.spec.renewTime, left?.spec.renewTime, 'not renewed any more');
+
+  const again = await makeNode(world, 'virtual-1');
+  assert.notEqual(again, uid);
+  assertKubelets(await ownedBy(world, 'virtual-1', again), 'virtual-1', again);
+
+  program.signal('SIGTERM');
+  const { code, sinceSignalMs } = await program.exitWithin(5_000);
+  assert.equal(code, 0, program.output());
+  assert.ok((sinceSignalMs ?? Infinity) < 2_000);
+  assert.ok(await lease(world, 'virtual-1'), 'the lease stays');
+}
+
+describe('on the embedded server', { concurrency: 3 }, () => {
+  it('a node: claimed, renewed, deleted, made anew, stopped', async (t) => {
+    await story(t, await embedded(t));
+  });
+
+  it('nodes of a selector, as they come', async (t) => {
+    const world = await embedded(t);
+    await makeNode(world, 'a', { type: 'virtual' });
+    await makeNode(world, 'other');
+    const program = heartbeat(t, world, '--nodes-selector', 'type=virtual', '--renew-interval', '500ms');
+    await until('the first', () => lease(world, 'a'));
+    const uid = await makeNode(world, 'b', { type: 'virtual' });
+    await ownedBy(world, 'b', uid);
+    assert.equal(await lease(world, 'other'), undefined);
+    program.signal('SIGTERM');
+    assert.equal((await program.exitWithin(5_000)).code, 0);
+  });
+
+  it('nodes tells who is Ready and who is Unknown, in every form', async (t) => {
+    const world = await embedded(t);
+    for (const name of ['alive', 'dead', 'bare']) await makeNode(world, name);
+    const renewTime = '2100-01-01T00:00:00.000000Z';
+    const spec = { holderIdentity: 'dead', leaseDurationSeconds: 40, renewTime };
+    await world.at.call('POST', LEASES, { metadata: { name: 'dead' }, spec });
+    heartbeat(t, world, '--node', 'alive', '--renew-interval', '300ms');
+    await until('its lease', () => lease(world, 'alive'));
+    const nodes = (...args: string[]): ReturnType<typeof runProgram> =>
+      runProgram(['nodes', '--kubeconfig', world.kubeconfig, ...args], { timeoutMs: 15_000 });
+    const [table, json, name, open] = await Promise.all([
+      nodes('--grace', '2s'),
+      nodes('--grace', '2s', '-o', 'json'),
+      nodes('--grace', '2s', '-o', 'name', '--node', 'alive', '--node', 'bare'),
+      nodes('--wait', '0s', '--node', 'dead'),
+    ]);
+    assert.deepEqual([table.code, table.stderr], [0, '']);
+    const cells = table.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/).slice(0, 2));
+    assert.deepEqual(cells, [
+      ['NAME', 'STATUS'],
+      ['alive', 'Ready'],
+      ['bare', 'Unknown'],
+      ['dead', 'Unknown'],
+    ]);
+    const document = JSON.parse(json.stdout) as { counts: object; items: { name: string; lease: object | null }[] };
+    assert.deepEqual(document.counts, { ready: 1, unknown: 2, pending: 0 });
+    assert.equal(document.items.find((item) => item.name === 'bare')?.lease, null);
+    assert.equal(name.stdout, 'node/alive\nnode/bare\n');
+    assert.match(open.stdout, /dead +Pending/, 'not looked at long enough: neither Ready nor Unknown');
+  });
+
+  it('nodes --watch prints what changes', async (t) => {
+    const world = await embedded(t);
+    await makeNode(world, 'a');
+    const beating = heartbeat(t, world, '--node', 'a', '--renew-interval', '300ms');
+    await until('its lease', () => lease(world, 'a'));
+    const program = startProgram(['nodes', '--kubeconfig', world.kubeconfig, '--grace', '2s', '--watch'], { t });
+    await program.waitForLine(/^a +Ready/);
+    await beating.kill();
+    await program.waitForLine(/^a +Unknown/);
+    program.signal('SIGINT');
+    assert.equal((await program.exitWithin(5_000)).code, 0);
+  });
+
+  it('bad input: each problem with its option and rule, exit 2', async () => {
+    const cases: [string[], RegExp][] = [
+      [['heartbeat'], /--node: is needed/],
+      [['heartbeat', '--node', 'Not_A_Node'], /--node "Not_A_Node": must be lower-case/],
+      [['heartbeat', '--node', 'a', '--nodes-selector', 'x=y'], /cannot be given together/],
+      [['heartbeat', '--node', 'a', '--renew-interval', '40s'], /--renew-interval "40s": must be shorter/],
+      [['nodes', '--grace', '0s'], /--grace "0s": must be longer/],
+    ];
+    const outcomes = await Promise.all(cases.map(([args]) => runProgram(args)));
+    for (const [i, { code, stderr }] of outcomes.entries()) {
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, cases[i]![1]);
+    }
+  });
+
+  it('an API that cannot be reached is an error, not an empty list', async (t) => {
+    const path = join(await scratch(t), 'kubeconfig');
+    const { server } = await embedded(t);
+    await writeFile(path, server.kubeconfig());
+    await server.close();
+    const { code, stdout, stderr } = await runProgram(['nodes', '--kubeconfig', path]);
+    assert.deepEqual([code, stdout], [1, ''], stderr);
+    assert.match(stderr, /no connection/);
+  });
+});
+
+describe('on a real API server', { skip: realApiSkip() }, () => {
+  let api: RealApi;
+  before(async () => void (api = await startRealApi({ users: { beat: [] } })));
+  after(() => api.stop());
+
+  it('leases are kubelet’s field by field, and kubectl shows them', async (t) => {
+    const world = { at: seenReal(api), kubeconfig: await api.kubeconfig() };
+    await story(t, world);
+    const args = ['--kubeconfig', world.kubeconfig, '-n', 'kube-node-lease', 'get', 'lease', 'virtual-1'];
+    const { error, stdout, stderr } = spawnSync('kubectl', args, { encoding: 'utf8' });
+    if (error) return t.diagnostic('kubectl is not installed: its table was not looked at');
+    assert.match(stdout, /virtual-1 +virtual-1/, stderr);
+  });
+});
