@@ -28,6 +28,8 @@ export type ElectionHappening =
   | {
       readonly type: 'leading';
       readonly why: AcquireReason | 'adopted';
+      /** Of the lease. */
+      readonly uid: string;
       readonly fencingToken: number;
       /** When leadership ends unless it is renewed. */
       readonly deadline: number;

@@ -86,7 +86,8 @@ class Reign {
     const { held } = this;
     const { deadline, expires } = held;
     const fencingToken = this.#fencingToken;
-    this.#candidate.tell({ type: 'leading', why: this.#why, fencingToken, deadline, expires });
+    const { uid } = this.#lease.metadata;
+    this.#candidate.tell({ type: 'leading', why: this.#why, uid, fencingToken, deadline, expires });
     let cancelBound = (): void => {};
     const onAbort = (): void => {
       cancelBound = this.#candidate.clock.schedule(this.#candidate.timing.workTimeoutMs, () => {
