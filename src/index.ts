@@ -45,7 +45,7 @@ export type { ConnectOptions, Connection } from './kube/connection.ts';
 export { KubeConfigError } from './kube/settings.ts';
 
 export { Publisher } from './identity/publisher.ts';
-export type { PublisherOptions } from './identity/publisher.ts';
+export type { PublisherOptions } from './identity/publisher-options.ts';
 export { ServerHealth } from './identity/health.ts';
 export type { HealthProbe, ServerHealthOptions } from './identity/health.ts';
 export { identityOptions, identityProblems } from './identity/options.ts';

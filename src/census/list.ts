@@ -7,7 +7,7 @@
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
-import { isStoreError } from '../lease/store.ts';
+import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Census } from './count.ts';
 import { publishedCensus } from './count.ts';
@@ -55,7 +55,13 @@ async function readAll({ store, query, signal, timeoutMs }: LookOptions): Promis
     for (const lease of page.leases) leases.push(lease);
     // The pages show the state of the first; behind a load balancer the servers' clocks may differ.
     if (page.serverDate && !(serverDate && serverDate.compare(page.serverDate) <= 0)) serverDate = page.serverDate;
-    next = page.continue || undefined;
+    const after = page.continue || undefined;
+    if (after !== undefined && after === next) {
+      throw new LeaseStoreError('BadAnswer', {
+        message: 'the list goes round in circles: its page continues at itself',
+      });
+    }
+    next = after;
   } while (next !== undefined);
   return { leases, serverDate };
 }

@@ -1,11 +1,20 @@
 /**
  * The commands of the demo as processes of their own: so that a publisher can really be killed.
  *
- * Guarantees: LEASEKEEPER_* variables of the user's do not reach them; the story does not depend on them.
+ * Guarantees: LEASEKEEPER_* variables of the user's do not reach them; the story does not depend on them. They end when
+ * this process does, also when it is killed.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable } from 'node:stream';
+
+/**
+ * Loaded before the program: ends it when the channel to its parent closes, which the kernel sees to however that ended.
+ * Its API server is gone then, so there is nothing to end in order. The channel itself keeps nothing running.
+ */
+const END_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
+  "process.once('disconnect', () => process.kill(process.pid, 'SIGKILL')); process.channel?.unref();",
+)}`;
 
 export interface PublisherProcess {
   /** SIGKILL; resolves when it has ended. */
@@ -20,7 +29,13 @@ export interface PublisherProcess {
 function start(args: readonly string[]): ChildProcessByStdio<null, null, Readable> {
   const cli = process.argv[1] ?? '';
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('LEASEKEEPER_')));
-  return spawn(process.execPath, [...process.execArgv, cli, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const nodeArgs = [...process.execArgv, '--import', END_WITH_PARENT];
+  const child = spawn(process.execPath, [...nodeArgs, cli, ...args], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  // The types of `spawn` know three descriptors only.
+  return child as ChildProcessByStdio<null, null, Readable>;
 }
 
 /** Runs a command to its end, or the signal's. @returns its exit code, and its log as JSON lines */

@@ -40,7 +40,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, requestTimeoutMs: options.requestTimeoutMs, env: io.env });
   const url = values.serverHealthUrl;
-  const probe = url === undefined ? undefined : await serverProbe(url, connection, { ...values, clock, env: io.env });
+  const probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });
   const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });
   try {
     const shown = await observability({

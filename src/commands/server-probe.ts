@@ -1,15 +1,15 @@
 /**
  * Asks the server beside us whether it is healthy, at a URL.
  *
- * Guarantees: our credentials go to the API server of the kubeconfig and to nobody else; TLS is verified with the
- * kubeconfig's CA, unless the kubeconfig says not to.
+ * Guarantees: our credentials go to the origin of the kubeconfig's server and to nobody else; TLS is verified with the
+ * kubeconfig's CA, unless the kubeconfig says not to. Has its own connection: a probe that hangs delays no other request.
  */
 import type { HealthProbe } from '../identity/health.ts';
 import { loadKubeConfig } from '../kube/config.ts';
-import type { Connection } from '../kube/connection.ts';
 import { createCredentials } from '../kube/credentials.ts';
 import { createTransport } from '../kube/transport.ts';
 import { isStoreError } from '../lease/store.ts';
+import { isTimeout } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { version } from '../version.ts';
 
@@ -25,43 +25,41 @@ export interface ServerProbeOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** @param url http or https; its answer is good when its status is 2xx */
-export async function serverProbe(
-  url: string,
-  connection: Connection,
-  options: ServerProbeOptions,
-): Promise<ServerProbe> {
+/**
+ * @param url http or https; its answer is good when its status is 2xx
+ * @throws KubeConfigError
+ */
+export async function serverProbe(url: string, options: ServerProbeOptions): Promise<ServerProbe> {
+  const { clock } = options;
   const target = new URL(url);
-  const own = target.origin === new URL(connection.server).origin;
-  const transport = own ? connection.transport : await anonymous(target, options);
-  const request = {
-    method: 'GET',
-    what: `ask ${target.origin}${target.pathname}`,
-    path: `${target.pathname}${target.search}`,
-  } as const;
+  const configured = await loadKubeConfig(options);
+  const own = target.origin === new URL(configured.server).origin;
+  const settings = { ...configured, server: target.origin, ...(!own && { user: {} }) };
+  const transport = createTransport({
+    // Without the path of the kubeconfig's server: the URL is meant as it is.
+    server: target.origin,
+    credentials: createCredentials(settings, clock),
+    clock,
+    userAgent: `leasekeeper/${version}`,
+    tlsServerName: own ? settings.tlsServerName : undefined,
+    insecureSkipTlsVerify: settings.insecureSkipTlsVerify,
+    // A server beside us that the kubeconfig does not know is asked directly.
+    proxyUrl: own ? settings.proxyUrl : undefined,
+    maxConnections: 1,
+  });
+  const what = `ask ${target.origin}${target.pathname}`;
+  const path = `${target.pathname}${target.search}`;
   return {
     async ask(signal) {
       try {
         // Opened as a stream and closed at once: what it says does not matter, and it may be no JSON.
-        (await transport.stream({ ...request, signal })).close();
+        (await transport.stream({ method: 'GET', what, path, signal })).close();
         return undefined;
       } catch (error) {
-        if (isStoreError(error)) return error.message;
-        throw error;
+        if (!isStoreError(error)) throw error;
+        return isTimeout(signal.reason) ? `${what}: ${signal.reason.message}` : error.message;
       }
     },
-    close: () => (own ? Promise.resolve() : transport.close()),
+    close: () => transport.close(),
   };
-}
-
-async function anonymous(target: URL, options: ServerProbeOptions): Promise<Connection['transport']> {
-  const settings = { ...(await loadKubeConfig(options)), server: target.origin, user: {} };
-  return createTransport({
-    server: target.origin,
-    credentials: createCredentials(settings, options.clock),
-    clock: options.clock,
-    userAgent: `leasekeeper/${version}`,
-    insecureSkipTlsVerify: settings.insecureSkipTlsVerify,
-    maxConnections: 1,
-  });
 }

@@ -124,16 +124,27 @@ export function renewed(self: Self, held: Lease, now: MicroTime): Lease {
 }
 
 /**
- * A write whose answer never came, and what it would have been based on: undefined for a POST.
- * `settledBy` tells whether a later look proves that it can no longer take effect (or that it has).
+ * How long a POST without an answer may still take effect, in milliseconds: kube-apiserver ends a request after 60 s
+ * (`--request-timeout`).
  */
+export const LOST_POST_MS = 60_000;
+
+/** A write whose answer never came, and the version it was made from: undefined for a POST. */
 export interface LostWrite {
+  readonly sent: Sent;
   readonly base: { readonly uid: string; readonly resourceVersion: string } | undefined;
 }
 
-export function settledBy(lost: LostWrite, seen: Lease | undefined): boolean {
-  // A POST may still come while the name is free; once it is taken, ours or not, a late POST answers 409.
-  if (lost.base === undefined) return seen !== undefined;
+/**
+ * True when a look proves that a lost write can no longer take effect, or that it has.
+ * @param nowMs monotonic milliseconds
+ */
+export function settledBy(lost: LostWrite, seen: Lease | undefined, nowMs: number): boolean {
+  if (lost.base === undefined) {
+    // It names no uid: refused while the name is taken, it makes a lease as soon as the name is free. What it made
+    // carries its time for good.
+    return nowMs - lost.sent.at > LOST_POST_MS || lost.sent.renewTime.equals(seen?.spec.acquireTime);
+  }
   // A PUT can only come while exactly its version is there.
   return (
     seen === undefined ||

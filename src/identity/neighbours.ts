@@ -7,8 +7,8 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import { HOSTNAME_LABEL } from '../lease/names.ts';
-import { isStoreError } from '../lease/store.ts';
-import type { LeaseEvent, LeaseStore, LeaseStoreError } from '../lease/store.ts';
+import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import type { LeaseEvent, LeaseStore } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Self } from './decide.ts';
@@ -49,9 +49,11 @@ export class Neighbours {
       try {
         for await (const event of this.#store.watch({ namespace, labelSelector }, signal)) this.#see(event);
         if (signal.aborted) return;
-      } catch (error) {
-        if (!isStoreError(error)) throw error;
+      } catch (cause) {
         if (signal.aborted) return;
+        // Hints only: whatever goes wrong with them, the publisher goes on.
+        const message = cause instanceof Error ? cause.message : String(cause);
+        const error = isStoreError(cause) ? cause : new LeaseStoreError('BadAnswer', { message, cause });
         this.#listener.onFailure(error, FORBIDDEN_WATCH_RETRY_MS);
       }
       await sleep(this.#clock, FORBIDDEN_WATCH_RETRY_MS, signal);

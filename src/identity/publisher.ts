@@ -10,6 +10,7 @@ import type { Observation } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { LeaseStore } from '../lease/store.ts';
+import { Allowance } from '../runtime/allowance.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { Wake } from '../runtime/wake.ts';
@@ -20,27 +21,14 @@ import type { PublisherEvent, PublisherPhase, PublisherStatus, ShutdownOutcome }
 import type { ServerHealth } from './health.ts';
 import { Neighbours } from './neighbours.ts';
 import { RENEW_JITTER } from './options.ts';
+import type { PublisherOptions } from './publisher-options.ts';
 import type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './options.ts';
 import { Stop } from './stop.ts';
 import { withdraw } from './withdraw.ts';
 import { Writer } from './writer.ts';
 
-/** A lease that is being withdrawn is asked for at least this often, in milliseconds. */
-const WITHDRAW_BACKOFF_CAP_MS = 1_000;
-
-export interface PublisherOptions {
-  readonly store: LeaseStore;
-  readonly clock: Clock;
-  /** 0 to 1, uniformly. */
-  readonly random: () => number;
-  /** From `holderIdentity`: a fresh one for every process start, kept for the life of the process. */
-  readonly holder: string;
-  /** From `identityOptions`, without problems. */
-  readonly options: IdentityOptions;
-  readonly observe: Observe<PublisherEvent>;
-  /** The server beside us; left out: the lease stands for this process alone. */
-  readonly health?: ServerHealth | undefined;
-}
+/** Looks that hints of the watch may cause: so many at once, and one more after so many milliseconds. */
+const [HINTS_AT_ONCE, HINT_EVERY_MS] = [5, 1_000];
 
 export class Publisher {
   readonly #store: LeaseStore;
@@ -65,6 +53,9 @@ export class Publisher {
   #lease: Lease | undefined;
   /** True: the next request is a GET. */
   #look = true;
+  /** True: only a hint asks for the look. */
+  #hinted = false;
+  readonly #hints: Allowance;
   #heldBy: string | undefined;
   #renewedAt: number | undefined;
   #wake = new Wake();
@@ -77,6 +68,7 @@ export class Publisher {
     this.#observe = observe;
     this.#health = health;
     this.#self = identitySelf(options, holder);
+    this.#hints = new Allowance(clock, HINTS_AT_ONCE, HINT_EVERY_MS);
     this.#attempts = new Attempts({ capMs: options.renewIntervalMs, random, observe });
     this.#writer = new Writer({ store, clock, attempts: this.#attempts, timeoutMs: options.requestTimeoutMs });
     this.#neighbours = new Neighbours({
@@ -195,6 +187,9 @@ export class Publisher {
   }
 
   async #claim(stop: Stop): Promise<number> {
+    const waitMs = this.#hinted ? this.#hints.take() : 0;
+    if (waitMs > 0) return waitMs;
+    this.#hinted = false;
     let seen: Lease | undefined;
     const { namespace, name } = this.#self;
     try {
@@ -203,10 +198,10 @@ export class Publisher {
         { signal: stop.begun, timeoutMs: this.#options.requestTimeoutMs },
       );
     } catch (error) {
-      if (isStoreError(error, 'Aborted')) return 0;
+      if (stop.begun.aborted) return 0;
       if (!isStoreError(error, 'NotFound')) return this.#attempts.failed('get', error);
     }
-    this.#writer.written.looked(seen);
+    this.#writer.written.looked(seen, this.#clock.monotonic());
     if (stop.begun.aborted) {
       if (seen?.spec.holderIdentity === this.#self.holder) this.#lease = seen;
       return 0;
@@ -251,10 +246,10 @@ export class Publisher {
   #adopt(lease: Lease, sentAt: number | undefined): number {
     const lostAnswer = sentAt !== undefined && !lease.spec.renewTime?.equals(this.#lease?.spec.renewTime);
     this.#hold(lease);
-    this.#attempts.succeeded();
     if (sentAt === undefined) this.#observe({ type: 'secondWriter', lease });
-    // What was adopted is no renewal of now: make one.
+    // What was adopted is no renewal of now: make one. Until a write succeeds, failures and their waits go on counting.
     if (!lostAnswer) return 0;
+    this.#attempts.succeeded();
     this.#renewedAt = sentAt;
     this.#observe({ type: 'adopted', lease });
     this.#claimed(lease);
@@ -301,6 +296,7 @@ export class Publisher {
       if (deleted && lease.metadata.uid !== this.#lease?.metadata.uid) return;
       this.#observe({ type: 'disturbed', lease, deleted });
     } else if (this.#phase !== 'superseded' && this.#phase !== 'foreign') return;
+    this.#hinted = true;
     this.#look = true;
     this.#wake.now();
   }
@@ -313,28 +309,14 @@ export class Publisher {
   }
 
   async #leave(policy: ShutdownPolicy, signal: AbortSignal): Promise<ShutdownOutcome> {
-    if (this.#lease === undefined && this.#writer.written.lost.length === 0) {
-      return this.#heldBy === undefined ? 'absent' : 'notOurs';
-    }
+    const { lost } = this.#writer.written;
+    if (this.#lease === undefined && lost.length === 0) return this.#heldBy === undefined ? 'absent' : 'notOurs';
     let remove = policy === 'delete';
     if (policy === 'auto' && this.#health) remove = (await this.#health.ask(signal)) !== undefined;
     if (!remove) return 'kept';
-    return this.#withdraw(signal);
-  }
-
-  async #withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
-    const outcome = await withdraw(
-      {
-        store: this.#store,
-        clock: this.#clock,
-        self: this.#self,
-        timeoutMs: this.#options.requestTimeoutMs,
-        attempts: new Attempts({ capMs: WITHDRAW_BACKOFF_CAP_MS, random: this.#random, observe: this.#observe }),
-      },
-      this.#lease,
-      this.#writer.written.lost,
-      signal,
-    );
+    const timeoutMs = this.#options.requestTimeoutMs;
+    const parts = { store: this.#store, clock: this.#clock, random: this.#random, self: this.#self, timeoutMs };
+    const outcome = await withdraw({ ...parts, observe: this.#observe }, this.#lease, lost, signal);
     // Not known to be gone, it is ours still, and so is whatever write may yet arrive.
     if (outcome === 'unknown') return outcome;
     this.#lease = undefined;

@@ -3,24 +3,33 @@
  *
  * Guarantees: only a lease whose holder is us is ever deleted, and only the version that was seen to be ours (uid and
  * resourceVersion as preconditions), so a successor's is never touched; a write of ours whose answer was lost is waited
- * for as long as it could still take effect and time is left; settles by its signal at the latest.
+ * for as long as it could still take effect and time is left; settles by its signal at the latest. `deleted` says that the
+ * API server took the deletion; a finalizer that somebody set may hold the object back.
  */
 import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { LeaseStore } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Observe } from '../runtime/observer.ts';
 import { settledBy } from './decide.ts';
 import type { LostWrite, Self } from './decide.ts';
-import type { Attempts } from './attempts.ts';
-import type { PublisherOperation, ShutdownOutcome } from './events.ts';
+import { Attempts } from './attempts.ts';
+import type { PublisherEvent, PublisherOperation, ShutdownOutcome } from './events.ts';
+
+/** Longest wait between two tries, in milliseconds. */
+const BACKOFF_CAP_MS = 1_000;
+/** Conflicts that are answered at once; a second writer with our holder must not make a storm. */
+const CONFLICTS_AT_ONCE = 5;
 
 export interface Withdrawal {
   readonly store: LeaseStore;
   readonly clock: Clock;
   readonly self: Self;
   readonly timeoutMs: number;
-  readonly attempts: Attempts;
+  /** 0 to 1, uniformly. */
+  readonly random: () => number;
+  readonly observe: Observe<PublisherEvent>;
 }
 
 /**
@@ -36,31 +45,42 @@ export async function withdraw(
 ): Promise<ShutdownOutcome> {
   const ref = { namespace: w.self.namespace, name: w.self.name };
   let known = held;
+  const attempts = new Attempts({ capMs: BACKOFF_CAP_MS, random: w.random, observe: w.observe });
   let pending = lost;
+  let deleted = false;
+  let conflicts = 0;
   while (!signal.aborted) {
     let operation: PublisherOperation = 'delete';
     try {
       if (known !== undefined) {
         const { uid, resourceVersion } = known.metadata;
         await w.store.delete(ref, { uid, resourceVersion }, { signal, timeoutMs: w.timeoutMs });
-        // What was still under way carries the uid that is gone now, and can no longer take effect.
-        return 'deleted';
+        deleted = true;
+        known = undefined;
+        // A PUT that is still under way carries the uid that is gone now; a POST does not.
+        pending = pending.filter((write) => write.base === undefined);
+        if (pending.length === 0) return 'deleted';
+        continue;
       }
       operation = 'get';
       const seen = await look(w, ref, signal);
-      pending = pending.filter((write) => !settledBy(write, seen));
-      if (seen?.spec.holderIdentity === w.self.holder) known = seen;
-      else if (pending.length === 0) return seen === undefined ? 'absent' : 'notOurs';
-      else await sleep(w.clock, w.attempts.pause(), signal);
+      const now = w.clock.monotonic();
+      const ours = seen?.spec.holderIdentity === w.self.holder;
+      // Under another's lease a POST of ours is refused, and what comes after that is another's too.
+      pending = pending.filter((write) => !settledBy(write, seen, now) && (ours || !seen || write.base !== undefined));
+      if (ours) known = seen;
+      else if (pending.length === 0) return deleted ? 'deleted' : seen === undefined ? 'absent' : 'notOurs';
+      else await sleep(w.clock, attempts.pause(), signal);
     } catch (error) {
       if (!isStoreError(error)) throw error;
-      if (error.code === 'Aborted') break;
+      if (signal.aborted) break;
       if (operation === 'delete' && (error.code === 'Conflict' || error.code === 'NotFound')) {
         // Changed since, by a write of ours whose answer was lost, by a successor, or it is gone: look again.
         known = undefined;
+        if (++conflicts > CONFLICTS_AT_ONCE) await sleep(w.clock, attempts.pause(), signal);
         continue;
       }
-      await sleep(w.clock, w.attempts.failed(operation, error), signal);
+      await sleep(w.clock, attempts.failed(operation, error), signal);
     }
   }
   return 'unknown';

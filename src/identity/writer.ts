@@ -28,7 +28,6 @@ export class Writer {
   readonly #attempts: Attempts;
   /** Milliseconds for one write. */
   timeoutMs: number;
-  #lastRenewTime = 0;
   #conflicts = 0;
 
   constructor(options: { store: LeaseStore; clock: Clock; attempts: Attempts; timeoutMs: number }) {
@@ -38,11 +37,12 @@ export class Writer {
     this.timeoutMs = options.timeoutMs;
   }
 
-  /** The wall clock, but never the same microsecond twice. */
+  /** The wall clock, but never a microsecond that was sent before and may be found again. */
   now(): MicroTime {
-    const now = this.#clock.wallMicros();
-    this.#lastRenewTime = now === this.#lastRenewTime ? now + 1 : now;
-    return MicroTime.fromEpochMicros(this.#lastRenewTime);
+    let micros = this.#clock.wallMicros();
+    const taken = (): boolean => this.written.sent.some(({ renewTime }) => renewTime.epochMicros === micros);
+    while (taken()) micros++;
+    return MicroTime.fromEpochMicros(micros);
   }
 
   /** Somebody else has the lease: conflicts until here are explained. */
@@ -58,22 +58,27 @@ export class Writer {
     const sent = this.written.sending(lease.spec.renewTime as MicroTime, began);
     try {
       const answer = await (create ? this.#store.create(lease, call) : this.#store.update(lease, call));
-      this.written.acknowledged(sent);
+      this.written.acknowledged(sent, answer);
       this.#conflicts = 0;
       this.#attempts.succeeded();
       return { lease: answer, began, latencyMs: this.#clock.monotonic() - began };
     } catch (error) {
       if (!isStoreError(error)) throw error;
-      if (error.mayHaveCommitted) this.written.answerLost(create ? undefined : lease);
+      if (error.mayHaveCommitted) this.written.answerLost(sent, create ? undefined : lease);
       else this.written.refused(sent);
       const changed = isStoreError(error, 'Conflict', 'AlreadyExists', 'NotFound');
       const look = changed || error.mayHaveCommitted;
-      return { lease: undefined, look, waitMs: this.#waitAfter(operation, error, changed) };
+      return { lease: undefined, look, waitMs: this.#waitAfter(operation, error, changed, signal) };
     }
   }
 
-  #waitAfter(operation: 'create' | 'takeOver' | 'renew', error: unknown, changed: boolean): number {
-    if (isStoreError(error, 'Aborted')) return 0;
+  #waitAfter(
+    operation: 'create' | 'takeOver' | 'renew',
+    error: unknown,
+    changed: boolean,
+    signal: AbortSignal,
+  ): number {
+    if (signal.aborted) return 0;
     if (!changed) return this.#attempts.failed(operation, error);
     return ++this.#conflicts <= CONFLICTS_AT_ONCE ? 0 : this.#attempts.pause();
   }

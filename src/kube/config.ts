@@ -11,11 +11,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import net from 'node:net';
+import { isObject, pem, string, userSettings, wrong } from './fields.ts';
+import type { Entry } from './fields.ts';
 import { proxyFor } from './proxy.ts';
 import { KubeConfigError } from './settings.ts';
-import type { KubeSettings, PemSource, UserSettings } from './settings.ts';
+import type { KubeSettings } from './settings.ts';
 
 export interface LoadOptions {
   /** A kubeconfig file; before everything else. */
@@ -31,11 +33,6 @@ export interface LoadOptions {
 }
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
-type Json = Record<string, unknown>;
-interface Entry {
-  readonly value: Json;
-  readonly file: string;
-}
 interface Merged {
   currentContext: string | undefined;
   readonly contexts: Map<string, Entry>;
@@ -82,7 +79,7 @@ async function fromFiles(
     }
     found++;
     // prettyErrors would quote the line, which may hold a token.
-    const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent' });
+    const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
     const [error] = document.errors;
     if (error) {
       const line = text.slice(0, error.pos[0]).split('\n').length;
@@ -202,38 +199,6 @@ function choose(
   };
 }
 
-function userSettings(entry: Entry, at: string): UserSettings {
-  const tokenFile = string(entry, at, 'tokenFile');
-  const impersonated = string(entry, at, 'as');
-  const exec = mapping(entry, at, 'exec');
-  if (exec && typeof exec['command'] !== 'string') throw wrong(entry.file, `${at}.exec.command`, 'must be a string');
-  const command = exec?.['command'];
-  return {
-    certificate: pem(entry, at, 'client-certificate'),
-    key: pem(entry, at, 'client-key'),
-    token: string(entry, at, 'token'),
-    tokenFile: tokenFile === undefined ? undefined : beside(entry.file, tokenFile),
-    username: string(entry, at, 'username'),
-    password: string(entry, at, 'password'),
-    ...(impersonated === undefined
-      ? {}
-      : {
-          impersonate: {
-            user: impersonated,
-            uid: string(entry, at, 'as-uid'),
-            groups: strings(entry.value['as-groups']),
-            extra: Object.fromEntries(
-              Object.entries(mapping(entry, at, 'as-user-extra') ?? {}).map(([key, value]) => [key, strings(value)]),
-            ),
-          },
-        }),
-    // As kubectl: a command with a slash in it is relative to its file, one without is looked up in PATH.
-    exec:
-      typeof command === 'string' && /[/\\]/.test(command) ? { ...exec, command: beside(entry.file, command) } : exec,
-    authProvider: mapping(entry, at, 'auth-provider'),
-  };
-}
-
 function fromServiceAccount(dir: string, env: Readonly<Record<string, string | undefined>>): KubeSettings | undefined {
   const host = env['KUBERNETES_SERVICE_HOST'];
   const port = env['KUBERNETES_SERVICE_PORT'];
@@ -288,37 +253,17 @@ function checkProxy(value: string | undefined, file: string, field: string): str
       { file, field },
     );
   }
+  try {
+    decodeURIComponent(url.username);
+    decodeURIComponent(url.password);
+  } catch {
+    throw new KubeConfigError('InvalidProxy', `${file}: ${field}: write % as %25 in the user or password`, {
+      file,
+      field,
+    });
+  }
   return value;
 }
 
-function pem(entry: Entry, at: string, key: string): PemSource | undefined {
-  const data = string(entry, at, `${key}-data`);
-  const file = string(entry, at, key);
-  if (data !== undefined) return { data: Buffer.from(data, 'base64').toString('latin1'), field: `${at}.${key}-data` };
-  return file === undefined ? undefined : { file: beside(entry.file, file), field: `${at}.${key}` };
-}
-
-/** A string that is not empty; absent and null are undefined. */
-function string(entry: Entry, at: string, key: string): string | undefined {
-  const value = entry.value[key];
-  if (value === undefined || value === null || value === '') return undefined;
-  // YAML reads an unquoted 12345 as a number: a password or a token made of digits is meant.
-  if (typeof value === 'number') throw wrong(entry.file, `${at}.${key}`, 'must be a string; put it in quotes');
-  if (typeof value !== 'string') throw wrong(entry.file, `${at}.${key}`, 'must be a string');
-  return value;
-}
-
-function mapping(entry: Entry, at: string, key: string): Json | undefined {
-  const value = entry.value[key];
-  if (value === undefined || value === null) return undefined;
-  if (!isObject(value)) throw wrong(entry.file, `${at}.${key}`, 'must be a mapping');
-  return value;
-}
-
-const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((v) => typeof v === 'string') : []);
-const beside = (file: string, path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
 const known = (map: ReadonlyMap<string, unknown>): string =>
   map.size === 0 ? 'there is none' : `there are: ${[...map.keys()].slice(0, 20).join(', ')}`;
-const wrong = (file: string, field: string, rule: string): KubeConfigError =>
-  new KubeConfigError('InvalidField', `${file}: ${field} ${rule}`, { file, field });
-const isObject = (v: unknown): v is Json => typeof v === 'object' && v !== null && !Array.isArray(v);

@@ -42,7 +42,7 @@ export function createCredentials(settings: KubeSettings, clock: Clock): Credent
     lastCheck = now;
     nextCheck = now + CHECK_MS;
     try {
-      const next = load(settings, files);
+      const next = load(settings, files, state);
       if (next.token === state.token && next.tls === state.tls) return current;
       current = {
         headers: next.token === state.token ? current.headers : headersOf(user, next.token),

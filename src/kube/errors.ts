@@ -38,23 +38,40 @@ export function answerError(
   body: string,
   nowMs: number,
 ): LeaseStoreError {
-  const parsed = parseStatus(body);
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    // A proxy's page.
+  }
+  const parsed = parseStatus(json);
+  const wishMs = retryAfter(headers['retry-after'], parsed, nowMs);
+  return refusal(asked, status, parsed, parsed ? '' : quote(body), wishMs);
+}
+
+function refusal(
+  asked: Asked,
+  status: number,
+  parsed: StatusObject | undefined,
+  quoted: string,
+  retryAfterMs: number | undefined,
+): LeaseStoreError {
   const code = codeFor(asked, status, parsed);
-  const words = parsed ? clean(parsed.message, MESSAGE_LENGTH) : quote(body);
+  const words = parsed ? clean(parsed.message, MESSAGE_LENGTH) : quoted;
   const label = parsed && parsed.reason !== '' ? `${status} ${clean(parsed.reason, 60)}` : `${status}`;
   return new LeaseStoreError(code, {
     message: `${asked.what}: the server answered ${label}${words === '' ? '' : `: ${words}`}${adviceFor(code, status)}`,
     status,
-    retryAfterMs: retryAfter(headers['retry-after'], parsed, nowMs),
+    retryAfterMs,
     mayHaveCommitted: isWrite(asked) && (status >= 500 || status === 408),
   });
 }
 
 /** The error inside an ERROR event of a watch: a Status without a request of its own. */
 export function statusEventError(what: string, object: unknown): LeaseStoreError {
-  const body = JSON.stringify(object) ?? '';
   const status = isObject(object) && typeof object['code'] === 'number' ? object['code'] : 500;
-  return answerError({ method: 'GET', what }, status, {}, body, 0);
+  const parsed = parseStatus(object);
+  return refusal({ method: 'GET', what }, status, parsed, 'not a Kubernetes Status', retryAfter(undefined, parsed, 0));
 }
 
 /** The error for an exchange that a socket, TLS or a proxy broke. */
@@ -81,6 +98,11 @@ export function abortedError(asked: Asked, sent: boolean, cause?: unknown): Leas
     mayHaveCommitted: sent && isWrite(asked),
     cause,
   });
+}
+
+/** What is to be sent cannot be written as JSON: it is nested too deeply. */
+export function bodyError(asked: Asked): LeaseStoreError {
+  return new LeaseStoreError('Invalid', { message: `${asked.what}: the object cannot be written as JSON` });
 }
 
 /** An answer with a good status that cannot be used. The write, if it was one, has probably been carried out. */
@@ -179,13 +201,7 @@ function retryAfter(header: unknown, parsed: StatusObject | undefined, nowMs: nu
   return parsed?.retryAfterSeconds === undefined ? undefined : parsed.retryAfterSeconds * 1000;
 }
 
-function parseStatus(body: string): StatusObject | undefined {
-  let json: unknown;
-  try {
-    json = JSON.parse(body);
-  } catch {
-    return undefined;
-  }
+function parseStatus(json: unknown): StatusObject | undefined {
   if (!isObject(json) || json['kind'] !== 'Status') return undefined;
   const details = isObject(json['details']) ? json['details'] : {};
   const causes = Array.isArray(details['causes']) ? details['causes'] : [];

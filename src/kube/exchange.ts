@@ -6,6 +6,7 @@
  * that nobody reads stops reading from the socket.
  */
 import type { Dispatcher } from 'undici';
+import { Chunks } from './chunks.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 type Controller = Dispatcher.DispatchController;
@@ -70,8 +71,9 @@ export interface WholeAnswer {
 export class Exchange extends Base implements Dispatcher.DispatchHandler {
   readonly #outcome: Outcome<WholeAnswer>;
   readonly #limit: number;
+  /** Most answers come in one piece. */
   #first: Buffer | undefined;
-  #rest: Buffer[] | undefined;
+  #more: Chunks | undefined;
   #size = 0;
 
   constructor(limit: number, outcome: Outcome<WholeAnswer>) {
@@ -92,7 +94,13 @@ export class Exchange extends Base implements Dispatcher.DispatchHandler {
     this.#size += chunk.length;
     if (this.#size > this.#limit) this.#tooLarge();
     else if (this.#first === undefined) this.#first = chunk;
-    else (this.#rest ??= [this.#first]).push(chunk);
+    else {
+      if (!this.#more) {
+        this.#more = new Chunks();
+        this.#more.push(this.#first);
+      }
+      this.#more.push(chunk);
+    }
   }
 
   onResponseEnd(): void {
@@ -100,7 +108,7 @@ export class Exchange extends Base implements Dispatcher.DispatchHandler {
     this.settled = true;
     if (this.connection) this.connection.served++;
     this.connection?.release(this);
-    const bytes = this.#rest ? Buffer.concat(this.#rest, this.#size) : this.#first;
+    const bytes = this.#more?.take() ?? this.#first;
     this.#outcome.done({ status: this.status, headers: this.headers, body: bytes ? bytes.toString('utf8') : '' });
   }
 
@@ -123,8 +131,7 @@ const HIGH_WATER = 256 * 1024;
 
 export class StreamExchange extends Base implements Dispatcher.DispatchHandler {
   readonly #opened: Outcome<StreamExchange>;
-  #chunks: Buffer[] = [];
-  #size = 0;
+  readonly #chunks = new Chunks();
   #open = false;
   #ended = false;
   #error: Error | undefined;
@@ -147,8 +154,7 @@ export class StreamExchange extends Base implements Dispatcher.DispatchHandler {
   onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.settled) return;
     this.#chunks.push(chunk);
-    this.#size += chunk.length;
-    if (this.#size > HIGH_WATER) controller.pause();
+    if (this.#chunks.size > HIGH_WATER) controller.pause();
     this.#wake();
   }
 
@@ -172,7 +178,7 @@ export class StreamExchange extends Base implements Dispatcher.DispatchHandler {
   }
 
   override giveUp(): void {
-    this.#chunks = [];
+    this.#chunks.clear();
     this.#ended = true;
     super.giveUp();
     this.#wake();
@@ -180,16 +186,14 @@ export class StreamExchange extends Base implements Dispatcher.DispatchHandler {
 
   /** The next piece; undefined at the end. Rejects with the socket's error when it broke. One reader at a time. */
   async read(): Promise<Buffer | undefined> {
-    while (this.#chunks.length === 0) {
+    while (this.#chunks.size === 0) {
       if (this.#ended) {
         if (this.#error !== undefined) throw this.#error;
         return undefined;
       }
       await new Promise<void>((resolve) => (this.#waiting = resolve));
     }
-    const chunk = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks, this.#size);
-    this.#chunks = [];
-    this.#size = 0;
+    const chunk = this.#chunks.take();
     if (!this.settled && this.controller?.paused) this.controller.resume();
     return chunk;
   }

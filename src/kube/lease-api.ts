@@ -1,16 +1,17 @@
 /**
  * The LeaseStore over a Kubernetes API: coordination.k8s.io/v1, one request a call.
  *
- * Guarantees: what `LeaseStore` promises. A list never asks for resourceVersion=0, so it is consistent. An object in a
+ * Guarantees: what `LeaseStore` promises. An answer about another lease than the one that was asked for, or without the
+ * uid and version that the next write needs, is a `BadAnswer`. A list never asks for resourceVersion=0, so it is consistent. An object in a
  * list that is no Lease at all (no name, another kind) makes the whole page a `BadAnswer`: leaving it out would turn
  * "unknown" into "not there". A Lease with odd values is not that; `parseLease` reads it.
  */
 import { API_VERSION, LeaseParseError, leaseToJson, parseLease } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
-import { MicroTime } from '../lease/micro-time.ts';
 import type { LeasePage, LeaseQuery, LeaseRef, LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { badAnswer } from './errors.ts';
+import { badAnswer, clean } from './errors.ts';
+import { readList } from './page.ts';
 import type { Answer, Request, Transport } from './transport.ts';
 import { watchLeases } from './watch.ts';
 
@@ -25,16 +26,27 @@ export interface LeaseApiOptions {
 
 export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
   const { transport, clock, random } = options;
-  const send = async (request: Request): Promise<Lease> => {
+  const send = async (ref: LeaseRef, request: Request): Promise<Lease> => {
     const answer = await transport.request(request);
-    return readLease(request, answer);
+    const lease = readLease(request, answer);
+    const { name, namespace, uid, resourceVersion } = lease.metadata;
+    const fault =
+      name !== ref.name || namespace !== ref.namespace
+        ? `another lease, ${words({ namespace: clean(namespace, 100), name: clean(name, 100) })}`
+        : uid === '' || resourceVersion === ''
+          ? 'a lease without uid or resourceVersion'
+          : undefined;
+    if (fault !== undefined)
+      throw badAnswer(request, answer.status, `the server answered ${answer.status} with ${fault}`);
+    return lease;
   };
   const store: LeaseStore = {
-    get: async (ref, call) => send({ ...call, method: 'GET', what: `get lease ${words(ref)}`, path: leasePath(ref) }),
+    get: async (ref, call) =>
+      send(ref, { ...call, method: 'GET', what: `get lease ${words(ref)}`, path: leasePath(ref) }),
     async create(lease, call) {
       const { namespace } = lease.metadata;
       if (namespace === '') throw new TypeError('create: the lease must carry its namespace');
-      return send({
+      return send(lease.metadata, {
         ...call,
         method: 'POST',
         what: `create lease ${words(lease.metadata)}`,
@@ -49,7 +61,7 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
           'update: the lease must carry uid and resourceVersion, or it could create or overwrite one',
         );
       }
-      return send({
+      return send(lease.metadata, {
         ...call,
         method: 'PUT',
         what: `update lease ${words(lease.metadata)}`,
@@ -156,20 +168,7 @@ function readLease(request: Request, { status, json }: Answer): Lease {
   }
 }
 
-function readPage(request: Request, { status, json, headers }: Answer): LeasePage {
-  const list = json as { items?: unknown; metadata?: { resourceVersion?: unknown; continue?: unknown } } | null;
-  const version = list?.metadata?.resourceVersion;
-  // Go writes an empty list of some servers as null.
-  const items = list?.items === null ? [] : list?.items;
-  if (!Array.isArray(items) || typeof version !== 'string' || version === '') {
-    throw badAnswer(request, status, `the server answered ${status} with something that is no LeaseList`);
-  }
-  const token = list?.metadata?.continue;
-  const date = Date.parse(typeof headers['date'] === 'string' ? headers['date'] : '');
-  return {
-    leases: items.map((item) => readLease(request, { status, json: item, headers })),
-    resourceVersion: version,
-    ...(typeof token === 'string' && token !== '' ? { continue: token } : {}),
-    ...(Number.isNaN(date) ? {} : { serverDate: MicroTime.fromEpochMs(date) }),
-  };
+function readPage(request: Request, answer: Answer): LeasePage {
+  const { items, ...page } = readList(request, answer);
+  return { ...page, leases: items.map((item) => readLease(request, { ...answer, json: item })) };
 }

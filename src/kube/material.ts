@@ -32,6 +32,8 @@ export interface CredentialSource {
 
 export interface Loaded {
   readonly token: string | undefined;
+  /** The token was read from its file. */
+  readonly fromFile: boolean;
   /** The PEM texts, joined: equal when nothing changed. */
   readonly tls: string;
   readonly ca: string | undefined;
@@ -50,7 +52,8 @@ export function watchedFiles({ ca, user }: KubeSettings): WatchedFile[] {
   return paths.filter((path) => path !== undefined).map((path) => ({ path }));
 }
 
-export function load(settings: KubeSettings, files: readonly WatchedFile[]): Loaded {
+/** @param before what was loaded last, if anything was: a token file that was good does not give way to an inline token */
+export function load(settings: KubeSettings, files: readonly WatchedFile[], before?: Loaded): Loaded {
   const { user, server, source } = settings;
   const read = (path: string, field: string): string => {
     const file = files.find((f) => f.path === path) ?? { path };
@@ -84,8 +87,8 @@ export function load(settings: KubeSettings, files: readonly WatchedFile[]): Loa
     }
     return value;
   };
-  const token = loadToken(user, read, source);
-  if (!server.startsWith('https:')) return { token, tls: '', ca: undefined, cert: undefined, key: undefined };
+  const { token, fromFile } = loadToken(user, read, source, before?.fromFile !== true);
+  if (!server.startsWith('https:')) return { token, fromFile, tls: '', ca: undefined, cert: undefined, key: undefined };
   const ca = settings.insecureSkipTlsVerify ? undefined : text(settings.ca, /-----BEGIN (TRUSTED )?CERTIFICATE-----/);
   const cert = text(user.certificate, /-----BEGIN CERTIFICATE-----/);
   const key = text(user.key, /-----BEGIN [A-Z ]*PRIVATE KEY-----/);
@@ -95,27 +98,30 @@ export function load(settings: KubeSettings, files: readonly WatchedFile[]): Loa
       field,
     });
   }
-  return { token, tls: `${ca ?? ''}\0${cert ?? ''}\0${key ?? ''}`, ca, cert, key };
+  return { token, fromFile, tls: `${ca ?? ''}\0${cert ?? ''}\0${key ?? ''}`, ca, cert, key };
 }
 
 function loadToken(
   user: UserSettings,
   read: (path: string, field: string) => string,
   source: string,
-): string | undefined {
+  mayBeInline: boolean,
+): Pick<Loaded, 'token' | 'fromFile'> {
   let token = user.token;
+  let fromFile = false;
   if (user.tokenFile !== undefined) {
     try {
-      const fromFile = read(user.tokenFile, 'tokenFile').trim();
-      if (fromFile === '') {
+      const text = read(user.tokenFile, 'tokenFile').trim();
+      if (text === '') {
         throw new KubeConfigError('InvalidToken', `${source}: tokenFile: ${user.tokenFile} is empty`, {
           file: user.tokenFile,
           field: 'tokenFile',
         });
       }
-      token = fromFile;
+      token = text;
+      fromFile = true;
     } catch (error) {
-      if (token === undefined) throw error;
+      if (token === undefined || !mayBeInline) throw error;
     }
   }
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
@@ -124,7 +130,7 @@ function loadToken(
       field: user.tokenFile === undefined ? 'token' : 'tokenFile',
     });
   }
-  return token;
+  return { token, fromFile };
 }
 
 /** One context for all connections: the CA is parsed once. */
@@ -161,8 +167,12 @@ export function headersOf(user: UserSettings, token: string | undefined): string
     if (uid !== undefined) headers.push('impersonate-uid', uid);
     for (const group of groups) headers.push('impersonate-group', group);
     for (const [key, values] of Object.entries(extra)) {
-      for (const value of values) headers.push(`impersonate-extra-${encodeURIComponent(key)}`, value);
+      for (const value of values) headers.push(`impersonate-extra-${headerName(key)}`, value);
     }
   }
   return headers;
 }
+
+/** What of a key no header's name may hold, percent-encoded: the API server decodes it. */
+const headerName = (key: string): string =>
+  encodeURIComponent(key).replace(/[()]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);

@@ -9,6 +9,7 @@ import { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { badAnswer } from './errors.ts';
+import { readList } from './page.ts';
 import type { Request, Transport } from './transport.ts';
 import { watchKind } from './watch.ts';
 import type { Page, WatchedKind } from './watch.ts';
@@ -107,24 +108,11 @@ function readNode(json: unknown): Versioned {
 }
 
 async function readPage(transport: Transport, request: Request): Promise<NodePage> {
-  const { status, json, headers } = await transport.request(request);
-  const list = json as { items?: unknown; metadata?: { resourceVersion?: unknown; continue?: unknown } } | null;
-  const version = list?.metadata?.resourceVersion;
-  const items = list?.items === null ? [] : list?.items;
-  const bad = (): LeaseStoreError => badAnswer(request, status, `the server answered ${status} with no list of Nodes`);
-  if (!Array.isArray(items) || typeof version !== 'string' || version === '') throw bad();
-  let nodes: Versioned[];
+  const answer = await transport.request(request);
+  const { items, ...page } = readList(request, answer);
   try {
-    nodes = items.map(readNode);
-  } catch {
-    throw bad();
+    return { ...page, nodes: items.map(readNode) };
+  } catch (cause) {
+    throw badAnswer(request, answer.status, `the server answered ${answer.status} with no list of Nodes`, cause);
   }
-  const token = list?.metadata?.continue;
-  const date = Date.parse(typeof headers['date'] === 'string' ? headers['date'] : '');
-  return {
-    nodes,
-    resourceVersion: version,
-    ...(typeof token === 'string' && token !== '' ? { continue: token } : {}),
-    ...(Number.isNaN(date) ? {} : { serverDate: MicroTime.fromEpochMs(date) }),
-  };
 }

@@ -14,7 +14,7 @@ import type { CredentialSource, Credentials } from './material.ts';
 
 import type { KubeSettings } from './settings.ts';
 
-/** Milliseconds between two runs of a plugin. */
+/** Milliseconds from the end of a run of a plugin to the next. */
 const PLUGIN_GAP_MS = 5_000;
 /** Milliseconds a plugin may take: somebody may have to touch a key. */
 const PLUGIN_TIMEOUT_MS = 60_000;
@@ -40,7 +40,6 @@ export function pluginSource(settings: KubeSettings, clock: Clock, files: () => 
   let refused = false;
 
   const run = async (base: Credentials): Promise<Credentials> => {
-    lastRun = clock.monotonic();
     stop = new AbortController();
     const cancel = clock.schedule(PLUGIN_TIMEOUT_MS, () => stop.abort());
     try {
@@ -61,6 +60,7 @@ export function pluginSource(settings: KubeSettings, clock: Clock, files: () => 
       throw failure;
     } finally {
       cancel();
+      lastRun = clock.monotonic();
       running = undefined;
     }
   };
@@ -71,8 +71,9 @@ export function pluginSource(settings: KubeSettings, clock: Clock, files: () => 
       if (answer && valid && !refused) return answer.credentials;
       if (running) return running;
       if (clock.monotonic() - lastRun < PLUGIN_GAP_MS) {
-        if (answer && valid) return answer.credentials;
-        if (failure) throw failure;
+        if (failure && !valid) throw failure;
+        // Expired or refused already, perhaps by a clock that is wrong: the server decides.
+        if (answer) return answer.credentials;
       }
       running = run(base);
       return running;

@@ -51,7 +51,7 @@ export interface UserSettings {
   readonly certificate?: PemSource | undefined;
   readonly key?: PemSource | undefined;
   readonly token?: string | undefined;
-  /** Wins over `token` as long as it can be read. */
+  /** Wins over `token`, which is used only until this file could be read for the first time. */
   readonly tokenFile?: string | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;

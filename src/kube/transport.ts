@@ -13,9 +13,11 @@
  */
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { readBody, streamOf } from './answer-stream.ts';
+import type { AnswerStream } from './answer-stream.ts';
 import { createConnector } from './connector.ts';
 import type { CredentialSource, Credentials } from './material.ts';
-import { abortedError, answerError, badAnswer, clean, socketError, timeoutError } from './errors.ts';
+import { abortedError, answerError, badAnswer, bodyError, clean, socketError, timeoutError } from './errors.ts';
 import type { Asked } from './errors.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
 import type { WholeAnswer } from './exchange.ts';
@@ -27,8 +29,6 @@ export const DEFAULT_TIMEOUT_MS = 10_000;
 export const DEFAULT_CONNECTIONS = 64;
 /** Default bytes of an answer: 40,000 leases of the usual 1.5 kB in one page. */
 export const DEFAULT_ANSWER_BYTES = 64 * 1024 * 1024;
-/** Bytes read of a refused stream's answer. */
-const ERROR_BYTES = 64 * 1024;
 /** Milliseconds to connect, TLS and proxy included; a shorter timeout of the request ends that request earlier. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -66,14 +66,6 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly json: unknown;
-}
-
-/** A body that arrives bit by bit. */
-export interface AnswerStream {
-  /** The next bytes; undefined at the end. @throws LeaseStoreError when the connection broke, or the signal aborted */
-  read(): Promise<Buffer | undefined>;
-  /** Ends it; the connection is closed. */
-  close(): void;
 }
 
 export interface Transport {
@@ -198,6 +190,11 @@ export function createTransport(options: TransportOptions): Transport {
       };
       /** Starts with the credentials of now; `refused` is the 401 that they must better. */
       const authorize = (refused?: WholeAnswer | StreamExchange): void => {
+        const none = (error: unknown): void => {
+          if (over) return;
+          if (refused instanceof StreamExchange) refused.giveUp();
+          fail(error);
+        };
         const use = (fresh: Credentials): void => {
           if (over) return;
           if (refused && fresh === used) {
@@ -210,10 +207,10 @@ export function createTransport(options: TransportOptions): Transport {
         };
         try {
           const now = credentials.current();
-          if (now instanceof Promise) now.then(use, (error: unknown) => over || fail(error));
+          if (now instanceof Promise) now.then(use, none);
           else use(now);
         } catch (error) {
-          fail(error);
+          none(error);
         }
       };
       const start = (with_: Credentials): void => {
@@ -251,7 +248,7 @@ export function createTransport(options: TransportOptions): Transport {
   return {
     server,
     async request(request) {
-      const body = request.body === undefined ? null : JSON.stringify(request.body);
+      const body = request.body === undefined ? null : bodyText(request);
       const answer = await call(request, body, false);
       const { status, headers } = answer;
       if (status < 200 || status > 299) throw failure(request, answer);
@@ -264,33 +261,10 @@ export function createTransport(options: TransportOptions): Transport {
     },
     async stream(request) {
       const exchange = await call(request, null, true);
-      const { signal } = request;
-      const end = (): void => {
-        running.delete(end);
-        signal?.removeEventListener('abort', end);
-        exchange.giveUp();
-      };
-      running.add(end);
-      signal?.addEventListener('abort', end, { once: true });
-      const stream: AnswerStream = {
-        async read() {
-          try {
-            const chunk = await exchange.read();
-            if (chunk !== undefined) return chunk;
-          } catch (error) {
-            end();
-            throw socketError(request, server, error, true);
-          }
-          const stopped = signal?.aborted || closed;
-          end();
-          if (stopped) throw abortedError(request, true, signal?.reason);
-          return undefined;
-        },
-        close: end,
-      };
-      if (signal?.aborted || closed) end();
+      const stream = streamOf(request, exchange, { server, running, isClosed: () => closed });
       if (exchange.status >= 200 && exchange.status <= 299) return stream;
-      throw failure(request, await readError(stream, exchange));
+      const body = await readBody(stream, clock, options.requestTimeoutMs ?? DEFAULT_TIMEOUT_MS);
+      throw failure(request, { status: exchange.status, headers: exchange.headers, body });
     },
     get connections() {
       let count = 0;
@@ -307,23 +281,12 @@ export function createTransport(options: TransportOptions): Transport {
       await Promise.allSettled(destroyed);
     },
   };
+}
 
-  /** The body of a refused stream: a Status, read whole within the usual limits of a call. */
-  async function readError(stream: AnswerStream, { status, headers }: StreamExchange): Promise<WholeAnswer> {
-    const parts: Buffer[] = [];
-    let size = 0;
-    const cancel = clock.schedule(options.requestTimeoutMs ?? DEFAULT_TIMEOUT_MS, () => stream.close());
-    try {
-      for (let part = await stream.read(); part && size < ERROR_BYTES; part = await stream.read()) {
-        parts.push(part);
-        size += part.length;
-      }
-    } catch {
-      // The status alone says enough.
-    } finally {
-      cancel();
-      stream.close();
-    }
-    return { status, headers, body: Buffer.concat(parts).toString('utf8') };
+function bodyText(request: Request): string {
+  try {
+    return JSON.stringify(request.body);
+  } catch {
+    throw bodyError(request);
   }
 }

@@ -5,6 +5,7 @@
  * `bad`, never left out, for it may have been a change.
  */
 import type { LeaseStoreError } from '../lease/store.ts';
+import { Chunks } from './chunks.ts';
 import { statusEventError } from './errors.ts';
 
 /** Bytes of one line at the most: etcd takes objects of 1.5 MiB, JSON may make a few times that of them. */
@@ -14,8 +15,7 @@ const NEWLINE = 10;
 
 export class LineSplitter {
   readonly #limit: number;
-  #parts: Buffer[] = [];
-  #size = 0;
+  readonly #begun = new Chunks();
 
   constructor(limit: number = MAX_LINE_BYTES) {
     this.#limit = limit;
@@ -26,19 +26,16 @@ export class LineSplitter {
     const lines: string[] = [];
     let from = 0;
     for (let to = piece.indexOf(NEWLINE); to >= 0; to = piece.indexOf(NEWLINE, from)) {
-      if (this.#size + to - from > this.#limit) return undefined;
-      const end = piece.subarray(from, to);
+      if (this.#begun.size + to - from > this.#limit) return undefined;
       // Joined as bytes: a character may be cut in two by the pieces.
-      const line = (this.#parts.length === 0 ? end : Buffer.concat([...this.#parts, end])).toString('utf8').trim();
+      this.#begun.push(piece.subarray(from, to));
+      const line = this.#begun.take().toString('utf8').trim();
       if (line !== '') lines.push(line);
-      this.#parts = [];
-      this.#size = 0;
       from = to + 1;
     }
     if (from < piece.length) {
-      this.#parts.push(piece.subarray(from));
-      this.#size += piece.length - from;
-      if (this.#size > this.#limit) return undefined;
+      this.#begun.push(piece.subarray(from));
+      if (this.#begun.size > this.#limit) return undefined;
     }
     return lines;
   }

@@ -5,7 +5,8 @@
  * by another `list`. When the server ends the watch in order it is renewed at once, without a list and without a pause.
  * Who may watch but not list gets that `list` from the watch itself, where the server has it (`sendInitialEvents`, since
  * Kubernetes 1.32). Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
- * Retry-After up to 30 s) where the server or the way to it is at fault. `fresh` comes with each bookmark, and as soon
+ * Retry-After up to 30 s) where the server or the way to it is at fault. A version that the server answers three times
+ * without going on from it is given up for a list. `fresh` comes with each bookmark, and as soon
  * as the server has accepted to go on from the last version. Only `Forbidden` ends the iteration with an error.
  *
  * A connection that died unnoticed is found within `silenceMs`: kube-apiserver sends a bookmark about every 60 s.
@@ -22,14 +23,16 @@ import type { CallOptions, LeaseEvent, LeasePage } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { SHORT_LIFE_MS, afterEnd, isFruitless, lost } from './watch-end.ts';
+import type { End } from './watch-end.ts';
 import { LineSplitter, parseWatchLine } from './watch-stream.ts';
 
 /** Default milliseconds without a byte until the connection is believed dead: a bookmark's 60 s, its jitter, a margin. */
 export const DEFAULT_SILENCE_MS = 75_000;
 /** Seconds that the server is asked to keep a watch open, times 1 to 2 at random: client-go's. */
 const WATCH_SECONDS = 300;
-/** A watch that was shorter than this, in milliseconds, is not renewed without a pause. */
-const SHORT_LIFE_MS = 1_000;
+/** Attempts to go on from one version that the server answers without telling anything, until it is listed anew. */
+const FRUITLESS_TRIES = 3;
 /** Objects a page: client-go's. */
 const PAGE_SIZE = 500;
 const FIRST_PAUSE_MS = 500;
@@ -90,54 +93,6 @@ export interface WatchOptions<P extends Page = LeasePage> {
   readonly unlisted?: boolean;
 }
 
-/** How one list or one connection ended. */
-export type End =
-  | { readonly kind: 'closed'; readonly livedMs: number }
-  | { readonly kind: 'silent'; readonly silenceMs: number }
-  | { readonly kind: 'bad'; readonly why: string }
-  | {
-      readonly kind: 'failed';
-      readonly error: LeaseStoreError;
-      /** True when nothing has been heard since a list (or the list itself failed): another list would not help at once. */
-      readonly afterList: boolean;
-    };
-
-export interface Next {
-  /** Where to go on: the version last seen, or a new list. */
-  readonly from: 'version' | 'list';
-  readonly pause: boolean;
-  /** To be told before. */
-  readonly lost?: LeaseStoreError;
-  readonly fatal?: boolean;
-}
-
-/** What to do after an end. Pure. */
-export function afterEnd(end: End, name: string = LEASES.name): Next {
-  switch (end.kind) {
-    case 'closed':
-      if (end.livedMs >= SHORT_LIFE_MS) return { from: 'version', pause: false };
-      return { from: 'version', pause: true, lost: lost(name, 'Unavailable', 'the server ended the watch at once') };
-    case 'silent':
-      return {
-        from: 'version',
-        pause: false,
-        lost: lost(name, 'Timeout', `no word from the server for ${end.silenceMs} ms`),
-      };
-    case 'bad':
-      return { from: 'list', pause: true, lost: lost(name, 'BadAnswer', `the server sent ${end.why}`) };
-    case 'failed': {
-      const { error } = end;
-      if (error.code === 'Forbidden') return { from: 'list', pause: false, lost: error, fatal: true };
-      if (error.code === 'Expired') return { from: 'list', pause: end.afterList, lost: error };
-      const sameAgain = error.retryable || isStoreError(error, 'Unauthorized', 'Credentials');
-      return { from: sameAgain ? 'version' : 'list', pause: true, lost: error };
-    }
-  }
-}
-
-const lost = (name: string, code: 'Unavailable' | 'Timeout' | 'BadAnswer', why: string): LeaseStoreError =>
-  new LeaseStoreError(code, { message: `watch ${name}: ${why}` });
-
 /** @throws LeaseStoreError `Forbidden` */
 export function watchLeases(options: WatchOptions): AsyncGenerator<LeaseEvent, void, undefined> {
   return watchKind(LEASES, options);
@@ -153,7 +108,11 @@ export async function* watchKind<Item, P extends Page, Event>(
   let version: string | undefined;
   /** Set once listing was forbidden: the error, should the server not know the other way. */
   let unlisted: LeaseStoreError | undefined;
-  const onSeen = (seen: string): void => void (version = seen);
+  let fruitless = 0;
+  const onSeen = (seen: string): void => {
+    if (seen !== version) fruitless = 0;
+    version = seen;
+  };
   const onAlive = (): void => backoff.reset();
   while (!signal.aborted) {
     let end: End;
@@ -166,6 +125,7 @@ export async function* watchKind<Item, P extends Page, Event>(
       const listed = await listAll(kind, options);
       if (listed.done) {
         version = listed.version;
+        fruitless = 0;
         yield listed.event;
         end = yield* follow(kind, options, { resourceVersion: version }, true, onSeen, onAlive);
       } else {
@@ -180,7 +140,11 @@ export async function* watchKind<Item, P extends Page, Event>(
     if (signal.aborted || (end.kind === 'failed' && end.error.code === 'Aborted')) return;
     const next = afterEnd(end, kind.name);
     if (next.fatal && next.lost) throw next.lost;
-    if (next.from === 'list') version = undefined;
+    if (next.from === 'version' && !isFruitless(end)) fruitless = 0;
+    else if (next.from === 'list' || ++fruitless === FRUITLESS_TRIES) {
+      version = undefined;
+      fruitless = 0;
+    }
     if (next.lost) yield { type: 'lost', error: next.lost };
     if (!next.pause) continue;
     const pauseMs = Math.max(backoff.next(), Math.min(next.lost?.retryAfterMs ?? 0, LONGEST_WISH_MS));
@@ -194,14 +158,20 @@ type Listed<Event> =
 
 /** All pages. A continue token that expired on the way means one large list instead, as client-go's pager does. */
 async function listAll<Item, P extends Page, Event>(
-  { itemsOf, listed }: WatchedKind<Item, P, Event>,
+  { name, itemsOf, listed }: WatchedKind<Item, P, Event>,
   { list, signal }: WatchOptions<P>,
 ): Promise<Listed<Event>> {
   const items: Item[] = [];
+  const tokens = new Set<string>();
   try {
     let page = await list({ limit: PAGE_SIZE }, { signal });
     const { serverDate } = page;
-    for (items.push(...itemsOf(page)); page.continue !== undefined; items.push(...itemsOf(page))) {
+    for (;;) {
+      for (const item of itemsOf(page)) items.push(item);
+      if (page.continue === undefined) break;
+      if (tokens.has(page.continue))
+        throw lost(name, 'BadAnswer', 'the list goes round in circles: a page comes again');
+      tokens.add(page.continue);
       try {
         page = await list({ limit: PAGE_SIZE, continue: page.continue }, { signal });
       } catch (error) {
@@ -231,12 +201,14 @@ async function* follow<Item, P extends Page, Event>(
   const splitter = new LineSplitter();
   let stream: ByteStream | undefined;
   let heard = false;
+  let opened: number | undefined;
+  const lived = (): number => (opened === undefined ? 0 : clock.monotonic() - opened);
+  const soon = (): boolean => afterList && (!heard || lived() < SHORT_LIFE_MS);
   /** What there is, until the server says that this was all of it. */
   let initial: Item[] | undefined = from.sendInitialEvents ? [] : undefined;
   try {
     stream = await options.open({ ...from, timeoutSeconds }, { signal });
-    const opened = clock.monotonic();
-    const lived = (): number => clock.monotonic() - opened;
+    opened = clock.monotonic();
     if (!afterList && !signal.aborted) yield { type: 'fresh' };
     while (!signal.aborted) {
       const piece = await readWithin(stream, clock, silenceMs);
@@ -250,7 +222,7 @@ async function* follow<Item, P extends Page, Event>(
         if (signal.aborted) break;
         const told = parseWatchLine(line, what, kind.parse);
         if (told.kind === 'bad') return told;
-        if (told.kind === 'error') return { kind: 'failed', error: told.error, afterList: afterList && !heard };
+        if (told.kind === 'error') return { kind: 'failed', error: told.error, afterList: soon() };
         if (initial && told.kind === 'change') {
           initial.push(told.item);
           continue;
@@ -267,7 +239,7 @@ async function* follow<Item, P extends Page, Event>(
     }
     return { kind: 'closed', livedMs: lived() };
   } catch (error) {
-    return { kind: 'failed', error: asStoreError(error), afterList: afterList && !heard };
+    return { kind: 'failed', error: asStoreError(error), afterList: soon() };
   } finally {
     stream?.close();
   }

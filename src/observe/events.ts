@@ -3,7 +3,8 @@
  *
  * Guarantees: best effort, and never in anybody's way: nothing waits for an Event; at most 25 at once and one every five
  * minutes after that (client-go's own limits); one request at a time, tried once; without permission it falls silent
- * after one line in the log, until the process ends. A renewal makes no Event.
+ * after one line in the log, until the process ends, while any other failure costs that Event alone. What is too long is
+ * cut to the API's limits. A renewal makes no Event.
  */
 import type { ElectionEvent } from '../election/events.ts';
 import type { PublisherEvent } from '../identity/events.ts';
@@ -22,8 +23,11 @@ const BURST = 25;
 const REFILL_MS = 300_000;
 /** Milliseconds for one request. */
 const TIMEOUT_MS = 5_000;
-/** Bytes that the API takes of a note. */
-const NOTE_LENGTH = 1000;
+/** Bytes of UTF-8 that the API takes (noteLengthLimit and reportingInstanceLengthLimit of its validation). */
+const MAX_NOTE_BYTES = 1024;
+const MAX_INSTANCE_BYTES = 128;
+/** Characters of the lease's name in that of its Event: 253 less the dot and the microseconds in hex, with some to spare. */
+const MAX_NAME = 230;
 const CONTROLLER = 'leasekeeper';
 
 export interface EventBody {
@@ -35,7 +39,7 @@ export interface EventsOptions {
   /** @throws LeaseStoreError */
   readonly post: (event: EventBody, call: { signal: AbortSignal; timeoutMs: number }) => Promise<void>;
   readonly clock: Clock;
-  /** Which instance reports: the host. At most 128 characters are kept. */
+  /** Which instance reports: the host. At most 128 bytes are kept. */
   readonly instance: string;
   /** Told once, when Events are given up. */
   readonly onGivenUp: (error: LeaseStoreError) => void;
@@ -117,14 +121,14 @@ export class LeaseEvents {
     this.#lastMicros = Math.max(this.#lastMicros + 1, this.#options.clock.wallMicros());
     const { instance } = this.#options;
     this.#queue.push({
-      metadata: { name: `${name.slice(0, 230)}.${this.#lastMicros.toString(16)}`, namespace },
+      metadata: { name: `${eventNamePrefix(name)}.${this.#lastMicros.toString(16)}`, namespace },
       eventTime: MicroTime.fromEpochMicrosClamped(this.#lastMicros).toString(),
       reportingController: CONTROLLER,
-      reportingInstance: instance.slice(0, 128) || CONTROLLER,
+      reportingInstance: cut(instance, MAX_INSTANCE_BYTES) || CONTROLLER,
       type,
       reason,
       action,
-      note: note.length > NOTE_LENGTH ? `${note.slice(0, NOTE_LENGTH - 1)}…` : note,
+      note: cut(note, MAX_NOTE_BYTES, '…'),
       regarding: { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name, uid },
     });
     this.#wake.now();
@@ -147,11 +151,21 @@ export class LeaseEvents {
       await this.#options.post(event, { signal, timeoutMs: TIMEOUT_MS });
     } catch (error) {
       if (!isStoreError(error)) throw error;
-      // Another failure costs this one Event; these will be the same for all to come.
-      if (!isStoreError(error, 'Forbidden', 'NotFound', 'Unauthorized', 'Invalid') || this.#givenUp) return;
+      // Another failure may be of this Event or this moment, and what follows is few; this is the same for all to come.
+      if (!isStoreError(error, 'Forbidden') || this.#givenUp) return;
       this.#givenUp = true;
       this.#queue = [];
       this.#options.onGivenUp(error);
     }
   }
 }
+
+/** The text when it has no more bytes than that, else as many whole characters as fit before `end`. */
+function cut(text: string, maxBytes: number, end = ''): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const room = new Uint8Array(maxBytes - Buffer.byteLength(end));
+  return text.slice(0, new TextEncoder().encodeInto(text, room).read) + end;
+}
+
+/** A dot follows it, so that it must not end with one, or with a dash. */
+const eventNamePrefix = (leaseName: string): string => leaseName.slice(0, MAX_NAME).replace(/[-.]+$/, '');

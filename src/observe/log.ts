@@ -1,11 +1,12 @@
 /**
  * The program's log: pino, on stderr, as JSON or as text for people.
  *
- * Guarantees: a value from a foreign lease cannot forge a line or steer a terminal in text form; writing is synchronous,
- * so that nothing is lost when the process ends.
+ * Guarantees: a value from a foreign lease or an answer of a server cannot forge a line or steer a terminal, in either
+ * form; writing is synchronous, so that nothing is lost when the process ends.
  */
 import pino from 'pino';
 import type { Logger } from 'pino';
+import { escapeQuoted, printable } from '../runtime/printable.ts';
 
 export type { Logger } from 'pino';
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -17,8 +18,12 @@ export interface LogOptions {
   readonly write?: (line: string) => void;
 }
 
+/** UTF-16 units of a value, and of a stack, that are shown in text form. */
+const MAX_VALUE = 500;
+const MAX_STACK = 10_000;
+
 export function createLog({ level, format, write = stderr }: LogOptions): Logger {
-  const stream = { write: format === 'json' ? write : (line: string) => write(textLine(line)) };
+  const stream = { write: (line: string) => write(format === 'json' ? escapeQuoted(line) : textLine(line)) };
   const options = {
     level,
     base: null,
@@ -44,11 +49,11 @@ function errorFields(err: unknown, withStack: boolean): unknown {
 /** `12:00:00.123 INFO  message  key=value`: the day is the terminal's business, not every line's. */
 function textLine(json: string): string {
   const { level, time, msg, err, ...rest } = JSON.parse(json) as Record<string, unknown>;
-  const fields = Object.entries(rest).map(([key, value]) => `${key}=${fieldText(value)}`);
+  const fields = Object.entries(rest).map(([key, value]) => `${fieldText(key)}=${fieldText(value)}`);
   if (typeof err === 'object' && err !== null) {
     const { message, stack } = err as { message?: unknown; stack?: unknown };
     fields.push(`error=${fieldText(message)}`);
-    if (typeof stack === 'string') fields.push(`\n${stack}`);
+    if (typeof stack === 'string') fields.push(stackText(stack));
   }
   const clock = String(time).slice(11, 23);
   return `${clock} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}\n`;
@@ -56,13 +61,17 @@ function textLine(json: string): string {
 
 function fieldText(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return /^[\w.:/@=+-]+$/.test(text) ? text : JSON.stringify(text.length > 500 ? `${text.slice(0, 497)}...` : text);
+  return text.length <= MAX_VALUE && /^[\w.:/@=+-]+$/.test(text)
+    ? text
+    : printable(JSON.stringify(cut(text, MAX_VALUE)));
 }
 
-/** Control characters as escapes. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+/** Indented: it begins with the error's message, whose lines must not pass for those of the log. */
+function stackText(stack: string): string {
+  return cut(stack, MAX_STACK)
+    .split('\n')
+    .map((line) => `\n    ${printable(line)}`)
+    .join('');
 }
+
+const cut = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length - 3)}...` : text);

@@ -2,7 +2,7 @@
  * What a publisher's events say in the log.
  *
  * Guarantees: an outage is told once for each kind of failure in it, however many requests it costs, again after every
- * `REMIND_EVERY` attempts, and once when it ends; what lies between is for level debug.
+ * `REMIND_EVERY` attempts, and once when it ends; what lies between is for level debug. What others wrote is cut to `MAX_FOREIGN`.
  */
 import type { PublisherEvent } from '../identity/events.ts';
 import type { Lease } from '../lease/lease.ts';
@@ -16,6 +16,9 @@ const SECOND_WRITER_EVERY = 360;
 const REMIND_EVERY = 60;
 /** Kinds of failure told in one outage: words that differ each time must not fill the log. */
 const MAX_TOLD = 20;
+
+/** Of what others wrote: an honest holder or hostname is shorter. */
+const MAX_FOREIGN = 300;
 
 const OPERATION = {
   get: 'reading the lease',
@@ -41,8 +44,13 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
     switch (event.type) {
       case 'claimed': {
         const { metadata, spec } = event.lease;
-        const fields = { lease: metadata.name, holder: spec.holderIdentity, transitions: spec.leaseTransitions };
-        if (event.how === 'takenOver') log.info({ ...fields, from: event.from || '(nobody)' }, 'took the lease over');
+        const fields = {
+          lease: metadata.name,
+          holder: bounded(spec.holderIdentity),
+          transitions: spec.leaseTransitions,
+        };
+        if (event.how === 'takenOver')
+          log.info({ ...fields, from: bounded(event.from) || '(nobody)' }, 'took the lease over');
         else if (event.how === 'recreated') log.warn(fields, 'the lease had been deleted: created it again');
         else log.info(fields, 'created the lease');
         return;
@@ -81,7 +89,7 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         return;
       case 'disturbed':
         // What follows from another's write is told by what comes next.
-        if (event.deleted) log.warn(about(event.lease), 'somebody deleted the lease');
+        if (event.deleted) log.warn(about(event.lease), 'the lease was deleted, or its labels were changed: looking');
         else log.debug(about(event.lease), 'somebody else wrote the lease');
         return;
       case 'failed': {
@@ -105,7 +113,7 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         return;
       case 'twin':
         log.warn(
-          { ...about(event.lease), hostname: hostnameOf(event.lease) },
+          { ...about(event.lease), hostname: bounded(hostnameOf(event.lease)) },
           'another identity lease carries this hostname: its API server probably publishes itself (gate APIServerIdentity); both count as one instance',
         );
         return;
@@ -134,8 +142,10 @@ const STOPPED = {
   unknown: 'stopped without knowing whether the lease is gone: it may still be there, and expires by itself',
 } as const;
 
+const bounded = (text: string | undefined): string | undefined => text?.slice(0, MAX_FOREIGN);
+
 const about = (lease: Lease): object => ({
   lease: lease.metadata.name,
-  holder: lease.spec.holderIdentity?.slice(0, 300),
+  holder: bounded(lease.spec.holderIdentity),
   renewTime: lease.spec.renewTime?.toString(),
 });

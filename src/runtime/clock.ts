@@ -1,8 +1,9 @@
 /**
  * Time, from outside: everything that waits or measures takes a Clock, so that tests can move it.
  *
- * Guarantees of the system clock: `monotonic` never goes back, and counts the time in which the machine was suspended;
- * `wallMicros` follows steps of the machine's clock within 2 ms and has microseconds.
+ * Guarantees of the system clock: `monotonic` never goes back, never runs ahead, and counts the time in which the machine
+ * was suspended, wherever among its readings the process is stopped or the machine suspended; `wallMicros` follows steps
+ * of the machine's clock within 2 ms and has microseconds.
  */
 import { uptime } from 'node:os';
 import { performance } from 'node:perf_hooks';
@@ -23,6 +24,10 @@ const UPTIME_EVERY_MS = 50;
 /** How far os.uptime and performance.now may disagree before the machine is believed to have been suspended. */
 const SUSPEND_TOLERANCE_MS = 100;
 
+/** Between two readings that count as of one moment, in milliseconds, and how often they are tried. */
+const ONE_MOMENT_MS = 2;
+const TRIES = 3;
+
 /** What the system clock is made of; replaced in tests only. */
 export interface TimeSources {
   /** Milliseconds, monotonic, standing still in suspend: performance.now. */
@@ -41,7 +46,8 @@ const SYSTEM_SOURCES: TimeSources = {
 
 export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock {
   // performance.now() stands still while a Linux machine is suspended, os.uptime() does not; the later one is believed.
-  const bootOffset = sources.running() - sources.sinceBoot();
+  // Where they cannot be read in one moment, each end of the range is used where it makes the suspended time shorter.
+  const atStart = bootAhead(sources).most;
   let suspended = 0;
   let latest = 0;
   let nextUptime = 0;
@@ -55,13 +61,15 @@ export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock 
       return Math.floor((wallAnchor + running) * 1000);
     },
     monotonic() {
-      const running = sources.running();
+      let running = sources.running();
       // A suspend, however short ago, shows as a gap between the wall clock and the running one.
       const ahead = sources.wall() - running;
       if (running >= nextUptime || Math.abs(ahead - lastAhead) > UPTIME_EVERY_MS) {
-        nextUptime = running + UPTIME_EVERY_MS;
         lastAhead = ahead;
-        const missed = sources.sinceBoot() + bootOffset - running;
+        const look = bootAhead(sources);
+        running = look.running;
+        nextUptime = running + UPTIME_EVERY_MS;
+        const missed = look.least - atStart;
         if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;
       }
       latest = Math.max(latest, running + suspended);
@@ -79,6 +87,25 @@ export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock 
       return () => clearTimeout(timer);
     },
   };
+}
+
+/**
+ * How far the time since boot is ahead of the running time: between `least` and `most`, which are less than a few
+ * milliseconds apart unless the process was stopped between the readings again and again.
+ */
+function bootAhead({ running, sinceBoot }: TimeSources): { least: number; most: number; running: number } {
+  let closest: { least: number; most: number; running: number } | undefined;
+  let before = running();
+  for (let i = 0; i < TRIES; i++) {
+    const boot = sinceBoot();
+    const after = running();
+    if (!closest || after - before < closest.most - closest.least) {
+      closest = { least: boot - after, most: boot - before, running: after };
+    }
+    if (after - before <= ONE_MOMENT_MS) break;
+    before = after;
+  }
+  return closest!;
 }
 
 /**

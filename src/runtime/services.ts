@@ -21,7 +21,8 @@ export async function runServices(services: readonly Service[], signal: AbortSig
   signal.addEventListener('abort', wakeStop, { once: true });
   for (const service of services) {
     const stop = new AbortController();
-    const ended = service.run(stop.signal).then(
+    // Asynchronous, so that one that throws before it gives a promise fails like any other.
+    const ended = (async () => service.run(stop.signal))().then(
       () => undefined,
       (error: unknown) => {
         failures.push(error);

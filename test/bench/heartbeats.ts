@@ -2,7 +2,9 @@
  * Node heartbeats: many nodes from one process against the embedded server in a process of its own, and upstream's lease
  * controller in Go with fewer leases on the same server afterwards.
  *
- * Flags: --nodes N (10000), --seconds N (60), --interval N (10), --peer-leases N (1000; 0: without the Go client),
+ *   node test/bench/heartbeats.ts
+ *
+ * alone; `npm run bench` calls it for half a minute. Flags: --nodes N (10000), --seconds N (60), --interval N (10), --peer-leases N (1000; 0: without the Go client),
  * --kubeconfig FILE (another server, whose Nodes are taken as they are).
  * GO_PEER names the Go client (else ../shared/peers/go-peer is tried). Loopback only, but for --kubeconfig.
  */
@@ -16,15 +18,6 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { runJson, table } from './measure.ts';
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '10000' },
-    seconds: { type: 'string', default: '60' },
-    interval: { type: 'string', default: '10' },
-    'peer-leases': { type: 'string', default: '1000' },
-    kubeconfig: { type: 'string' },
-  },
-});
 interface Ours {
   readonly nodes: number;
   readonly held: number;
@@ -38,42 +31,58 @@ interface Ours {
 }
 type Peer = Pick<Ours, 'seconds' | 'cpuMilliseconds' | 'maxResidentMegabytes'>;
 
-const { nodes, seconds, interval, 'peer-leases': peerLeases } = values;
-const goPeer = process.env['GO_PEER'] ?? resolve(import.meta.dirname, '../../../shared/peers/go-peer');
-const boundMs = (Number(seconds) + Number(interval) * 2 + 60) * 1000;
-const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-bench-'));
-const server = values.kubeconfig === undefined ? startServer() : undefined;
-
-function startServer(): ReturnType<typeof spawn> {
-  const script = resolve(import.meta.dirname, 'heartbeats-server.ts');
-  return spawn(process.execPath, [script, nodes, directory], { stdio: ['pipe', 'pipe', 'inherit'] });
+export interface HeartbeatsBench {
+  readonly nodes: string;
+  readonly seconds: string;
+  readonly interval: string;
+  /** `0`: without the Go client. */
+  readonly peerLeases: string;
+  /** Another server, whose Nodes are taken as they are. */
+  readonly kubeconfig?: string | undefined;
 }
 
-try {
-  let kubeconfig = values.kubeconfig ?? '';
-  if (server?.stdout) [kubeconfig] = (await once(createInterface(server.stdout), 'line')) as [string];
-  const script = resolve(import.meta.dirname, 'heartbeats-writer.ts');
-  const ours = await runJson<Ours>(process.execPath, [script, kubeconfig, seconds, interval], boundMs);
-  const rows = [row('leasekeeper', ours.nodes, ours.renewals, ours)];
-  if (peerLeases !== '0' && existsSync(goPeer)) {
-    const times = ['--interval', `${interval}s`, '--for', `${seconds}s`];
-    const args = ['renew', '--kubeconfig', kubeconfig, '--count', peerLeases, ...times];
-    const peer = await runJson<Peer>(goPeer, args, boundMs);
-    // It does not count them: one at the start and one an interval, its jitter (2 % on average) taken off.
-    const renewals = Number(peerLeases) * (1 + peer.seconds / Number(interval) / 1.02);
-    rows.push(row("upstream's controller, Go", Number(peerLeases), renewals, peer));
-  } else console.log('skipped: the Go client');
-  const { lateMs } = ours;
-  console.log(
-    `Heartbeats of ${ours.nodes} nodes every ${interval} s from one process, for ${seconds} s: ${ours.held} hold their lease, ` +
+/** The figures as text. */
+export async function benchHeartbeats(given: HeartbeatsBench): Promise<string> {
+  const { nodes, seconds, interval, peerLeases } = given;
+  const goPeer = process.env['GO_PEER'] ?? resolve(import.meta.dirname, '../../../shared/peers/go-peer');
+  const boundMs = (Number(seconds) + Number(interval) * 2 + 60) * 1000;
+  const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-bench-'));
+  const script = (name: string): string => resolve(import.meta.dirname, name);
+  const server =
+    given.kubeconfig === undefined
+      ? spawn(process.execPath, [script('heartbeats-server.ts'), nodes, directory], {
+          stdio: ['pipe', 'pipe', 'inherit'],
+        })
+      : undefined;
+  try {
+    let kubeconfig = given.kubeconfig ?? '';
+    if (server) [kubeconfig] = (await once(createInterface(server.stdout), 'line')) as [string];
+    const args = [script('heartbeats-writer.ts'), kubeconfig, seconds, interval];
+    const ours = await runJson<Ours>(process.execPath, args, boundMs);
+    const rows = [row('leasekeeper', ours.nodes, ours.renewals, ours)];
+    if (peerLeases !== '0' && existsSync(goPeer)) {
+      const times = ['--interval', `${interval}s`, '--for', `${seconds}s`];
+      const peer = await runJson<Peer>(
+        goPeer,
+        ['renew', '--kubeconfig', kubeconfig, '--count', peerLeases, ...times],
+        boundMs,
+      );
+      // It does not count them: one at the start and one an interval, its jitter (2 % on average) taken off.
+      const renewals = Number(peerLeases) * (1 + peer.seconds / Number(interval) / 1.02);
+      rows.push(row("upstream's controller, Go", Number(peerLeases), renewals, peer));
+    }
+    const { lateMs } = ours;
+    return (
+      `Heartbeats of ${ours.nodes} nodes every ${interval} s from one process, for ${seconds} s: ${ours.held} hold their lease, ` +
       `${ours.renewals} renewals, ${ours.failures} failures.\n` +
-      `Sent after they were due: half within ${lateMs.p50} ms, 99 % ${lateMs.p99} ms, 99.9 % ${lateMs.p999} ms, all ${lateMs.max} ms; slowest answer ${ours.slowestMs} ms.\n`,
-  );
-  console.log(table(['', 'leases', 'CPU a renewal', 'renewals a second', 'resident memory'], rows));
-} finally {
-  server?.stdin?.end();
-  if (server && server.exitCode === null) await once(server, 'exit');
-  await rm(directory, { recursive: true, force: true });
+      `Sent after they were due: half within ${lateMs.p50} ms, 99 % ${lateMs.p99} ms, 99.9 % ${lateMs.p999} ms, all ${lateMs.max} ms; slowest answer ${ours.slowestMs} ms.\n\n` +
+      table(['', 'leases', 'CPU a renewal', 'renewals a second', 'resident memory'], rows)
+    );
+  } finally {
+    server?.stdin.end();
+    if (server && server.exitCode === null) await once(server, 'exit');
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 function row(name: string, leases: number, renewals: number, r: Peer): string[] {
@@ -84,4 +93,17 @@ function row(name: string, leases: number, renewals: number, r: Peer): string[] 
     (renewals / r.seconds).toFixed(0),
     `${r.maxResidentMegabytes.toFixed(0)} MB`,
   ];
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: 'string', default: '10000' },
+      seconds: { type: 'string', default: '60' },
+      interval: { type: 'string', default: '10' },
+      'peer-leases': { type: 'string', default: '1000' },
+      kubeconfig: { type: 'string' },
+    },
+  });
+  console.log(await benchHeartbeats({ ...values, peerLeases: values['peer-leases'] }));
 }

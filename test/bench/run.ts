@@ -13,6 +13,7 @@ import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { benchBuilt } from './built.ts';
 import { benchCollect } from './collect.ts';
 import { benchFailover } from './failover.ts';
+import { benchHeartbeats } from './heartbeats.ts';
 import { median, runJson, table } from './measure.ts';
 
 const { values } = parseArgs({
@@ -100,6 +101,8 @@ try {
   );
   if (existsSync(goPeer)) console.log(`\n${await benchCollect({ api, goPeer, rounds: Number(rounds) })}`);
   console.log(`\n${await benchFailover({ api, goPeer: existsSync(goPeer) ? goPeer : undefined })}`);
+  const heartbeats = { nodes: '10000', seconds: '30', interval: '10', peerLeases: '1000' };
+  console.log(`\n${await benchHeartbeats(heartbeats)}`);
   await benchBuilt(kubeconfig);
 } finally {
   await api.stop();

@@ -65,3 +65,15 @@ test('what fails is thrown, and not as a number', async () => {
   await assert.rejects(takeCensus({ store: failing('Expired'), query, clock }), { code: 'Expired' });
   assert.equal(calls, 4);
 });
+
+test('a page that continues at itself is a bad answer, and not read for ever', async () => {
+  let calls = 0;
+  const list = (): Promise<LeasePage> => {
+    calls += 1;
+    if (calls > 10) throw new Error('a circle');
+    return Promise.resolve(page({ continue: 'same' }));
+  };
+  const clock = new ManualClock(NOW);
+  await assert.rejects(takeCensus({ store: { list }, query, clock }), { code: 'BadAnswer' });
+  assert.equal(calls, 2);
+});

@@ -3,10 +3,11 @@ import { test } from 'node:test';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { LOG_OPTIONS } from '../../src/config/options.ts';
 import { settable } from '../../src/config/sources.ts';
+import type { OptionSpec } from '../../src/config/spec.ts';
 
 test('no command has a flag twice', () => {
   for (const { name, options } of COMMANDS) {
-    const flags = Object.values({ ...options, ...LOG_OPTIONS }).flatMap(({ flag, short }) =>
+    const flags = Object.values({ ...options, ...LOG_OPTIONS }).flatMap(({ flag, short }: OptionSpec) =>
       short ? [flag, short] : [flag],
     );
     assert.deepEqual(flags, [...new Set(flags)], name);

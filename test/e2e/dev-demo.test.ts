@@ -146,4 +146,13 @@ describe('demo', { concurrency: 2 }, () => {
     assert.deepEqual(await readdir(tmp), []);
     assert.deepEqual(await processesNaming(tmp), []);
   });
+
+  it('killed, it leaves no process behind', async (t) => {
+    const tmp = await scratch(t);
+    const demo = startProgram(['demo'], { t, env: { TMPDIR: tmp } });
+    await demo.waitForLine(/master-2 crashes/, { timeoutMs: 60_000 });
+    assert.ok((await processesNaming(tmp)).length >= 2, 'its servers run');
+    await demo.kill();
+    await until('its servers to end', async () => (await processesNaming(tmp)).length === 0, 5_000);
+  });
 });

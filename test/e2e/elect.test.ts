@@ -7,6 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { buildCommands, buildEntry } from '../../scripts/build.ts';
 import { runProgram } from '../support/process.ts';
 import {
   KILL_MS,
@@ -62,6 +63,18 @@ describe('elect', { concurrency: 2 }, () => {
     assert.equal(out[3], 'LEASEKEEPER_LEASE=default/env');
     const { spec } = await lease(at, 'env');
     assert.deepEqual([spec.holderIdentity, spec.leaseDurationSeconds, spec.leaseTransitions], ['', 1, 0]);
+  });
+
+  test('built, the watchdog is found too', async (t) => {
+    const dist = await scratch(t);
+    // As in an installed package: Node asks it what kind of module a file is.
+    await writeFile(join(dist, 'package.json'), '{"type":"module"}');
+    await Promise.all([buildCommands(dist), buildEntry(dist)]);
+    const to = ['--kubeconfig', kubeconfig, '--lease', 'default/built', '--log-level=error'];
+    const program = ['elect', ...to, '--', 'sh', '-c', 'tr "\\0" " " < /proc/$PPID/cmdline; exit 3'];
+    const { code, stdout, stderr } = await runProgram(program, { script: join(dist, 'cli.js'), t });
+    assert.deepEqual([code, stderr], [3, '']);
+    assert.ok(stdout.trimEnd().endsWith(` ${join(dist, 'cli/watchdog.js')}`), stdout);
   });
 
   test('killed by a signal: 128 and its number; not a file to execute: no lease is touched', async (t) => {

@@ -135,14 +135,19 @@ describe('what is written', () => {
 });
 
 describe('a write whose answer was lost', () => {
-  const base = { uid: 'u1', resourceVersion: '7' };
-  it('can still take effect only while its version stands, or, a POST, while the name is free', () => {
-    assert.equal(settledBy({ base }, lease({})), false);
-    assert.equal(settledBy({ base }, lease({}, { resourceVersion: '8' })), true);
-    assert.equal(settledBy({ base }, lease({}, { uid: 'u2' })), true);
-    assert.equal(settledBy({ base }, undefined), true);
-    assert.equal(settledBy({ base: undefined }, undefined), false);
-    assert.equal(settledBy({ base: undefined }, lease({})), true);
+  const put = { sent: { renewTime: t(5), at: 0 }, base: { uid: 'u1', resourceVersion: '7' } };
+  const post = { sent: { renewTime: t(5), at: 0 }, base: undefined };
+  it('can still take effect, a PUT, only while its version stands', () => {
+    assert.equal(settledBy(put, lease({}), 1), false);
+    assert.equal(settledBy(put, lease({}, { resourceVersion: '8' }), 1), true);
+    assert.equal(settledBy(put, lease({}, { uid: 'u2' }), 1), true);
+    assert.equal(settledBy(put, undefined, 1), true);
+  });
+  it('can still take effect, a POST, until the server has given it up, unless it made this very lease', () => {
+    assert.equal(settledBy(post, undefined, 60_000), false);
+    assert.equal(settledBy(post, undefined, 60_001), true);
+    assert.equal(settledBy(post, lease({}), 1), false, 'refused now, not when the name is free again');
+    assert.equal(settledBy(post, lease({ acquireTime: t(5).toString(), renewTime: t(9).toString() }), 1), true);
   });
 });
 

@@ -575,3 +575,156 @@ function otherTime(lease: Lease) {
   assert.ok(time);
   return Object.getPrototypeOf(time).constructor.fromEpochMicros(time.epochMicros + 7);
 }
+
+describe('what goes wrong for long', () => {
+  it('does not make a storm when writes fail and reads succeed (etcd out of space)', async () => {
+    const p = start();
+    await settle();
+    p.store.faults = (call) =>
+      call.verb === 'update'
+        ? { fail: new LeaseStoreError('ServerError', { message: 'no space', mayHaveCommitted: true }) }
+        : undefined;
+    const before = p.store.count();
+    await p.clock.advance(600_000);
+    const calls = p.store.count() - before;
+    assert.ok(calls < 300, `${calls} requests in ten minutes`);
+    assert.equal(p.last('recovered'), undefined, 'nothing recovered');
+    assert.equal(p.last('secondWriter'), undefined, 'the stored renewTime is our own');
+    assert.ok(p.publisher.status.failures > 50);
+    p.store.faults = undefined;
+    await p.clock.advance(INTERVAL);
+    assert.equal(p.publisher.status.failures, 0);
+    assert.equal(p.types().filter((t) => t === 'recovered').length, 1);
+    await p.stop();
+  });
+
+  it('does not make a storm when somebody edits the lease before every write', async () => {
+    const p = start();
+    await settle();
+    p.store.faults = (call) => {
+      if (call.verb === 'update')
+        p.store.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, annotations: { n: String(p.store.count()) } } }));
+      return undefined;
+    };
+    const before = p.store.count();
+    await p.clock.advance(600_000);
+    const calls = p.store.count() - before;
+    assert.ok(calls < 300, `${calls} requests in ten minutes`);
+    p.store.faults = undefined;
+    await p.clock.advance(INTERVAL);
+    assert.equal(p.publisher.status.phase, 'holding');
+    await p.stop();
+  });
+
+  it('looks at most once a second when its successor writes like mad', async () => {
+    const p = start();
+    await settle();
+    for (let i = 0; i < 1000; i++) {
+      p.store.edit(ref, (l) => ({ ...other(l), metadata: { ...l.metadata, annotations: { i: String(i) } } }));
+      await p.clock.advance(10);
+    }
+    assert.equal(p.publisher.status.phase, 'superseded');
+    assert.ok(p.store.count('get') < 25, `${p.store.count('get')} reads in ten seconds`);
+    await p.stop();
+  });
+
+  it('does not spin on a store that was closed under it', async () => {
+    const p = start();
+    await settle();
+    p.store.faults = () => ({ fail: 'Aborted' });
+    const before = p.store.count();
+    await p.clock.advance(60_000);
+    assert.ok(p.store.count() - before < 40);
+    await p.stop();
+  });
+
+  it('leaves no lease behind when a POST that was given up lands after the DELETE', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    store.next('create', { delayMs: 7000 });
+    const p = start({ clock, store, policy: 'delete' });
+    await clock.advance(6000);
+    assert.equal(p.lease()?.spec.holderIdentity, 'me', 'the second POST was faster');
+    const { tookMs } = await p.stop();
+    assert.ok(tookMs <= 10_000);
+    await clock.advance(60_000);
+    assert.equal(p.lease(), undefined);
+  });
+
+  it('does not wait for a lost POST that the server has given up long ago', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    store.next('create', { hang: true });
+    const p = start({ clock, store, policy: 'delete' });
+    await clock.advance(100_000);
+    assert.deepEqual(await p.stop(), { outcome: 'deleted', tookMs: 0 });
+  });
+
+  it('does not make a storm of deletions when another process writes with our holder', async () => {
+    const p = start({ policy: 'delete' });
+    await settle();
+    p.store.faults = (call) => {
+      if (call.verb === 'delete') p.store.edit(ref, (l) => ({ spec: { renewTime: otherTime(l) } }));
+      return undefined;
+    };
+    assert.equal((await p.stop()).outcome, 'unknown');
+    assert.ok(p.store.count('delete') < 30, `${p.store.count('delete')} deletions`);
+  });
+
+  it('never sends the same renewTime twice, however fast its writes follow', async () => {
+    const p = start();
+    await settle();
+    for (let i = 0; i < 20; i++) {
+      // At one instant: a conflict, a look, and a write again.
+      p.store.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, annotations: { i: String(i) } } }));
+      p.store.next('update', undefined, { lose: 'Unavailable' });
+      await p.clock.advance(INTERVAL);
+    }
+    assert.equal(p.last('secondWriter'), undefined);
+    const times = p.store.history.filter((c) => c.by === 'store').map((c) => c.lease.spec.renewTime?.toString());
+    assert.equal(new Set(times).size, times.length);
+    await p.stop();
+  });
+
+  it('goes on when the watch fails in an unknown way', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    store.watch = () => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new RangeError('what is this')) }),
+    });
+    const p = start({ clock, store });
+    await clock.advance(3 * INTERVAL);
+    assert.equal(p.publisher.status.phase, 'holding');
+    assert.equal(p.last('failed')?.operation, 'watch');
+    await p.stop();
+  });
+
+  it('watches again when permission came later, and forgets twins that a new list lacks', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    store.next('watch', { fail: 'Forbidden' });
+    const p = start({ clock, store });
+    await clock.advance(300_000);
+    const labels = { 'apiserver.kubernetes.io/identity': 'kube-apiserver', 'kubernetes.io/hostname': hostname };
+    const twin = { namespace: 'kube-system', name: leaseName(hostname, 'apiserver') };
+    store.put({ ...twin, labels, spec: { holderIdentity: 'x' } });
+    await clock.advance(1);
+    assert.deepEqual(p.publisher.status.twins, [twin.name]);
+    store.watches.silence();
+    store.remove(twin);
+    store.watches.relist();
+    await clock.advance(1);
+    assert.deepEqual(p.publisher.status.twins, []);
+    await p.stop();
+  });
+
+  it('tells when it last renewed: the moment before the renewal was sent', async () => {
+    const p = start();
+    await settle();
+    assert.equal(p.publisher.status.renewedAt, 0);
+    p.store.next('update', { answerDelayMs: 700 });
+    await p.clock.advance(INTERVAL + 700);
+    assert.equal(p.publisher.status.renewedAt, INTERVAL);
+    await p.stop();
+  });
+});

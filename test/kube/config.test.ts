@@ -190,3 +190,58 @@ test('a proxy from the environment', async (t) => {
   assert.equal((await withEnv({ HTTPS_PROXY: 'http://p:3128', NO_PROXY: 'h' })).proxyUrl, undefined);
   await assert.rejects(withEnv({ HTTPS_PROXY: 'ftp://S3CRET@p' }), failsWith('InvalidProxy', /HTTPS_PROXY/));
 });
+
+test('merge keys of YAML', async (t) => {
+  const dir = tempDir(t, {
+    config: `
+x-base: &base {certificate-authority-data: AAAA, insecure-skip-tls-verify: true}
+current-context: x
+clusters: [{name: c, cluster: {<<: *base, server: "https://h"}}]
+contexts: [{name: x, context: {cluster: c}}]
+`,
+  });
+  const settings = await loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') });
+  assert.equal(settings.insecureSkipTlsVerify, true);
+});
+
+const withUser = (user: object, cluster: object = {}): string =>
+  JSON.stringify({
+    'current-context': 'x',
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    clusters: [{ name: 'c', cluster: { server: 'https://h', ...cluster } }],
+    users: [{ name: 'u', user }],
+  });
+
+test('what no header can carry is refused when it is read', async (t) => {
+  const S = 'S3CRET';
+  for (const [user, field] of [
+    [{ as: `${S}\nx: y` }, /user\.as /],
+    [{ as: `${S}ж` }, /user\.as /],
+    [{ as: 'a', 'as-uid': `${S}\r` }, /user\.as-uid /],
+    [{ as: 'a', 'as-groups': ['ok', `${S}é`] }, /user\.as-groups /],
+    [{ as: 'a', 'as-user-extra': { k: [`${S}\u0000`] } }, /user\.as-user-extra /],
+    [{ as: 'a', 'as-user-extra': { '\ud800': ['v'] } }, /user\.as-user-extra /],
+  ] as const) {
+    const dir = tempDir(t, { config: withUser(user) });
+    await assert.rejects(
+      loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') }),
+      failsWith('InvalidField', field),
+    );
+  }
+  const dir = tempDir(t, { config: withUser({ as: 'a b', 'as-groups': ['system:masters'] }) });
+  assert.equal((await loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') })).user.impersonate?.user, 'a b');
+});
+
+test("a proxy's user or password with a bad escape", async (t) => {
+  for (const url of ['http://us%zzer:S3CRET@p', 'socks5://u:S3CRET%@p', 'http://u:S3CRET%ff@p']) {
+    const dir = tempDir(t, { config: withUser({}, { 'proxy-url': url }), plain: withUser({}) });
+    await assert.rejects(
+      loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'config') }),
+      failsWith('InvalidProxy', /proxy-url.*%25/),
+    );
+    await assert.rejects(
+      loadKubeConfig({ ...nowhere, kubeconfig: join(dir, 'plain'), env: { HTTPS_PROXY: url } }),
+      failsWith('InvalidProxy', /HTTPS_PROXY/),
+    );
+  }
+});

@@ -346,3 +346,56 @@ test('auth-provider: a static token of gcp is used, an unknown provider is an er
     (e) => isStoreError(e, 'Credentials') && /auth-provider what/.test(e.message),
   );
 });
+
+test('a token file that was good does not give way to an inline token; one that never was, does', async (t) => {
+  const file = join(tempDir(t, { token: 'from-file' }), 'token');
+  const clock = new ManualClock();
+  const source = createCredentials(settings({ token: 'stale', tokenFile: file }), clock);
+  for (const breakIt of [() => rewrite(file, ''), () => rmSync(file)]) {
+    breakIt();
+    await clock.advance(10_000);
+    assert.deepEqual(now(source).headers, ['authorization', 'Bearer from-file']);
+  }
+  rewrite(file, 'next');
+  await clock.advance(1_000);
+  assert.deepEqual(now(source).headers, ['authorization', 'Bearer next']);
+
+  rmSync(file);
+  const late = createCredentials(settings({ token: 'inline', tokenFile: file }), clock);
+  await clock.advance(10_000);
+  assert.deepEqual(now(late).headers, ['authorization', 'Bearer inline']);
+  rewrite(file, 'at last');
+  rewrite(file, 'at-last');
+  await clock.advance(10_000);
+  assert.deepEqual(now(late).headers, ['authorization', 'Bearer at-last']);
+});
+
+test('exec: a credential that has expired already is used for 5 s, not asked for with each request', async (t) => {
+  const p = plugin(t);
+  const clock = new ManualClock();
+  const source = createCredentials(settings({ exec: { command: p.command } }), clock);
+  p.answer({ token: 'old', expirationTimestamp: '2020-01-01T00:00:00Z' });
+  const first = await source.current();
+  for (let i = 0; i < 5; i++) {
+    await clock.advance(999);
+    assert.equal(now(source), first);
+    source.rejected(first);
+  }
+  assert.equal(p.runs(), 1);
+  await clock.advance(5);
+  await source.current();
+  assert.equal(p.runs(), 2);
+
+  // After a failure there is nothing to go on with: the old one has expired.
+  p.answer('exit 1');
+  await clock.advance(5_000);
+  await assert.rejects(async () => source.current());
+  assert.throws(() => source.current(), /without a word/);
+  assert.equal(p.runs(), 3);
+});
+
+test('impersonation: a key that no header name may hold', () => {
+  const impersonate = { user: 'o', groups: [], extra: { 'a (b)%': ['1'] } };
+  const { headers } = now(createCredentials(settings({ impersonate }), new ManualClock()));
+  assert.deepEqual(headers, ['impersonate-user', 'o', 'impersonate-extra-a%20%28b%29%25', '1']);
+});

@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import { parseLease } from '../../src/lease/lease.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { CallOptions, LeaseEvent, LeasePage, LeaseStoreErrorCode } from '../../src/lease/store.ts';
-import { afterEnd, watchLeases } from '../../src/kube/watch.ts';
+import { watchLeases } from '../../src/kube/watch.ts';
 import type { ByteStream } from '../../src/kube/watch.ts';
+import { afterEnd as afterEndOf } from '../../src/kube/watch-end.ts';
+import type { End } from '../../src/kube/watch-end.ts';
 import { MAX_LINE_BYTES } from '../../src/kube/watch-stream.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { leaseJson, statusBody } from './support.ts';
@@ -186,6 +188,7 @@ test('410, as a status and as an event: a new list at once, with a pause only wh
   const rig = new Rig().start();
   await settle();
   rig.lists.push(page('200', ['x']));
+  await rig.clock.advance(1_000);
   rig.stream.bookmark('150');
   rig.stream.event('ERROR', statusBody(410, 'Expired', 'too old'));
   await settle();
@@ -371,6 +374,7 @@ test('a store that was closed ends it', async () => {
 });
 
 test('what comes next, by table', () => {
+  const afterEnd = (end: End) => afterEndOf(end, 'leases');
   const failed = (code: LeaseStoreErrorCode, afterList = false) =>
     afterEnd({ kind: 'failed', error: fault(code), afterList });
   const brief = ({ from, pause, fatal }: ReturnType<typeof afterEnd>): string =>

@@ -9,13 +9,13 @@ import type { EventBody } from '../../src/observe/events.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { NOW, lease } from '../census/support.ts';
 
-function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () => undefined) {
+function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () => undefined, instance = 'master-1') {
   const clock = new ManualClock(NOW);
   const posted: any[] = [];
   const givenUp: string[] = [];
   const events = new LeaseEvents({
     clock,
-    instance: 'master-1',
+    instance,
     post: async (event: EventBody) => {
       posted.push(event);
       const code = answer();
@@ -95,20 +95,78 @@ test('25 at once, then one every five minutes', async (t) => {
 });
 
 test('without permission it falls silent after one word; other failures cost one Event each', async (t) => {
-  let code: LeaseStoreErrorCode | undefined = 'Unavailable';
+  let code: LeaseStoreErrorCode | undefined;
   const { posted, givenUp, events } = rig(t, () => code);
   const one = async (): Promise<number> => {
     events.publisher({ type: 'superseded', lease: mine });
     await settle();
     return posted.length;
   };
-  assert.equal(await one(), 1);
-  code = undefined;
-  assert.equal(await one(), 2);
+  let sent = 0;
+  // A token that is renewed late, an Event that one server finds invalid, a namespace that comes back.
+  for (code of ['Unavailable', 'Unauthorized', 'Invalid', 'NamespaceNotFound', undefined] as const) {
+    assert.equal(await one(), ++sent);
+  }
   assert.deepEqual(givenUp, []);
   code = 'Forbidden';
-  assert.equal(await one(), 3);
+  assert.equal(await one(), ++sent);
   code = undefined;
-  assert.equal(await one(), 3);
+  assert.equal(await one(), sent);
   assert.deepEqual(givenUp, ['Forbidden']);
+});
+
+test('a refusal for one Event does not cost those after it more than the rate allows', async (t) => {
+  const { clock, posted, events } = rig(t, () => 'Unauthorized');
+  for (let i = 0; i < 100; i++) events.publisher({ type: 'superseded', lease: mine });
+  await settle();
+  assert.equal(posted.length, 25);
+  await clock.advance(300_000);
+  events.publisher({ type: 'superseded', lease: mine });
+  await settle();
+  assert.equal(posted.length, 26);
+});
+
+test("what is long is cut to the API's limits, which are bytes, at a whole character", async (t) => {
+  const bytes = (text: string): number => Buffer.byteLength(text);
+  for (const character of ['x', 'é', '日', '😀', 'a日', '\ud800']) {
+    const { posted, events } = rig(t, undefined, character.repeat(300));
+    events.publisher({ type: 'claimed', how: 'created', lease: lease({ holder: character.repeat(2_000) }) });
+    await settle();
+    const { note, reportingInstance } = posted[0];
+    assert.ok(bytes(note) <= 1_024 && bytes(note) > 1_018, `${bytes(note)} bytes of ${character}`);
+    assert.ok(bytes(reportingInstance) <= 128 && bytes(reportingInstance) > 124, `${bytes(reportingInstance)} bytes`);
+    assert.ok(note.endsWith('…'));
+    const whole = character === '\ud800' ? note.length > 0 : note.isWellFormed() && reportingInstance.isWellFormed();
+    assert.ok(whole, `${character} is not split`);
+  }
+});
+
+test('a note that just fits is whole', async (t) => {
+  const { posted, events } = rig(t);
+  const rest = ' created the lease'.length;
+  for (const length of [1_024 - rest, 1_025 - rest]) {
+    events.publisher({ type: 'claimed', how: 'created', lease: lease({ holder: 'x'.repeat(length) }) });
+  }
+  await settle();
+  assert.deepEqual(
+    posted.map(({ note }) => [note.length, note.endsWith('lease')]),
+    [
+      [1_024, true],
+      [1_022, false],
+    ],
+  );
+});
+
+test('the name of an Event about a lease with a long name is a valid one, wherever it is cut', async (t) => {
+  const { posted, events } = rig(t);
+  for (const end of ['-', '.', 'a-', 'a.']) {
+    const name = `${'a'.repeat(230 - end.length)}${end}b${'c'.repeat(20)}`;
+    events.publisher({ type: 'superseded', lease: lease({ name }) });
+  }
+  await settle();
+  assert.equal(posted.length, 4);
+  for (const { metadata } of posted) {
+    assert.ok(metadata.name.length <= 253);
+    assert.match(metadata.name, /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/);
+  }
 });

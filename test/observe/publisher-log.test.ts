@@ -5,6 +5,7 @@ import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { createLog } from '../../src/observe/log.ts';
 import { logPublisher } from '../../src/observe/publisher-log.ts';
+import { lease } from '../census/support.ts';
 
 /** What is told, as `level error`, at this level. */
 function told(events: readonly PublisherEvent[], level = 'info'): string[] {
@@ -63,4 +64,41 @@ it('tells each refusal for itself, but not for each number in it', () => {
 it('a server that finds other words each time does not fill the log', () => {
   const events = Array.from({ length: 59 }, (_, i) => failed('renew', 'Invalid', 'x'.repeat(i), i + 1));
   assert.equal(told(events).length, 20);
+});
+
+it('tells of a second writer at once, and again at every 360th of its writes', () => {
+  const times: number[] = [];
+  const write = (line: string): void => void times.push((JSON.parse(line) as { times: number }).times);
+  const observe = logPublisher(createLog({ level: 'info', format: 'json', write }));
+  const event: PublisherEvent = { type: 'secondWriter', lease: lease() };
+  observe(event);
+  assert.deepEqual(times, [1]);
+  for (let i = 2; i <= 721; i++) observe(event);
+  assert.deepEqual(times, [1, 361, 721]);
+});
+
+it('a lease that is no longer among ours was deleted, or lost its labels', () => {
+  const event = (deleted: boolean): PublisherEvent => ({ type: 'disturbed', lease: lease(), deleted });
+  assert.deepEqual(told([event(true), event(false)]), [
+    'warn the lease was deleted, or its labels were changed: looking',
+  ]);
+});
+
+it('what others wrote is cut to a bearable length, in JSON too', () => {
+  const huge = 'x'.repeat(100_000);
+  const foreign = { ...lease({ hostname: huge, holder: huge }), metadata: { ...lease().metadata, annotations: {} } };
+  const labelled = { ...foreign, metadata: { ...foreign.metadata, labels: lease({ hostname: huge }).metadata.labels } };
+  const events: PublisherEvent[] = [
+    { type: 'claimed', how: 'takenOver', lease: labelled, from: huge },
+    { type: 'secondWriter', lease: labelled },
+    { type: 'superseded', lease: labelled },
+    { type: 'foreign', lease: labelled },
+    { type: 'disturbed', lease: labelled, deleted: true },
+    { type: 'twin', lease: labelled },
+  ];
+  for (const event of events) {
+    let line = '';
+    logPublisher(createLog({ level: 'info', format: 'json', write: (text) => (line += text) }))(event);
+    assert.ok(line.length > 100 && line.length < 1_500, `${event.type}: ${line.length}`);
+  }
 });

@@ -107,6 +107,111 @@ describe('system clock: monotonic', () => {
   });
 });
 
+describe('system clock: monotonic, when the process or the machine stands still between two of its readings', () => {
+  const HOUR = 3_600_000;
+
+  /** What happens before each reading, from the first one on; `run`: a pause of the process. */
+  type Happening = readonly [kind: 'run' | 'suspend' | 'wall', ms: number] | undefined;
+
+  class Interrupted extends Machine {
+    readonly happenings: Happening[] = [];
+    /** Milliseconds that have passed outside. */
+    real = 0;
+    override readonly sources: TimeSources = {
+      running: () => this.#read(() => this.running),
+      sinceBoot: () => this.#read(() => Math.floor(this.boot / 10) * 10),
+      wall: () => this.#read(() => Math.floor(this.wall)),
+    };
+    override suspend(ms: number): void {
+      super.suspend(ms);
+      this.real += ms;
+    }
+    happen(happening: Happening): void {
+      const [kind, ms] = happening ?? ['wall', 0];
+      if (kind === 'wall') this.wall += ms;
+      else this[kind](ms);
+    }
+    #read(value: () => number): number {
+      this.happen(this.happenings.shift());
+      return value();
+    }
+  }
+
+  for (const at of [0, 1, 2, 3, 4, 5, 6]) {
+    it(`an hour's stop before reading ${at} counts once, in the making too`, () => {
+      for (const inMaking of [true, false]) {
+        const machine = new Interrupted();
+        const stop: Happening[] = [...new Array<Happening>(at), ['run', HOUR]];
+        if (inMaking) machine.happenings.push(...stop);
+        const origin = machine.running;
+        const clock = createSystemClock(machine.sources);
+        if (!inMaking) {
+          clock.monotonic();
+          machine.run(100);
+          machine.happenings.push(...stop);
+        }
+        for (let i = 0; i < 5; i++) {
+          const now = clock.monotonic();
+          near(now - origin, machine.real, 10);
+          machine.run(60);
+        }
+        near(clock.monotonic() - origin, machine.real, 10);
+        // And a suspend is seen as ever.
+        machine.suspend(HOUR / 2);
+        near(clock.monotonic() - origin, machine.real, 20);
+      }
+    });
+  }
+
+  it('never runs ahead, never goes back, and is right again at the first quiet reading', () => {
+    const ms = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: HOUR }));
+    const happening = fc.option(fc.tuple(fc.constantFrom('run', 'suspend', 'wall'), ms), { nil: undefined, freq: 2 });
+    const call = fc.record({ before: happening, during: fc.array(happening, { maxLength: 12 }) });
+    fc.assert(
+      fc.property(fc.array(happening, { maxLength: 10 }), fc.array(call, { maxLength: 20 }), (making, calls) => {
+        const machine = new Interrupted();
+        const origin = machine.running;
+        machine.happenings.push(...making);
+        const clock = createSystemClock(machine.sources);
+        machine.happenings.length = 0;
+        const made = machine.real;
+        let last = -Infinity;
+        const read = (during: readonly Happening[]): number => {
+          machine.happenings.push(...during);
+          const now = clock.monotonic();
+          machine.happenings.length = 0;
+          assert.ok(now >= last, 'never back');
+          assert.ok(now - origin <= machine.real + 110, `${now - origin} is ahead of ${machine.real}`);
+          last = now;
+          return now;
+        };
+        for (const { before, during } of calls) {
+          machine.happen(before);
+          read(during);
+          machine.run(60);
+          const quiet = read([]);
+          // What passed in the making may count or not: the zero of the clock means nothing.
+          assert.ok(quiet - origin >= machine.real - made - 110, `${quiet - origin} is behind ${machine.real}`);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('asks for the time since boot, which is slow, once in 50 ms', () => {
+    const machine = new Interrupted();
+    let asked = 0;
+    const sources = { ...machine.sources, sinceBoot: () => (asked++, machine.sources.sinceBoot()) };
+    const clock = createSystemClock(sources);
+    asked = 0;
+    for (let i = 0; i < 10_000; i++) {
+      clock.monotonic();
+      machine.run(0.1);
+    }
+    assert.ok(asked >= 19 && asked <= 21, `${asked}`);
+  });
+});
+
 describe('system clock: wall', () => {
   it('has microseconds between the milliseconds of the source', () => {
     const machine = new Machine();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 import { runServices } from '../../src/runtime/services.ts';
 import type { Service } from '../../src/runtime/services.ts';
@@ -33,6 +34,20 @@ describe('runServices', () => {
     const failing = service('b', () => Promise.reject(new Error('broken')));
     await assert.rejects(runServices([service('a'), failing, service('c')], new AbortController().signal), /broken/);
     assert.deepEqual(log.slice(3), ['c ends', 'a ends']);
+  });
+
+  it('one that throws before it gives a promise has failed like any other', async () => {
+    const { log, service } = recorded();
+    const throwing: Service = {
+      name: 'b',
+      run() {
+        throw new Error('broken');
+      },
+    };
+    const { signal } = new AbortController();
+    await assert.rejects(runServices([service('a'), throwing, service('c')], signal), /broken/);
+    assert.deepEqual(log.slice(-2), ['c ends', 'a ends']);
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
   it('goes on when one ends by itself, and ends when all have', async () => {

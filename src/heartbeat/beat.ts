@@ -1,0 +1,128 @@
+/**
+ * One node's heartbeat: what is kept of it between renewals, and the requests of one renewal.
+ *
+ * Guarantees: one PUT per renewal while all is well; a conflict or a deletion is mended within the same renewal; every
+ * PUT carries the uid and the version it was made from; a Node that goes or is made anew meanwhile gets no further
+ * request of the old kind.
+ */
+import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
+import { isStoreError } from '../lease/store.ts';
+import type { LeaseStore, LeaseStoreError } from '../lease/store.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Observe } from '../runtime/observer.ts';
+import { afterFailure, disturbance, firstHeartbeat, held, nextHeartbeat, unheld } from './decide.ts';
+import type { Held } from './decide.ts';
+import type { HeartbeatEvent, HeartbeatOperation } from './events.ts';
+import type { NodeInfo } from './nodes.ts';
+import type { HeartbeatOptions } from './options.ts';
+import type { Seat } from './wheel.ts';
+
+/** Refused writes in a row that are answered at once; after these the waits of a failure apply (component-helpers' own). */
+const CONFLICTS_AT_ONCE = 5;
+
+/** Kept small: there are ten thousand. */
+export class Beat {
+  readonly seat: Seat = { place: -1, extra: -1 };
+  node: NodeInfo;
+  /** The lease as last answered; undefined: unknown, or none. */
+  held: Held | undefined = undefined;
+  /** The renewTime that may have been stored last. */
+  sent: MicroTime | undefined = undefined;
+  failures = 0;
+  /** Since when a renewal is due, in monotonic milliseconds; NaN: none is. */
+  dueAt = Number.NaN;
+  /** True while it waits for its turn. */
+  queued = false;
+  inFlight = false;
+  /** The Node is deleted. */
+  gone = false;
+
+  constructor(node: NodeInfo) {
+    this.node = node;
+  }
+}
+
+export type BeatResult =
+  | {
+      readonly kind: 'renewed' | 'created' | 'recreated' | 'takenOver';
+      readonly latencyMs: number;
+      readonly at: number;
+    }
+  | { readonly kind: 'failed'; readonly operation: HeartbeatOperation; readonly error: LeaseStoreError }
+  /** Given up: the Node is gone, or everything stops. */
+  | { readonly kind: 'dropped' };
+
+export interface BeatParts {
+  readonly store: Pick<LeaseStore, 'get' | 'create' | 'update'>;
+  readonly clock: Clock;
+  readonly options: HeartbeatOptions;
+  readonly observe: Observe<HeartbeatEvent>;
+  /** Called for each request after the first. */
+  readonly onExtra: () => void;
+}
+
+/** @throws what is no LeaseStoreError */
+export async function renew(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<BeatResult> {
+  const { clock } = parts;
+  const began = beat.held;
+  let look = began === undefined;
+  for (let conflicts = 0, requests = 0; ;) {
+    let operation: HeartbeatOperation = 'get';
+    try {
+      if (look) {
+        if (requests++ > 0) parts.onExtra();
+        keep(beat, await read(beat, parts, signal), parts);
+        look = false;
+      }
+      if (beat.gone || signal.aborted) return { kind: 'dropped' };
+      operation = beat.held ? 'update' : 'create';
+      if (requests++ > 0) parts.onExtra();
+      const at = clock.monotonic();
+      const created = operation === 'create';
+      keep(beat, await write(beat, parts, signal), parts);
+      const kind = created ? (began ? 'recreated' : 'created') : began ? 'renewed' : 'takenOver';
+      return { kind, latencyMs: clock.monotonic() - at, at };
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      if (error.code === 'Aborted') return { kind: 'dropped' };
+      look = afterFailure(operation, error) === 'look';
+      if (!look || ++conflicts > CONFLICTS_AT_ONCE) return { kind: 'failed', operation, error };
+    }
+  }
+}
+
+function keep(beat: Beat, lease: Lease | undefined, { options }: BeatParts): void {
+  beat.held = lease && held(lease, beat.node, options, beat.held);
+}
+
+async function read(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<Lease | undefined> {
+  const { store, options, observe } = parts;
+  const ref = { namespace: options.namespace, name: beat.node.name };
+  try {
+    const seen = await store.get(ref, { signal, timeoutMs: options.requestTimeoutMs });
+    const by = disturbance(beat.node, seen, beat.sent);
+    if (by) observe({ type: 'disturbed', node: beat.node.name, by });
+    return seen;
+  } catch (error) {
+    if (isStoreError(error) && afterFailure('get', error) === 'again') return undefined;
+    throw error;
+  }
+}
+
+async function write(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<Lease> {
+  const { store, clock, options } = parts;
+  const { sent } = beat;
+  const from = beat.held && unheld(beat.held, beat.node, options);
+  const lease = from
+    ? nextHeartbeat(beat.node, options, from, clock.wallMicros())
+    : firstHeartbeat(beat.node, options, clock.wallMicros());
+  const call = { signal, timeoutMs: options.requestTimeoutMs };
+  beat.sent = lease.spec.renewTime;
+  try {
+    return await (from ? store.update(lease, call) : store.create(lease, call));
+  } catch (error) {
+    if (isStoreError(error) && !error.mayHaveCommitted) beat.sent = sent;
+    throw error;
+  }
+}

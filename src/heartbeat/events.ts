@@ -1,0 +1,56 @@
+/**
+ * What heartbeats tell their observer, and what they can be asked.
+ */
+import type { LeaseStoreError } from '../lease/store.ts';
+import type { Disturbance } from './decide.ts';
+
+export type HeartbeatOperation = 'get' | 'create' | 'update';
+
+export type HeartbeatEvent =
+  /** The Nodes are known, for the first time or again after a loss. */
+  | { readonly type: 'nodesSynced'; readonly names: readonly string[] }
+  /** The Nodes cannot be followed: those known are renewed, others wait; told once each time it begins. */
+  | { readonly type: 'nodesLost'; readonly error: LeaseStoreError }
+  | { readonly type: 'nodeAdded' | 'nodeRecreated' | 'nodeGone'; readonly node: string; readonly uid: string }
+  /**
+   * The first write for a node. `created`: there was no lease. `takenOver`: there was one, from a process before us.
+   * `recreated`: it was deleted while we renewed it.
+   */
+  | { readonly type: 'claimed'; readonly node: string; readonly how: 'created' | 'takenOver' | 'recreated' }
+  | {
+      readonly type: 'renewed';
+      readonly node: string;
+      /** Milliseconds of the PUT. */
+      readonly latencyMs: number;
+      /** Milliseconds from when it was due until it was sent. */
+      readonly lateMs: number;
+    }
+  /** Somebody else wrote the lease; it is written again at once. */
+  | { readonly type: 'disturbed'; readonly node: string; readonly by: Disturbance }
+  | {
+      readonly type: 'failed';
+      readonly node: string;
+      readonly operation: HeartbeatOperation;
+      readonly error: LeaseStoreError;
+      /** 1 for the node's first failure after a success. */
+      readonly attempt: number;
+      readonly retryInMs: number;
+    }
+  /** The first success of a node after failures. */
+  | { readonly type: 'recovered'; readonly node: string; readonly failures: number }
+  /** Renewals wait for more than a tenth of the interval: the API, or this process, is too slow. */
+  | { readonly type: 'behind'; readonly backlog: number; readonly lateMs: number }
+  | { readonly type: 'caughtUp' };
+
+export interface HeartbeatStatus {
+  readonly nodes: number;
+  /** Nodes that have a lease which we wrote. */
+  readonly held: number;
+  /** Nodes whose last request failed. */
+  readonly failing: number;
+  /** Nodes that are due and wait for their turn. */
+  readonly backlog: number;
+  readonly inFlight: number;
+  /** False before the Nodes were read, and while they cannot be followed. */
+  readonly nodesSynced: boolean;
+}

@@ -1,0 +1,76 @@
+/**
+ * How many requests may be made in a moment: a token bucket whose rate follows the number of nodes.
+ *
+ * Guarantees: over any time no more than two and a half times what ordinary renewals take (or 50 a second, where that is more), plus a
+ * twentieth of a second's worth at once; while nothing succeeds, a quarter of the ordinary. What a stall or an outage has
+ * held up is therefore never sent in one burst. Pure; time comes as an argument.
+ */
+
+/** Requests a second that are always allowed: a handful of nodes need not wait for each other. */
+const FLOOR_PER_SECOND = 50;
+/** A first renewal takes a GET and a POST: twice the ordinary, and some room. */
+const CATCH_UP = 2.5;
+const PROBING = 0.25;
+/** Milliseconds of the rate that may be saved up: a turn of the event loop that took long is made up for at once. */
+const SAVED_MS = 50;
+/** Requests that may be saved up at the least. */
+const SAVED_FLOOR = 10;
+/** Failures in a row from which the API counts as gone. */
+const GONE_AFTER = 20;
+
+export class Pace {
+  readonly #intervalMs: number;
+  #nodes = 0;
+  #failures = 0;
+  #tokens = SAVED_FLOOR;
+  #at: number;
+
+  constructor(intervalMs: number, now: number) {
+    this.#intervalMs = intervalMs;
+    this.#at = now;
+  }
+
+  /** How many nodes are to be renewed, once an interval each. */
+  set nodes(count: number) {
+    this.#nodes = count;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+  }
+
+  failed(): void {
+    this.#failures++;
+  }
+
+  /** Takes one; false when there is none yet. */
+  take(now: number): boolean {
+    this.#fill(now);
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  /** Counts a request that is made without asking. */
+  spend(): void {
+    this.#tokens--;
+  }
+
+  /** Milliseconds until there is one. */
+  wait(now: number): number {
+    this.#fill(now);
+    return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#rate;
+  }
+
+  /** Requests a millisecond. */
+  get #rate(): number {
+    const factor = this.#failures >= GONE_AFTER ? PROBING : CATCH_UP;
+    return Math.max(FLOOR_PER_SECOND / 1000, (factor * this.#nodes) / this.#intervalMs);
+  }
+
+  #fill(now: number): void {
+    const rate = this.#rate;
+    this.#tokens = Math.min(this.#tokens + (now - this.#at) * rate, Math.max(SAVED_FLOOR, rate * SAVED_MS));
+    this.#at = now;
+  }
+}

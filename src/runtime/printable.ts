@@ -1,0 +1,37 @@
+/**
+ * Text that others wrote, made fit to be shown on a terminal.
+ *
+ * Guarantees: what comes out has no control character, no line break, nothing that turns the direction of writing and
+ * nothing invisible.
+ */
+
+/** Control, format, unassigned and private characters, lone surrogates, and separators other than the space. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
+/** As UNPRINTABLE, without what lays out a document. */
+const UNSAFE_IN_QUOTES = /(?!\n)[\p{C}\p{Zl}\p{Zp}]/gu;
+const PLAIN = /^[ -~]*$/;
+/** More marks than this on one letter are cut: a tower of them paints over the lines above. */
+const MARKS = /([\p{Mn}\p{Me}]{2})[\p{Mn}\p{Me}]+/gu;
+
+/** The text with everything unprintable spelled out, as `\x1b` or `\u{202e}`. */
+export function printable(text: string): string {
+  if (PLAIN.test(text)) return text;
+  return text.replace(UNPRINTABLE, spell).replace(MARKS, '$1');
+}
+
+function spell(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+}
+
+/**
+ * JSON or YAML text with what a terminal would act on escaped: the same document; only for text where such characters
+ * stand in quotes. Line breaks stay.
+ */
+export function escapeQuoted(text: string): string {
+  return text.replace(UNSAFE_IN_QUOTES, (character) => {
+    let out = '';
+    for (let i = 0; i < character.length; i++) out += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
+    return out;
+  });
+}
