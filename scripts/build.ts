@@ -145,6 +145,8 @@ export const bundleOptions: BuildOptions = {
   minifySyntax: true,
   // V8 keeps a text of ASCII in half the memory.
   charset: 'ascii',
+  // Names of classes appear in logs.
+  keepNames: true,
   legalComments: 'none',
   plugins: [lazyCommonJs, clientNodeIsPure, loadLess],
   // CommonJS dependencies call require() for Node's own modules, which an ES module does not have.

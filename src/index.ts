@@ -52,6 +52,16 @@ export { identityOptions, identityProblems } from './identity/options.ts';
 export type { IdentityOptions, ShutdownPolicy } from './identity/options.ts';
 export type { PublisherEvent, PublisherPhase, PublisherStatus, ShutdownOutcome } from './identity/events.ts';
 
+export { createSweeper } from './sweep/sweeper.ts';
+export type { Sweeper, SweeperParts } from './sweep/sweeper.ts';
+export { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from './sweep/options.ts';
+export type { SweepOptions } from './sweep/options.ts';
+export type { PassResult, SweepEvent } from './sweep/events.ts';
+
+export { FeatureGates, FeatureGatesError, defaultFeatureGates } from './features/gates.ts';
+
+export { CensusService } from './census/census.ts';
+export type { CensusServiceOptions } from './census/census.ts';
 export { takeCensus } from './census/list.ts';
 export type { Census, CensusLease, Counts, Instance } from './census/count.ts';
 
