@@ -49,6 +49,7 @@ async function readAll({ store, query, signal, timeoutMs }: LookOptions): Promis
 }> {
   const leases: Lease[] = [];
   let serverDate: MicroTime | undefined;
+  const seen = new Set<string>();
   let next: string | undefined;
   do {
     const page = await store.list({ ...query, limit: PAGE_LIMIT, continue: next }, { signal, timeoutMs });
@@ -56,11 +57,12 @@ async function readAll({ store, query, signal, timeoutMs }: LookOptions): Promis
     // The pages show the state of the first; behind a load balancer the servers' clocks may differ.
     if (page.serverDate && !(serverDate && serverDate.compare(page.serverDate) <= 0)) serverDate = page.serverDate;
     const after = page.continue || undefined;
-    if (after !== undefined && after === next) {
+    if (after !== undefined && seen.has(after)) {
       throw new LeaseStoreError('BadAnswer', {
-        message: 'the list goes round in circles: its page continues at itself',
+        message: 'the list goes round in circles: a page continues at one before it',
       });
     }
+    if (after !== undefined) seen.add(after);
     next = after;
   } while (next !== undefined);
   return { leases, serverDate };

@@ -8,6 +8,7 @@ import { InstancesApi, countAnswer } from '../http/census-api.ts';
 import { PING, censusCheck, healthz, leaseCheck } from '../http/health.ts';
 import type { LeaseReadiness } from '../http/health.ts';
 import { pageAnswer } from '../http/page.ts';
+import { reuse } from '../http/reuse.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
 import { ListenError, listen } from '../http/server.ts';
 import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
@@ -79,7 +80,7 @@ export async function httpEndpoints(options: EndpointsOptions): Promise<Endpoint
   let server: HttpServer;
   try {
     server = await listen(options.address, {
-      '/': () => pageAnswer(census, what),
+      '/': reuse(clock, () => pageAnswer(census, what)),
       '/v1/instances': () => instances.answer(),
       '/v1/count': () => countAnswer(census),
       '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),

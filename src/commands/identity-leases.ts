@@ -1,8 +1,10 @@
 /**
  * One look at the identity leases, for `get` and `count`.
  */
-import { LEASE_OPTIONS } from '../config/options.ts';
-import type { API_OPTIONS, OUTPUT_OPTIONS } from '../config/options.ts';
+import { censusOptions, censusProblems } from '../census/options.ts';
+import { formatDuration } from '../config/duration.ts';
+import { LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/options.ts';
+import type { API_OPTIONS } from '../config/options.ts';
 import type { OptionValues, Problem } from '../config/spec.ts';
 import type { Census } from '../census/count.ts';
 import { takeCensus } from '../census/list.ts';
@@ -33,9 +35,15 @@ export function queryProblems({ namespace, labelKey, labelValue }: Which): Probl
   ];
 }
 
+/** A window of nothing would call every server dead. */
+export const freshProblems = (freshForMs: number): Problem[] =>
+  censusProblems(censusOptions({ freshForMs })).flatMap(({ rule }) =>
+    problem(OUTPUT_OPTIONS.freshFor.flag, formatDuration(freshForMs), rule),
+  );
+
 /** @throws UsageError, ConfigurationError, LeaseStoreError */
 export async function lookAtLeases(values: Values, env: Readonly<Record<string, string | undefined>>): Promise<Census> {
-  const problems = queryProblems(values);
+  const problems = [...queryProblems(values), ...freshProblems(values.freshFor)];
   if (problems.length > 0) throw new UsageError(problems);
   const clock = createSystemClock();
   using stop = stopSignal();

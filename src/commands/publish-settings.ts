@@ -1,6 +1,7 @@
 /**
  * What `publish` is told: its options read, checked against each other, and made into what its services take.
  */
+import { formatDuration } from '../config/duration.ts';
 import { HTTP_OPTIONS, PUBLISH_ADDRESS, httpSettings } from '../config/http-options.ts';
 import type { HttpSettings } from '../config/http-options.ts';
 import {
@@ -19,6 +20,9 @@ import type { SweepSettings } from '../config/sweep-options.ts';
 import type { ServerHealthOptions } from '../identity/health.ts';
 import type { IdentityOptions } from '../identity/options.ts';
 import { scheduleProblem } from './cron.ts';
+
+/** The two looks of a sweep are at least so many renew intervals apart. */
+const LOOKS_APART = 3;
 
 export const PUBLISH_TABLE = {
   ...LOG_OPTIONS,
@@ -76,6 +80,17 @@ export async function publishProblems(
     const flags = new Set(broken.map(({ option }) => option));
     // The two have options in common.
     broken.push(...sweepSettings(values, PUBLISH_TABLE).problems.filter(({ option }) => !flags.has(option)));
+    // The living must have had the time to renew between the two looks; 0 is the explicit wish to do without.
+    const least = LOOKS_APART * values.renewInterval;
+    if (
+      !flags.has(PUBLISH_TABLE.renewInterval.flag) &&
+      values.sweepConfirmAfter > 0 &&
+      values.sweepConfirmAfter < least
+    ) {
+      const option = PUBLISH_TABLE.sweepConfirmAfter.flag;
+      const rule = `must be at least ${LOOKS_APART} renew intervals (${formatDuration(least)}), or 0s`;
+      broken.push({ option, value: formatDuration(values.sweepConfirmAfter), rule });
+    }
     const rule = await scheduleProblem(values.sweepSchedule);
     if (rule !== undefined)
       broken.push({ option: PUBLISH_TABLE.sweepSchedule.flag, value: values.sweepSchedule, rule });

@@ -109,7 +109,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
         },
       },
     );
-    await runServices([...shown.services, gated, sweeper, ...reload], stop.signal);
+    await runServices([...reload, ...shown.services, gated, sweeper], stop.signal);
     return gated.outcome === 'unknown' ? EXIT.failed : EXIT.ok;
   } finally {
     await probe?.close();

@@ -120,7 +120,7 @@ async function scheduled(
       },
     },
   );
-  await runServices([service, ...reload], stop.signal);
+  await runServices([...reload, service], stop.signal);
   return EXIT.ok;
 }
 

@@ -17,7 +17,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { leaseQuery, queryProblems } from './identity-leases.ts';
+import { freshProblems, leaseQuery, queryProblems } from './identity-leases.ts';
 import { leaseDocument, leaseTable, nameLine, toJson, toYaml } from './output/census.ts';
 import type { PrintOptions, Row } from './output/census.ts';
 import { printable } from './output/text.ts';
@@ -27,7 +27,7 @@ type Values = OptionValues<typeof API_OPTIONS & typeof LEASE_OPTIONS & Pick<type
 
 /** @throws UsageError, ConfigurationError, LeaseStoreError */
 export async function watchLeases(values: Values, options: PrintOptions, io: Io): Promise<number> {
-  const problems = queryProblems(values);
+  const problems = [...queryProblems(values), ...freshProblems(values.freshFor)];
   if (problems.length > 0) throw new UsageError(problems);
   const clock = createSystemClock();
   const stop = new AbortController();

@@ -81,6 +81,8 @@ export async function parseConfig(
   const values: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(map)) {
     if (key === 'apiVersion' || key === 'kind') continue;
+    // Looking for the nearest key takes time; no more is told anyway.
+    if (told.length >= MAX_PROBLEMS) break;
     const spec = Object.hasOwn(known, key) ? known[key] : undefined;
     const option = `${path}: ${key}`;
     if (spec === undefined) {

@@ -10,6 +10,7 @@ import type { Answer, CensusSnapshot } from '../census/events.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { json } from './answer.ts';
 import type { HttpAnswer } from './answer.ts';
+import { REUSE_FACTOR } from './reuse.ts';
 
 export interface CensusSource {
   snapshot(): CensusSnapshot;
@@ -18,8 +19,6 @@ export interface CensusSource {
 
 /** Milliseconds for which one answer of `instances` is given again. */
 const REUSE_MS = 500;
-/** For how many times the time that it took to make. */
-const REUSE_FACTOR = 20;
 
 const seconds = (ms: number): number => Math.round(ms) / 1000;
 

@@ -9,7 +9,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Service } from '../runtime/services.ts';
 import { text } from './answer.ts';
 import type { Endpoint, HttpAnswer } from './answer.ts';
@@ -83,7 +83,15 @@ export async function listen(
   server.timeout = IDLE_MS;
   server.maxConnections = MAX_CONNECTIONS;
   let loopback = false;
-  server.on('request', (request, response) => void respond(routes, request, response, loopback));
+  // One question at a time on each connection: answers to thousands that came in one packet would lie in memory.
+  const busy = new WeakSet<Socket>();
+  server.on('request', (request, response) => {
+    const { socket } = request;
+    if (busy.has(socket)) return void socket.destroy();
+    busy.add(socket);
+    response.once('close', () => busy.delete(socket));
+    void respond(routes, request, response, loopback);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = WHY[cause.code ?? ''] ?? cause.message;

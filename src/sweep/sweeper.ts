@@ -70,6 +70,7 @@ export function createSweeper({ store, clock, random, observe, options: given, o
     let distanceMs: number | undefined;
     let undated = false;
     let pages = 0;
+    const seen = new Set<string>();
     let token: string | undefined;
     do {
       const sentMs = clock.wallMicros() / 1000;
@@ -84,11 +85,12 @@ export function createSweeper({ store, clock, random, observe, options: given, o
         distanceMs = clockDistance(sentMs, clock.wallMicros() / 1000, date);
       }
       const next = page.continue || undefined;
-      if (next !== undefined && next === token) {
+      if (next !== undefined && seen.has(next)) {
         throw new LeaseStoreError('BadAnswer', {
-          message: 'the list goes round in circles: its page continues at itself',
+          message: 'the list goes round in circles: a page continues at one before it',
         });
       }
+      if (next !== undefined) seen.add(next);
       token = next;
     } while (token !== undefined);
     observe({ type: 'looked', look, leases: leases.length, pages, tookMs: clock.monotonic() - startedAt });

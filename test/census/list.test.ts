@@ -77,3 +77,14 @@ test('a page that continues at itself is a bad answer, and not read for ever', a
   await assert.rejects(takeCensus({ store: { list }, query, clock }), { code: 'BadAnswer' });
   assert.equal(calls, 2);
 });
+
+test('pages that go round in a circle are a bad answer too', async () => {
+  let calls = 0;
+  const list = (): Promise<LeasePage> => {
+    calls += 1;
+    if (calls > 10) throw new Error('a circle');
+    return Promise.resolve(page({ continue: calls % 2 ? 'a' : 'b' }));
+  };
+  await assert.rejects(takeCensus({ store: { list }, query, clock: new ManualClock(NOW) }), { code: 'BadAnswer' });
+  assert.equal(calls, 3);
+});

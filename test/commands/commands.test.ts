@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { main } from '../../src/commands/main.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { LOG_OPTIONS } from '../../src/config/options.ts';
 import { settable } from '../../src/config/sources.ts';
@@ -34,5 +35,14 @@ test('config has every option that a file may set', () => {
   const config = COMMANDS.find(({ name }) => name === 'config')!.options;
   for (const { name, options } of COMMANDS) {
     for (const key of Object.keys(settable(options, 'file'))) assert.ok(key in config, `${key} of ${name}`);
+  }
+});
+
+test('a window of nothing is refused: it would call every server dead', async () => {
+  for (const args of [['count', '--live'], ['get'], ['get', '--watch']]) {
+    let told = '';
+    const io = { env: {}, terminal: false, out: () => {}, err: (text: string) => void (told += text) };
+    assert.equal(await main([...args, '--fresh-for=0s'], io), 2);
+    assert.match(told, /--fresh-for "0s": must be at least 1000 ms/);
   }
 });

@@ -150,6 +150,15 @@ describe('the command line and its sources', { concurrency: 2 }, () => {
     }
   });
 
+  it('publish --sweep refuses looks that are closer than three renew intervals', async () => {
+    const { code, stderr } = await runProgram(['publish', '--sweep', '--renew-interval=20s', '--kubeconfig=/none']);
+    assert.equal(code, 2);
+    assert.equal(
+      stderr.trim(),
+      'leasekeeper: --sweep-confirm-after "30s": must be at least 3 renew intervals (1m), or 0s',
+    );
+  });
+
   it('config checks a file: exit code 2 and every problem', async (t) => {
     const path = join(await scratch(t), 'lk.yaml');
     await writeFile(path, `${HEAD}renewInterval: 2h\nsweepSchedule: often\nsweepConcurrency: 5000\n`);

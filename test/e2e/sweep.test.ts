@@ -198,7 +198,14 @@ describe('sweep on a real API server', { skip: realApiSkip() }, () => {
   it('publish --sweep sweeps beside the publisher, and never the lease that it publishes', async (t) => {
     const at = seenReal(api);
     await seed(connection, [{ name: 'crashed', age: 2 * HOUR }]);
-    const program = publish(t, kubeconfig, 'sweeping', '--sweep', '--sweep-confirm-after=300ms', '--renew-interval=2s');
+    const program = publish(
+      t,
+      kubeconfig,
+      'sweeping',
+      '--sweep',
+      '--sweep-confirm-after=600ms',
+      '--renew-interval=200ms',
+    );
     await claimed(program, at, 'sweeping');
     await program.waitForLine(/deleted an expired lease {2}lease=crashed/);
     assert.ok(await at.lease('sweeping'));

@@ -117,3 +117,13 @@ test('it ends with its signal, whatever connections are open', async (t) => {
   assert.ok(performance.now() - began < 1_000);
   await assert.rejects(fetch(server.url));
 });
+
+test('one connection asks one question at a time: a packet full of them makes no heap of answers', async (t) => {
+  let made = 0;
+  const server = await listen(LOOPBACK, { '/': () => text(200, String(++made).repeat(1000)) });
+  t.after(() => server[Symbol.asyncDispose]());
+  await raw(server.url, 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(600));
+  assert.ok(made <= 2, `${made} answers were made`);
+  // One after the other is no crowd.
+  for (let i = 0; i < 3; i++) assert.equal((await fetch(server.url)).status, 200);
+});
