@@ -51,11 +51,14 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     const command = program.command(spec.name).summary(spec.summary).description(describe(spec)).exitOverride();
     if (spec.arguments) command.argument(spec.arguments);
     if (spec.usage) command.usage(spec.usage);
-    for (const [key, option] of Object.entries({ ...spec.options, ...LOG_OPTIONS }))
+    // Hundreds of options take milliseconds to make; only a command that is named here can need its own.
+    const table: Readonly<Record<string, OptionSpec>> = argv.includes(spec.name)
+      ? { ...spec.options, ...LOG_OPTIONS }
+      : {};
+    for (const [key, option] of Object.entries(table))
       command.addOption(toOption(key, option).helpGroup(GROUPS.find(([table]) => key in table)?.[1] ?? 'Options:'));
     if (spec.examples) command.addHelpText('after', `\nExamples:\n${spec.examples.map(example).join('\n')}\n`);
     command.action(async () => {
-      const table = { ...spec.options, ...LOG_OPTIONS };
       const module = await spec.load();
       const from = sources({ table, all: allOptions(COMMANDS), flags: command.opts(), env: io.env });
       for (const warning of from.warnings) io.err(`leasekeeper: warning: ${warning}\n`);

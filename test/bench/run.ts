@@ -3,7 +3,8 @@
  *
  * KUBEBUILDER_ASSETS names a directory with etcd and kube-apiserver (else ../shared/envtest is tried); GO_PEER a program
  * that does the same writes with the Go client (else ../shared/peers/go-peer is tried). Without them, what needs them
- * says that it was skipped. Talks to loopback only. Flags: --rounds N (3), --seconds N (8), --workers N (16).
+ * says that it was skipped. Talks to loopback only. Flags: --rounds N (3), --seconds N (8), --workers N (16),
+ * --only renewals,collect,failover,heartbeats,built (all).
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '8' },
     workers: { type: 'string', default: '16' },
+    only: { type: 'string', default: 'renewals,collect,failover,heartbeats,built' },
   },
 });
 const root = resolve(import.meta.dirname, '../..');
@@ -42,9 +44,24 @@ if (skip) {
 
 const writer = resolve(import.meta.dirname, 'writer.ts');
 const { rounds, seconds, workers } = values;
+const wanted = new Set(values.only.split(','));
 const api = await startRealApi();
 try {
   const kubeconfig = await api.kubeconfig();
+  if (wanted.has('renewals')) await benchRenewals(kubeconfig);
+  if (wanted.has('collect') && existsSync(goPeer))
+    console.log(`\n${await benchCollect({ api, goPeer, rounds: Number(rounds) })}`);
+  if (wanted.has('failover'))
+    console.log(`\n${await benchFailover({ api, goPeer: existsSync(goPeer) ? goPeer : undefined })}`);
+  const heartbeats = { nodes: '10000', seconds: '30', interval: '10', peerLeases: '1000' };
+  if (wanted.has('heartbeats')) console.log(`\n${await benchHeartbeats(heartbeats)}`);
+  if (wanted.has('built')) await benchBuilt(kubeconfig);
+} finally {
+  await api.stop();
+}
+
+/** By our transport, by the stock client, and by the Go client. */
+async function benchRenewals(kubeconfig: string): Promise<void> {
   const node = (kind: string): Promise<Report> =>
     runJson(process.execPath, [writer, kind, kubeconfig, seconds, workers]);
   const contenders: [name: string, run: (round: number) => Promise<Report>][] = [
@@ -99,11 +116,4 @@ try {
       ]),
     ),
   );
-  if (existsSync(goPeer)) console.log(`\n${await benchCollect({ api, goPeer, rounds: Number(rounds) })}`);
-  console.log(`\n${await benchFailover({ api, goPeer: existsSync(goPeer) ? goPeer : undefined })}`);
-  const heartbeats = { nodes: '10000', seconds: '30', interval: '10', peerLeases: '1000' };
-  console.log(`\n${await benchHeartbeats(heartbeats)}`);
-  await benchBuilt(kubeconfig);
-} finally {
-  await api.stop();
 }
