@@ -121,6 +121,8 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       if (stopping(term) || endsUs(restart, outcome)) exit = { code };
       // What leadership ended, or its end, is no failure of the command.
       else if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
+      // `stopped` was told when the term was lost, before it was known that the command had ended.
+      if (exit && term.remainingMs === 0) over.abort();
     };
     const forward = (name: NodeJS.Signals): void => guard.forward(name);
 

@@ -19,7 +19,10 @@ export type LeadershipErrorCode =
   | 'LeadershipLost'
   /** `term.check()` after the term's work has ended. */
   | 'TermEnded'
-  /** The reason of `term.signal` when the elector is to stop. The term still holds: `term.check()` passes. */
+  /**
+   * The reason of `term.signal` when the elector is to stop. The term still holds, but may be lost before the
+   * work has ended, and the signal aborts only once: keep calling `term.check()`.
+   */
   | 'ShuttingDown'
   /** `elector.run` rejects with it: the work did not end within `workTimeoutMs`; its lease is left to expire. */
   | 'WorkNotEnded';

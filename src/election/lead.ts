@@ -96,8 +96,11 @@ class Reign {
       });
       held.askToEnd();
     };
+    // By an observer of `leading`, say. The work is told once it has begun, and listens.
+    const stopped = signal.aborted;
     signal.addEventListener('abort', onAbort, { once: true });
     void this.#work(work);
+    if (stopped) onAbort();
     try {
       while (!this.#ended && !this.#givenUp && held.holds()) {
         const pause = this.#nextAt - this.#candidate.now();

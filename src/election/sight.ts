@@ -4,6 +4,7 @@
  * Guarantees: with a watch that works, one watch and no other request; while it is lost, or not permitted, GETs at
  * client-go's pace. A watch that was not permitted is tried again every five minutes, since permissions may come later.
  */
+import type { Lease } from '../lease/lease.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { LeaseEvent, LeaseRef } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -79,24 +80,22 @@ export class Sight {
   }
 
   #take(event: LeaseEvent): void {
-    const { namespace, name } = this.#candidate.ref;
     if (event.type === 'lost') {
       this.#blind(event.error);
       return;
     }
+    const { namespace, name } = this.#candidate.ref;
+    const ours = ({ metadata }: Lease): boolean => metadata.name === name && metadata.namespace === namespace;
+    const lease =
+      event.type === 'fresh' ? undefined : (event.type === 'list' ? event.leases : [event.lease]).find(ours);
+    if (lease && (lease.metadata.uid === '' || lease.metadata.resourceVersion === '')) {
+      // No write can be based on it; a read refuses such an answer, and may get a better one.
+      this.#blind(undefined);
+      return;
+    }
     // What was lost is back with a list or `fresh`; one that was only slow shows by any event that it is alive.
     if (event.type === 'fresh' || event.type === 'list' || !this.#lost) this.#trust();
-    if (event.type === 'list') {
-      this.#candidate.see(
-        event.leases.find(({ metadata }) => metadata.name === name && metadata.namespace === namespace),
-      );
-    } else if (
-      event.type !== 'fresh' &&
-      event.lease.metadata.name === name &&
-      event.lease.metadata.namespace === namespace
-    ) {
-      this.#candidate.see(event.type === 'deleted' ? undefined : event.lease);
-    }
+    if (event.type === 'list' || lease) this.#candidate.see(event.type === 'deleted' ? undefined : lease);
     this.#wake.now();
   }
 

@@ -23,7 +23,8 @@ export interface Term {
   readonly fencingToken: number;
   /**
    * Aborts when the work must end: with LeadershipError `LeadershipLost` when the term is over (nothing guarded may happen
-   * any more), with `ShuttingDown` when the elector is to stop (the term still holds, and is renewed until the work ends).
+   * any more), with `ShuttingDown` when the elector is to stop (the term still holds, and is renewed until the work ends;
+   * it may still be lost, which only `check` and `remainingMs` tell then: keep calling `check`).
    */
   readonly signal: AbortSignal;
   /** Monotonic milliseconds of the elector's clock at which the term ends; moves on with each renewal. */
@@ -142,8 +143,11 @@ export class HeldTerm {
     if (this.#over) return;
     this.#finish(reason);
     // The observer first: what the work does on abort may take its time.
-    this.#onLost(reason);
-    this.#abort.abort(lostError(reason));
+    try {
+      this.#onLost(reason);
+    } finally {
+      this.#abort.abort(lostError(reason));
+    }
   }
 
   /** The work has ended, or was given up: no guarded step follows, and what it left behind is told to end. */

@@ -2,7 +2,7 @@
  * `leasekeeper elect` as its user sees it: the command's environment, signals and exit codes; policies; what it tells.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -252,6 +252,25 @@ describe('elect', { concurrency: 2 }, () => {
     assert.ok(ended && ended.to < second.from && !alive(first.pid));
     assert.equal(second.token, 1);
     assert.notEqual(watchdogOf(program), watchdog);
+  });
+
+  test('--restart never: not run again when leadership ended before it was known that the command had', async (t) => {
+    const file = join(dir, 'once');
+    const command = ['sh', '-c', `echo $$ >> ${file}; until [ -e ${file}.end ]; do sleep 0.02; done; exit 5`];
+    const args = ['--restart', 'never'];
+    const program = elect(t, { kubeconfig, lease: 'once', id: 'a', args, command });
+    await program.waitForLine(/started the command/);
+    const begun = await until('the command', () => existsSync(file) && readFileSync(file, 'utf8'));
+    program.signal('SIGSTOP');
+    const stopped = now();
+    await writeFile(`${file}.end`, '');
+    await until('its end', () => !alive(Number(begun)));
+    // Past the deadline, and before leasekeeper would have to think that its watchdog missed the kill.
+    await wait(stopped + RENEW_MS + 20 - now());
+    program.signal('SIGCONT');
+    assert.equal((await program.exitWithin(10_000)).code, 5, program.output());
+    assert.equal(readFileSync(file, 'utf8'), begun, program.output());
+    await program.waitForLine(/leadership lost/);
   });
 
   test('a watchdog that stands still: leasekeeper itself keeps the deadline', async (t) => {

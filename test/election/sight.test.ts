@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createSharedWatch } from '../../src/election/shared-watch.ts';
+import { sleep } from '../../src/runtime/clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { REF, Scene } from './actors.ts';
 import type { Actor } from './actors.ts';
@@ -135,6 +136,30 @@ describe('a lost watch', () => {
       const took = await scene.until(() => b.leads, 5_000);
       assert(took !== undefined && took <= 2_000);
     }));
+
+  for (const lacking of ['uid', 'resourceVersion'] as const) {
+    test(`that tells of a lease without ${lacking} is polled past: no write can be based on it`, () =>
+      play(async (scene) => {
+        const a = scene.actor('a');
+        await scene.clock.advance(0);
+        const b = scene.actor('b', {
+          async *watch(_, signal) {
+            const lease = scene.peek()!;
+            yield { type: 'list', leases: [lease] };
+            await sleep(scene.clock, 10_000, signal);
+            const metadata = { ...lease.metadata, [lacking]: '' };
+            const spec = { ...lease.spec, holderIdentity: '' };
+            yield { type: 'modified', lease: { ...lease, metadata, spec } };
+            await sleep(scene.clock, 1e9, signal);
+          },
+        });
+        await scene.clock.advance(40_000);
+        assert.equal(b.settled, undefined);
+        assert(a.leads && !b.leads && b.elector.leader === 'a_1');
+        assert.equal(b.of('watchLost').length, 1);
+        assert(gets(b).length >= 5);
+      }));
+  }
 
   test('that never tells its list is polled past too', () =>
     play(async (scene) => {

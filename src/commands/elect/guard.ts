@@ -15,7 +15,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { sleep } from '../../runtime/clock.ts';
 import { later, systemNow } from './instant.ts';
 import type { Instant } from './instant.ts';
-import { groupGone, signalGroup } from './process-group.ts';
+import { childGroups, groupGone, signalGroup } from './process-group.ts';
 import { FD, decoder, encode } from './protocol.ts';
 import type { Order, Report } from './protocol.ts';
 
@@ -126,7 +126,13 @@ export class Guard {
       };
       const run: Run = { settle, pid: undefined, told: [], cancel: () => {} };
       this.#run = run;
-      this.prepare();
+      try {
+        this.prepare();
+      } catch (error) {
+        // For want of memory, say: there may be some at the next election.
+        settle({ how: 'unguarded', why: error instanceof Error ? error.message : String(error) });
+        return;
+      }
       this.#send({ do: 'start', command, args, env, graceMs, ...this.#instants(until) });
       this.#backUp(run, killAt(until));
     });
@@ -211,7 +217,6 @@ export class Guard {
     const late = (): void => {
       const child = this.#child;
       if (this.#run !== run || !child) return;
-      child.kill('SIGKILL');
       void this.#lost(child, 'it did not keep its deadline');
     };
     run.cancel = this.#clock.schedule(Math.max(killAtMs + LATE_MS - this.#clock.monotonic(), 0), () => {
@@ -227,12 +232,16 @@ export class Guard {
     const run = this.#run;
     if (!run) return;
     run.cancel();
+    // Of a command whose start it has not told, it is known while it lives whose child that is.
+    const running = child.exitCode === null && child.signalCode === null;
+    const groups = run.pid !== undefined ? [run.pid] : running && child.pid !== undefined ? childGroups(child.pid) : [];
     child.kill('SIGKILL');
-    const { pid } = run;
     // Until it is waited for by the watchdog, or by init in its stead, the number is nobody else's.
-    while (pid !== undefined && !groupGone(pid)) {
-      signalGroup(pid, 'SIGKILL');
-      await sleep(this.#clock, POLL_MS);
+    for (const pgid of groups) {
+      while (!groupGone(pgid)) {
+        signalGroup(pgid, 'SIGKILL');
+        await sleep(this.#clock, POLL_MS);
+      }
     }
     run.settle({ how: 'unguarded', why });
   }

@@ -9,6 +9,7 @@
  * anything of processes that left the command's group.
  */
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { systemNow } from './instant.ts';
 import { Keeper } from './keeper.ts';
@@ -28,7 +29,14 @@ const keeper = new Keeper({
     return () => clearTimeout(timer);
   },
   start({ command, args, env }, done) {
-    const child = spawn(command, args, { env: { ...env }, stdio: 'inherit', detached: true });
+    let child: ChildProcess;
+    try {
+      child = spawn(command, args, { env: { ...env }, stdio: 'inherit', detached: true });
+    } catch (error) {
+      // Some of the system's errors come as events, others (ETXTBSY, E2BIG, ENOMEM) are thrown.
+      done(error as NodeJS.ErrnoException);
+      return;
+    }
     child.on('error', (error) => {
       if (child.pid === undefined) done(error);
     });
@@ -59,5 +67,8 @@ socket.on('data', (piece: string) => take(piece));
 socket.on('error', () => {});
 socket.on('end', () => keeper.orphaned());
 socket.on('close', () => keeper.orphaned());
-// A bug here must not leave the command alone.
-process.on('uncaughtException', () => keeper.orphaned());
+// A bug here must not leave the command alone: once the socket is closed, leasekeeper does this process's work.
+process.on('uncaughtException', () => {
+  socket.destroy();
+  keeper.orphaned();
+});
