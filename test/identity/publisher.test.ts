@@ -520,6 +520,25 @@ describe('stopping', () => {
     assert.equal(p.lease()?.spec.holderIdentity, 'other');
   });
 
+  it('begins no claim any more when the stop comes with the answer to its look', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    const labels = { 'apiserver.kubernetes.io/identity': 'kube-apiserver' };
+    const before = store.put({ ...ref, labels, spec: { holderIdentity: 'old' } });
+    const look = store.get.bind(store);
+    let stopped: Promise<{ outcome: string }> | undefined;
+    store.get = async (...args) => {
+      const answer = await look(...args);
+      stopped = p.stop();
+      return answer;
+    };
+    const p = start({ clock, store });
+    await settle();
+    assert.equal((await stopped)?.outcome, 'absent');
+    assert.deepEqual(p.lease(), before);
+    assert.equal(store.count('update'), 0);
+  });
+
   it('does not delete while superseded', async () => {
     const p = start({ policy: 'delete' });
     await settle();
