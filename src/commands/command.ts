@@ -83,3 +83,7 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly code = 'Failed';
 }
+
+/** What to type for this program: its name, or, run from its source, the project's own Node and the entry. */
+export const programName = (entry = process.argv[1] ?? ''): string =>
+  entry.endsWith('.ts') ? 'npx node src/cli.ts' : 'leasekeeper';

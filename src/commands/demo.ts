@@ -15,7 +15,7 @@ import { connect } from '../kube/connection.ts';
 import type { Connection } from '../kube/connection.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../lease/names.ts';
 import { createSystemClock, sleep } from '../runtime/clock.ts';
-import { CommandError, EXIT } from './command.ts';
+import { CommandError, EXIT, programName } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { runCommand, startPublisher } from './demo-process.ts';
 import type { PublisherProcess } from './demo-process.ts';
@@ -125,13 +125,19 @@ nothing outside this machine is touched, and everything goes ten times faster th
   await show(stage);
   await sweep(stage);
 
+  const me = programName();
   io.out(`That is all there is to it. Next:
 
-  leasekeeper dev        an API server like this one to play with, for kubectl too
-  leasekeeper publish --kubeconfig FILE     beside your API server; see README.md
-  leasekeeper count --kubeconfig FILE       how many servers your cluster has, now
-  leasekeeper sweep --kubeconfig FILE       deletes what expired, every five minutes
-  leasekeeper --help     everything else
+  ${me} dev
+      an API server like this one to play with, for kubectl too
+  ${me} publish --kubeconfig FILE
+      beside your API server; see README.md
+  ${me} count --kubeconfig FILE
+      how many servers your cluster has, now
+  ${me} sweep --kubeconfig FILE
+      deletes what expired, every five minutes
+  ${me} --help
+      everything else
 `);
 }
 

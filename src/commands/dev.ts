@@ -8,7 +8,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { DEV_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
 import { readOptions } from '../config/spec.ts';
 import { startEmbeddedServer } from '../embedded/server.ts';
-import { CommandError, EXIT, UsageError } from './command.ts';
+import { CommandError, EXIT, UsageError, programName } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { stopSignal } from './signals.ts';
 
@@ -28,11 +28,12 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     await writeFile(file, MARK + server.kubeconfig(), { mode: 0o600 }).catch((error: unknown) => {
       throw new CommandError(`cannot write the kubeconfig ${file}: ${(error as Error).message}`);
     });
+    const me = programName();
     io.out(`An API server for Leases, in memory, on ${server.url}
 Its kubeconfig is ${file}. Try, in another terminal:
 
-  leasekeeper publish --kubeconfig ${file} --hostname-override master-1
-  leasekeeper get --kubeconfig ${file}
+  ${me} publish --kubeconfig ${file} --hostname-override master-1
+  ${me} get --kubeconfig ${file}
   kubectl --kubeconfig ${file} -n kube-system get lease --watch
 
 Ctrl-C ends it, and everything in it.

@@ -121,7 +121,7 @@ describe('demo', { concurrency: 2 }, () => {
       /a watcher saw ADDED 1, MODIFIED \d+, DELETED 0\n/,
       /master-3 is taken out of service/,
       /count +2\n[^]*?count --live +2\n/,
-      /Next:[^]*?leasekeeper dev[^]*?--kubeconfig/,
+      /Next:[^]*?npx node src\/cli\.ts dev[^]*?--kubeconfig/,
     ];
     let from = 0;
     for (const step of order) {
