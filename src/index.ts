@@ -84,10 +84,16 @@ export { createSharedWatch } from './election/shared-watch.ts';
 export type { WatchLease } from './election/sight.ts';
 
 export { Heartbeat } from './heartbeat/heartbeat.ts';
-export type { HeartbeatParts } from './heartbeat/heartbeat.ts';
+export type { HeartbeatChanges, HeartbeatParts } from './heartbeat/heartbeat.ts';
 export type { HeartbeatEvent, HeartbeatOperation, HeartbeatStatus } from './heartbeat/events.ts';
 export { NodeMonitor } from './heartbeat/monitor.ts';
-export type { AvailabilityEvent, AvailabilitySnapshot, NodeMonitorParts } from './heartbeat/monitor.ts';
+export type {
+  AvailabilityEvent,
+  AvailabilitySnapshot,
+  AvailabilityStatus,
+  NodeMonitorParts,
+  NodesUnknownReason,
+} from './heartbeat/monitor.ts';
 export type { Availability } from './heartbeat/availability.ts';
 export type { NodeAvailability } from './heartbeat/register.ts';
 export type { NodeEvent, NodeInfo, NodeSource } from './heartbeat/nodes.ts';

@@ -125,6 +125,7 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Keep the heartbeats of Nodes, as kubelet does, for one node or ten thousand',
     description: [
       'Writes and renews a Lease for each Node, named as it and owned by it. Renewals lie evenly over the interval; a Node that is deleted is not renewed any more, one that is made anew gets its new uid. At the end the leases stay, and expire by themselves.',
+      'With --http-address it serves /metrics, /livez and /readyz. Of its --config file it takes --renew-interval, --lease-duration, --concurrency, --request-timeout and --log-level while it runs; which Nodes, and where their leases lie, needs a restart.',
       'Needs get, create and update on leases in the namespace, and list and watch on nodes.',
     ],
     examples: [
@@ -139,11 +140,13 @@ const DOING: readonly CommandSpec[] = [
     summary: 'List the Nodes and whether they are Ready or Unknown, by their heartbeats',
     description: [
       'Judged as the node lifecycle controller does: by when the lease was last seen to be renewed, never by comparing clocks. So it has to look on: about one renew interval while all nodes live, the grace period when one does not. With a shorter --wait, what is not decided yet is Pending.',
+      'With --http-address it prints nothing, and serves the same as JSON (/v1/nodes), with /metrics, /livez and /readyz, until SIGTERM: from memory, and 503 with the last known answer and its age while it is not known.',
       'Needs list and watch on nodes and on leases in the namespace.',
     ],
     examples: [
       ['what becomes of them', 'leasekeeper nodes --watch'],
       ['at once, without looking on', 'leasekeeper nodes --wait 0s'],
+      ['for Prometheus and other programs', 'leasekeeper nodes --http-address :10271'],
     ],
     options: {
       ...NODE_OPTIONS,

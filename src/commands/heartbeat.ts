@@ -4,25 +4,32 @@
 import { HEARTBEAT_OPTIONS, NODE_OPTIONS, heartbeatSettings } from '../config/heartbeat-options.ts';
 import { API_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
+import type { Given, OptionValues, Problem } from '../config/spec.ts';
 import { Heartbeat } from '../heartbeat/heartbeat.ts';
 import { createNodesApi } from '../kube/nodes-api.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
 import { createLog } from '../observe/log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
+import { observers } from '../runtime/observer.ts';
+import { runServices } from '../runtime/services.ts';
+import type { Service } from '../runtime/services.ts';
 import { version } from '../version.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
+import { hotReload } from './hot-reload.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal } from './signals.ts';
 
 const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS };
 
-export async function run({ given, io }: CommandInput): Promise<number> {
+type Values = OptionValues<typeof TABLE>;
+
+export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
   const { values, problems } = readOptions(TABLE, given);
-  const { options, problems: broken } = heartbeatSettings(values);
-  const wrong = [...problems, ...ruleProblems(broken, TABLE, given, problems)];
+  const wrong = [...problems, ...check(values, given, problems)];
   if (wrong.length > 0) throw new UsageError(wrong);
+  const { options, address } = heartbeatSettings(values);
 
   staySmall();
   const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
@@ -31,21 +38,43 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   try {
     const { transport, store, server } = connection;
     const { node: names, nodesSelector: labelSelector } = values;
-    const heartbeat = new Heartbeat({
+    const endpoints =
+      address && (await (await import('./heartbeat-endpoints.ts')).heartbeatEndpoints(address, clock, () => heartbeat));
+    const heartbeat: Heartbeat = new Heartbeat({
       store,
       nodes: createNodesApi({ transport, clock, random: Math.random, names, labelSelector }),
       clock,
       random: Math.random,
       options,
-      observe: logHeartbeat(log, clock, names),
+      observe: observers(logHeartbeat(log, clock, names), endpoints?.observe ?? (() => {})),
     });
+    const reload = hotReload(
+      { sources, file },
+      {
+        table: TABLE,
+        values,
+        clock,
+        check: async (next, from, unread) => check(next, from, unread),
+        log,
+        apply(next) {
+          log.level = next.logLevel;
+          heartbeat.update(heartbeatSettings(next).options);
+        },
+      },
+    );
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
     const which = names ? { nodes: names.join(',') } : { selector: labelSelector };
-    log.info({ version, server, namespace: options.namespace, ...which }, 'keeping the heartbeats of Nodes');
-    await heartbeat.run(stop.signal);
+    const url = endpoints?.server.url;
+    log.info({ version, server, namespace: options.namespace, ...which, url }, 'keeping the heartbeats of Nodes');
+    const beating: Service = { name: 'heartbeat', run: (signal) => heartbeat.run(signal) };
+    await runServices([...reload, ...(endpoints ? [endpoints.server] : []), beating], stop.signal);
     log.info('stopped: the leases stay, and expire by themselves');
     return EXIT.ok;
   } finally {
     await connection.close();
   }
+}
+
+function check(values: Values, given: Given, unread: readonly Problem[]): Problem[] {
+  return ruleProblems(heartbeatSettings(values).problems, TABLE, given, unread);
 }

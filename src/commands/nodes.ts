@@ -3,20 +3,30 @@
  *
  * Guarantees: nothing is told that was not seen: the command looks on until every node was seen to be renewed, or was not
  * for the grace period; with a shorter --wait what is open is Pending. When Nodes or leases cannot be read at first it ends
- * with that error; with --watch a loss later on is told, and survived.
+ * with that error; with --watch a loss later on is told, and survived. With --http-address it serves the same over HTTP.
  */
 import { NODES_OPTIONS, NODE_OPTIONS, availabilitySettings } from '../config/heartbeat-options.ts';
 import { API_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
+import type { OptionValues } from '../config/spec.ts';
 import type { AvailabilityEvent } from '../heartbeat/monitor.ts';
 import { NodeMonitor } from '../heartbeat/monitor.ts';
+import type { AvailabilityOptions } from '../heartbeat/options.ts';
 import type { NodeAvailability } from '../heartbeat/register.ts';
+import type { HttpAddress } from '../http/server.ts';
+import type { Connection } from '../kube/connection.ts';
 import { createNodesApi } from '../kube/nodes-api.ts';
+import type { NodesApi } from '../kube/nodes-api.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { createSystemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { observers } from '../runtime/observer.ts';
+import { runServices } from '../runtime/services.ts';
+import { version } from '../version.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
+import { staySmall } from './memory.ts';
 import { toJson, toYaml } from './output/census.ts';
 import type { OutputFormat } from './output/census.ts';
 import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/nodes.ts';
@@ -26,11 +36,18 @@ import { stopSignal } from './signals.ts';
 const { output } = OUTPUT_OPTIONS;
 const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...NODES_OPTIONS, output, ...WATCH_OPTIONS };
 
+type Values = OptionValues<typeof TABLE>;
+
 export async function run({ given, io }: CommandInput): Promise<number> {
   const { values, problems } = readOptions(TABLE, given);
-  const { options, waitMs, problems: broken } = availabilitySettings(values);
+  const { options, waitMs, address, problems: broken } = availabilitySettings(values);
+  if (address && (values.watch || values.output !== undefined || values.nodesWait !== undefined)) {
+    const rule = 'cannot be given together with --watch, --output or --wait: what it serves is not printed';
+    broken.push({ option: NODES_OPTIONS.nodesHttpAddress.flag, value: values.nodesHttpAddress, rule });
+  }
   const wrong = [...problems, ...ruleProblems(broken, TABLE, given, problems)];
   if (wrong.length > 0) throw new UsageError(wrong);
+  if (address) return serve(address, options, values, io);
 
   const clock = createSystemClock();
   const stop = new AbortController();
@@ -68,14 +85,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
         return mayEnd();
     }
   };
-  const { node: names, nodesSelector: labelSelector } = values;
-  const nodes = createNodesApi({
-    transport: connection.transport,
-    clock,
-    random: Math.random,
-    names,
-    labelSelector,
-  });
+  const nodes = nodesOf(values, connection, clock);
   const monitor = new NodeMonitor({ store: connection.store, nodes, clock, random: Math.random, options, observe });
   try {
     await monitor.run(stop.signal);
@@ -90,6 +100,51 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   if (printed.stderr !== '') io.err(printed.stderr);
   if (printed.stdout !== '') io.out(printed.stdout);
   return EXIT.ok;
+}
+
+/** Goes on until SIGTERM, also while the API is away. */
+async function serve(
+  address: HttpAddress,
+  options: AvailabilityOptions,
+  values: Values,
+  io: Pick<Io, 'env' | 'err'>,
+): Promise<number> {
+  staySmall();
+  const { logAvailability } = await import('../observe/availability-log.ts');
+  const { createLog } = await import('../observe/log.ts');
+  const { nodesEndpoints } = await import('./heartbeat-endpoints.ts');
+  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const clock = createSystemClock();
+  const connection = await connectApi(values, { clock, env: io.env });
+  try {
+    const { server, observe } = await nodesEndpoints(address, clock, () => monitor);
+    const monitor: NodeMonitor = new NodeMonitor({
+      store: connection.store,
+      nodes: nodesOf(values, connection, clock),
+      clock,
+      random: Math.random,
+      options,
+      observe: observers(logAvailability(log, clock), observe),
+    });
+    using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
+    const { namespace } = options;
+    log.info(
+      { version, server: connection.server, namespace, url: server.url },
+      'HTTP endpoints: /v1/nodes, /metrics, /livez, /readyz',
+    );
+    await runServices([server, { name: 'monitor', run: (signal) => monitor.run(signal) }], stop.signal);
+    return EXIT.ok;
+  } finally {
+    await connection.close();
+  }
+}
+
+function nodesOf(
+  { node: names, nodesSelector: labelSelector }: Values,
+  { transport }: Connection,
+  clock: Clock,
+): NodesApi {
+  return createNodesApi({ transport, clock, random: Math.random, names, labelSelector });
 }
 
 function printer(

@@ -12,6 +12,8 @@ import {
 import type { AvailabilityOptions, HeartbeatOptions } from '../heartbeat/options.ts';
 import { objectNameProblem } from '../lease/names.ts';
 import { formatDuration } from './duration.ts';
+import { ADDRESS_RULE, PUBLISH_ADDRESS as OFF, parseAddress } from './http-options.ts';
+import type { HttpSettings } from './http-options.ts';
 import { API_OPTIONS } from './options.ts';
 import type { OptionSpec, OptionValues, Problem } from './spec.ts';
 
@@ -41,6 +43,7 @@ export const HEARTBEAT_OPTIONS = {
     arg: 'DURATION',
     help: 'how long a heartbeat is valid after a renewal, whole seconds',
     default: HEARTBEAT_DEFAULTS.leaseDurationSeconds * 1000,
+    live: true,
   },
   heartbeatInterval: {
     kind: 'duration',
@@ -48,6 +51,7 @@ export const HEARTBEAT_OPTIONS = {
     arg: 'DURATION',
     help: 'time from one renewal of a node to its next',
     default: HEARTBEAT_DEFAULTS.renewIntervalMs,
+    live: true,
   },
   heartbeatConcurrency: {
     kind: 'integer',
@@ -56,6 +60,14 @@ export const HEARTBEAT_OPTIONS = {
     help: 'requests under way at once',
     default: HEARTBEAT_DEFAULTS.concurrency,
     min: 1,
+    live: true,
+  },
+  heartbeatHttpAddress: {
+    kind: 'string',
+    flag: '--http-address',
+    arg: 'ADDRESS',
+    help: 'where /metrics, /livez and /readyz are served: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off',
+    default: OFF,
   },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -74,6 +86,14 @@ export const NODES_OPTIONS = {
     help: 'look on for at most so long, until every node is Ready or Unknown; default --grace and two seconds',
     weakest: 'flag',
   },
+  nodesHttpAddress: {
+    kind: 'string',
+    flag: '--http-address',
+    arg: 'ADDRESS',
+    help: 'go on until SIGTERM, and serve /v1/nodes, /metrics, /livez and /readyz there: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off',
+    default: OFF,
+    weakest: 'flag',
+  },
 } as const satisfies Record<string, OptionSpec>;
 
 const NODE_TABLE = { ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS, requestTimeout: API_OPTIONS.requestTimeout };
@@ -87,9 +107,21 @@ const HEARTBEAT_FLAGS: Record<keyof HeartbeatOptions, OptionSpec> = {
   concurrency: HEARTBEAT_OPTIONS.heartbeatConcurrency,
 };
 
+type Address = HttpSettings['address'];
+
+/** Undefined: no endpoints. */
+function addressOf(option: OptionSpec, value: string): { address: Address; problems: Problem[] } {
+  const address = parseAddress(value);
+  if (address === undefined) {
+    return { address, problems: [{ option: option.flag, value, rule: ADDRESS_RULE }] };
+  }
+  return { address: address === 'off' ? undefined : address, problems: [] };
+}
+
 /** Options from what was given, and everything that is wrong with them. */
 export function heartbeatSettings(values: OptionValues<typeof NODE_TABLE>): {
   options: HeartbeatOptions;
+  address: Address;
   problems: Problem[];
 } {
   const options = heartbeatOptions({
@@ -110,13 +142,15 @@ export function heartbeatSettings(values: OptionValues<typeof NODE_TABLE>): {
     const rule = 'is needed: which Nodes? Or give --nodes-selector; an empty one means all';
     problems.push({ option: NODE_OPTIONS.node.flag, value: undefined, rule });
   }
-  return { options, problems };
+  const http = addressOf(HEARTBEAT_OPTIONS.heartbeatHttpAddress, values.heartbeatHttpAddress);
+  return { options, address: http.address, problems: [...problems, ...http.problems] };
 }
 
 /** Options from what was given, and everything that is wrong with them. */
 export function availabilitySettings(values: OptionValues<typeof AVAILABILITY_TABLE>): {
   options: AvailabilityOptions;
   waitMs: number;
+  address: Address;
   problems: Problem[];
 } {
   const options = availabilityOptions({ namespace: values.heartbeatNamespace, graceMs: values.nodeGrace });
@@ -125,8 +159,9 @@ export function availabilitySettings(values: OptionValues<typeof AVAILABILITY_TA
       ? { option: NODES_OPTIONS.nodeGrace.flag, value: formatDuration(Number(value)), rule }
       : { option: NODE_OPTIONS.heartbeatNamespace.flag, value, rule },
   );
-  problems.push(...nodeProblems(values));
-  return { options, waitMs: values.nodesWait ?? options.graceMs + 2_000, problems };
+  const { address, problems: unusable } = addressOf(NODES_OPTIONS.nodesHttpAddress, values.nodesHttpAddress);
+  problems.push(...nodeProblems(values), ...unusable);
+  return { options, waitMs: values.nodesWait ?? options.graceMs + 2_000, address, problems };
 }
 
 function nodeProblems({ node = [], nodesSelector }: OptionValues<typeof NODE_OPTIONS>): Problem[] {

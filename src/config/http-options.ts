@@ -60,14 +60,15 @@ export function httpSettings(
   }));
   const address = parseAddress(values.httpAddress ?? fallback);
   if (address === undefined) {
-    const rule = 'must be PORT, HOST:PORT, [IPV6]:PORT, :PORT or off';
-    problems.push({ option: HTTP_OPTIONS.httpAddress.flag, value: values.httpAddress, rule });
+    problems.push({ option: HTTP_OPTIONS.httpAddress.flag, value: values.httpAddress, rule: ADDRESS_RULE });
   }
   return { settings: { address: address === 'off' ? undefined : address, census }, problems };
 }
 
-/** `8080` is loopback's; `:8080` is every interface's, as Kubernetes' components take it. */
-function parseAddress(text: string): { host: string; port: number } | 'off' | undefined {
+export const ADDRESS_RULE = 'must be PORT, HOST:PORT, [IPV6]:PORT, :PORT or off';
+
+/** Undefined: breaks the rule. `8080` is loopback's; `:8080` is every interface's, as Kubernetes' components take it. */
+export function parseAddress(text: string): { host: string; port: number } | 'off' | undefined {
   if (text === 'off') return 'off';
   const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text);
   if (!match) return undefined;

@@ -36,7 +36,7 @@ export const FILE_OPTIONS = {
     kind: 'string',
     flag: '--config',
     arg: 'FILE',
-    help: 'configuration file, YAML or JSON; publish and sweep take its changes, and read it again on SIGHUP',
+    help: 'configuration file, YAML or JSON; publish, sweep and heartbeat take its changes, and read it again on SIGHUP',
     weakest: 'environment',
   },
 } as const satisfies Record<string, OptionSpec>;

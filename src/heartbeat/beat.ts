@@ -48,6 +48,8 @@ export type BeatResult =
       readonly kind: 'renewed' | 'created' | 'recreated' | 'takenOver';
       readonly latencyMs: number;
       readonly at: number;
+      /** Refused writes that were mended on the way. */
+      readonly conflicts: number;
     }
   | { readonly kind: 'failed'; readonly operation: HeartbeatOperation; readonly error: LeaseStoreError }
   /** Given up: the Node is gone, or everything stops. */
@@ -82,7 +84,7 @@ export async function renew(beat: Beat, parts: BeatParts, signal: AbortSignal): 
       const created = operation === 'create';
       keep(beat, await write(beat, parts, signal), parts);
       const kind = created ? (began ? 'recreated' : 'created') : began ? 'renewed' : 'takenOver';
-      return { kind, latencyMs: clock.monotonic() - at, at };
+      return { kind, latencyMs: clock.monotonic() - at, at, conflicts };
     } catch (error) {
       if (!isStoreError(error)) throw error;
       if (error.code === 'Aborted') return { kind: 'dropped' };

@@ -16,7 +16,13 @@ export type HeartbeatEvent =
    * The first write for a node. `created`: there was no lease. `takenOver`: there was one, from a process before us.
    * `recreated`: it was deleted while we renewed it.
    */
-  | { readonly type: 'claimed'; readonly node: string; readonly how: 'created' | 'takenOver' | 'recreated' }
+  | {
+      readonly type: 'claimed';
+      readonly node: string;
+      readonly how: 'created' | 'takenOver' | 'recreated';
+      /** As of `renewed`. */
+      readonly conflicts: number;
+    }
   | {
       readonly type: 'renewed';
       readonly node: string;
@@ -24,6 +30,8 @@ export type HeartbeatEvent =
       readonly latencyMs: number;
       /** Milliseconds from when it was due until it was sent. */
       readonly lateMs: number;
+      /** Writes of this renewal that were refused because the lease was not as expected, and mended at once. */
+      readonly conflicts: number;
     }
   /** Somebody else wrote the lease; it is written again at once. */
   | { readonly type: 'disturbed'; readonly node: string; readonly by: Disturbance }
@@ -51,6 +59,10 @@ export interface HeartbeatStatus {
   /** Nodes that are due and wait for their turn. */
   readonly backlog: number;
   readonly inFlight: number;
+  /** Milliseconds for which the longest waiting node has been due, failing ones too; 0: none is. */
+  readonly overdueMs: number;
+  /** Monotonic milliseconds at which the last write was acknowledged; undefined: none was yet. */
+  readonly writtenAt: number | undefined;
   /** False before the Nodes were read, and while they cannot be followed. */
   readonly nodesSynced: boolean;
 }

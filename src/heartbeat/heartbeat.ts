@@ -1,11 +1,11 @@
 /**
  * Node heartbeats: keeps the leases of one node or of ten thousand renewed, from one process, until the signal aborts.
  *
- * Guarantees: every Node that the source tells of has a lease owned by its uid, written as soon as it is seen (of many Nodes at once:
- * within one interval) and renewed once an interval, at a place of its own that lies evenly among the others' and stays whatever happens; at most
- * `concurrency` requests are under way; what an outage has held up is made up for at a bounded rate (see pace.ts). A Node that was deleted is not renewed any more: its lease is left to the garbage collector, by its owner
- * reference. A Node that was made anew gets its new uid into the lease at once. `run` settles when all it began has ended,
- * at the latest one request timeout after its signal; the leases stay, and expire by themselves.
+ * Guarantees: every Node that the source tells of has a lease owned by its uid, written as soon as it is seen (of many Nodes
+ * at once: within one interval) and renewed once an interval, when its turn comes (see rota.ts). A Node that was deleted is
+ * not renewed any more: its lease is left to the garbage collector, by its owner reference. A Node that was made anew gets
+ * its new uid into the lease at once. `run` settles when all it began has ended, at the latest one request timeout after its
+ * signal; the leases stay, and expire by themselves.
  * Not guaranteed: that nobody else writes these leases. That is told, and overwritten, as kubelet does.
  */
 import { isStoreError } from '../lease/store.ts';
@@ -19,19 +19,13 @@ import type { BeatParts, BeatResult } from './beat.ts';
 import type { HeartbeatEvent, HeartbeatStatus } from './events.ts';
 import type { NodeEvent, NodeInfo, NodeSource } from './nodes.ts';
 import type { HeartbeatOptions } from './options.ts';
-import { Pace } from './pace.ts';
-import { Queue } from './queue.ts';
-import { Wheel } from './wheel.ts';
+import { Rota } from './rota.ts';
 
 /** First wait after a node's failure, in milliseconds (component-helpers' own); doubled each time, capped at the interval. */
 const FIRST_BACKOFF_MS = 200;
 /** Waits before a watch of Nodes that ended is opened again, in milliseconds. */
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 10_000;
-/** Nodes that come at once and are written before their places come; many at once must not delay those that are due. */
-const AT_ONCE = 16;
-/** The share of the interval by which a renewal may be late before that is told. */
-const BEHIND = 0.1;
 
 export interface HeartbeatParts {
   readonly store: Pick<LeaseStore, 'get' | 'create' | 'update'>;
@@ -44,49 +38,71 @@ export interface HeartbeatParts {
   readonly observe: Observe<HeartbeatEvent>;
 }
 
+/** What a running heartbeat takes: not where its leases lie. */
+export type HeartbeatChanges = Omit<HeartbeatOptions, 'namespace'>;
+
 export class Heartbeat {
   readonly #parts: HeartbeatParts;
   readonly #clock: Clock;
-  readonly #options: HeartbeatOptions;
   readonly #observe: Observe<HeartbeatEvent>;
-  readonly #beatParts: BeatParts;
+  #options: HeartbeatOptions;
+  #beatParts: BeatParts;
   readonly #beats = new Map<string, Beat>();
-  /** Due: those that have a lease to lose, and after them those that have none yet. */
-  readonly #due = new Queue<Beat>();
-  readonly #claims = new Queue<Beat>();
-  #wheel: Wheel<Beat>;
-  #pace: Pace;
-  #inFlight = 0;
-  #behind = false;
+  #rota: Rota;
+  #running = false;
   #synced = false;
-  /** Set while running. */
-  #writes: AbortController | undefined;
-  #idle: () => void = () => {};
+  #writtenAt: number | undefined;
+  #writes = new AbortController();
   #failed: (error: unknown) => void = () => {};
-  #armedFor = Infinity;
-  #disarm: () => void = () => {};
 
   constructor(parts: HeartbeatParts) {
-    const { clock, options, observe, store } = parts;
     this.#parts = parts;
-    this.#clock = clock;
-    this.#options = options;
-    this.#observe = observe;
-    this.#wheel = new Wheel(options.renewIntervalMs, 0);
-    this.#pace = new Pace(options.renewIntervalMs, 0);
-    this.#beatParts = { store, clock, options, observe, onExtra: () => this.#pace.spend() };
+    this.#clock = parts.clock;
+    this.#options = parts.options;
+    this.#observe = parts.observe;
+    this.#rota = this.#newRota();
+    this.#beatParts = this.#newBeatParts();
+  }
+
+  get options(): HeartbeatOptions {
+    return this.#options;
   }
 
   /** Goes through all nodes: for a probe or a scrape, not for every renewal. */
   get status(): HeartbeatStatus {
+    const now = this.#clock.monotonic();
     let held = 0;
     let failing = 0;
-    for (const { held: lease, failures } of this.#beats.values()) {
+    let overdueMs = 0;
+    for (const { held: lease, failures, dueAt } of this.#beats.values()) {
       if (lease) held++;
       if (failures > 0) failing++;
+      if (now - dueAt > overdueMs) overdueMs = now - dueAt;
     }
-    const backlog = this.#due.size + this.#claims.size;
-    return { nodes: this.#beats.size, held, failing, backlog, inFlight: this.#inFlight, nodesSynced: this.#synced };
+    const { backlog, inFlight } = this.#rota;
+    const nodesSynced = this.#synced;
+    const writtenAt = this.#writtenAt;
+    return { nodes: this.#beats.size, held, failing, backlog, inFlight, overdueMs, writtenAt, nodesSynced };
+  }
+
+  /**
+   * Takes other options at once, without a renewal more or less: the places of the nodes in the interval stay.
+   * @param changes from `heartbeatOptions`, without problems
+   */
+  update(changes: HeartbeatChanges): void {
+    this.#options = { ...changes, namespace: this.#options.namespace };
+    this.#beatParts = this.#newBeatParts();
+    this.#rota.update(this.#options);
+  }
+
+  #newRota(): Rota {
+    const { clock, observe } = this.#parts;
+    return new Rota({ clock, timing: this.#options, observe, start: (beat) => this.#start(beat) });
+  }
+
+  #newBeatParts(): BeatParts {
+    const { store, clock, observe } = this.#parts;
+    return { store, clock, options: this.#options, observe, onExtra: () => this.#rota.pace.spend() };
   }
 
   /**
@@ -94,10 +110,9 @@ export class Heartbeat {
    * @throws what is no LeaseStoreError: a mistake of the program
    */
   async run(signal: AbortSignal): Promise<void> {
-    const now = this.#clock.monotonic();
-    this.#wheel = new Wheel(this.#options.renewIntervalMs, now);
-    this.#pace = new Pace(this.#options.renewIntervalMs, now);
+    this.#rota = this.#newRota();
     this.#writes = new AbortController();
+    this.#running = true;
     const stop = new AbortController();
     const onAbort = (): void => stop.abort();
     if (signal.aborted) onAbort();
@@ -111,23 +126,20 @@ export class Heartbeat {
       await this.#follow(stop.signal).catch((error: unknown) => this.#failed(error));
     } finally {
       signal.removeEventListener('abort', onAbort);
-      await this.#end(this.#writes);
+      await this.#end();
     }
     if (failure) throw failure.error;
   }
 
   /** Begins nothing new, and waits for what is under way. */
-  async #end(writes: AbortController): Promise<void> {
-    this.#writes = undefined;
-    this.#arm(Infinity);
+  async #end(): Promise<void> {
+    this.#running = false;
+    this.#rota.stop();
     for (const beat of this.#beats.values()) beat.gone = true;
     this.#beats.clear();
-    this.#due.clear();
-    this.#claims.clear();
     this.#synced = false;
-    if (this.#inFlight === 0) return;
-    const cancel = this.#clock.schedule(this.#options.requestTimeoutMs, () => writes.abort());
-    await new Promise<void>((resolve) => (this.#idle = resolve));
+    const cancel = this.#clock.schedule(this.#options.requestTimeoutMs, () => this.#writes.abort());
+    await this.#rota.idle();
     cancel();
   }
 
@@ -171,14 +183,14 @@ export class Heartbeat {
         break;
       }
       case 'fresh':
-        if (!this.#synced && this.#writes) this.#sync();
+        if (!this.#synced && this.#running) this.#sync();
         break;
       case 'lost':
         if (this.#synced || this.#beats.size === 0) this.#observe({ type: 'nodesLost', error: event.error });
         this.#synced = false;
     }
-    this.#pace.nodes = this.#beats.size;
-    this.#turn();
+    this.#rota.pace.nodes = this.#beats.size;
+    this.#rota.turn();
   }
 
   #sync(): void {
@@ -193,111 +205,61 @@ export class Heartbeat {
     this.#observe({ type: known ? 'nodeRecreated' : 'nodeAdded', node: name, uid });
     // Only what is needed: ten thousand of these are kept.
     const own = { name, uid };
-    if (known) known.node = own;
-    const beat = known ?? new Beat(own);
-    if (!known) {
-      this.#beats.set(name, beat);
-      this.#wheel.add(beat);
+    if (known) {
+      known.node = own;
+      this.#rota.enqueue(known);
+      return;
     }
-    if (known || this.#claims.size < AT_ONCE) this.#enqueue(beat, this.#clock.monotonic());
+    const beat = new Beat(own);
+    this.#beats.set(name, beat);
+    this.#rota.add(beat);
   }
 
   #drop(beat: Beat): void {
     beat.gone = true;
     this.#beats.delete(beat.node.name);
-    this.#wheel.remove(beat);
+    this.#rota.remove(beat);
     this.#observe({ type: 'nodeGone', node: beat.node.name, uid: beat.node.uid });
   }
 
-  #enqueue(beat: Beat, at: number): void {
-    if (Number.isNaN(beat.dueAt)) beat.dueAt = at;
-    if (beat.queued || beat.inFlight) return;
-    beat.queued = true;
-    (beat.held ? this.#due : this.#claims).push(beat);
-  }
-
-  /** Takes in who is due, starts what may be started, and sees to it that it is called again. */
-  #turn(): void {
-    if (!this.#writes) return;
-    const now = this.#clock.monotonic();
-    this.#wheel.due(now, (beat, at) => this.#enqueue(beat, at));
-    let paused = 0;
-    while (this.#due.size + this.#claims.size > 0 && this.#inFlight < this.#options.concurrency) {
-      if (!this.#pace.take(now)) {
-        paused = this.#pace.wait(now);
-        break;
-      }
-      const beat = (this.#due.shift() ?? this.#claims.shift()) as Beat;
-      beat.queued = false;
-      if (beat.gone) continue;
-      this.#start(beat, now);
-    }
-    if (this.#behind && this.#due.size === 0) {
-      this.#behind = false;
-      this.#observe({ type: 'caughtUp' });
-    }
-    const next = this.#wheel.next() ?? Infinity;
-    this.#arm(paused > 0 ? Math.min(next, now + paused) : next);
-  }
-
-  #start(beat: Beat, now: number): void {
-    const lateMs = now - beat.dueAt;
-    if (!this.#behind && beat.held && beat.failures === 0 && lateMs > this.#options.renewIntervalMs * BEHIND) {
-      this.#behind = true;
-      this.#observe({ type: 'behind', backlog: this.#due.size + 1, lateMs });
-    }
-    beat.inFlight = true;
-    this.#inFlight++;
+  #start(beat: Beat): void {
     const { uid } = beat.node;
-    renew(beat, this.#beatParts, (this.#writes as AbortController).signal)
+    renew(beat, this.#beatParts, this.#writes.signal)
       .then((result) => this.#settle(beat, uid, result))
       .catch((error: unknown) => this.#failed(error))
-      .finally(() => this.#done(beat, uid));
+      .finally(() => {
+        beat.inFlight = false;
+        // While it was under way the Node may have been made anew.
+        if (!beat.gone && beat.node.uid !== uid) this.#rota.enqueue(beat);
+        this.#rota.done(beat);
+      });
   }
 
   #settle(beat: Beat, uid: string, result: BeatResult): void {
     const { name: node } = beat.node;
+    const { pace } = this.#rota;
     if (result.kind === 'dropped') return;
     if (result.kind === 'failed') {
       const { operation, error } = result;
-      if (error.retryable) this.#pace.failed();
+      if (error.retryable) pace.failed();
       const attempt = ++beat.failures;
       const { renewIntervalMs: capMs } = this.#options;
       const full = Math.min(capMs, FIRST_BACKOFF_MS * 2 ** Math.min(attempt - 1, 30));
       const retryInMs = Math.min(capMs, Math.max(full * (0.5 + this.#parts.random() / 2), error.retryAfterMs ?? 0));
-      if (!beat.gone) this.#wheel.once(beat, this.#clock.monotonic() + retryInMs);
+      if (!beat.gone) this.#rota.again(beat, retryInMs);
       this.#observe({ type: 'failed', node, operation, error, attempt, retryInMs });
       return;
     }
-    this.#pace.succeeded();
+    pace.succeeded();
+    this.#writtenAt = this.#clock.monotonic();
+    const { conflicts, latencyMs } = result;
     const lateMs = Math.max(0, result.at - beat.dueAt);
     // While it was under way the Node may have been made anew: then it is still due.
     if (beat.node.uid === uid) beat.dueAt = Number.NaN;
-    if (result.kind === 'renewed') this.#observe({ type: 'renewed', node, latencyMs: result.latencyMs, lateMs });
-    else this.#observe({ type: 'claimed', node, how: result.kind });
+    if (result.kind === 'renewed') this.#observe({ type: 'renewed', node, latencyMs, lateMs, conflicts });
+    else this.#observe({ type: 'claimed', node, how: result.kind, conflicts });
     if (beat.failures > 0) this.#observe({ type: 'recovered', node, failures: beat.failures });
     beat.failures = 0;
     beat.seat.extra = -1;
-  }
-
-  #done(beat: Beat, uid: string): void {
-    beat.inFlight = false;
-    this.#inFlight--;
-    if (!beat.gone && beat.node.uid !== uid) this.#enqueue(beat, this.#clock.monotonic());
-    if (this.#inFlight === 0) this.#idle();
-    // While renewals follow one another, the timer does the rest.
-    if (this.#due.size + this.#claims.size > 0 || beat.failures > 0) this.#turn();
-  }
-
-  #arm(at: number): void {
-    if (at === this.#armedFor) return;
-    this.#disarm();
-    this.#armedFor = at;
-    if (at === Infinity) return;
-    // Timers have whole milliseconds, cut off: one that comes too early would find nothing due, again and again.
-    this.#disarm = this.#clock.schedule(Math.max(1, Math.ceil(at - this.#clock.monotonic())), () => {
-      this.#armedFor = Infinity;
-      this.#turn();
-    });
   }
 }

@@ -22,6 +22,8 @@ import type { NodeAvailability } from './register.ts';
 
 /** How long silence may wait for the next event to prove it before the watch is replaced, in milliseconds. */
 const PROOF_SLACK_MS = 1_000;
+/** How old an answer may be while no watch is known to be lost, in milliseconds: a quiet one tells of itself once a minute. */
+const QUIET_MS = 90_000;
 /** The shortest time between two looks at every node, in milliseconds. */
 const LOOK_EVERY_MS = 250;
 /** Waits before a watch that ended with an error is opened again, in milliseconds. */
@@ -37,14 +39,23 @@ export type AvailabilityEvent =
   | { readonly type: 'changed'; readonly node: NodeAvailability; readonly from?: Availability | undefined }
   | { readonly type: 'gone'; readonly node: NodeAvailability };
 
-export interface AvailabilitySnapshot {
+/** Why it is not known who is Ready: the Nodes and leases were not read yet, or what is known of them is too old. */
+export type NodesUnknownReason = 'NotSynced' | 'TooOld';
+
+export interface AvailabilityStatus {
+  /** False: the rest is what was known last. */
+  readonly known: boolean;
+  readonly reason?: NodesUnknownReason | undefined;
   /** True while both watches are believed to tell everything. */
   readonly synced: boolean;
   readonly error?: LeaseStoreError | undefined;
   readonly graceMs: number;
-  /** Milliseconds since the last proof that no renewal was missed; absent before the first. */
+  /** Milliseconds since the last proof that nothing was missed; absent before the first. */
   readonly freshnessMs?: number | undefined;
   readonly counts: Readonly<Record<Availability, number>>;
+}
+
+export interface AvailabilitySnapshot extends AvailabilityStatus {
   /** By name. */
   readonly nodes: readonly NodeAvailability[];
   /** The API server's clock now, for ages; absent when it never told. */
@@ -73,6 +84,9 @@ export class NodeMonitor {
   readonly #lost: Record<Side, LeaseStoreError | 'unread' | undefined> = { nodes: 'unread', leases: 'unread' };
   /** Monotonic milliseconds until which no renewal was missed. */
   #proof: number | undefined;
+  /** Since when changes of Nodes may be missing, in monotonic milliseconds. */
+  #nodesLostAt = Infinity;
+  #readNodes = false;
   #server: { readonly date: MicroTime; readonly at: number } | undefined;
   #turn: AbortController | undefined;
   #armedFor = Infinity;
@@ -87,21 +101,33 @@ export class NodeMonitor {
     );
   }
 
+  /** What is known, without the nodes one by one. */
+  get status(): AvailabilityStatus {
+    const { graceMs } = this.#parts.options;
+    const { nodes, leases } = this.#lost;
+    const error = [nodes, leases].find((why) => why !== undefined && why !== 'unread') as LeaseStoreError | undefined;
+    const synced = nodes === undefined && leases === undefined;
+    const freshnessMs = this.#freshnessMs();
+    const maxAgeMs = synced ? Math.max(QUIET_MS, graceMs) : graceMs;
+    const reason = freshnessMs === undefined ? 'NotSynced' : freshnessMs > maxAgeMs ? 'TooOld' : undefined;
+    const counts = this.#register.tally();
+    return { known: reason === undefined, reason, synced, error, graceMs, freshnessMs, counts };
+  }
+
   /** Goes through all nodes. */
   snapshot(): AvailabilitySnapshot {
     const now = this.#clock.monotonic();
-    const { nodes, leases } = this.#lost;
-    const error = [nodes, leases].find((why) => why !== undefined && why !== 'unread') as LeaseStoreError | undefined;
     const { date, at } = this.#server ?? { at: 0 };
     return {
-      synced: nodes === undefined && leases === undefined,
-      error,
-      graceMs: this.#parts.options.graceMs,
-      freshnessMs: this.#proof === undefined ? undefined : now - this.#proof,
-      counts: this.#register.tally(),
+      ...this.status,
       nodes: this.#register.nodes(now),
       serverNow: date && MicroTime.fromEpochMicrosClamped(date.epochMicros + (now - at) * 1000),
     };
+  }
+
+  #freshnessMs(): number | undefined {
+    if (this.#proof === undefined || !this.#readNodes) return undefined;
+    return this.#clock.monotonic() - Math.min(this.#proof, this.#nodesLostAt);
   }
 
   /** Watches until the signal aborts. Whatever the API reports is told as `lost`, and tried again. */
@@ -158,6 +184,7 @@ export class NodeMonitor {
       case 'list':
         if (event.serverDate) this.#server = { date: event.serverDate, at: now };
         for (const node of this.#register.replaceNodes(event.nodes, now)) this.#observe({ type: 'gone', node });
+        this.#readNodes = true;
         break;
       case 'added':
       case 'modified':
@@ -207,11 +234,13 @@ export class NodeMonitor {
     this.#lost[side] = error;
     if (before === undefined || before === 'unread') this.#observe({ type: 'lost', of: side, error });
     if (side === 'leases') this.#arm(Infinity);
+    else this.#nodesLostAt = Math.min(this.#nodesLostAt, this.#clock.monotonic());
   }
 
   #found(side: Side): void {
     if (this.#lost[side] === undefined) return;
     this.#lost[side] = undefined;
+    if (side === 'nodes') this.#nodesLostAt = Infinity;
     const { nodes, leases } = this.#lost;
     if (nodes === undefined && leases === undefined) this.#observe({ type: 'synced', nodes: this.#register.size });
   }

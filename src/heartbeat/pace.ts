@@ -19,7 +19,7 @@ const SAVED_FLOOR = 10;
 const GONE_AFTER = 20;
 
 export class Pace {
-  readonly #intervalMs: number;
+  #intervalMs: number;
   #nodes = 0;
   #failures = 0;
   #tokens = SAVED_FLOOR;
@@ -33,6 +33,12 @@ export class Pace {
   /** How many nodes are to be renewed, once an interval each. */
   set nodes(count: number) {
     this.#nodes = count;
+  }
+
+  /** Another interval from now on. */
+  update(intervalMs: number, now: number): void {
+    this.#fill(now);
+    this.#intervalMs = intervalMs;
   }
 
   succeeded(): void {

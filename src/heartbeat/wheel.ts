@@ -21,8 +21,8 @@ export interface Seat {
 export class Wheel<Item extends { readonly seat: Seat }> {
   readonly #places: Set<Item>[] = Array.from({ length: PLACES }, () => new Set<Item>());
   readonly #extras = new Map<number, Item[]>();
-  readonly #tickMs: number;
-  readonly #origin: number;
+  #tickMs: number;
+  #origin: number;
   /** The last tick that was given. */
   #tick = -1;
   #size = 0;
@@ -35,6 +35,13 @@ export class Wheel<Item extends { readonly seat: Seat }> {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** A turn takes another time from now on: the places stay, and so does how much of its turn each item still waits. */
+  update(intervalMs: number, now: number): void {
+    const ticks = (now - this.#origin) / this.#tickMs;
+    this.#tickMs = intervalMs / PLACES;
+    this.#origin = now - ticks * this.#tickMs;
   }
 
   add(item: Item): void {

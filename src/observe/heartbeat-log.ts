@@ -7,32 +7,14 @@
 import type { HeartbeatEvent } from '../heartbeat/events.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { fewLines } from './few-lines.ts';
 import type { Logger } from './log.ts';
-
-/** Lines about single nodes in each minute. */
-const LINES_A_MINUTE = 20;
-const MINUTE_MS = 60_000;
 
 /** @param wanted names of Nodes that were asked for: those that are missing are told */
 export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[] = []): Observe<HeartbeatEvent> {
   const failing = new Set<string>();
   const told = new Set<string>();
-  let lines = 0;
-  let leftOut = 0;
-  let minute = clock.monotonic();
-  /** Whether one more line about a node may be written. */
-  const room = (): boolean => {
-    const now = clock.monotonic();
-    if (now - minute >= MINUTE_MS) {
-      if (leftOut > 0) log.info({ events: leftOut }, 'more happened to single nodes than is told here');
-      [minute, lines, leftOut] = [now, 0, 0];
-    }
-    if (lines < LINES_A_MINUTE) return ++lines > 0;
-    leftOut++;
-    return false;
-  };
-  const one = (level: 'info' | 'warn', fields: object, text: string): void =>
-    log[room() ? level : 'debug'](fields, text);
+  const one = fewLines(log, clock);
   return (event) => {
     switch (event.type) {
       case 'nodesSynced': {

@@ -17,7 +17,7 @@ import type { SweepEvent } from '../sweep/events.ts';
 import { processMetrics } from './process-metrics.ts';
 
 /** Seconds: a renewal on one machine takes 2 ms, and times out at 5 s by default. */
-const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+export const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Seconds: a pass waits 30 s by default. */
 const PASS_BUCKETS = [0.1, 0.5, 1, 5, 10, 30, 31, 35, 45, 60, 120, 300, 600];
 
@@ -254,7 +254,7 @@ function sweepCollectors(registry: Registry) {
 }
 
 /** A gauge that is read when it is asked for, and missing where there is nothing to tell. */
-function gauge(registry: Registry, name: string, help: string, read: () => number | undefined): void {
+export function gauge(registry: Registry, name: string, help: string, read: () => number | undefined): void {
   new Gauge({
     name,
     help,

@@ -418,3 +418,54 @@ test("defaults are kubelet's; every rule is told", () => {
   assert.deepEqual(fields({ requestTimeoutMs: 10_000 }), ['requestTimeoutMs']);
   assert.deepEqual(fields({ concurrency: 0 }), ['concurrency']);
 });
+
+test('another interval while running: taken at once, evenly, and never too late for the old or the new one', async () => {
+  const n = 200;
+  const f = await fleet({ names: many(n) });
+  await f.clock.advance(25_000);
+  const longest = (since: number): number => {
+    const last = new Map<string, number>();
+    let most = 0;
+    for (const { name, at: when } of f.store.history) {
+      if (when >= since) most = Math.max(most, when - (last.get(name) ?? when));
+      last.set(name, when);
+    }
+    return most;
+  };
+  let changed = f.clock.monotonic();
+  f.heartbeat.update(heartbeatOptions({ renewIntervalMs: 2_000, leaseDurationSeconds: 8 }));
+  await f.clock.advance(20_000);
+  const fast = writes(f).filter((when) => when > changed + 10_000);
+  assert.ok(Math.abs(fast.length - n * 5) <= 2, `${fast.length} renewals in five intervals`);
+  assert.ok(busiest(fast, 500) <= n / 3, `${busiest(fast, 500)} in a quarter of an interval`);
+  assert.ok(longest(changed) <= 10_100, 'while it changed');
+  assert.ok(longest(changed + 10_000) <= 2_100, 'and afterwards');
+  assert.equal((await f.store.get(at('node-00007'), {})).spec.leaseDurationSeconds, 8);
+  assert.ok(longest(changed) > 2_100, 'gaps are measured');
+
+  changed = f.clock.monotonic();
+  f.heartbeat.update(heartbeatOptions({ renewIntervalMs: 30_000, namespace: 'elsewhere' }));
+  await f.clock.advance(60_000);
+  assert.ok(longest(changed) <= 30_200, 'longer again');
+  assert.equal(f.heartbeat.options.namespace, NAMESPACE, 'that needs a restart');
+  assert.ok(Math.abs(writes(f).filter((when) => when > changed + 30_000).length - n) <= 2);
+  await f.stop();
+});
+
+test('status tells how long the longest waiting node has been due, and when a write last succeeded', async () => {
+  const f = await fleet({ names: many(10) });
+  await f.clock.advance(20_000);
+  assert.equal(f.heartbeat.status.overdueMs, 0);
+  const written = f.heartbeat.status.writtenAt as number;
+  assert.ok(f.clock.monotonic() - written <= 1_000);
+  f.store.faults = () => ({ fail: 'Unavailable' });
+  await f.clock.advance(30_000);
+  const { overdueMs, failing, writtenAt } = f.heartbeat.status;
+  assert.ok(overdueMs > 25_000 && overdueMs <= 30_000, `${overdueMs}`);
+  assert.equal(failing, 10);
+  assert.ok((writtenAt as number) - written < 1_000, 'none since');
+  f.store.faults = undefined;
+  await f.clock.advance(10_000);
+  assert.deepEqual([f.heartbeat.status.overdueMs, f.heartbeat.status.failing], [0, 0]);
+  await f.stop();
+});

@@ -253,3 +253,38 @@ test("the grace period is the controller manager's; every rule is told", () => {
     ['namespace', 'graceMs'],
   );
 });
+
+test('known or not: before both were read, and once what is known is older than the grace period', async (t) => {
+  const w = await world(t, ['a', 'b']);
+  const state = (): unknown => {
+    const { known, reason, synced } = w.monitor.status;
+    return [known, reason, synced];
+  };
+  await w.pass(10_000, 'a', 'b');
+  assert.deepEqual(state(), [true, undefined, true]);
+  w.nodes.lose(storeError('Forbidden', 'no more nodes'));
+  await settle();
+  await w.pass(50_000, 'a', 'b');
+  assert.deepEqual(state(), [true, undefined, false], 'within the grace period it is an answer, and says how old');
+  await w.pass(1_000, 'a', 'b');
+  assert.deepEqual(state(), [false, 'TooOld', false], 'leases alone prove nothing of Nodes that come and go');
+  assert.equal(w.monitor.status.freshnessMs, 51_000);
+  assert.equal(w.monitor.status.error?.code, 'Forbidden');
+  w.nodes.relist();
+  await settle();
+  assert.deepEqual(state(), [true, undefined, true]);
+  const refused = new FakeNodes('a');
+  refused.refusals.push(storeError('Forbidden', 'no'));
+  const clock = new ManualClock();
+  const parts = { store: new MemoryStore({ clock }), nodes: refused, clock, random: () => 0.5 };
+  const never = new NodeMonitor({ ...parts, options: availabilityOptions() });
+  const stop = new AbortController();
+  const running = never.run(stop.signal);
+  await settle();
+  assert.deepEqual(
+    [never.status.known, never.status.reason, never.status.freshnessMs],
+    [false, 'NotSynced', undefined],
+  );
+  stop.abort();
+  await running;
+});

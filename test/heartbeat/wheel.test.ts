@@ -67,3 +67,36 @@ test('once more, at the time said last; not after it was removed', () => {
   assert.deepEqual(dueUntil(wheel, 10_120), [[a, 10_100]]);
   assert.equal(new Wheel<Item>(1, 0).next(), undefined);
 });
+
+test('another length of a turn: the order stays, and nobody waits longer than the longer of the two', () => {
+  const times = fc.integer({ min: 100, max: 60_000 });
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 500 }),
+      times,
+      times,
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (n, from, to, at) => {
+        const wheel = new Wheel<Item>(from, 0);
+        for (let i = 0; i < n; i++) wheel.add(item());
+        const before = dueUntil(wheel, from - 0.001);
+        const changed = from + at * from;
+        before.push(...dueUntil(wheel, changed));
+        const last = new Map(before);
+        wheel.update(to, changed);
+        const after = [0.25, 0.5, 0.75, 1].flatMap((share) => dueUntil(wheel, changed + share * to));
+        const first = new Map(after.toReversed());
+        assert.equal(first.size, n, 'each is due within one new turn');
+        const longest = Math.max(from, to) * (1 + 2 / PLACES);
+        for (const [one, when] of first) assert.ok(when - (last.get(one) as number) <= longest);
+        const waiting = [...first].sort((a, b) => a[1] - b[1]).map(([one]) => last.get(one) as number);
+        assert.deepEqual(
+          waiting,
+          waiting.toSorted((a, b) => a - b),
+          'who waited longest comes first',
+        );
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
