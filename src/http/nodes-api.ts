@@ -2,8 +2,8 @@
  * /v1/nodes: which nodes are Ready and which Unknown, as JSON from memory.
  *
  * Guarantees: 200 only for what is known now; else 503 with counts and nodes null, why, and what was known last with its
- * age. The list is made anew at most every half second, and never takes more than a twentieth of the time; what is asked
- * for in between gets it again, with its age.
+ * age. Making the list never takes more than a twentieth of the time, however often it is asked for: of thousands of nodes
+ * it may be some tenths of a second older than the counts, and says so.
  */
 import type { AvailabilitySnapshot, AvailabilityStatus, NodesUnknownReason } from '../heartbeat/monitor.ts';
 import type { NodeAvailability } from '../heartbeat/register.ts';
@@ -16,9 +16,6 @@ export interface NodesSource {
   readonly status: AvailabilityStatus;
   snapshot(): Pick<AvailabilitySnapshot, 'nodes' | 'freshnessMs'>;
 }
-
-/** Milliseconds for which one list is given again. */
-const REUSE_MS = 500;
 
 const REASONS: Readonly<Record<NodesUnknownReason, string>> = {
   NotSynced: 'the Nodes and their leases were not read yet',
@@ -66,7 +63,7 @@ export class NodesApi {
       const { nodes, freshnessMs = 0 } = this.#source.snapshot();
       const text = JSON.stringify(nodes.map(this.#describe));
       const took = this.#clock.monotonic() - began;
-      this.#made = { text, of: began - freshnessMs, until: began + Math.max(REUSE_MS, took * REUSE_FACTOR) };
+      this.#made = { text, of: began - freshnessMs, until: began + took * REUSE_FACTOR };
     }
     const { text, of } = this.#made;
     return `"nodes":${text},"nodesAgeSeconds":${seconds(this.#clock.monotonic() - of)}`;

@@ -47,6 +47,16 @@ const ownedBy = (world: World, name: string, uid: string): Promise<NodeLease> =>
 const heartbeat = (t: TestContext, { kubeconfig }: World, ...args: readonly string[]): Program =>
   startProgram(['heartbeat', '--kubeconfig', kubeconfig, ...args], { t });
 
+/** Where a program that was given port 0 serves. */
+async function urlOf(program: Program): Promise<string> {
+  const line = await program.waitForLine(/http:\/\/127\.0\.0\.1:\d+/, { from: 'stderr' });
+  return / url="?(http:\/\/127\.0\.0\.1:\d+)/.exec(line)?.[1] ?? line;
+}
+async function ask(url: string): Promise<{ status: number; body: string }> {
+  const answer = await fetch(url);
+  return { status: answer.status, body: await answer.text() };
+}
+
 /** The whole object as kubelet makes it, but for what only the server can say. */
 function assertKubelets({ apiVersion, kind, metadata, spec }: NodeLease, name: string, uid: string): void {
   const { uid: _uid, resourceVersion, creationTimestamp, managedFields: _, ...rest } = metadata;
@@ -160,6 +170,80 @@ describe('on the embedded server', { concurrency: 3 }, () => {
     assert.equal((await program.exitWithin(5_000)).code, 0);
   });
 
+  it('serves /v1/nodes: from memory, 503 with the last known answer when it is too old', async (t) => {
+    const world = await embedded(t);
+    for (const name of ['alive', 'dead']) await makeNode(world, name);
+    const beating = heartbeat(t, world, '--node', 'alive', '--renew-interval', '300ms', '--http-address', '0');
+    await until('its lease', () => lease(world, 'alive'));
+    const program = startProgram(['nodes', '--kubeconfig', world.kubeconfig, '--grace', '2s', '--http-address', '0'], {
+      t,
+    });
+    const url = await urlOf(program);
+    const counts = await until('the dead to be Unknown', async () => {
+      const { status, body } = await ask(`${url}/v1/nodes`);
+      const { counts: found } = JSON.parse(body) as { counts: { unknown: number } | null };
+      return status === 200 && found?.unknown === 1 && found;
+    });
+    assert.deepEqual(counts, { ready: 1, unknown: 1, pending: 0 });
+    const { nodes } = JSON.parse((await ask(`${url}/v1/nodes`)).body) as { nodes: { name: string; status: string }[] };
+    assert.deepEqual(
+      nodes.map(({ name, status }) => [name, status]),
+      [
+        ['alive', 'Ready'],
+        ['dead', 'Unknown'],
+      ],
+    );
+    assert.match((await ask(`${url}/metrics`)).body, /^leasekeeper_nodes\{status="Ready"\} 1$/m);
+    assert.equal((await ask(`${url}/readyz`)).body, 'ok');
+
+    const own = await urlOf(beating);
+    assert.match((await ask(`${own}/readyz?verbose`)).body, /1 of 1 nodes have their heartbeat/);
+    const metrics = (await ask(`${own}/metrics`)).body;
+    assert.match(metrics, /^leasekeeper_heartbeat_nodes 1$/m);
+    assert.match(metrics, /^leasekeeper_heartbeat_renewals_total [1-9]/m);
+
+    await world.server.close();
+    const old = await until('503', async () => {
+      const answer = await ask(`${url}/v1/nodes`);
+      return answer.status === 503 && answer.body;
+    });
+    const { counts: none, last } = JSON.parse(old) as { counts: null; last: { counts: object; ageSeconds: number } };
+    assert.equal(none, null);
+    assert.deepEqual(last.counts, { ready: 1, unknown: 1, pending: 0 }, 'the nodes are not dead: the API is away');
+    assert.ok(last.ageSeconds >= 2);
+    assert.equal((await ask(`${url}/readyz`)).status, 503);
+    assert.equal((await ask(`${own}/readyz`)).status, 200, 'heartbeats outlive an outage shorter than their leases');
+    for (const one of [program, beating]) {
+      one.signal('SIGTERM');
+      assert.equal((await one.exitWithin(5_000)).code, 0, one.output());
+    }
+  });
+
+  it('takes another interval from its file, and on SIGHUP; names what needs a restart', async (t) => {
+    const world = await embedded(t);
+    const config = join(await scratch(t), 'leasekeeper.yaml');
+    const write = (text: string): Promise<void> =>
+      writeFile(config, `apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\n${text}`);
+    await write('heartbeatInterval: 30s\nnode: [a]\n');
+    await makeNode(world, 'a');
+    const program = heartbeat(t, world, '--config', config);
+    const first = await until('its lease', () => lease(world, 'a'));
+    await write('heartbeatInterval: 300ms\nheartbeatDuration: 8s\nnode: [a, b]\n');
+    await program.waitForLine(/configuration changed.*heartbeatInterval: 30s -> 300ms/, { from: 'stderr' });
+    await program.waitForLine(/needs a restart.*node: a -> a,b/, { from: 'stderr' });
+    const next = await until('a renewal long before 30 s', async () => {
+      const now = await lease(world, 'a');
+      return now?.spec.renewTime !== first.spec.renewTime && now;
+    });
+    assert.equal((next.spec as { leaseDurationSeconds?: number }).leaseDurationSeconds, 8);
+    await write('heartbeatInterval: 9s\nheartbeatDuration: 8s\nnode: [a]\n');
+    await program.waitForLine(/not usable.*heartbeatInterval .*9s.*: must be shorter/, { from: 'stderr' });
+    program.signal('SIGHUP');
+    await until('it told again', () => program.stderr.filter((line) => /not usable/.test(line)).length === 2);
+    program.signal('SIGTERM');
+    assert.equal((await program.exitWithin(5_000)).code, 0, program.output());
+  });
+
   it('bad input: each problem with its option and rule, exit 2', async () => {
     const cases: [string[], RegExp][] = [
       [['heartbeat'], /--node: is needed/],
@@ -167,6 +251,9 @@ describe('on the embedded server', { concurrency: 3 }, () => {
       [['heartbeat', '--node', 'a', '--nodes-selector', 'x=y'], /cannot be given together/],
       [['heartbeat', '--node', 'a', '--renew-interval', '40s'], /--renew-interval "40s": must be shorter/],
       [['nodes', '--grace', '0s'], /--grace "0s": must be longer/],
+      [['nodes', '--http-address', 'x'], /--http-address "x": must be PORT/],
+      [['nodes', '--http-address', ':0', '-w'], /--http-address ":0": cannot be given together with --watch/],
+      [['heartbeat', '--node', 'a', '--http-address', '70000'], /--http-address "70000": must be PORT/],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => runProgram(args)));
     for (const [i, { code, stderr }] of outcomes.entries()) {
