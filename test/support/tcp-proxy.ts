@@ -6,20 +6,27 @@
  */
 import type { AddressInfo, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { TlsRecords } from './tls-records.ts';
 
 /**
  * - `pass`: as if it were not there.
  * - `refuse`: new connections are reset as soon as they are accepted; open ones go on.
  * - `swallow`: half-open: connections are accepted, what is sent vanishes, nothing comes back.
- * - `pause`: nothing passes in either direction, and all of it later.
+ * - `pause`: nothing passes in either direction, or in the one that is named, and all of it later.
  * - `slow`: answers pass at so many bytes a second.
  * - `reset`: an answer is cut off by a reset after so many more bytes of it, counted for each connection from now.
+ * - `tear`: a reset in the middle of a TLS record of the answers, after so many more of them, counted alike: the first
+ *   few of a connection are its handshake.
+ * - `corrupt`: one bit of every piece of an answer is turned over.
  */
 export type TcpFault =
-  | { readonly kind: 'pass' | 'refuse' | 'swallow' | 'pause' }
+  | { readonly kind: 'pass' | 'refuse' | 'swallow' | 'corrupt' }
+  | { readonly kind: 'pause'; readonly only?: 'requests' | 'answers' }
   | { readonly kind: 'slow'; readonly bytesPerSecond: number }
-  | { readonly kind: 'reset'; readonly afterBytes: number };
+  | { readonly kind: 'reset'; readonly afterBytes: number }
+  | { readonly kind: 'tear'; readonly afterRecords: number };
 
+const ANSWERS_ONLY: readonly TcpFault['kind'][] = ['slow', 'reset', 'tear', 'corrupt'];
 /** How often a slow connection sends its share, in milliseconds. */
 const SLOW_TICK_MS = 20;
 
@@ -32,7 +39,7 @@ export interface TcpProxy {
   /** Connections open now. */
   readonly open: number;
   /** Puts a fault in force; `pass` ends it. */
-  set(fault: TcpFault | 'pass' | 'refuse' | 'swallow' | 'pause'): void;
+  set(fault: TcpFault | 'pass' | 'refuse' | 'swallow' | 'pause' | 'corrupt'): void;
   /** Resets every open connection; new ones are still served. */
   cut(): void;
   close(): Promise<void>;
@@ -111,9 +118,11 @@ class Link {
 
   apply(fault: TcpFault): void {
     this.#fault = fault;
-    this.#answers.apply(fault);
-    // Only answers are slow or cut off.
-    this.#requests.apply(fault.kind === 'slow' || fault.kind === 'reset' ? { kind: 'pass' } : fault);
+    const pass: TcpFault = { kind: 'pass' };
+    const only = fault.kind === 'pause' ? fault.only : undefined;
+    this.#answers.apply(only === 'requests' ? pass : fault);
+    // Only answers are slow, cut off or spoiled.
+    this.#requests.apply(ANSWERS_ONLY.includes(fault.kind) || only === 'answers' ? pass : fault);
   }
 
   reset(): void {
@@ -141,6 +150,7 @@ class Pipe {
   readonly #queue: (Buffer | 'end')[] = [];
   #fault: TcpFault = { kind: 'pass' };
   #left = 0;
+  readonly #records = new TlsRecords();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(from: Socket, to: Socket, reset: () => void) {
@@ -156,6 +166,7 @@ class Pipe {
     this.#fault = fault;
     this.stop();
     if (fault.kind === 'reset') this.#left = fault.afterBytes;
+    this.#records.cutAfter(fault.kind === 'tear' ? fault.afterRecords : undefined);
     if (fault.kind === 'slow') this.#timer = setInterval(() => this.#drip(fault.bytesPerSecond), SLOW_TICK_MS);
     this.#pump();
   }
@@ -181,13 +192,17 @@ class Pipe {
   }
 
   #send(piece: Buffer | 'end'): void {
-    if (piece === 'end') this.#to.end();
-    else if (this.#fault.kind === 'reset' && piece.length >= this.#left) {
-      this.#to.write(piece.subarray(0, this.#left), this.#reset);
-    } else {
-      this.#left -= piece.length;
-      this.#to.write(piece);
+    if (piece === 'end') return void this.#to.end();
+    // Records are followed all the time: where one begins shows only from the start of a connection.
+    const torn = this.#records.push(piece);
+    const cut = this.#fault.kind === 'reset' && piece.length >= this.#left ? this.#left : torn;
+    if (cut !== undefined) return void this.#to.write(piece.subarray(0, cut), this.#reset);
+    this.#left -= piece.length;
+    if (this.#fault.kind === 'corrupt') {
+      const middle = piece.length >> 1;
+      piece.writeUInt8(piece.readUInt8(middle) ^ 1, middle);
     }
+    this.#to.write(piece);
   }
 
   #drip(bytesPerSecond: number): void {

@@ -1,0 +1,108 @@
+/**
+ * What goes wrong between a process and a real API server: at TCP and TLS, and in answers.
+ */
+import { after, before, describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
+import type { TcpFault } from '../support/fault-proxy.ts';
+import { startHttpProxy, startTcpProxy, statusBody } from '../support/fault-proxy.ts';
+import type { HttpProxy } from '../support/fault-proxy.ts';
+import type { RealApi } from '../support/real-api.ts';
+import { realApiSkip, startRealApi } from '../support/real-api.ts';
+import { survive } from './survive.ts';
+import type { FaultCase } from './world.ts';
+
+type More = Pick<FaultCase, 'deaf' | 'holdMs'>;
+/** At TCP. `cut`: connections that are open are reset first, so that the fault meets new ones. */
+const TCP: readonly (More & { name: string; fault: TcpFault; cut?: boolean })[] = [
+  { name: 'connections cut, once', fault: { kind: 'pass' }, cut: true, deaf: false, holdMs: 2_000 },
+  { name: 'connections cut and refused', fault: { kind: 'refuse' }, cut: true },
+  { name: 'half-open: accepted, never answered', fault: { kind: 'swallow' } },
+  { name: 'silent both ways, then everything at once', fault: { kind: 'pause' } },
+  { name: 'silent from the server', fault: { kind: 'pause', only: 'answers' } },
+  { name: 'silent to the server', fault: { kind: 'pause', only: 'requests' } },
+  { name: 'slow: answers trickle in', fault: { kind: 'slow', bytesPerSecond: 250 } },
+  { name: 'reset in the middle of an answer', fault: { kind: 'reset', afterBytes: 2_500 } },
+  { name: 'TLS cut in the handshake', fault: { kind: 'tear', afterRecords: 0 }, cut: true },
+  { name: 'TLS cut in the middle of a record', fault: { kind: 'tear', afterRecords: 9 } },
+  { name: 'bytes spoiled on the way', fault: { kind: 'corrupt' } },
+];
+
+const WRITES = /^(PUT|POST|DELETE)$/;
+/** In answers. */
+const HTTP: readonly (More & { name: string; begin: (proxy: HttpProxy) => void })[] = [
+  {
+    name: 'answers to writes lost',
+    deaf: false,
+    begin: (proxy) => {
+      let n = 0;
+      proxy.rule({ match: ({ method }) => WRITES.test(method) && ++n % 2 === 0, fault: { loseAnswer: true } });
+    },
+  },
+  {
+    name: '429 with Retry-After',
+    begin: (proxy) => {
+      const body = statusBody(429, 'TooManyRequests', 'the server has received too many requests');
+      proxy.rule({ fault: { answer: { status: 429, headers: { 'retry-after': '1' }, body } } });
+      proxy.cut();
+    },
+  },
+  {
+    name: '500 to everything',
+    begin: (proxy) => {
+      const body = statusBody(500, 'InternalError', 'etcdserver: leader changed');
+      proxy.rule({ fault: { answer: { status: 500, body } } });
+      proxy.cut();
+    },
+  },
+  {
+    name: 'watches refused with 410',
+    deaf: false,
+    begin: (proxy) => {
+      const body = statusBody(410, 'Expired', 'too old resource version');
+      proxy.rule({ path: /[?&]watch=(true|1)/, fault: { answer: { status: 410, body } } });
+      proxy.cut();
+    },
+  },
+];
+
+describe('faults on the way to a real API server', { skip: realApiSkip(), concurrency: 3 }, () => {
+  let api: RealApi;
+  let beside: string;
+  before(async () => {
+    api = await startRealApi();
+    beside = await api.kubeconfig();
+  });
+  after(() => api?.stop());
+
+  for (const { name, fault, cut, ...more } of TCP) {
+    it(name, async (t: TestContext) => {
+      const proxy = await startTcpProxy(api.url);
+      t.after(() => proxy.close());
+      const through = await api.kubeconfig({ server: proxy.url });
+      const begin = (): (() => Promise<void>) => {
+        proxy.set(fault);
+        if (cut) proxy.cut();
+        return () => Promise.resolve(proxy.set('pass'));
+      };
+      await survive(t, api, { name, through, beside, begin, ...more });
+    });
+  }
+
+  for (const { name, begin, ...more } of HTTP) {
+    it(name, async (t: TestContext) => {
+      const proxy = await startHttpProxy(api.url, { ca: await api.ca() });
+      t.after(() => proxy.close());
+      const through = await api.kubeconfig({ server: proxy.url });
+      await survive(t, api, {
+        name,
+        through,
+        beside,
+        begin: () => {
+          begin(proxy);
+          return () => Promise.resolve(proxy.clear());
+        },
+        ...more,
+      });
+    });
+  }
+});
