@@ -29,19 +29,14 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
   const names = Array.from({ length: NODES }, (_, i) => `${namespace}-${i}`);
   for (const name of names) await api.json('POST', '/api/v1/nodes', { metadata: { name } });
   const connection = await world.through();
-  const sent: number[] = [];
+  const sent: { at: number; name: string }[] = [];
   const events: HeartbeatEvent[] = [];
-  const counted = <Args extends readonly unknown[], Result>(call: (...args: Args) => Result) => {
-    return (...args: Args): Result => {
-      sent.push(clock.monotonic());
-      return call(...args);
-    };
-  };
+  const send = (name: string): void => void sent.push({ at: clock.monotonic(), name });
   const { store } = connection;
   const watched: Pick<LeaseStore, 'get' | 'create' | 'update'> = {
-    get: counted((...args) => store.get(...args)),
-    create: counted((...args) => store.create(...args)),
-    update: counted((...args) => store.update(...args)),
+    get: (ref, call) => (send(ref.name), store.get(ref, call)),
+    create: (lease, call) => (send(lease.metadata.name), store.create(lease, call)),
+    update: (lease, call) => (send(lease.metadata.name), store.update(lease, call)),
   };
   const heartbeat = new Heartbeat({
     store: watched,
@@ -84,15 +79,12 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
       for (const name of names) {
         assert.equal(after.get(name)?.metadata.uid, before.get(name)?.metadata.uid, `the lease of ${name} was made anew`);
       }
-      let first = 0;
-      let most = 0;
-      for (const [i, at] of sent.entries()) {
-        while (at - (sent[first] ?? at) > WINDOW_MS) first++;
-        most = Math.max(most, i - first + 1);
-      }
-      // A turn of the event loop that took long is made up for at once, see SAVED_MS there.
+      // A renewal whose answer was lost takes a conflict, a look and another write: by node, they are one.
+      const most = Math.max(
+        ...sent.map(({ at }) => new Set(sent.filter((s) => s.at >= at && s.at <= at + WINDOW_MS).map((s) => s.name)).size),
+      );
       const allowed = Math.ceil(AT_ONCE + RATE_PER_MS * WINDOW_MS) + 1;
-      assert.ok(most <= allowed, `${most} requests within ${WINDOW_MS} ms, where ${allowed} are allowed`);
+      assert.ok(most <= allowed, `${most} nodes renewed within ${WINDOW_MS} ms, where ${allowed} are allowed`);
     },
   };
 }

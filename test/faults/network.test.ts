@@ -19,11 +19,11 @@ const TCP: readonly (More & { name: string; fault: TcpFault; cut?: boolean })[] 
   { name: 'half-open: accepted, never answered', fault: { kind: 'swallow' } },
   { name: 'silent both ways, then everything at once', fault: { kind: 'pause' } },
   { name: 'silent from the server', fault: { kind: 'pause', only: 'answers' } },
-  { name: 'silent to the server', fault: { kind: 'pause', only: 'requests' } },
+  { name: 'silent to the server', fault: { kind: 'pause', only: 'requests' }, deaf: false },
   { name: 'slow: answers trickle in', fault: { kind: 'slow', bytesPerSecond: 250 } },
   { name: 'reset in the middle of an answer', fault: { kind: 'reset', afterBytes: 2_500 } },
   { name: 'TLS cut in the handshake', fault: { kind: 'tear', afterRecords: 0 }, cut: true },
-  { name: 'TLS cut in the middle of a record', fault: { kind: 'tear', afterRecords: 9 } },
+  { name: 'TLS cut in the middle of a record', fault: { kind: 'tear', afterRecords: 9 }, deaf: false },
   { name: 'bytes spoiled on the way', fault: { kind: 'corrupt' } },
 ];
 
