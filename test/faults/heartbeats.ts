@@ -43,7 +43,12 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
     nodes: createNodesApi({ transport: connection.transport, clock, random: Math.random, names }),
     clock,
     random: Math.random,
-    options: heartbeatOptions({ namespace, renewIntervalMs: INTERVAL_MS, requestTimeoutMs: 2 * TIMEOUT_MS, concurrency: 8 }),
+    options: heartbeatOptions({
+      namespace,
+      renewIntervalMs: INTERVAL_MS,
+      requestTimeoutMs: 2 * TIMEOUT_MS,
+      concurrency: 8,
+    }),
     observe: (event) => void events.push(event),
   });
   world.runs(heartbeat.run(world.signal));
@@ -77,11 +82,17 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
         left,
       );
       for (const name of names) {
-        assert.equal(after.get(name)?.metadata.uid, before.get(name)?.metadata.uid, `the lease of ${name} was made anew`);
+        assert.equal(
+          after.get(name)?.metadata.uid,
+          before.get(name)?.metadata.uid,
+          `the lease of ${name} was made anew`,
+        );
       }
       // A renewal whose answer was lost takes a conflict, a look and another write: by node, they are one.
       const most = Math.max(
-        ...sent.map(({ at }) => new Set(sent.filter((s) => s.at >= at && s.at <= at + WINDOW_MS).map((s) => s.name)).size),
+        ...sent.map(
+          ({ at }) => new Set(sent.filter((s) => s.at >= at && s.at <= at + WINDOW_MS).map((s) => s.name)).size,
+        ),
       );
       const allowed = Math.ceil(AT_ONCE + RATE_PER_MS * WINDOW_MS) + 1;
       assert.ok(most <= allowed, `${most} nodes renewed within ${WINDOW_MS} ms, where ${allowed} are allowed`);

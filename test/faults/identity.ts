@@ -66,7 +66,7 @@ export async function publish(
     random: Math.random,
     holder: holderIdentity(leaseName(host), randomUUID()),
     options,
-    observe: (event) => void events.push(event),
+    observe: (event) => void events.push(Object.assign({ at: Math.round(world.clock.monotonic()) }, event)),
   });
   world.runs(publisher.run(world.signal));
   const before = await until(`the lease of ${host}`, () => read(world, host));
@@ -82,7 +82,7 @@ async function renewedAgain(world: World, one: Published, healedAt: number): Pro
   const bound = TIMEOUT_MS + 2 * 1.04 * INTERVAL_MS + SLACK_MS;
   const left = healedAt + bound - world.clock.monotonic();
   const after = await until(
-    `${host} to be renewed within ${bound} ms; ${JSON.stringify(events.slice(-3))}`,
+    `${host} to be renewed within ${bound} ms; ${JSON.stringify(events.slice(-6))} healed ${Math.round(healedAt)}`,
     async () => {
       const now = await read(world, host);
       return now?.spec.renewTime === atHeal.spec.renewTime ? undefined : now;
@@ -147,17 +147,29 @@ export async function sweeperUnder(world: World): Promise<Capability> {
   return {
     name: 'sweeper',
     ready: async () => {
-      await until('a whole pass', () => events.some((e) => e.type === 'passFinished' && e.result.outcome === 'completed'));
-      await world.api.json('POST', path(world, '').replace(/[^/]*$/, '').slice(0, -1), {
-        metadata: {
-          name: leaseName('dead'),
-          labels: { [LABEL]: SWEPT, 'kubernetes.io/hostname': 'dead' },
+      await until('a whole pass', () =>
+        events.some((e) => e.type === 'passFinished' && e.result.outcome === 'completed'),
+      );
+      await world.api.json(
+        'POST',
+        path(world, '')
+          .replace(/[^/]*$/, '')
+          .slice(0, -1),
+        {
+          metadata: {
+            name: leaseName('dead'),
+            labels: { [LABEL]: SWEPT, 'kubernetes.io/hostname': 'dead' },
+          },
+          spec: { holderIdentity: 'dead', leaseDurationSeconds: 1, renewTime: '2026-01-01T00:00:00.000000Z' },
         },
-        spec: { holderIdentity: 'dead', leaseDurationSeconds: 1, renewTime: '2026-01-01T00:00:00.000000Z' },
-      });
+      );
     },
     recovered: async (healedAt) => {
       await Promise.all(living.map((one) => renewedAgain(world, one, healedAt)));
+      if (world.fault.readOnly) {
+        const guarded = events.some((e) => e.type === 'passFinished' && e.result.because === 'noneUnexpired');
+        assert.ok(guarded, 'a pass that finds nobody alive deletes nothing');
+      }
       // A pass that the fault spoiled, a pause that the server asked for, and a whole pass.
       const bound = 2 * (CONFIRM_MS + SWEEP_EVERY_MS + 4 * TIMEOUT_MS) + SLACK_MS;
       const left = healedAt + bound - world.clock.monotonic();

@@ -9,7 +9,7 @@ import type { RealApi } from '../support/real-api.ts';
 export const INTERVAL_MS = 600;
 export const TIMEOUT_MS = 500;
 /** What a loaded machine may add to any bound. */
-export const SLACK_MS = 1_500;
+export const SLACK_MS = 2_500;
 
 export interface FaultCase {
   readonly name: string;

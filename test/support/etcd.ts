@@ -43,7 +43,9 @@ export function etcdAt(url: string): Etcd {
       const gone = await call('kv/deleterange', { key: base64(JUNK), range_end: base64(`${JUNK}~`) });
       await etcd.compact(revisionOf(gone));
       await call('maintenance/defragment', {});
-      const { alarms = [] } = (await call('maintenance/alarm', { action: 'GET' })) as { alarms?: { memberID: string }[] };
+      const { alarms = [] } = (await call('maintenance/alarm', { action: 'GET' })) as {
+        alarms?: { memberID: string }[];
+      };
       for (const { memberID } of alarms) {
         await call('maintenance/alarm', { action: 'DEACTIVATE', memberID, alarm: 'NOSPACE' });
       }

@@ -23,7 +23,7 @@ export class TlsRecords {
 
   /** Where in this piece the cut is; undefined when it is not there. */
   push(piece: Buffer): number | undefined {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       if (this.#left === 0) {
         this.#header.push(piece.readUInt8(at++));
         if (this.#header.length === HEADER_BYTES) this.#begin();
