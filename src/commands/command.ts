@@ -55,6 +55,8 @@ export interface CommandSpec {
   readonly examples?: readonly (readonly [comment: string, line: string])[];
   readonly options: Readonly<Record<string, OptionSpec>>;
   readonly arguments?: string;
+  /** Commands below this one, each with options of its own; not in the help of all commands. */
+  readonly commands?: readonly CommandSpec[];
   /** In place of what follows from options and arguments. */
   readonly usage?: string;
   /** Only the command that runs is loaded. */

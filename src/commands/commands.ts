@@ -16,11 +16,13 @@ import {
   PUBLISH_OPTIONS,
   WATCH_OPTIONS,
 } from '../config/options.ts';
+import { RBAC_OPTIONS } from '../config/rbac-options.ts';
 import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-options.ts';
 import { settable } from '../config/sources.ts';
 import type { OptionSpec } from '../config/spec.ts';
 import { ONCE_OPTIONS, PUBLISH_SWEEP_OPTIONS, SWEEP_OPTIONS } from '../config/sweep-options.ts';
 import type { CommandSpec } from './command.ts';
+import type { Permitted } from './permissions.ts';
 
 const DOING: readonly CommandSpec[] = [
   {
@@ -204,8 +206,42 @@ function distinctFlags(options: Readonly<Record<string, OptionSpec>>): Record<st
   return Object.fromEntries(entries);
 }
 
+/** The commands that need permissions: `rbac` takes each of them, with its options. */
+const PERMITTED: readonly Permitted[] = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'];
+
+const RBAC: CommandSpec = {
+  name: 'rbac',
+  summary: 'Print the smallest Role and RoleBinding for a command and its options',
+  description: [
+    'As YAML, ready for kubectl apply -f -. What is of a namespace is in a Role there, what is of the cluster in a ClusterRole; every rule says what it is for. Nothing is sent to anybody.',
+    'Without a command: those of publish, sweep, serve and heartbeat, with their defaults.',
+  ],
+  examples: [
+    [
+      "for a sidecar with a client's certificate",
+      'leasekeeper rbac publish --server-health-url https://127.0.0.1:6443/livez --user leasekeeper-publish',
+    ],
+    ['for a job of your own', 'leasekeeper rbac elect --lease default/my-job --service-account default/my-job'],
+  ],
+  options: RBAC_OPTIONS,
+  arguments: '[command]',
+  usage: `[${PERMITTED.join('|')}] [options of the command] [options]`,
+  load: () => import('./rbac.ts'),
+  commands: PERMITTED.map((name) => {
+    const { options = {}, arguments: args } = DOING.find((command) => command.name === name) ?? {};
+    return {
+      name,
+      summary: `Print what \`leasekeeper ${name}\` with these options needs`,
+      options: { ...options, ...RBAC_OPTIONS },
+      ...(args !== undefined && { arguments: args.replace('<', '[').replace('>', ']') }),
+      load: async () => (await import('./rbac.ts')).rbacOf(name),
+    };
+  }),
+};
+
 export const COMMANDS: readonly CommandSpec[] = [
   ...DOING,
+  RBAC,
   {
     name: 'config',
     summary: 'Print the configuration in force, and where each value comes from',

@@ -47,26 +47,27 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     .addHelpText('after', OUTRO)
     .exitOverride()
     .showSuggestionAfterError(true);
-  for (const spec of COMMANDS) {
-    const command = program.command(spec.name).summary(spec.summary).description(describe(spec)).exitOverride();
+  const add = (to: Command, spec: CommandSpec): void => {
+    const command = to.command(spec.name).summary(spec.summary).description(describe(spec)).exitOverride();
     if (spec.arguments) command.argument(spec.arguments);
     if (spec.usage) command.usage(spec.usage);
     // Hundreds of options take milliseconds to make; only a command that is named here can need its own.
-    const table: Readonly<Record<string, OptionSpec>> = argv.includes(spec.name)
-      ? { ...spec.options, ...LOG_OPTIONS }
-      : {};
+    const named = argv.includes(spec.name);
+    const table: Readonly<Record<string, OptionSpec>> = named ? { ...spec.options, ...LOG_OPTIONS } : {};
     for (const [key, option] of Object.entries(table))
       command.addOption(toOption(key, option).helpGroup(GROUPS.find(([table]) => key in table)?.[1] ?? 'Options:'));
     if (spec.examples) command.addHelpText('after', `\nExamples:\n${spec.examples.map(example).join('\n')}\n`);
     command.action(async () => {
       const module = await spec.load();
-      const from = sources({ table, all: allOptions(COMMANDS), flags: command.opts(), env: io.env });
+      const from = sources({ table, all: allOptions(COMMANDS), flags: command.optsWithGlobals(), env: io.env });
       for (const warning of from.warnings) io.err(`leasekeeper: warning: ${warning}\n`);
       const file = await from.readFile();
       const given = await from.given(file);
       exitCode = await module.run({ table, given, sources: from, file, args: command.args, io });
     });
-  }
+    if (named) for (const below of spec.commands ?? []) add(command, below);
+  };
+  for (const spec of COMMANDS) add(program, spec);
   try {
     if (argv.length === 0) {
       io.out(program.helpInformation() + OUTRO);
