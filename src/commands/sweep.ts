@@ -2,7 +2,7 @@
  * `leasekeeper sweep`: deletes expired leases, once or at start and on a schedule until SIGTERM.
  *
  * Guarantees: nothing is sent before every option is checked; with --once the exit code tells whether the pass did all
- * that it found to do.
+ * that it found to do: 1 also when expired leases are left for a later pass, because renewals may not work now.
  */
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
@@ -87,7 +87,8 @@ async function once(values: Values, { store }: Connection, clock: Clock, io: Io)
   const sweeper = createSweeper({ store, clock, random: Math.random, observe, options: settings.options });
   const result = await sweeper.sweepOnce(stop.signal);
   if (result.dryRun && result.outcome === 'completed') io.out(summaryText(result));
-  return result.outcome === 'completed' && result.failed === 0 ? EXIT.ok : EXIT.failed;
+  const { recovering, unproven } = result.kept;
+  return result.outcome === 'completed' && result.failed + recovering + unproven === 0 ? EXIT.ok : EXIT.failed;
 }
 
 async function scheduled(
@@ -142,6 +143,8 @@ const KEPT: Readonly<Record<keyof PassResult['kept'], string>> = {
   grace: 'within the grace',
   expiredOnce: 'expired between the looks',
   changed: 'written between the looks',
+  recovering: 'silent as long as others that have just come back',
+  unproven: 'expired since anybody renewed',
   passVoid: 'not judged',
 };
 

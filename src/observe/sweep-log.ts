@@ -83,6 +83,10 @@ const VOID = {
   noDate: 'pass void: the API server told no time (no Date header), so nothing is known to be expired',
   noneUnexpired:
     'pass void: no unexpired lease would be left, so rather the renewals fail than that every server is dead; --allow-all deletes them all the same',
+  noneRenewed:
+    'pass void: no lease was renewed since these expired, so perhaps renewals fail; a later pass looks again, --allow-all deletes them all the same',
+  recovering:
+    'pass void: servers whose leases were as old have just come back, so the API is recovering from an outage; the next pass looks again',
   listFailed: 'pass void: listing the leases failed; the next pass begins anew',
 } as const;
 const STOPPED = {
@@ -100,7 +104,12 @@ function finished(log: Logger, result: PassResult): void {
   } else if (outcome === 'stopped') {
     log.warn({ ...fields, ...failure }, STOPPED[because as keyof typeof STOPPED]);
   } else if (outcome === 'aborted') log.info(fields, 'pass ended early: stopping');
-  else log.info(fields, result.dryRun ? 'dry run finished' : 'pass finished');
+  else if (result.kept.recovering + result.kept.unproven > 0) {
+    log.warn(
+      fields,
+      'pass finished, but some expired leases wait for a later one: their servers may be unable to renew',
+    );
+  } else log.info(fields, result.dryRun ? 'dry run finished' : 'pass finished');
 }
 
 /** What is 0 is left out, but for the two that everybody looks for. */

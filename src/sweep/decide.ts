@@ -2,7 +2,8 @@
  * Which leases a pass may delete: two looks at the same leases go in, a plan comes out. Pure.
  *
  * Guarantees: a lease is collected only when both looks saw it expired with the same uid and resourceVersion, when it
- * has a holder that is not ours, and when nothing else stands against it; what is not known is never a reason to delete.
+ * has a holder that is not ours, when the leases beside it show that renewals work (doubt.ts), and when nothing else
+ * stands against it; what is not known is never a reason to delete.
  * Time is the API server's alone, and always the earliest that it can have been: a lease judged too late is collected by
  * a later pass, one judged too early would be a living one.
  */
@@ -10,6 +11,8 @@ import { expiredAt, publishedExpiry } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import { hostnameOf } from '../lease/names.ts';
+import type { Silences } from './doubt.ts';
+import { Witnesses, longSilences } from './doubt.ts';
 
 /**
  * How far a `Date` header may be from the truth, either way, in milliseconds: it holds whole seconds (RFC 9110), cut off
@@ -37,6 +40,8 @@ export interface OwnLease {
 export interface SweepPolicy {
   readonly graceMs: number;
   readonly maxSkewMs: number;
+  /** 0: the two looks confirm nothing, so any unexpired lease is proof enough that renewals work. */
+  readonly confirmAfterMs: number;
   readonly allowAll: boolean;
   readonly own?: OwnLease | undefined;
 }
@@ -46,6 +51,7 @@ export interface FirstLook {
   readonly expired: ReadonlyMap<string, string>;
   /** Leases whose renewTime lies so far ahead that it proves no life. */
   readonly future: ReadonlyMap<string, string>;
+  readonly silences: Silences;
 }
 
 export type KeepReason =
@@ -67,6 +73,10 @@ export type KeepReason =
   | 'expiredOnce'
   /** Expired in both looks, but somebody wrote it in between. */
   | 'changed'
+  /** Others that were silent for about as long came back between the looks: the API may be recovering from an outage. */
+  | 'recovering'
+  /** Nobody renewed since it expired: perhaps nobody can. */
+  | 'unproven'
   /** Nothing stood against it, but the pass as a whole is void. */
   | 'passVoid';
 
@@ -95,7 +105,11 @@ export type VoidReason =
   /** An answer came without a `Date`: nobody knows what is expired. */
   | 'noDate'
   /** No unexpired lease would be left: rather the renewals fail (etcd out of space) than that everybody is dead. */
-  | 'noneUnexpired';
+  | 'noneUnexpired'
+  /** There are unexpired leases, but none was renewed since those expired that would go: as above. */
+  | 'noneRenewed'
+  /** All that would go were silent for about as long as some who came back between the looks. */
+  | 'recovering';
 
 export interface Plan {
   /** Leases that the last look saw. */
@@ -111,7 +125,7 @@ export interface Plan {
 }
 
 /** Nothing remembered: everything expired is expired for the first time. */
-export const NO_FIRST_LOOK: FirstLook = { expired: new Map(), future: new Map() };
+export const NO_FIRST_LOOK: FirstLook = { expired: new Map(), future: new Map(), silences: new Map() };
 
 /** What the second look needs to know of the first; `undefined` without a `Date`. */
 export function remember(look: Look, policy: SweepPolicy): FirstLook | undefined {
@@ -124,13 +138,14 @@ export function remember(look: Look, policy: SweepPolicy): FirstLook | undefined
     if (judge(lease, now, NO_FIRST_LOOK, policy) === 'expiredOnce') expired.set(uid, resourceVersion);
     else if (aheadMs(lease, look.date) > policy.maxSkewMs) future.set(uid, resourceVersion);
   }
-  return { expired, future };
+  const held = look.leases.filter(isHeld);
+  return { expired, future, silences: longSilences(held, ({ metadata }) => expired.has(metadata.uid), now) };
 }
 
 /** Why a lease is kept; `undefined` when it may be collected. */
 export function judge(lease: Lease, now: MicroTime, first: FirstLook, policy: SweepPolicy): KeepReason | undefined {
-  const { uid, resourceVersion, deletionTimestamp } = lease.metadata;
-  if (deletionTimestamp) return 'terminating';
+  const { uid, resourceVersion } = lease.metadata;
+  if (lease.metadata.deletionTimestamp) return 'terminating';
   if (!lease.spec.holderIdentity) return 'released';
   const before = first.expired.get(uid);
   if (!expiredAt(lease, now)) return before === undefined || before === resourceVersion ? 'live' : 'renewed';
@@ -150,7 +165,8 @@ export function decide(first: FirstLook | undefined, second: Look, policy: Sweep
     return { seen, unexpired: 0, collect: [], kept, future: { count: 0, examples: [] }, voidBecause: 'noDate' };
   }
   const now = earliest(second.date);
-  const collect: Collectable[] = [];
+  const witnesses = new Witnesses(first.silences, now);
+  const expired: Lease[] = [];
   const examples: FutureRenewal[] = [];
   let futures = 0;
   let unexpired = 0;
@@ -159,16 +175,34 @@ export function decide(first: FirstLook | undefined, second: Look, policy: Sweep
     const fromFuture = ahead > policy.maxSkewMs;
     if (fromFuture && futures++ < FUTURE_EXAMPLES) examples.push(futureRenewal(lease, ahead));
     const reason = judge(lease, now, first, policy);
-    if (reason === undefined) collect.push(collectable(lease, now));
+    if (reason === undefined) expired.push(lease);
     else kept[reason]++;
     // A renewTime from the future outlives its holder for as long as it is ahead: alone it proves no life, a write does.
     const proof = !fromFuture || first.future.get(lease.metadata.uid) !== lease.metadata.resourceVersion;
-    if ((reason === 'live' || reason === 'renewed') && proof) unexpired++;
+    if (!proof || (reason !== 'live' && reason !== 'renewed')) continue;
+    unexpired++;
+    witnesses.hear(lease);
   }
   const plan = { seen, unexpired, kept, future: { count: futures, examples } };
-  if (collect.length === 0 || unexpired > 0 || policy.allowAll) return { ...plan, collect };
-  kept.passVoid = collect.length;
-  return { ...plan, collect: [], voidBecause: 'noneUnexpired' };
+  if (unexpired === 0 && !policy.allowAll && expired.length > 0) {
+    kept.passVoid = expired.length;
+    return { ...plan, collect: [], voidBecause: 'noneUnexpired' };
+  }
+  const collect: Collectable[] = [];
+  for (const lease of expired) {
+    const doubt = doubtAbout(lease, witnesses, policy);
+    if (doubt) kept[doubt]++;
+    else collect.push(collectable(lease, now));
+  }
+  if (collect.length > 0 || expired.length === 0) return { ...plan, collect };
+  return { ...plan, collect, voidBecause: kept.recovering > 0 ? 'recovering' : 'noneRenewed' };
+}
+
+function doubtAbout(lease: Lease, witnesses: Witnesses, policy: SweepPolicy): 'recovering' | 'unproven' | undefined {
+  if (witnesses.recovering(lease)) return 'recovering';
+  const expiry = publishedExpiry(lease);
+  if (policy.allowAll || policy.confirmAfterMs === 0 || (expiry && witnesses.renewedSince(expiry))) return undefined;
+  return 'unproven';
 }
 
 /**
@@ -194,9 +228,13 @@ export function noneKept(): Record<KeepReason, number> {
     grace: 0,
     expiredOnce: 0,
     changed: 0,
+    recovering: 0,
+    unproven: 0,
     passVoid: 0,
   };
 }
+
+const isHeld = ({ metadata, spec }: Lease): boolean => !metadata.deletionTimestamp && Boolean(spec.holderIdentity);
 
 /** The earliest that it can have been on the API server's clock. */
 const earliest = (date: MicroTime): MicroTime =>

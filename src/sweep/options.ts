@@ -14,7 +14,8 @@ export interface SweepOptions {
   readonly graceMs: number;
   /**
    * Milliseconds between the two looks of a pass. Default 30000: three renew intervals of a publisher. A shorter time is
-   * safe only while no publisher is just recovering from an API outage.
+   * safe only while no publisher is just recovering from an API outage. With 0 any unexpired lease proves that renewals
+   * work, else only one renewed after the expiry of the lease that would go.
    */
   readonly confirmAfterMs: number;
   /** DELETEs under way at once. Default 64. */
@@ -29,7 +30,7 @@ export interface SweepOptions {
   readonly requestTimeoutMs: number;
   /** Tell what would go and delete nothing. Default false. */
   readonly dryRun: boolean;
-  /** Collect even when no unexpired lease would be left. Default false. */
+  /** Collect even when no unexpired lease would be left, or none was renewed since. Default false. */
   readonly allowAll: boolean;
 }
 

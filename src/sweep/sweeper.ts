@@ -2,7 +2,7 @@
  * The sweeper: lists twice, waits in between, and deletes what `decide` allows.
  *
  * Guarantees: passes never overlap and carry nothing to the next one; a failed list makes a pass void and is not repeated;
- * between the looks only the versions of expired leases are kept; a pass in which nothing is expired makes one list only.
+ * between the looks only the versions of expired leases are kept, and since when they and others like them are silent; a pass in which nothing is expired makes one list only.
  * The wait is measured on the monotonic clock, expiry on the API server's; our wall clock is only reported on.
  */
 import type { Lease } from '../lease/lease.ts';
@@ -60,7 +60,8 @@ export function createSweeper({ store, clock, random, observe, options: given, o
   const problems = sweepProblems(options);
   if (problems.length > 0) throw new SweepOptionsError(problems);
   const { namespace, labelSelector, pageSize, dryRun, maxSkewMs, requestTimeoutMs: timeoutMs } = options;
-  const policy = { graceMs: options.graceMs, maxSkewMs, allowAll: options.allowAll, own };
+  const { graceMs, confirmAfterMs, allowAll } = options;
+  const policy = { graceMs, maxSkewMs, confirmAfterMs, allowAll, own };
   let busy = false;
 
   async function list(look: 1 | 2, signal: AbortSignal): Promise<Look & { readonly distanceMs: number | undefined }> {
@@ -118,7 +119,6 @@ export function createSweeper({ store, clock, random, observe, options: given, o
       observe({ type: 'clockDistance', distanceMs, exceeded: Math.abs(distanceMs) > maxSkewMs });
     }
     if (plan) return plan;
-    const { confirmAfterMs } = options;
     if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;
     return decide(first, await list(2, signal), policy);
   }

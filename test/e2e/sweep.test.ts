@@ -246,6 +246,20 @@ describe('sweep, one call', { concurrency: 2 }, () => {
     assert.match(all.stderr, /seen=1 {2}deleted=1/);
   });
 
+  it('somebody back after as long a silence between the looks: nothing goes, exit code 1 and why; the next call deletes', async (t) => {
+    const { run, kubeconfig, at } = await world(t, { name: 'dead', age: 3 * HOUR }, { name: 'back', age: 2 * HOUR });
+    const args = ['sweep', '--once', '--confirm-after=2s', '--log-level=debug', '--kubeconfig', kubeconfig];
+    const first = startProgram(args, { t });
+    await first.waitForLine(/listed the leases/);
+    const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/back';
+    const renewTime = MicroTime.fromEpochMicros(clock.wallMicros()).toString();
+    await at.call('PATCH', path, { spec: { renewTime } });
+    assert.equal((await first.exitWithin(10_000)).code, 1);
+    assert.match(first.output(), /WARN +pass void: servers .* have just come back.* kept="1 renewed, 1 recovering"/);
+    const second = await run('--once');
+    assert.deepEqual([second.code, /seen=2 {2}deleted=1/.test(second.stderr)], [0, true], second.stderr);
+  });
+
   it('an API that does not answer: exit code 1, one line', async (t) => {
     const { run, server } = await world(t);
     await server.close();

@@ -69,6 +69,19 @@ test('a pass ends with one line that says what it came to', () => {
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'noneUnexpired' }) })[0]!,
     /^ERROR pass void: no unexpired lease would be left.*--allow-all/,
   );
+  assert.match(
+    tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'recovering' }) })[0]!,
+    /^WARN {2}pass void: servers .* have just come back.*the next pass looks again/,
+  );
+  assert.match(
+    tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'noneRenewed' }) })[0]!,
+    /^WARN {2}pass void: no lease was renewed since these expired.*--allow-all/,
+  );
+  const some = { ...noneKept(), live: 1, recovering: 2 };
+  assert.match(
+    tell({ type: 'passFinished', result: result({ deleted: 1, kept: some }) })[0]!,
+    /^WARN {2}pass finished, but some expired leases wait for a later one.*deleted=1.*kept="1 live, 2 recovering"/,
+  );
   const error = new LeaseStoreError('Forbidden', { message: 'leases is forbidden' });
   assert.match(
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'listFailed', error }) })[0]!,

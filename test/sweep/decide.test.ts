@@ -9,7 +9,7 @@ import { HOUR, NAMESPACE, leaseOf } from './world.ts';
 
 const T1 = MicroTime.parse('2026-01-01T12:00:00Z')!;
 const T2 = MicroTime.parse('2026-01-01T12:00:30Z')!;
-const POLICY: SweepPolicy = { graceMs: 0, maxSkewMs: 60_000, allowAll: false };
+const POLICY: SweepPolicy = { graceMs: 0, maxSkewMs: 60_000, confirmAfterMs: 30_000, allowAll: false };
 /** Keeps a pass from being void. */
 const ALIVE = leaseOf({ metadata: { name: 'alive', uid: 'uid-alive' }, spec: { renewTime: T2.toString() } });
 
@@ -35,6 +35,7 @@ function verdict(one: Lease | undefined, two: Lease, policy: Partial<SweepPolicy
 }
 
 const DEAD = expiredAtT1(100);
+const V8 = { metadata: { resourceVersion: '8' } };
 const own = { namespace: NAMESPACE, name: 'mine', holderIdentity: 'mine_1' };
 
 test('one lease, by what both looks saw', () => {
@@ -177,6 +178,70 @@ test('a pass that would leave no unexpired lease deletes nothing, unless all may
     assert.equal(refused.collect.length, voided ? 0 : 1, name);
     assert.equal(refused.kept.passVoid, voided ? 1 : 0, name);
     assert.equal(plan(...looks, { own, allowAll: true }).collect.length, 1, name);
+  }
+});
+
+test('an unexpired lease proves that renewals work only when it was renewed after the expiry of the one that would go', () => {
+  const table: [name: string, renewed: string, policy: Partial<SweepPolicy>, voided: boolean][] = [
+    ['before it expired', after(T1, -101), {}, true],
+    ['at that moment', after(T1, -100), {}, true],
+    ['after it expired', after(T1, -99), {}, false],
+    ['before, with nothing to confirm', after(T1, -101), { confirmAfterMs: 0 }, false],
+    ['before, and all may go', after(T1, -101), { allowAll: true }, false],
+  ];
+  for (const [name, renewTime, policy, voided] of table) {
+    const day = leaseOf({ metadata: { name: 'day', uid: 'day' }, spec: { renewTime, leaseDurationSeconds: 86_400 } });
+    const { collect, kept, voidBecause } = plan(
+      { leases: [DEAD, day], date: T1 },
+      { leases: [DEAD, day], date: T2 },
+      policy,
+    );
+    assert.deepEqual([collect.length, kept.unproven], voided ? [0, 1] : [1, 0], name);
+    assert.equal(voidBecause, voided ? 'noneRenewed' : undefined, name);
+  }
+  const [early, late] = [expiredAtT1(500), expiredAtT1(100, { metadata: { name: 'b', uid: 'b' } })];
+  const day = leaseOf({
+    metadata: { name: 'day', uid: 'day' },
+    spec: { renewTime: after(T1, -200), leaseDurationSeconds: 86_400 },
+  });
+  const some = plan({ leases: [early, late, day], date: T1 }, { leases: [early, late, day], date: T2 });
+  assert.deepEqual([some.collect.map(({ name }) => name), some.kept.unproven, some.voidBecause], [['a'], 1, undefined]);
+});
+
+test('silent for up to three times as long as somebody who came back between the looks: kept, also where all may go', () => {
+  const silent = (name: string, seconds: number, more: { metadata?: object; spec?: object } = {}): Lease =>
+    leaseOf({
+      metadata: { name, uid: name, ...more.metadata },
+      spec: { renewTime: after(T1, -seconds), ...more.spec },
+    });
+  const renewed = { metadata: { resourceVersion: '8' }, spec: { renewTime: after(T1, 20) } };
+  const day = { spec: { leaseDurationSeconds: 86_400 } };
+  // At the least it is a second before T1, and then 29 s past it.
+  const table: [name: string, before: Lease, now: Lease, factor: number][] = [
+    ['expired, renewed', silent('back', 5_000), silent('back', 0, renewed), 3],
+    ['unexpired, renewed', silent('back', 5_000, day), silent('back', 0, renewed), 3],
+    ['expired, made anew', silent('back', 5_000), silent('back', 0, { ...renewed, metadata: { uid: 'new' } }), 3],
+    ['unexpired, written but not renewed', silent('back', 5_000, day), silent('back', 5_000, { ...day, ...V8 }), 0],
+    ['released, claimed', silent('back', 5_000, { spec: { holderIdentity: '' } }), silent('back', 0, renewed), 0],
+    ['expired, released', silent('back', 5_000), silent('back', 0, { ...V8, spec: { holderIdentity: '' } }), 0],
+  ];
+  for (const [name, before, now, factor] of table) {
+    for (const [seconds, held] of [
+      [4_999 * 3 - 29, factor === 3],
+      [4_999 * 3 - 28, false],
+      [HOUR + 10, factor === 3],
+    ] as const) {
+      const dead = silent('dead', seconds);
+      const looks: [Look, Look] = [
+        { leases: [dead, before, ALIVE], date: T1 },
+        { leases: [dead, now, ALIVE], date: T2 },
+      ];
+      for (const allowAll of [false, true]) {
+        const { collect, kept, voidBecause } = plan(...looks, { allowAll });
+        assert.deepEqual([collect.length, kept.recovering], held ? [0, 1] : [1, 0], `${name}, ${seconds}`);
+        assert.equal(voidBecause, held ? 'recovering' : undefined);
+      }
+    }
   }
 });
 
