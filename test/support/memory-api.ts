@@ -28,6 +28,15 @@ export interface Commit {
   readonly after: Lease | undefined;
   /** The last state, with this commit's resourceVersion: what a watcher is sent. */
   readonly lease: Lease;
+  /** The request that made it; missing where somebody changed the state without one. */
+  readonly request: Request | undefined;
+}
+
+/** What a commit tells of its request. */
+export interface Request {
+  readonly verb: string;
+  /** Monotonic milliseconds of its client's clock, when it was sent. */
+  readonly at: number;
 }
 
 /** What `put` takes: a lease with as little said as the test cares for. */
@@ -82,6 +91,7 @@ export class MemoryApi {
   #version = 1;
   #uids = 0;
   #pages = 0;
+  #request: Request | undefined;
 
   /** @param clock the server's: creationTimestamp, serverDate, Commit.at */
   constructor(clock: Clock) {
@@ -148,6 +158,16 @@ export class MemoryApi {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Does what a request asks for; the commits made meanwhile name it. */
+  serve<T>(request: Request, act: () => T): T {
+    this.#request = request;
+    try {
+      return act();
+    } finally {
+      this.#request = undefined;
+    }
+  }
+
   get(ref: LeaseRef): Lease {
     const lease = this.peek(ref);
     if (!lease) throw storeError('NotFound', `leases.coordination.k8s.io "${ref.name}" not found`);
@@ -177,8 +197,17 @@ export class MemoryApi {
   update(lease: Lease, by: string): Lease {
     const { name, namespace, uid, resourceVersion } = lease.metadata;
     const before = this.peek({ namespace, name });
+    // A PUT without a uid makes what is not there, whatever version it was made from.
+    if (!before && uid === '') return this.create(withMetadata(lease, { resourceVersion: '' }), by);
+    if (before && resourceVersion === '') {
+      throw storeError(
+        'Invalid',
+        `leases.coordination.k8s.io "${name}" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update`,
+      );
+    }
     // The uid is a precondition that comes first: a lease that is not there has none, hence 409 and not 404.
-    if (!before || before.metadata.uid !== uid || before.metadata.resourceVersion !== resourceVersion) {
+    const another = uid !== '' && before?.metadata.uid !== uid;
+    if (another || before?.metadata.resourceVersion !== resourceVersion) {
       throw storeError(
         'Conflict',
         `Operation cannot be fulfilled on leases.coordination.k8s.io "${name}": the object has been modified`,
@@ -186,17 +215,19 @@ export class MemoryApi {
     }
     validate(lease);
     const { creationTimestamp, deletionTimestamp } = before.metadata;
-    const after = withMetadata(lease, { creationTimestamp, deletionTimestamp });
+    const after = withMetadata(lease, { uid: before.metadata.uid, creationTimestamp, deletionTimestamp });
     if (deletionTimestamp && after.metadata.finalizers.length === 0) {
       return this.#commit('delete', by, after, undefined).lease;
     }
     return same(before, after) ? before : this.#commit('update', by, before, after).lease;
   }
 
+  /** @param preconditions an empty one is none */
   delete(ref: LeaseRef, preconditions: Preconditions, by: string): void {
     const before = this.get(ref);
     const { uid, resourceVersion, finalizers, deletionTimestamp } = before.metadata;
-    if (uid !== preconditions.uid || resourceVersion !== preconditions.resourceVersion) {
+    const differs = (asked: string, is: string): boolean => asked !== '' && asked !== is;
+    if (differs(preconditions.uid, uid) || differs(preconditions.resourceVersion, resourceVersion)) {
       throw storeError(
         'Conflict',
         `Operation cannot be fulfilled on leases.coordination.k8s.io "${ref.name}": Precondition failed`,
@@ -237,7 +268,8 @@ export class MemoryApi {
     if (after) this.#leases.set(keyOf(lease.metadata), lease);
     else this.#leases.delete(keyOf(lease.metadata));
     const at = this.clock.monotonic();
-    const commit = { verb, namespace, name, resourceVersion, at, by, before, after: after && lease, lease };
+    const request = by === 'somebody' ? undefined : this.#request;
+    const commit = { verb, namespace, name, resourceVersion, at, by, before, after: after && lease, lease, request };
     this.history.push(commit);
     for (const listener of this.#listeners) listener(commit);
     return commit;

@@ -49,6 +49,11 @@ export interface Fault {
   readonly answerDelayMs?: number;
   /** The request is never acted on nor answered: the caller's signal or timeout ends it. */
   readonly hang?: boolean;
+  /**
+   * A write arrives once more, this many milliseconds later, as when something on the way sends it again. `answer`: whether
+   * its caller gets the answer to the first or to the last.
+   */
+  readonly repeat?: { readonly afterMs: number; readonly answer: 'first' | 'last' };
 }
 
 export type FaultPlan = (call: Readonly<Call>) => Fault | undefined;
@@ -161,9 +166,10 @@ export class MemoryStore implements LeaseStore {
     });
   }
 
-  #call<T>(verb: Verb, ref: LeaseRef, options: CallOptions | undefined, act: () => T): Promise<T> {
+  #call<T>(verb: Verb, ref: LeaseRef, options: CallOptions | undefined, work: () => T): Promise<T> {
     const call: Call = { verb, namespace: ref.namespace, name: ref.name, at: this.#clock.monotonic() };
     this.journal.push(call);
+    const act = (): T => this.api.serve(call, work);
     const script = this.#scripted.get(verb);
     const fault = script?.length ? script.shift() : this.faults?.(call);
     const answer = fault ? this.#faulty(call, fault, options, act) : direct(options?.signal, act);
@@ -208,15 +214,26 @@ export class MemoryStore implements LeaseStore {
         if (fault.answerDelayMs === undefined) settle(how);
         else cancelAnswer = clock.schedule(fault.answerDelayMs, () => settle(how));
       };
+      /** What the server does, and how its answer settles the call. */
+      const outcome = (): (() => void) => {
+        try {
+          const value = act();
+          return () => resolve(value);
+        } catch (error) {
+          return () => reject(error as Error);
+        }
+      };
       const arrive = (): void => {
         if (fault.hang) return;
         if (fault.fail !== undefined) return answer(() => reject(failure(fault.fail!, write)));
-        let how: () => void;
-        try {
-          const value = act();
-          how = () => resolve(value);
-        } catch (error) {
-          how = () => reject(error as Error);
+        let how = outcome();
+        if (fault.repeat && write) {
+          const { afterMs, answer: which } = fault.repeat;
+          clock.schedule(afterMs, () => {
+            const last = outcome();
+            if (which === 'last') answer(last);
+          });
+          if (which === 'last') return;
         }
         if (fault.lose === 'Timeout') return;
         if (fault.lose) how = () => reject(storeError('Unavailable', 'connection reset', { mayHaveCommitted: write }));

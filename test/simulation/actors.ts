@@ -1,0 +1,404 @@
+/**
+ * Who takes part: each is one process with the services as they are shipped, from its start to its stop or crash.
+ */
+import { CensusService } from '../../src/census/census.ts';
+import { censusOptions } from '../../src/census/options.ts';
+import { LeaderElector } from '../../src/election/elector.ts';
+import type { ElectionEvent } from '../../src/election/events.ts';
+import { createSharedWatch } from '../../src/election/shared-watch.ts';
+import type { Term } from '../../src/election/term.ts';
+import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
+import { NodeMonitor } from '../../src/heartbeat/monitor.ts';
+import { availabilityOptions, heartbeatOptions } from '../../src/heartbeat/options.ts';
+import type { HeartbeatEvent } from '../../src/heartbeat/events.ts';
+import type { AvailabilityEvent } from '../../src/heartbeat/monitor.ts';
+import type { PublisherEvent } from '../../src/identity/events.ts';
+import { ServerHealth } from '../../src/identity/health.ts';
+import { identityOptions } from '../../src/identity/options.ts';
+import { Publisher } from '../../src/identity/publisher.ts';
+import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, holderIdentity, leaseName } from '../../src/lease/names.ts';
+import { sleep } from '../../src/runtime/clock.ts';
+import type { SweepEvent } from '../../src/sweep/events.ts';
+import { createSweeper } from '../../src/sweep/sweeper.ts';
+import type { SweeperParts } from '../../src/sweep/sweeper.ts';
+import type { Chance } from './chance.ts';
+import { stream } from './chance.ts';
+import type { Judge } from './judge.ts';
+import { Link } from './network.ts';
+import type { Network } from './network.ts';
+import { NodeLink } from './nodes.ts';
+import type { Nodes } from './nodes.ts';
+import type { CensusSlot, ElectorSlot, FleetSlot, MonitorSlot, PublisherSlot, Slot, SweepPlan, SweeperSlot } from './plan.ts';
+import { Process } from './process.ts';
+
+export const ELECTION = { namespace: 'kube-system', name: 'contended' };
+export const IDENTITIES = {
+  namespace: 'kube-system',
+  labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}`,
+};
+
+/** What all actors of a world share. */
+export interface Stage {
+  readonly seed: number;
+  readonly network: Network;
+  readonly nodes: Nodes;
+  readonly judge: Judge;
+  readonly election: ElectionWitness;
+  /** Hosts whose server does not answer, and since when. */
+  readonly serversDown: Map<string, number>;
+}
+
+export abstract class Actor<S extends Slot = Slot> {
+  /** `<slot>.<start>`: the client's name in the API server's history. */
+  readonly name: string;
+  readonly slot: S;
+  readonly process: Process;
+  readonly link: Link;
+  readonly startedAt: number;
+  readonly #abort = new AbortController();
+  stoppedAt: number | undefined;
+  settled = false;
+  error: Error | undefined;
+  protected readonly stage: Stage;
+  protected readonly random: Chance;
+
+  constructor(stage: Stage, slot: S, start: number) {
+    const { network, judge } = stage;
+    this.stage = stage;
+    this.slot = slot;
+    this.name = `${slot.name}.${start}`;
+    this.random = stream(stage.seed, this.name);
+    if (slot.skewMs !== 0 && Math.abs(slot.skewMs) > 1_000) network.chaos.inject('clock skew');
+    const skew = network.chaos.allows('clock skew') ? slot.skewMs : 0;
+    this.process = new Process(network.world, slot.rate, skew);
+    this.link = new Link(network, this.process, stream(stage.seed, `${this.name} network`), this.name);
+    this.startedAt = network.world.now;
+    judge.note(this.name, 'starts');
+  }
+
+  protected get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  protected follow(work: Promise<unknown>): void {
+    work.then(
+      () => (this.settled = true),
+      (error: unknown) => {
+        this.settled = true;
+        this.error = error as Error;
+      },
+    );
+  }
+
+  protected note(what: string): void {
+    this.stage.judge.note(this.name, what);
+  }
+
+  /** Asks it to stop, when it next runs. */
+  stop(): void {
+    this.stoppedAt ??= this.stage.network.world.now;
+    this.process.turn(() => this.#abort.abort());
+  }
+
+  get stopping(): boolean {
+    return this.stoppedAt !== undefined;
+  }
+
+  /** Runs, and was not asked to stop. */
+  get living(): boolean {
+    return this.process.alive && !this.stopping && !this.settled;
+  }
+}
+
+const sweepParts = (actor: Actor, random: Chance, observe: (event: SweepEvent) => void): SweeperParts => ({
+  store: actor.link,
+  clock: actor.process,
+  random,
+  observe,
+});
+
+/** Runs passes at once and on ticks of the process's own clock. */
+function sweep(parts: SweeperParts, plan: SweepPlan, signal: AbortSignal): Promise<void> {
+  const { clock } = parts;
+  const { confirmAfterMs, pageSize } = plan;
+  const sweeper = createSweeper({ ...parts, options: { confirmAfterMs, pageSize } });
+  return sweeper.run(signal, (onTick) => {
+    let cancel = (): void => {};
+    const arm = (): void => {
+      cancel = clock.schedule(plan.tickMs, () => {
+        arm();
+        onTick();
+      });
+    };
+    arm();
+    return () => cancel();
+  });
+}
+
+function sweepNote(event: SweepEvent): string | undefined {
+  switch (event.type) {
+    case 'deleted':
+      return `swept ${event.lease.name.slice(-6)} of ${event.lease.hostname}`;
+    case 'passFinished':
+      return `pass ${event.result.outcome} ${event.result.because ?? ''}`;
+    case 'deleteFailed':
+      return `delete failed ${event.error.code}`;
+    default:
+      return undefined;
+  }
+}
+
+export class PublisherActor extends Actor<PublisherSlot> {
+  readonly publisher: Publisher;
+  readonly leaseName: string;
+  readonly holder: string;
+  /** From the `stopped` event. */
+  outcome: string | undefined;
+  readonly sweeps: SweepPlan | undefined;
+
+  constructor(stage: Stage, slot: PublisherSlot, start: number) {
+    super(stage, slot, start);
+    const options = identityOptions({
+      hostname: slot.hostname,
+      leaseDurationSeconds: slot.durationSeconds,
+      renewIntervalMs: slot.intervalMs,
+      shutdownPolicy: slot.policy,
+    });
+    this.leaseName = leaseName(slot.hostname);
+    this.holder = holderIdentity(this.leaseName, this.name);
+    this.sweeps = slot.sweeps;
+    const { process, random, link, holder } = this;
+    const { serversDown } = stage;
+    const probe = async (): Promise<string | undefined> => (serversDown.has(slot.hostname) ? 'no answer' : undefined);
+    const health = slot.health
+      ? new ServerHealth({ probe, clock: process, intervalMs: slot.intervalMs / 3, timeoutMs: 2_000, threshold: 3 })
+      : undefined;
+    const observe = (event: PublisherEvent): void => this.#see(event);
+    this.publisher = new Publisher({ store: link, clock: process, random, holder, options, observe, health });
+    const services: Promise<unknown>[] = [this.publisher.run(this.signal)];
+    if (slot.sweeps) {
+      const own = { namespace: IDENTITIES.namespace, name: this.leaseName, holderIdentity: holder };
+      const watch = (event: SweepEvent): void => {
+        const note = sweepNote(event);
+        if (note) this.note(note);
+      };
+      services.push(sweep({ ...sweepParts(this, stream(stage.seed, `${this.name} sweep`), watch), own }, slot.sweeps, this.signal));
+    }
+    this.follow(Promise.all(services));
+  }
+
+  #see(event: PublisherEvent): void {
+    if (event.type === 'stopped') this.outcome = event.outcome;
+    const more =
+      event.type === 'failed'
+        ? ` ${event.operation} ${event.error.code}`
+        : event.type === 'stopped'
+          ? ` ${event.outcome}`
+          : event.type === 'claimed'
+            ? ` ${event.how}`
+            : '';
+    this.note(`${event.type}${more}`);
+  }
+}
+
+export class SweeperActor extends Actor<SweeperSlot> {
+  readonly sweeps: SweepPlan;
+
+  constructor(stage: Stage, slot: SweeperSlot, start: number) {
+    super(stage, slot, start);
+    this.sweeps = slot.sweeps;
+    const watch = (event: SweepEvent): void => {
+      const note = sweepNote(event);
+      if (note) this.note(note);
+    };
+    this.follow(sweep(sweepParts(this, this.random, watch), slot.sweeps, this.signal));
+  }
+}
+
+export class CensusActor extends Actor<CensusSlot> {
+  readonly census: CensusService;
+  /** When it first knew everything, in true milliseconds. */
+  syncedAt = Infinity;
+
+  constructor(stage: Stage, slot: CensusSlot, start: number) {
+    super(stage, slot, start);
+    const { process, random, link } = this;
+    this.census = new CensusService({
+      store: link,
+      query: IDENTITIES,
+      clock: process,
+      random,
+      options: censusOptions(),
+      observe: (event) => {
+        if (event.type === 'synced') this.syncedAt = Math.min(this.syncedAt, stage.network.world.now);
+        if (event.type !== 'lease') this.note(event.type);
+      },
+    });
+    this.follow(this.census.run(this.signal));
+  }
+}
+
+export class FleetActor extends Actor<FleetSlot> {
+  readonly heartbeat: Heartbeat;
+  readonly nodes: NodeLink;
+  /** What it was told of each Node, in true milliseconds: its uid, or that it is gone. */
+  readonly told = new Map<string, { readonly uid: string | undefined; readonly at: number }>();
+
+  constructor(stage: Stage, slot: FleetSlot, start: number) {
+    super(stage, slot, start);
+    const { process, random, link: store } = this;
+    this.nodes = new NodeLink(stage.nodes, stage.network.world, process, stream(stage.seed, `${this.name} nodes`));
+    const options = heartbeatOptions({ renewIntervalMs: slot.intervalMs });
+    const observe = (event: HeartbeatEvent): void => this.#see(event);
+    this.heartbeat = new Heartbeat({ store, nodes: this.nodes, clock: process, random, options, observe });
+    this.follow(this.heartbeat.run(this.signal));
+  }
+
+  #see(event: HeartbeatEvent): void {
+    const at = this.stage.network.world.now;
+    if (event.type === 'nodeAdded' || event.type === 'nodeRecreated') this.told.set(event.node, { uid: event.uid, at });
+    if (event.type === 'nodeGone') this.told.set(event.node, { uid: undefined, at });
+    const more = event.type === 'failed' ? ` ${event.operation} ${event.error.code}` : '';
+    this.note(`${event.type}${'node' in event ? ` ${event.node}` : ''}${more}`);
+  }
+}
+
+export class MonitorActor extends Actor<MonitorSlot> {
+  readonly monitor: NodeMonitor;
+  readonly nodes: NodeLink;
+  readonly changes: Extract<AvailabilityEvent, { type: 'changed' }>[] = [];
+
+  constructor(stage: Stage, slot: MonitorSlot, start: number) {
+    super(stage, slot, start);
+    const { process, random, link: store } = this;
+    this.nodes = new NodeLink(stage.nodes, stage.network.world, process, stream(stage.seed, `${this.name} nodes`));
+    this.monitor = new NodeMonitor({
+      store,
+      nodes: this.nodes,
+      clock: process,
+      random,
+      options: availabilityOptions(),
+      observe: (event) => {
+        if (event.type === 'changed') this.changes.push(event);
+        this.note(event.type === 'changed' ? `${event.node.name} is ${event.node.status}` : event.type);
+      },
+    });
+    this.follow(this.monitor.run(this.signal));
+  }
+}
+
+/** One term, as its work and the clock of its process tell of it. */
+export interface Reign {
+  readonly elector: ElectorActor;
+  readonly term: Term;
+  readonly token: number;
+  /** True milliseconds. */
+  readonly beganAt: number;
+  /** When it was first seen not to hold any more. */
+  endedAt: number | undefined;
+  over: boolean;
+  working: boolean;
+  /** The process stood still within it: then its work may outlive it, and only the check protects. */
+  stoodStill: boolean;
+}
+
+/** Who is told what electors do. */
+export interface ElectionWitness {
+  began(reign: Reign): void;
+  /** A guarded step has passed its check. */
+  stepped(reign: Reign): void;
+  stopped(reign: Reign): void;
+  released(elector: ElectorActor): void;
+}
+
+export class ElectorActor extends Actor<ElectorSlot> {
+  readonly elector: LeaderElector;
+  readonly holder: string;
+  working = 0;
+  reign: Reign | undefined;
+
+  constructor(stage: Stage, slot: ElectorSlot, start: number) {
+    super(stage, slot, start);
+    const { process, random, link } = this;
+    const clone = slot.clone && stage.network.chaos.inject('duplicate holder');
+    link.mayWatch = slot.mayWatch;
+    this.elector = new LeaderElector({
+      store: link,
+      clock: process,
+      random,
+      lease: ELECTION,
+      id: clone ? 'clone' : slot.name,
+      uuid: clone ? 'same' : String(start),
+      options: slot.tight ? { renewDeadlineMs: 14_900 } : {},
+      watch: slot.shared ? createSharedWatch({ store: link, namespace: ELECTION.namespace }) : undefined,
+      observe: (event) => this.#see(event),
+    });
+    this.holder = this.elector.holder;
+    this.follow(this.elector.run(this.signal, (term) => this.#work(term)));
+  }
+
+  async #work(term: Term): Promise<void> {
+    const { process, slot, stage } = this;
+    const { judge, election, network } = stage;
+    // Chance of its own: what a term does must not change how its elector waits.
+    const random = stream(stage.seed, `${this.name} work ${term.fencingToken} ${network.world.now}`);
+    const reign: Reign = {
+      elector: this,
+      term,
+      token: term.fencingToken,
+      beganAt: network.world.now,
+      endedAt: undefined,
+      over: false,
+      working: true,
+      stoodStill: false,
+    };
+    this.reign = reign;
+    election.began(reign);
+    if (this.working++ > 0) judge.fail('work once at a time', `${this.name} works twice at once`);
+    while (!term.signal.aborted) {
+      // What is due first after a standstill is checked first.
+      try {
+        term.check();
+      } catch {
+        break;
+      }
+      election.stepped(reign);
+      if (random.hit(0.01) && !judge.calm) break;
+      await sleep(process, 50 + random() * 1_500, term.signal);
+    }
+    if (term.signal.aborted && !slot.tight) await sleep(process, random() * 4_000);
+    this.working--;
+    reign.working = false;
+    if (random.hit(0.5) && !judge.calm) throw new Error('work failed');
+  }
+
+  standStill(): void {
+    if (this.reign) this.reign.stoodStill = true;
+  }
+
+  #see(event: ElectionEvent): void {
+    const { election } = this.stage;
+    const token = 'fencingToken' in event ? ` ${event.fencingToken}` : '';
+    const more = 'reason' in event ? ` ${event.reason}` : 'operation' in event ? ` ${event.operation} ${event.error.code}` : '';
+    this.note(`${event.type}${token}${more}`);
+    if (event.type === 'stopped' && this.reign) election.stopped(this.reign);
+    if (event.type === 'released') election.released(this);
+  }
+}
+
+export function startActor(stage: Stage, slot: Slot, start: number): Actor {
+  switch (slot.kind) {
+    case 'publisher':
+      return new PublisherActor(stage, slot, start);
+    case 'sweeper':
+      return new SweeperActor(stage, slot, start);
+    case 'census':
+      return new CensusActor(stage, slot, start);
+    case 'fleet':
+      return new FleetActor(stage, slot, start);
+    case 'monitor':
+      return new MonitorActor(stage, slot, start);
+    case 'elector':
+      return new ElectorActor(stage, slot, start);
+  }
+}

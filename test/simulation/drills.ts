@@ -1,0 +1,63 @@
+/** What is tried once all is quiet, one thing a run, to hold each bound of DESIGN to the millisecond. */
+import { MemoryApi } from '../support/memory-api.ts';
+import { ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
+import type { Actor, Stage } from './actors.ts';
+import type { Plan } from './plan.ts';
+import type { ElectionRules } from './rules/election.ts';
+import type { World } from './world.ts';
+
+export interface DrillParts {
+  readonly kind: Plan['drill'];
+  readonly world: World;
+  readonly api: MemoryApi;
+  readonly stage: Stage;
+  readonly actors: ReadonlyMap<string, Actor>;
+  readonly election: ElectionRules;
+  readonly look: () => void;
+}
+
+/** The lease's duration by a clock that is slow, and the way there and back. */
+const FAILOVER_MS = 15_000 * 1.01 + 500;
+/** Work that takes its time to end, the release, and one way there and back. */
+const RELEASE_MS = 4_000 + 500;
+/** The same for standbys that may not watch: client-go's pace of polling. */
+const RELEASE_POLLED_MS = RELEASE_MS + 2_000 * 2.2 + 500;
+/** A deletion is told at once, and a look and a write follow. */
+const RECREATED_MS = 1_000;
+
+export async function drill(parts: DrillParts): Promise<void> {
+  if (parts.kind === 'failover' || parts.kind === 'release') return electors(parts);
+  if (parts.kind === 'deletion') return deletion(parts);
+}
+
+async function electors({ kind, world, stage, actors, election, look }: DrillParts): Promise<void> {
+  const living = [...actors.values()].filter((a): a is ElectorActor => a instanceof ElectorActor && a.living);
+  const [leader] = election.leading();
+  if (!leader || living.length < 2) return;
+  const others = living.filter((a) => a !== leader.elector);
+  const watching = others.some((a) => a.link.store.watches.open > 0);
+  stage.judge.note('DRILL', `${kind} of ${leader.elector.name}`);
+  if (kind === 'failover') leader.elector.process.crash();
+  else leader.elector.stop();
+  const bound = kind === 'failover' ? FAILOVER_MS + (watching ? 0 : 5_000) : watching ? RELEASE_MS : RELEASE_POLLED_MS;
+  const from = world.now;
+  while (!election.leading().some((l) => l !== leader)) {
+    if (world.now - from > bound) stage.judge.fail(`${kind} within its bound`, `nobody leads ${world.now - from} ms after`);
+    await world.live(world.now + 50, look);
+  }
+}
+
+/** Somebody deletes the lease of a living publisher: it comes back. */
+async function deletion({ world, api, stage, actors, look }: DrillParts): Promise<void> {
+  const holder = [...actors.values()].find(
+    (a): a is PublisherActor => a instanceof PublisherActor && a.living && a.publisher.status.phase === 'holding',
+  );
+  if (!holder) return;
+  const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };
+  stage.judge.note('DRILL', `deletion of ${holder.name}'s lease`);
+  api.remove(ref);
+  const watching = holder.link.store.watches.open > 0;
+  const bound = watching ? RECREATED_MS : holder.slot.intervalMs * 1.05 + RECREATED_MS;
+  await world.live(world.now + bound, look);
+  if (!api.peek(ref)) stage.judge.fail('no lease is lost', `${holder.name}'s did not come back within ${bound} ms`);
+}

@@ -1,0 +1,229 @@
+/** Carries out what a plan says will happen. */
+import { MicroTime } from '../../src/lease/micro-time.ts';
+import type { Lease } from '../../src/lease/lease.ts';
+import { IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
+import { ELECTION, ElectorActor, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
+import type { Actor, Stage } from './actors.ts';
+import type { Chance } from './chance.ts';
+import { FAIR, WEATHERS } from './network.ts';
+import type { Happening, Plan } from './plan.ts';
+
+/** What the happenings may do to the world beside what the stage shows. */
+export interface Scene {
+  readonly stage: Stage;
+  readonly plan: Plan;
+  readonly random: Chance;
+  /** The process that runs in a slot now. */
+  current(slot: string): Actor | undefined;
+  /** Starts another one there after so many milliseconds, unless one has been started since. */
+  restart(actor: Actor, afterMs: number): void;
+  /** True milliseconds at which the chaos ends. */
+  readonly chaosEnd: number;
+}
+
+const PAUSES_MS = [500, 3_000, 9_000, 14_000, 16_000, 30_000, 50_000];
+/** No two outages fall into one pass of a sweeper: what two in a row do is not promised. */
+const OUTAGES_APART_MS = 130_000;
+
+export function happen(scene: Scene, happening: Happening): void {
+  const { stage } = scene;
+  const { kind, slot, dice } = happening;
+  const actor = slot === undefined ? undefined : scene.current(slot);
+  switch (kind) {
+    case 'API outage':
+      return outage(scene, dice);
+    case 'no space for writes':
+    case 'no Date':
+      return forEverybody(scene, kind, dice);
+    case 'compaction':
+      if (stage.network.chaos.inject(kind)) {
+        stage.network.api.compact();
+        stage.judge.note('API', 'compacts');
+      }
+      return;
+    case 'server down':
+      return serverDown(scene, dice);
+    case 'operator deletes':
+    case 'operator edits':
+      return operate(scene, happening);
+    case 'node deleted':
+    case 'node made anew':
+      return node(scene, happening);
+    default:
+      if (actor && actor.process.state !== 'crashed') befall(scene, actor, happening);
+  }
+}
+
+function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
+  const { stage, random } = scene;
+  const { judge, network } = stage;
+  const { world, chaos } = network;
+  const [a, b, c] = dice;
+  const { store } = actor.link;
+  if (kind === 'weather') {
+    actor.link.weather = WEATHERS[Math.floor(a * WEATHERS.length)]!;
+    judge.note(actor.name, `weather: ${actor.link.weather.name}`);
+    return;
+  }
+  if (kind === 'stop' && actor.process.state !== 'running') return;
+  if (!chaos.inject(kind as Exclude<typeof kind, 'weather'>)) return;
+  judge.note(actor.name, `befallen: ${kind}`);
+  switch (kind) {
+    case 'pause':
+    case 'suspend':
+      if (actor instanceof ElectorActor) actor.standStill();
+      if (kind === 'pause') actor.process.stop();
+      else actor.process.suspend();
+      world.schedule(PAUSES_MS[Math.floor(a * PAUSES_MS.length)]! * (0.8 + 0.4 * b), () => {
+        judge.note(actor.name, 'goes on');
+        actor.process.goOn(random);
+      });
+      return;
+    case 'crash':
+      actor.process.crash();
+      return scene.restart(actor, a * 20_000);
+    case 'stop':
+      actor.stop();
+      return scene.restart(actor, a * 20_000);
+    case 'clock step':
+      return actor.process.stepWall(a < 0.5 ? (b - 0.5) * 10_000 : (b - 0.5) * 2e8);
+    case 'watch silent':
+      store.watches.silence();
+      world.schedule(a * 60_000, () => store.watches.resume(c < 0.5 ? 'replay' : 'relist'));
+      return;
+    case 'watch lost':
+      store.watches.lose();
+      if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.lose();
+      world.schedule(a * 30_000, () => {
+        store.watches.resume(c < 0.5 ? 'replay' : 'relist');
+        if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
+      });
+      return;
+    case 'watch cut':
+      if (b < 0.3 && chaos.inject('watch forbidden')) store.watches.forbid();
+      else store.watches.cut();
+      return;
+    case 'watch told anew (410)':
+      return store.watches.relist();
+    default:
+      return;
+  }
+}
+
+function outage({ stage, chaosEnd }: Scene, [a, b]: Happening['dice']): void {
+  const { network, judge } = stage;
+  const { world } = network;
+  if (network.outage || network.noSpace || world.now - network.outageEndedAt < OUTAGES_APART_MS) return;
+  if (!network.chaos.allows('API outage')) return;
+  network.outage = a < 0.5 ? 'refuse' : 'hang';
+  judge.note('API', `is out: ${network.outage}`);
+  const end = (): void => {
+    if (!network.outage) return;
+    network.outage = undefined;
+    network.outageEndedAt = world.now;
+    judge.note('API', 'is back');
+  };
+  world.schedule(Math.min(5_000 + b * 100_000, chaosEnd - world.now), end);
+}
+
+function forEverybody({ stage, chaosEnd }: Scene, kind: 'no space for writes' | 'no Date', [a]: Happening['dice']): void {
+  const { network, judge } = stage;
+  const { world } = network;
+  const far = world.now - network.outageEndedAt >= OUTAGES_APART_MS;
+  if (!network.chaos.allows(kind) || (kind === 'no space for writes' && (network.outage || network.noSpace || !far))) return;
+  const flag = kind === 'no Date' ? 'noDate' : 'noSpace';
+  network[flag] = true;
+  judge.note('API', kind);
+  const ms = kind === 'no Date' ? 5_000 + a * 60_000 : 20_000 + a * 130_000;
+  world.schedule(Math.min(ms, chaosEnd - world.now), () => {
+    network[flag] = false;
+    if (flag === 'noSpace') network.outageEndedAt = world.now;
+    judge.note('API', `${kind}: over`);
+  });
+}
+
+function serverDown({ stage, plan, chaosEnd }: Scene, [a, b]: Happening['dice']): void {
+  const { network, judge, serversDown } = stage;
+  const { world } = network;
+  const hosts = [...new Set(plan.slots.flatMap((s) => (s.kind === 'publisher' ? [s.hostname] : [])))];
+  const host = hosts[Math.floor(a * hosts.length)];
+  if (host === undefined || serversDown.has(host) || !network.chaos.inject('server down')) return;
+  serversDown.set(host, world.now);
+  judge.note(host, 'does not answer');
+  world.schedule(Math.min(b * 90_000, chaosEnd - world.now), () => {
+    serversDown.delete(host);
+    judge.note(host, 'answers');
+  });
+}
+
+/** A person with kubectl, or kube-apiserver's own collector, which deletes without looking twice. */
+function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
+  const { network, judge } = stage;
+  const { api, chaos, world } = network;
+  const [a, b, c] = dice;
+  const names = [
+    ...new Set(plan.slots.flatMap((s) => (s.kind === 'publisher' ? [leaseName(s.hostname)] : []))),
+  ].map((name) => ({ namespace: IDENTITIES.namespace, name }));
+  const beats = plan.nodes.map((name) => ({ namespace: 'kube-node-lease', name }));
+  const election = plan.slots.some((s) => s.kind === 'elector') ? [ELECTION] : [];
+  const refs = [...names, ...beats, ...election];
+  const ref = refs[Math.floor(a * refs.length)];
+  const lease = ref && api.peek(ref);
+  if (!ref || !lease || !chaos.inject(kind as 'operator deletes')) return;
+  if (kind === 'operator deletes') {
+    judge.note('operator', `deletes ${ref.name.slice(-8)}`);
+    api.remove(ref);
+    return;
+  }
+  const edits: Record<string, () => Lease | { spec: Lease['spec'] }> = {
+    annotates: () => ({ ...lease, metadata: { ...lease.metadata, annotations: { touched: String(world.now) } } }),
+    empties: () => ({ spec: { holderIdentity: '' } }),
+    'gives away': () => ({ spec: { holderIdentity: 'somebody else' } }),
+    'sets back': () => ({ spec: { renewTime: MicroTime.fromEpochMicros(world.wallMicros() - 7_200e6) } }),
+    'counts on': () => ({ spec: { leaseTransitions: (lease.spec.leaseTransitions ?? 0) + 5 } }),
+  };
+  if (ref !== ELECTION) {
+    edits['unlabels'] = () => {
+      const { [IDENTITY_LABEL]: _label, ...labels } = lease.metadata.labels;
+      return { ...lease, metadata: { ...lease.metadata, labels } };
+    };
+  }
+  const chosen = Object.keys(edits)[Math.floor(b * Object.keys(edits).length)]!;
+  judge.note('operator', `${chosen} ${ref.name.slice(-8)} (${c.toFixed(2)})`);
+  api.edit(ref, edits[chosen]!);
+}
+
+function node({ stage, plan, chaosEnd }: Scene, { kind, dice }: Happening): void {
+  const { network, nodes, judge } = stage;
+  const { world, api } = network;
+  const [a, b, c] = dice;
+  const name = plan.nodes[Math.floor(a * plan.nodes.length)];
+  if (name === undefined || !network.chaos.inject(kind as 'node deleted')) return;
+  judge.note(name, kind);
+  nodes.remove(name);
+  // The garbage collector takes its lease, sooner or later.
+  const collect = (): void => {
+    const lease = api.peek({ namespace: 'kube-node-lease', name });
+    const owner = lease?.metadata.ownerReferences[0]?.uid;
+    if (owner !== undefined && owner !== nodes.nodes.get(name)?.uid) api.remove({ namespace: 'kube-node-lease', name });
+  };
+  world.schedule(b * 20_000, collect);
+  if (kind === 'node made anew') world.schedule(c < 0.3 ? 0 : c * 10_000, () => nodes.add(name));
+  else if (c < 0.5) world.schedule(Math.min(c * 80_000, chaosEnd - world.now), () => nodes.add(name));
+}
+
+/** Ends all trouble that has an end. */
+export function calmDown({ stage, random }: Scene, actors: Iterable<Actor>): void {
+  const { network, serversDown } = stage;
+  network.outage = undefined;
+  network.noSpace = false;
+  network.noDate = false;
+  serversDown.clear();
+  for (const actor of actors) {
+    if (!actor.process.alive) continue;
+    actor.link.weather = FAIR;
+    actor.process.goOn(random);
+    actor.link.store.watches.resume('relist');
+    if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
+  }
+}

@@ -1,0 +1,110 @@
+/** The Nodes of a world: made, deleted and made anew; each process is told of them on its own way, in order. */
+import type { NodeEvent, NodeInfo, NodeSource } from '../../src/heartbeat/nodes.ts';
+import { storeError } from '../support/memory-api.ts';
+import type { Chance } from './chance.ts';
+import type { Process } from './process.ts';
+import type { World } from './world.ts';
+
+export class Nodes {
+  readonly #world: World;
+  readonly nodes = new Map<string, NodeInfo>();
+  readonly #listeners = new Set<(event: NodeEvent) => void>();
+  /** When a Node of this name was last made or deleted. */
+  readonly changedAt = new Map<string, number>();
+  #uids = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Makes a Node, in place of the one of that name if there is one. */
+  add(name: string): NodeInfo {
+    const node = { name, uid: `node-uid-${++this.#uids}` };
+    if (this.nodes.has(name)) this.remove(name);
+    this.nodes.set(name, node);
+    this.changedAt.set(name, this.#world.now);
+    this.#tell({ type: 'added', node });
+    return node;
+  }
+
+  remove(name: string): void {
+    const node = this.nodes.get(name);
+    if (!node) return;
+    this.nodes.delete(name);
+    this.changedAt.set(name, this.#world.now);
+    this.#tell({ type: 'deleted', node });
+  }
+
+  #tell(event: NodeEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  listen(listener: (event: NodeEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  list(): NodeEvent {
+    return { type: 'list', nodes: [...this.nodes.values()] };
+  }
+}
+
+/** The Nodes as one process is told of them. */
+export class NodeLink implements NodeSource {
+  readonly #nodes: Nodes;
+  readonly #world: World;
+  readonly #process: Process;
+  readonly #random: Chance;
+  #lost = false;
+  readonly #open = new Set<(event: NodeEvent) => void>();
+
+  constructor(nodes: Nodes, world: World, process: Process, random: Chance) {
+    this.#nodes = nodes;
+    this.#world = world;
+    this.#process = process;
+    this.#random = random;
+  }
+
+  /** Breaks what is open: nothing is told until `resume`. */
+  lose(): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    for (const send of this.#open) send({ type: 'lost', error: storeError('Unavailable', 'watch closed') });
+  }
+
+  resume(): void {
+    this.#lost = false;
+    for (const send of this.#open) send(this.#nodes.list());
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<NodeEvent, void, undefined> {
+    const inbox: NodeEvent[] = [];
+    let wake = (): void => {};
+    let lastAt = 0;
+    const send = (event: NodeEvent): void => {
+      lastAt = Math.max(lastAt, this.#world.now + this.#random() * 30);
+      this.#world.schedule(lastAt - this.#world.now, () =>
+        this.#process.turn(() => {
+          inbox.push(event);
+          wake();
+        }),
+      );
+    };
+    const onAbort = (): void => wake();
+    signal.addEventListener('abort', onAbort, { once: true });
+    const ignore = this.#nodes.listen((event) => this.#lost || send(event));
+    this.#open.add(send);
+    send(this.#lost ? { type: 'lost', error: storeError('Unavailable', 'no connection') } : this.#nodes.list());
+    try {
+      while (!signal.aborted) {
+        const event = inbox.shift();
+        if (event) yield event;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      this.#open.delete(send);
+      ignore();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+}

@@ -1,0 +1,305 @@
+/**
+ * What a seed stands for: who takes part, what happens when, and when it is quiet. Drawn before anything runs, so that
+ * parts of it can be left out while the rest stays the same.
+ */
+import { chance, stream } from './chance.ts';
+import type { Chance } from './chance.ts';
+import type { FaultKind } from './chaos.ts';
+
+export const THEMES = ['everything', 'election', 'identity', 'outage', 'full etcd', 'sweep', 'nodes', 'defaults'] as const;
+export type Theme = (typeof THEMES)[number];
+
+interface Machine {
+  readonly name: string;
+  /** True milliseconds of its first start. */
+  readonly startAt: number;
+  /** How fast its clocks run. */
+  readonly rate: number;
+  /** How far its wall clock is off, in milliseconds. */
+  readonly skewMs: number;
+}
+
+export interface PublisherSlot extends Machine {
+  readonly kind: 'publisher';
+  readonly hostname: string;
+  readonly durationSeconds: number;
+  readonly intervalMs: number;
+  readonly policy: 'keep' | 'delete' | 'auto';
+  /** A server beside it, whose health it asks for. */
+  readonly health: boolean;
+  /** The sweeper inside, if there is one. */
+  readonly sweeps: SweepPlan | undefined;
+}
+
+export interface SweepPlan {
+  readonly tickMs: number;
+  readonly confirmAfterMs: number;
+  readonly pageSize: number;
+}
+
+export interface SweeperSlot extends Machine {
+  readonly kind: 'sweeper';
+  readonly sweeps: SweepPlan;
+}
+
+export interface ElectorSlot extends Machine {
+  readonly kind: 'elector';
+  /** No time between the deadline and what others observe. */
+  readonly tight: boolean;
+  readonly mayWatch: boolean;
+  readonly shared: boolean;
+  /** Several processes carry the very same holder identity. */
+  readonly clone: boolean;
+}
+
+export interface FleetSlot extends Machine {
+  readonly kind: 'fleet';
+  readonly intervalMs: number;
+}
+
+export interface CensusSlot extends Machine {
+  readonly kind: 'census';
+}
+
+export interface MonitorSlot extends Machine {
+  readonly kind: 'monitor';
+}
+
+export type Slot = PublisherSlot | SweeperSlot | ElectorSlot | FleetSlot | CensusSlot | MonitorSlot;
+
+export type HappeningKind =
+  | 'weather'
+  | Extract<
+      FaultKind,
+      | 'API outage'
+      | 'no space for writes'
+      | 'no Date'
+      | 'compaction'
+      | 'watch silent'
+      | 'watch lost'
+      | 'watch cut'
+      | 'watch told anew (410)'
+      | 'pause'
+      | 'suspend'
+      | 'crash'
+      | 'stop'
+      | 'clock step'
+      | 'server down'
+      | 'operator deletes'
+      | 'operator edits'
+      | 'node deleted'
+      | 'node made anew'
+    >;
+
+/** One thing that happens; what exactly is in its dice, 0 to 1. */
+export interface Happening {
+  readonly index: number;
+  /** True milliseconds since the phase began. */
+  readonly at: number;
+  readonly kind: HappeningKind;
+  /** Whom it befalls, where it befalls one. */
+  readonly slot: string | undefined;
+  readonly dice: readonly [number, number, number];
+}
+
+export interface Phase {
+  readonly chaosMs: number;
+  readonly quietMs: number;
+  readonly happenings: readonly Happening[];
+  /** Slots whose process stays dead through the quiet. */
+  readonly dead: readonly string[];
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly theme: Theme;
+  readonly slots: readonly Slot[];
+  readonly nodes: readonly string[];
+  readonly phases: readonly Phase[];
+  /** What is tried once the last quiet is over, to measure its bound. */
+  readonly drill: 'failover' | 'release' | 'restart' | 'deletion' | 'none';
+}
+
+type Weights = Partial<Record<HappeningKind, number>>;
+const WATCHES: Weights = { 'watch silent': 2, 'watch lost': 2, 'watch cut': 1, 'watch told anew (410)': 1 };
+const PROCESSES: Weights = { pause: 6, suspend: 2, crash: 3, stop: 3, 'clock step': 2 };
+
+const HAPPENINGS: Record<Theme, Weights> = {
+  everything: {
+    weather: 10,
+    ...PROCESSES,
+    ...WATCHES,
+    'API outage': 1,
+    'no space for writes': 0.5,
+    'no Date': 1,
+    compaction: 2,
+    'server down': 2,
+    'operator deletes': 2,
+    'operator edits': 3,
+    'node deleted': 1,
+    'node made anew': 1,
+  },
+  election: { weather: 14, ...PROCESSES, pause: 9, ...WATCHES, 'operator deletes': 0.3, 'operator edits': 0.6, compaction: 1 },
+  identity: {
+    weather: 10,
+    ...PROCESSES,
+    ...WATCHES,
+    'server down': 3,
+    'operator deletes': 4,
+    'operator edits': 4,
+    'API outage': 0.5,
+  },
+  outage: { crash: 1, weather: 1, 'watch cut': 1, compaction: 1 },
+  'full etcd': { crash: 1, weather: 0.5, compaction: 1 },
+  sweep: { weather: 6, crash: 4, pause: 4, stop: 2, 'clock step': 4, 'no Date': 4, compaction: 4, 'operator edits': 3, suspend: 1 },
+  nodes: { weather: 8, ...PROCESSES, ...WATCHES, 'node deleted': 5, 'node made anew': 6, 'operator deletes': 1, 'operator edits': 1 },
+  defaults: { weather: 6, ...PROCESSES, ...WATCHES, 'API outage': 1, 'operator deletes': 1 },
+};
+
+/** How many of each kind, at least and at most. */
+type Cast = Record<'hosts' | 'sweepers' | 'censuses' | 'electors' | 'fleets' | 'monitors', readonly [number, number]>;
+const CASTS: Record<Theme, Cast> = {
+  everything: { hosts: [1, 3], sweepers: [0, 2], censuses: [0, 1], electors: [0, 3], fleets: [0, 1], monitors: [0, 1] },
+  election: { hosts: [0, 0], sweepers: [0, 0], censuses: [0, 0], electors: [2, 4], fleets: [0, 0], monitors: [0, 0] },
+  identity: { hosts: [1, 3], sweepers: [0, 1], censuses: [0, 2], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+  outage: { hosts: [2, 4], sweepers: [1, 3], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+  'full etcd': { hosts: [1, 3], sweepers: [1, 2], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+  sweep: { hosts: [2, 5], sweepers: [1, 3], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+  nodes: { hosts: [0, 0], sweepers: [0, 0], censuses: [0, 0], electors: [0, 0], fleets: [1, 1], monitors: [0, 1] },
+  defaults: { hosts: [1, 2], sweepers: [1, 1], censuses: [1, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+};
+
+const themeOf = (random: Chance): Theme => {
+  const dice = random();
+  if (dice < 0.2) return 'everything';
+  if (dice < 0.45) return 'election';
+  if (dice < 0.63) return 'identity';
+  if (dice < 0.73) return 'outage';
+  if (dice < 0.78) return 'full etcd';
+  if (dice < 0.89) return 'sweep';
+  return dice < 0.99 ? 'nodes' : 'defaults';
+};
+
+export function drawPlan(seed: number): Plan {
+  const random = chance(seed);
+  const theme = themeOf(random);
+  const slots = castOf(theme, stream(seed, 'cast'));
+  const nodes = slots.some(({ kind }) => kind === 'fleet') ? names('node', random.whole(1, 4)) : [];
+  const phases: Phase[] = [];
+  const count = theme !== 'defaults' && random.hit(0.25) ? 2 : 1;
+  for (let i = 0, from = 0; i < count; i++) {
+    const phase = phaseOf(theme, slots, stream(seed, `phase ${i}`), from);
+    from += phase.happenings.length;
+    phases.push(phase);
+  }
+  const drills = slots.some(({ kind }) => kind === 'elector')
+    ? (['failover', 'release'] as const)
+    : slots.some(({ kind }) => kind === 'publisher')
+      ? (['restart', 'deletion'] as const)
+      : (['none'] as const);
+  return { seed, theme, slots, nodes, phases, drill: random.pick(drills) };
+}
+
+const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`);
+
+function castOf(theme: Theme, random: Chance): Slot[] {
+  const cast = CASTS[theme];
+  const slots: Slot[] = [];
+  const machine = (name: string): Machine => ({
+    name,
+    startAt: random.between(0, 5_000),
+    rate: 1 + random.between(-0.0049, 0.0049),
+    skewMs: random.hit(0.7) ? random.between(-300, 300) : random.between(-1, 1) * 10 ** random.between(3.5, 8.5),
+  });
+  const sweeps = (): SweepPlan => ({
+    tickMs: random.between(15_000, 60_000),
+    confirmAfterMs: 30_000,
+    pageSize: random.pick([1, 2, 500]),
+  });
+  const short = theme === 'outage' || theme === 'full etcd';
+  for (const hostname of names('host', random.whole(...cast.hosts))) {
+    const durationSeconds = theme === 'defaults' ? 3600 : short ? random.whole(40, 60) : random.pick([45, 60, 120]);
+    const intervalMs = theme === 'defaults' || short ? 10_000 : random.pick([5_000, 10_000]);
+    const health = random.hit(0.25);
+    const policy = random.pick(['keep', 'delete', 'auto'] as const);
+    const twins = random.hit(0.25) ? 2 : 1;
+    for (let i = 1; i <= twins; i++) {
+      slots.push({
+        kind: 'publisher',
+        ...machine(`publisher-${hostname}${'ab'[i - 1]}`),
+        hostname,
+        durationSeconds,
+        intervalMs,
+        policy,
+        health,
+        sweeps: random.hit(0.2) ? sweeps() : undefined,
+      });
+    }
+  }
+  for (const name of names('sweeper', random.whole(...cast.sweepers))) {
+    slots.push({ kind: 'sweeper', ...machine(name), sweeps: sweeps() });
+  }
+  for (const name of names('census', random.whole(...cast.censuses))) slots.push({ kind: 'census', ...machine(name) });
+  const electors = random.whole(...cast.electors);
+  const [tight, clone] = [random.hit(0.5), random.hit(0.15)];
+  for (const name of names('elector', electors)) {
+    const [mayWatch, shared] = [random.hit(0.8), random.hit(0.2)];
+    slots.push({ kind: 'elector', ...machine(name), tight, mayWatch, shared, clone });
+  }
+  for (const name of names('fleet', random.whole(...cast.fleets))) {
+    slots.push({ kind: 'fleet', ...machine(name), intervalMs: random.pick([5_000, 10_000]) });
+  }
+  for (const name of names('monitor', random.whole(...cast.monitors))) slots.push({ kind: 'monitor', ...machine(name) });
+  return slots;
+}
+
+/** How long after trouble a slot may need to be well again, in milliseconds. */
+function boundOf(slot: Slot): number {
+  switch (slot.kind) {
+    // Standing by for a dead process's whole silence, twice where two take turns; and a wait between attempts.
+    case 'publisher':
+      return slot.durationSeconds * 1000 * 1.02 + 2 * slot.intervalMs + 20_000 + (slot.sweeps ? sweepBound(slot.sweeps) : 0);
+    case 'sweeper':
+      return sweepBound(slot.sweeps);
+    case 'elector':
+      return 75_000;
+    case 'fleet':
+    case 'census':
+      return 45_000;
+    case 'monitor':
+      return 70_000;
+  }
+}
+
+/** A pass that has just begun, one more, and one that an ill-timed tick was dropped for. */
+export const sweepBound = ({ tickMs, confirmAfterMs }: SweepPlan): number => 2 * (tickMs + confirmAfterMs) + 25_000;
+
+function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: number): Phase {
+  const chaosMs = random.between(60_000, 150_000);
+  const weights = HAPPENINGS[theme];
+  const kinds = Object.keys(weights) as HappeningKind[];
+  const total = kinds.reduce((sum, kind) => sum + weights[kind]!, 0);
+  const happenings: Happening[] = [];
+  const dice = (): [number, number, number] => [random(), random(), random()];
+  const add = (at: number, kind: HappeningKind, slot: string | undefined): void => {
+    happenings.push({ index: from + happenings.length, at, kind, slot, dice: dice() });
+  };
+  if (theme === 'outage') add(random.between(10_000, 50_000), 'API outage', undefined);
+  if (theme === 'full etcd') add(random.between(10_000, 50_000), 'no space for writes', undefined);
+  const pause = theme === 'election' ? 6_000 : theme === 'outage' || theme === 'full etcd' ? 40_000 : 10_000;
+  for (let at = random.between(1_000, 8_000); at < chaosMs; at += random.between(500, pause)) {
+    let left = random() * total;
+    const kind = kinds.find((k) => (left -= weights[k]!) < 0) ?? kinds[0]!;
+    add(at, kind, slots.length > 0 ? random.pick(slots).name : undefined);
+  }
+  const dead = slots.filter(({ kind }) => kind === 'publisher' && random.hit(theme === 'sweep' ? 0.4 : 0.15));
+  const quietMs = Math.max(30_000, ...slots.map(boundOf)) + 5_000;
+  const longest = Math.max(0, ...slots.map((s) => (s.kind === 'publisher' ? s.durationSeconds * 1000 : 0)));
+  const swept = Math.max(0, ...slots.map((s) => ('sweeps' in s && s.sweeps ? sweepBound(s.sweeps) : 0)));
+  return {
+    chaosMs,
+    quietMs: Math.max(quietMs, swept > 0 ? longest + swept + 5_000 : 0),
+    happenings,
+    dead: dead.map(({ name }) => name),
+  };
+}

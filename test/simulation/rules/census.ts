@@ -1,0 +1,56 @@
+/**
+ * What must hold of a census at every moment: whatever it says is known leaves out no host that has had a lease, renewed
+ * again and again, since before the moment that the census shows. So 0 is never said for what is not known.
+ *
+ * Left out: the first seconds of a census, in which ages come from what publishers' wall clocks say (DESIGN 2.5).
+ */
+import { CensusActor } from '../actors.ts';
+import type { Actor } from '../actors.ts';
+import type { Judge } from '../judge.ts';
+import { WATCH_LATE_MS } from '../network.ts';
+import type { IdentityRules } from './identity.ts';
+
+/** A census has seen every living publisher renew by then. */
+const SETTLED_MS = 20_000;
+/** What a watch may have under way, and what a census takes to act on it. */
+const SLACK_MS = WATCH_LATE_MS + 2_000;
+/** Looked at this often; true milliseconds. */
+const EVERY_MS = 250;
+
+export class CensusRules {
+  readonly #judge: Judge;
+  readonly #actors: ReadonlyMap<string, Actor>;
+  readonly #identity: IdentityRules;
+  #nextAt = 0;
+  looks = 0;
+
+  constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, identity: IdentityRules) {
+    this.#judge = judge;
+    this.#actors = actors;
+    this.#identity = identity;
+  }
+
+  look(now: number): void {
+    if (now < this.#nextAt) return;
+    this.#nextAt = now + EVERY_MS;
+    for (const actor of this.#actors.values()) {
+      if (actor instanceof CensusActor && actor.living && actor.process.state === 'running') this.#judgeOne(actor, now);
+    }
+  }
+
+  #judgeOne(actor: CensusActor, now: number): void {
+    const snapshot = actor.census.snapshot();
+    if (!snapshot.known || now - actor.syncedAt < SETTLED_MS) return;
+    this.looks++;
+    const { answer } = snapshot;
+    const shownAt = now - answer.ageMs;
+    let sure = 0;
+    for (const { since, lastAt } of this.#identity.present.values()) {
+      if (since <= shownAt - SLACK_MS && now - lastAt <= 15_000) sure++;
+    }
+    if (answer.counts.instances < sure) {
+      const message = `${actor.name} says ${answer.counts.instances} where ${sure} hosts renew`;
+      this.#judge.fail('a census never leaves out who is there', message);
+    }
+  }
+}

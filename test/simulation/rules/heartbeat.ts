@@ -1,0 +1,56 @@
+/** What must hold of heartbeats at every commit, and of who is called Unknown. */
+import { availabilityOptions } from '../../../src/heartbeat/options.ts';
+import type { Commit } from '../../support/memory-api.ts';
+import { FleetActor, MonitorActor } from '../actors.ts';
+import type { Actor } from '../actors.ts';
+import type { Judge } from '../judge.ts';
+import { WATCH_LATE_MS } from '../network.ts';
+
+const RATE = 0.985;
+
+export class HeartbeatRules {
+  readonly #judge: Judge;
+  readonly #actors: ReadonlyMap<string, Actor>;
+  /** When the renewTime of each node's lease grew, in true milliseconds; the last few. */
+  readonly grown = new Map<string, number[]>();
+  renewals = 0;
+
+  constructor(judge: Judge, actors: ReadonlyMap<string, Actor>) {
+    this.#judge = judge;
+    this.#actors = actors;
+  }
+
+  commit({ verb, by, name, before, after, request, at }: Commit): void {
+    const [old, now] = [before?.spec.renewTime, after?.spec.renewTime];
+    if (now && (!old || now.compare(old) > 0)) this.grown.set(name, [...(this.grown.get(name) ?? []).slice(-9), at]);
+    if (by === 'somebody') return;
+    const fleet = this.#actors.get(by);
+    const fail = (rule: string, message: string): never => this.#judge.fail(rule, message);
+    if (!(fleet instanceof FleetActor)) return fail('only fleets write heartbeats', by);
+    this.renewals++;
+    if (verb === 'delete' || !after) return fail('heartbeats are left to the garbage collector', by);
+    if (verb === 'create' && request?.verb === 'update') fail('a PUT never makes a lease', by);
+    if (old && now && now.compare(old) <= 0) fail('renewTime of a heartbeat grows', `${by} wrote ${now.toString()} for ${name}`);
+    const [owner, ...more] = after.metadata.ownerReferences.filter(({ kind }) => kind === 'Node');
+    if (!owner || more.length > 0) return fail('a heartbeat is owned by its Node', `${by} wrote ${name}`);
+    const told = fleet.told.get(name);
+    if (!told || !request || request.at <= told.at) return;
+    if (told.uid === undefined) fail('heartbeats stop for a deleted Node', `${by} wrote ${name} ${request.at - told.at} ms after`);
+    if (told.uid !== owner.uid) fail('a Node made anew owns its heartbeat', `${by} wrote ${name} for ${owner.uid}`);
+  }
+
+  /** A node is Unknown only after the grace period without a renewal that could have arrived. */
+  look(now: number): void {
+    for (const actor of this.#actors.values()) {
+      if (!(actor instanceof MonitorActor)) continue;
+      for (const { node } of actor.changes.splice(0)) {
+        if (node.status !== 'Unknown') continue;
+        const { graceMs } = availabilityOptions();
+        const last = this.grown.get(node.name)?.findLast((at) => at < now - WATCH_LATE_MS - 100);
+        if (last !== undefined && now - last < graceMs * RATE - WATCH_LATE_MS) {
+          this.#judge.fail('Unknown only after the grace period', `${actor.name} called ${node.name} Unknown ${now - last} ms after a renewal`);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * What must hold of identity leases at every commit: who may write, take over and delete what, and when.
+ *
+ * Left out, because DESIGN says so: leaseTransitions that an operator sets back; a lease whose label an operator took away
+ * (it is nobody's to touch until it is mended by its holder); sweeps of a lease whose holder's wall clock is wrong by
+ * more than its duration allows, where two looks cannot tell (only that it was silent between them).
+ */
+import { publishedExpiry } from '../../../src/lease/expiry.ts';
+import type { Lease } from '../../../src/lease/lease.ts';
+import { MicroTime } from '../../../src/lease/micro-time.ts';
+import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameOf } from '../../../src/lease/names.ts';
+import type { Commit } from '../../support/memory-api.ts';
+import { PublisherActor, SweeperActor } from '../actors.ts';
+import type { Actor } from '../actors.ts';
+import type { Judge } from '../judge.ts';
+import type { Network } from '../network.ts';
+
+const RATE = 0.985;
+/** A clock that is off by no more than this does not make a renewed lease look expired. */
+const SMALL_SKEW_MS = 1_000;
+/** A look may be this much older than its answer. */
+const LOOK_SLACK_MS = 12_000;
+/** A server is known to be gone by then: three probes in a row, two seconds each, and a write that was under way. */
+const SERVER_GONE_MS = 25_000;
+
+export const isIdentity = (lease: Lease | undefined): boolean =>
+  lease?.metadata.labels[IDENTITY_LABEL] === IDENTITY_LABEL_VALUE;
+
+export class IdentityRules {
+  readonly #network: Network;
+  readonly #judge: Judge;
+  readonly #actors: ReadonlyMap<string, Actor>;
+  readonly #serversDown: ReadonlyMap<string, number>;
+  /** When each version that is there was written, by lease name. */
+  readonly writtenAt = new Map<string, number>();
+  /** Since when the lease of a hostname has been renewed again and again, and when last; true milliseconds. */
+  readonly present = new Map<string, { since: number; lastAt: number }>();
+  readonly #held = new Set<string>();
+  sweeps = 0;
+  takeOvers = 0;
+
+  constructor(network: Network, judge: Judge, actors: ReadonlyMap<string, Actor>, serversDown: ReadonlyMap<string, number>) {
+    this.#network = network;
+    this.#judge = judge;
+    this.#actors = actors;
+    this.#serversDown = serversDown;
+  }
+
+  commit(commit: Commit): void {
+    const { by, name, at, after } = commit;
+    const writtenAt = this.writtenAt.get(name) ?? at;
+    if (by !== 'somebody') {
+      const actor = this.#actors.get(by);
+      if (actor instanceof PublisherActor && commit.verb === 'delete' && actor.sweeps && name !== actor.leaseName) {
+        this.#swept(commit, actor, writtenAt);
+      } else if (actor instanceof PublisherActor) this.#published(commit, actor, writtenAt);
+      else if (actor instanceof SweeperActor) this.#swept(commit, actor, writtenAt);
+      else this.#fail('only publishers and sweepers write', `${by} wrote ${name}`);
+    }
+    if (after) this.writtenAt.set(name, at);
+    else this.writtenAt.delete(name);
+    this.#seen(commit);
+  }
+
+  #fail(rule: string, message: string): never {
+    return this.#judge.fail(rule, message);
+  }
+
+  #published({ verb, name, before, after, at, request }: Commit, p: PublisherActor, writtenAt: number): void {
+    const was = before?.spec.holderIdentity ?? '';
+    if (name !== p.leaseName) this.#fail('publishers write their own lease', `${p.name} wrote ${name}`);
+    if (p.outcome === 'deleted' || p.outcome === 'absent') {
+      this.#fail('nothing after leaving', `${p.name} said ${p.outcome}, then ${verb}d its lease`);
+    }
+    if (verb === 'delete') {
+      if (was !== p.holder) this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
+      if (!p.stopping) this.#fail('a lease is never made anew', `${p.name} deleted its lease while it publishes`);
+      if (p.slot.policy === 'keep') this.#fail('policy keep keeps', `${p.name} deleted its lease`);
+      return;
+    }
+    if (verb === 'create' && request?.verb === 'update') this.#fail('a PUT never makes a lease', p.name);
+    if (after?.spec.holderIdentity !== p.holder) this.#fail('publishers write their own holder', p.name);
+    this.#forServer(p, request?.at ?? at);
+    if (before) this.#over(before, after!, p, was, at - writtenAt);
+    this.#held.add(p.holder);
+  }
+
+  /** One PUT of a publisher over what was there. */
+  #over(before: Lease, after: Lease, p: PublisherActor, was: string, silentMs: number): void {
+    const [from, to] = [before.spec.leaseTransitions ?? 0, after.spec.leaseTransitions ?? 0];
+    if (before.metadata.uid !== after.metadata.uid) this.#fail('a take-over keeps the object', p.name);
+    if (!isIdentity(before) && was !== p.holder) this.#fail('foreign leases are left alone', `${p.name} wrote over ${was}`);
+    if (was === p.holder) {
+      if (to !== from) this.#fail('renewals keep leaseTransitions', `${p.name}: ${from} to ${to}`);
+      return;
+    }
+    this.takeOvers++;
+    if (to !== from + 1) this.#fail('a take-over adds one transition', `${p.name}: ${from} to ${to}`);
+    const neededMs = (before.spec.leaseDurationSeconds ?? p.slot.durationSeconds) * 1000 * RATE;
+    if (was !== '' && this.#held.has(p.holder) && silentMs < neededMs) {
+      this.#fail('the superseded does not fight', `${p.name} took the lease back from ${was} after ${silentMs} ms`);
+    }
+  }
+
+  #forServer(p: PublisherActor, sentAt: number): void {
+    const downAt = this.#serversDown.get(p.slot.hostname);
+    if (p.slot.health && downAt !== undefined && sentAt > downAt + SERVER_GONE_MS) {
+      this.#fail('no renewal for a dead server', `${p.name} wrote ${sentAt - downAt} ms after its server was gone`);
+    }
+  }
+
+  #swept({ before, name, at }: Commit, s: SweeperActor | PublisherActor, writtenAt: number): void {
+    this.sweeps++;
+    const lease = before!;
+    const who = `${s.name} swept ${hostnameOf(lease)}'s lease`;
+    const { confirmAfterMs } = s.sweeps!;
+    const [first, second] = s.link.looks;
+    const holder = lease.spec.holderIdentity ?? '';
+    if (holder === '') this.#fail('released leases stay', who);
+    if (!isIdentity(lease)) this.#fail('sweepers delete what they look for', who);
+    if (lease.metadata.deletionTimestamp) this.#fail('what is being deleted stays', who);
+    if (s instanceof PublisherActor && (name === s.leaseName || holder === s.holder)) this.#fail('our own lease stays', who);
+    if (at - writtenAt < confirmAfterMs * RATE) {
+      this.#fail('only what was silent between two looks is swept', `${who}, written ${at - writtenAt} ms before`);
+    }
+    const expiry = publishedExpiry(lease);
+    const serverNow = MicroTime.fromEpochMicros(this.#network.world.wallMicros());
+    if (!expiry || serverNow.since(expiry) <= 0) this.#fail('only expired leases are swept', who);
+    if (!first?.dated || !second?.dated) this.#fail('no Date, no deletion', who);
+    const proof = second!.leases.some((l) => {
+      const end = publishedExpiry(l);
+      return l.spec.holderIdentity && end && serverNow.since(end) <= at - s.link.looksAt + LOOK_SLACK_MS;
+    });
+    if (!proof) this.#fail('a pass that would leave no unexpired lease deletes nothing', who);
+    this.#living(who, holder);
+  }
+
+  /**
+   * Whoever lives, and was kept from renewing only by an outage of the API for everybody, keeps its lease: it has to have
+   * had the time to renew since. Outages here are far apart, so that no two fall into one pass.
+   */
+  #living(who: string, holder: string): void {
+    const { world, outageEndedAt, outage, noSpace } = this.#network;
+    if (outage !== undefined || noSpace) return;
+    const alive = [...this.#actors.values()].find((a) => a instanceof PublisherActor && a.holder === holder);
+    if (!(alive instanceof PublisherActor) || !alive.living || alive.process.state !== 'running') return;
+    const sinceMs = world.now - outageEndedAt;
+    const fair = alive.link.fairSince <= world.now - sinceMs - 60_000 && alive.process.runningSince <= world.now - sinceMs - 60_000;
+    const phase = alive.publisher.status.phase;
+    if (Math.abs(alive.process.wallOffsetMs) > SMALL_SKEW_MS || !fair || phase !== 'holding') return;
+    if (sinceMs < alive.slot.intervalMs) this.#fail("no living holder's lease is swept", `${who}, ${sinceMs} ms after an outage`);
+  }
+
+  /** Keeps account of which hosts have a lease that somebody renews. */
+  #seen({ before, after, at, by }: Commit): void {
+    const host = after && hostnameOf(after);
+    const gone = before && hostnameOf(before);
+    if (gone !== undefined && (gone !== host || !isIdentity(after) || !after?.spec.holderIdentity)) this.present.delete(gone);
+    if (host === undefined || !isIdentity(after) || !after?.spec.holderIdentity || by === 'somebody') return;
+    const known = this.present.get(host);
+    if (known && at - known.lastAt <= 15_000) known.lastAt = at;
+    else this.present.set(host, { since: at, lastAt: at });
+  }
+}

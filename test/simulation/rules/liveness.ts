@@ -1,0 +1,162 @@
+/**
+ * What must have come true when it has been quiet for long enough: everybody holds or stands by, one leads, the dead are
+ * swept, the living are counted, heartbeats are renewed.
+ *
+ * Left out, because an operator did it and only an operator can undo it: a lease without its identity label, which its
+ * holder's next process must refuse.
+ */
+import { publishedExpiry } from '../../../src/lease/expiry.ts';
+import type { Lease } from '../../../src/lease/lease.ts';
+import { MicroTime } from '../../../src/lease/micro-time.ts';
+import { hostnameOf, leaseName } from '../../../src/lease/names.ts';
+import { CensusActor, ELECTION, ElectorActor, FleetActor, IDENTITIES, MonitorActor, PublisherActor, SweeperActor } from '../actors.ts';
+import type { Actor } from '../actors.ts';
+import type { Judge } from '../judge.ts';
+import type { Network } from '../network.ts';
+import type { Nodes } from '../nodes.ts';
+import { sweepBound } from '../plan.ts';
+import type { ElectionRules } from './election.ts';
+import type { HeartbeatRules } from './heartbeat.ts';
+import type { IdentityRules } from './identity.ts';
+import { isIdentity } from './identity.ts';
+
+/** What a renewal takes beyond its interval: jitter, a clock that is slow, the way. */
+const renewedWithin = (intervalMs: number): number => intervalMs * 1.05 + 500;
+/** States that are this near to becoming others are not compared. */
+const MARGIN_MS = 4_000;
+
+export interface LivenessParts {
+  readonly network: Network;
+  readonly nodes: Nodes;
+  readonly judge: Judge;
+  readonly actors: ReadonlyMap<string, Actor>;
+  readonly identity: IdentityRules;
+  readonly election: ElectionRules;
+  readonly heartbeat: HeartbeatRules;
+  /** Since when it is quiet, in true milliseconds. */
+  readonly quietSince: number;
+}
+
+export function checkLiveness(parts: LivenessParts): void {
+  const { actors, judge, network } = parts;
+  const living = [...actors.values()].filter((actor) => actor.living);
+  for (const actor of actors.values()) {
+    if (actor.error) judge.fail('services end without an error', `${actor.name}: ${actor.error.stack ?? actor.error.message}`);
+  }
+  publishers(parts, living);
+  sweepers(parts, living);
+  for (const actor of living) if (actor instanceof CensusActor) census(parts, actor);
+  const leads = parts.election.leading().length;
+  const electors = living.some((actor) => actor instanceof ElectorActor);
+  if (electors && leads !== 1) judge.fail('one leads once it is quiet', `${leads} lead`);
+  const holder = network.api.peek(ELECTION)?.spec.holderIdentity;
+  const [reign] = parts.election.leading();
+  if (reign && holder !== reign.elector.holder) judge.fail('the leader holds the lease', `${reign.elector.name} leads, ${holder} holds`);
+  heartbeats(parts, living);
+}
+
+function publishers({ network, judge, identity }: LivenessParts, living: readonly Actor[]): void {
+  const { api, world } = network;
+  const all = living.filter((actor): actor is PublisherActor => actor instanceof PublisherActor);
+  for (const name of new Set(all.map((p) => p.leaseName))) {
+    const lease = api.peek({ namespace: IDENTITIES.namespace, name });
+    const mine = all.filter((p) => p.leaseName === name);
+    const who = mine.map((p) => `${p.name} ${p.publisher.status.phase}`).join(', ');
+    if (!lease) return judge.fail('no lease is lost', `${who}: there is no lease`);
+    const holding = mine.filter((p) => p.publisher.status.phase === 'holding');
+    if (!isIdentity(lease)) {
+      if (mine.some((p) => !['foreign', 'holding'].includes(p.publisher.status.phase))) judge.fail('everybody holds or stands by', who);
+      continue;
+    }
+    const standing = mine.filter((p) => p.publisher.status.phase === 'superseded');
+    if (holding.length !== 1 || standing.length !== mine.length - 1) judge.fail('everybody holds or stands by', who);
+    const [holder] = holding;
+    if (lease.spec.holderIdentity !== holder!.holder) judge.fail('who holds is who says so', `${who}: held by ${lease.spec.holderIdentity}`);
+    const ageMs = world.now - identity.writtenAt.get(name)!;
+    if (ageMs > renewedWithin(holder!.slot.intervalMs)) judge.fail('renewals go on', `${who}: renewed ${ageMs} ms ago`);
+  }
+}
+
+/** Leases that had expired long ago are gone, if a sweeper was there and somebody else was alive to prove it. */
+function sweepers({ network, judge, quietSince }: LivenessParts, living: readonly Actor[]): void {
+  const { api, world } = network;
+  const plans = living.flatMap((a) => {
+    const sweeps = (a instanceof SweeperActor || a instanceof PublisherActor) && a.startedAt <= quietSince && a.sweeps;
+    return sweeps ? [sweepBound(sweeps)] : [];
+  });
+  if (plans.length === 0) return;
+  const leases = api.all().filter(isIdentity);
+  const now = MicroTime.fromEpochMicros(world.wallMicros());
+  const left = (lease: Lease): number => publishedExpiry(lease)?.since(now) ?? Infinity;
+  // Signs of life that a pass believes: a renewal of a moment ago, by a clock that is right.
+  const proof = living.some(
+    (a) => a instanceof PublisherActor && Math.abs(a.process.wallOffsetMs) < 1_000 && a.publisher.status.phase === 'holding',
+  );
+  if (!proof) return;
+  const bound = Math.min(...plans);
+  for (const lease of leases) {
+    const held = lease.spec.holderIdentity !== '' && lease.spec.holderIdentity !== undefined;
+    if (held && -left(lease) > bound && world.now - quietSince > bound) {
+      const owner = living.some((a) => a instanceof PublisherActor && a.leaseName === lease.metadata.name);
+      if (!owner) judge.fail('what expired is swept', `${hostnameOf(lease)} expired ${-left(lease)} ms ago`);
+    }
+  }
+}
+
+function census({ network, judge, identity }: LivenessParts, actor: CensusActor): void {
+  const { api, world } = network;
+  const snapshot = actor.census.snapshot();
+  if (!snapshot.known) return judge.fail('a census knows once it is quiet', `${actor.name}: ${snapshot.reason}`);
+  const hosts = new Map<string, { sure: boolean; maybe: boolean; live: boolean; liveMaybe: boolean }>();
+  for (const lease of api.all().filter(isIdentity)) {
+    const host = hostnameOf(lease) ?? lease.metadata.name;
+    const known = hosts.get(host) ?? { sure: false, maybe: false, live: false, liveMaybe: false };
+    if (!lease.spec.holderIdentity) continue;
+    const ageMs = world.now - identity.writtenAt.get(lease.metadata.name)!;
+    const durationMs = (lease.spec.leaseDurationSeconds ?? 3600) * 1000;
+    // Of what was there before it looked, a census knows only what the writer's wall clock said.
+    const seen = actor.startedAt < world.now - ageMs;
+    hosts.set(host, {
+      sure: known.sure || (seen && ageMs < durationMs - MARGIN_MS),
+      maybe: known.maybe || !seen || ageMs < durationMs + MARGIN_MS,
+      live: known.live || (seen && ageMs < 30_000 - MARGIN_MS),
+      liveMaybe: known.liveMaybe || !seen || ageMs < 30_000 + MARGIN_MS,
+    });
+  }
+  const count = (key: 'sure' | 'maybe' | 'live' | 'liveMaybe'): number => [...hosts.values()].filter((h) => h[key]).length;
+  const { instances, live } = snapshot.answer.counts;
+  const wrong = instances < count('sure') || instances > count('maybe') || live < count('live') || live > count('liveMaybe');
+  if (wrong) {
+    const truth = `${count('sure')} to ${count('maybe')} and ${count('live')} to ${count('liveMaybe')}`;
+    judge.fail('a census tells the truth once it is quiet', `${actor.name} says ${instances} and ${live} live; true are ${truth}`);
+  }
+}
+
+function heartbeats({ network, nodes, judge, heartbeat }: LivenessParts, living: readonly Actor[]): void {
+  const { api, world } = network;
+  const fleets = living.filter((actor): actor is FleetActor => actor instanceof FleetActor);
+  const monitors = living.filter((actor): actor is MonitorActor => actor instanceof MonitorActor);
+  if (fleets.length === 0) return;
+  const within = renewedWithin(Math.max(...fleets.map((f) => f.slot.intervalMs)));
+  for (const { name, uid } of nodes.nodes.values()) {
+    const lease = api.peek({ namespace: 'kube-node-lease', name });
+    const lastAt = heartbeat.grown.get(name)?.at(-1) ?? -Infinity;
+    if (!lease || world.now - lastAt > within) {
+      return judge.fail('every heartbeat is renewed', `${name}: ${world.now - lastAt} ms ago`);
+    }
+    if (lease.metadata.ownerReferences[0]?.uid !== uid) judge.fail('a Node made anew owns its heartbeat', name);
+    for (const actor of monitors) {
+      const status = actor.monitor.snapshot().nodes.find((n) => n.name === name)?.status;
+      if (status !== 'Ready') judge.fail('a renewed node is Ready', `${actor.name} says that ${name} is ${status}`);
+    }
+  }
+  for (const [name, at] of nodes.changedAt) {
+    const lastAt = heartbeat.grown.get(name)?.at(-1) ?? -Infinity;
+    if (!nodes.nodes.has(name) && lastAt > at + 50_000) judge.fail('heartbeats stop for a deleted Node', name);
+  }
+}
+
+export const identityRef = (hostname: string): { namespace: string; name: string } => ({
+  namespace: IDENTITIES.namespace,
+  name: leaseName(hostname),
+});

@@ -1,0 +1,235 @@
+/**
+ * Runs the world that a seed stands for, and judges it.
+ *
+ * Guarantees: the same seed, with the same things left out, gives the same history, to the last digit of its digest.
+ */
+import { MemoryApi } from '../support/memory-api.ts';
+import type { Commit } from '../support/memory-api.ts';
+import { ElectorActor, PublisherActor, startActor } from './actors.ts';
+import type { Actor, Stage } from './actors.ts';
+import { stream } from './chance.ts';
+import { Chaos } from './chaos.ts';
+import type { FaultKind } from './chaos.ts';
+import { drill } from './drills.ts';
+import { calmDown, happen } from './happenings.ts';
+import type { Scene } from './happenings.ts';
+import { Judge, Violation } from './judge.ts';
+import { Network } from './network.ts';
+import { Nodes } from './nodes.ts';
+import { drawPlan } from './plan.ts';
+import type { Phase, Plan, Slot } from './plan.ts';
+import { CensusRules } from './rules/census.ts';
+import { ElectionRules, isElection } from './rules/election.ts';
+import { HeartbeatRules } from './rules/heartbeat.ts';
+import { IdentityRules } from './rules/identity.ts';
+import { checkLiveness } from './rules/liveness.ts';
+import { World } from './world.ts';
+
+/** What is left out of a seed's plan. */
+export interface Without {
+  readonly faults: ReadonlySet<FaultKind>;
+  readonly slots: ReadonlySet<string>;
+  /** By index. */
+  readonly happenings: ReadonlySet<number>;
+  /** Phases from this one on. */
+  readonly phases: number;
+}
+
+export const NOTHING: Without = { faults: new Set(), slots: new Set(), happenings: new Set(), phases: Infinity };
+
+export interface Outcome {
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly violation: { readonly rule: string; readonly message: string } | undefined;
+  readonly log: readonly string[];
+  /** The same for the same history. */
+  readonly digest: string;
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly faults: ReadonlyMap<FaultKind, number>;
+  /** What was there to be judged: a run in which nothing happens proves nothing. */
+  readonly seen: Readonly<Record<'terms' | 'guarded' | 'takeOvers' | 'sweeps' | 'heartbeats' | 'counts' | 'commits', number>>;
+}
+
+/** @param keep how many of the last lines are kept for the log */
+export async function simulate(seed: number, without: Without = NOTHING, keep = 40): Promise<Outcome> {
+  const run = new Run(seed, without, keep);
+  let violation: Violation | undefined;
+  try {
+    await run.live();
+  } catch (error) {
+    violation = error instanceof Violation ? error : new Violation('the run comes to its end', (error as Error).stack ?? String(error));
+  }
+  return run.outcome(violation);
+}
+
+class Run implements Scene {
+  readonly plan: Plan;
+  readonly stage: Stage;
+  readonly random;
+  readonly #world = new World();
+  readonly #api = new MemoryApi(this.#world);
+  readonly #chaos: Chaos;
+  readonly #judge: Judge;
+  readonly #network: Network;
+  readonly #actors = new Map<string, Actor>();
+  readonly #current = new Map<string, Actor>();
+  readonly #starts = new Map<string, number>();
+  readonly #slots: readonly Slot[];
+  readonly #phases: readonly Phase[];
+  readonly #without: Without;
+  readonly #identity: IdentityRules;
+  readonly #election: ElectionRules;
+  readonly #heartbeat: HeartbeatRules;
+  readonly #census: CensusRules;
+  chaosEnd = 0;
+
+  constructor(seed: number, without: Without, keep: number) {
+    this.plan = drawPlan(seed);
+    this.#without = without;
+    this.random = stream(seed, 'run');
+    this.#slots = this.plan.slots.filter(({ name }) => !without.slots.has(name));
+    this.#phases = this.plan.phases.slice(0, without.phases);
+    this.#chaos = new Chaos(without.faults);
+    this.#judge = new Judge(this.#world, keep);
+    this.#network = new Network(this.#world, this.#api, this.#chaos);
+    const serversDown = new Map<string, number>();
+    const nodes = new Nodes(this.#world);
+    for (const name of this.plan.nodes) nodes.add(name);
+    this.#election = new ElectionRules(this.#world, this.#judge, this.#actors);
+    this.#identity = new IdentityRules(this.#network, this.#judge, this.#actors, serversDown);
+    this.#heartbeat = new HeartbeatRules(this.#judge, this.#actors);
+    this.#census = new CensusRules(this.#judge, this.#actors, this.#identity);
+    this.stage = { seed, network: this.#network, nodes, judge: this.#judge, election: this.#election, serversDown };
+    this.#api.onCommit((commit) => this.#onCommit(commit));
+  }
+
+  async live(): Promise<void> {
+    const look = (): void => this.#look();
+    for (const slot of this.#slots) {
+      const twin = slot.kind === 'publisher' && slot.name.endsWith('b');
+      if (twin && !this.#chaos.inject('duplicate hostname')) continue;
+      this.#world.schedule(slot.startAt, () => this.#start(slot));
+    }
+    for (const phase of this.#phases) {
+      this.#judge.calm = false;
+      this.chaosEnd = this.#world.now + phase.chaosMs;
+      for (const happening of phase.happenings) {
+        if (this.#without.happenings.has(happening.index)) continue;
+        this.#world.schedule(happening.at, () => happen(this, happening));
+      }
+      await this.#world.live(this.chaosEnd, look);
+      await this.#beQuiet(phase);
+    }
+    const parts = { world: this.#world, stage: this.stage, actors: this.#actors, election: this.#election, look };
+    await drill({ ...parts, kind: this.plan.drill, api: this.#api });
+    for (const actor of this.#current.values()) if (actor.process.alive) actor.stop();
+    await this.#world.live(this.#world.now + 45_000, look);
+    for (const actor of this.#current.values()) {
+      if (actor.process.alive && !actor.settled) this.#judge.fail('services end when they are asked to', actor.name);
+      if (actor.error) this.#judge.fail('services end without an error', `${actor.name}: ${actor.error.stack}`);
+    }
+    this.#election.check();
+  }
+
+  async #beQuiet(phase: Phase): Promise<void> {
+    this.#judge.note('WORLD', 'quiet');
+    this.#judge.calm = true;
+    const quietSince = this.#world.now;
+    calmDown(this, this.#actors.values());
+    for (const slot of this.#slots) {
+      const actor = this.#current.get(slot.name);
+      if (!actor) continue;
+      const gone = !actor.process.alive || actor.stopping;
+      if (phase.dead.includes(slot.name)) actor.process.crash();
+      else if (gone) this.restart(actor, 0);
+    }
+    await this.#world.live(quietSince + phase.quietMs, () => this.#look());
+    checkLiveness({
+      network: this.#network,
+      nodes: this.stage.nodes,
+      judge: this.#judge,
+      actors: this.#actors,
+      identity: this.#identity,
+      election: this.#election,
+      heartbeat: this.#heartbeat,
+      quietSince,
+    });
+  }
+
+  #start(slot: Slot): Actor {
+    const start = (this.#starts.get(slot.name) ?? 0) + 1;
+    this.#starts.set(slot.name, start);
+    const actor = startActor(this.stage, slot, start);
+    this.#actors.set(actor.name, actor);
+    this.#current.set(slot.name, actor);
+    return actor;
+  }
+
+  current(slot: string): Actor | undefined {
+    return this.#current.get(slot);
+  }
+
+  restart(actor: Actor, afterMs: number): void {
+    const { slot } = actor;
+    const again = (): void => {
+      if (this.#current.get(slot.name) !== actor) return;
+      // One that takes its time to end is killed, as a supervisor would.
+      if (!actor.settled) actor.process.crash();
+      this.#start(slot);
+    };
+    this.#world.schedule(afterMs, again);
+  }
+
+  #onCommit(commit: Commit): void {
+    const { by, verb, name, request, before, after } = commit;
+    const holder = (after ?? before)?.spec.holderIdentity ?? '';
+    const sent = request ? ` sent ${request.at.toFixed(1)}` : '';
+    this.#judge.note('API', `${verb} ${name.slice(-8)} by ${by}: ${holder.slice(-16)} ${after?.spec.leaseTransitions ?? ''}${sent}`);
+    try {
+      if (commit.namespace === 'kube-node-lease') this.#heartbeat.commit(commit);
+      else if (isElection(commit)) this.#election.commit(commit);
+      else this.#identity.commit(commit);
+    } catch (error) {
+      // Thrown into the server's answer it would look like an error of the API; the next look stops the run.
+      if (!(error instanceof Violation)) throw error;
+    }
+  }
+
+  #look(): void {
+    this.#judge.look();
+    this.#election.look();
+    this.#heartbeat.look(this.#world.now);
+    this.#census.look(this.#world.now);
+    for (const actor of this.#current.values()) {
+      if (actor.error) this.#judge.fail('services end without an error', `${actor.name}: ${actor.error.stack}`);
+    }
+  }
+
+  outcome(violation: Violation | undefined): Outcome {
+    const { takeOvers, sweeps } = this.#identity;
+    const { guarded, reigns } = this.#election;
+    return {
+      seed: this.plan.seed,
+      plan: this.plan,
+      violation: violation && { rule: violation.rule, message: violation.message },
+      log: this.#judge.log,
+      digest: this.#judge.digest,
+      simulatedMs: this.#world.now,
+      events: this.#world.events,
+      faults: this.#chaos.counts,
+      seen: {
+        terms: reigns.length,
+        guarded,
+        takeOvers,
+        sweeps,
+        heartbeats: this.#heartbeat.renewals,
+        counts: this.#census.looks,
+        commits: this.#api.history.length,
+      },
+    };
+  }
+}
+
+export const isElectorActor = (actor: Actor): actor is ElectorActor => actor instanceof ElectorActor;
+export const isPublisherActor = (actor: Actor): actor is PublisherActor => actor instanceof PublisherActor;
