@@ -10,8 +10,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { chmod, readFile, rm } from 'node:fs/promises';
-import { createRequire, findPackageJSON } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { createRequire, findPackageJSON, isBuiltin } from 'node:module';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import type { BuildOptions, Plugin } from 'esbuild';
@@ -115,7 +115,7 @@ const lazyCommonJs: Plugin = {
   name: 'lazy CommonJS packages have their names',
   setup(plugin) {
     plugin.onResolve({ filter: /^[^.]/ }, async (args) => {
-      if (args.kind !== 'dynamic-import' || args.path.startsWith('node:')) return undefined;
+      if (!/^(dynamic-import|entry-point)$/.test(args.kind) || isBuiltin(args.path)) return undefined;
       const { importer, resolveDir } = args;
       const found = await plugin.resolve(args.path, { importer, kind: 'import-statement', resolveDir });
       const manifest =
@@ -137,6 +137,42 @@ const lazyCommonJs: Plugin = {
   },
 };
 
+/** Modules of Node that take milliseconds to load and that not every command uses: loaded when they are first used. */
+const LAZY = new Set(['child_process', 'crypto', 'dns', 'fs/promises', 'http', 'https', 'net', 'os', 'tls', 'v8']);
+
+/**
+ * Node's own modules are taken as objects instead of imported. An import asks a module for every name it exports, and many
+ * of those load more when they are asked: `node:process` its standard streams and crypto, `node:crypto` all of WebCrypto,
+ * `node:util` worker threads. Names are looked up in a prototype, since esbuild asks the object itself for each of its own.
+ */
+const builtinsAsObjects: Plugin = {
+  name: "Node's own modules are objects",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^[a-z0-9_:/]+$/ }, ({ path, kind }) => {
+      const name = path.replace(/^node:/, '');
+      if (!isBuiltin(path)) return undefined;
+      if (kind === 'dynamic-import') return { path: `node:${name}`, external: true };
+      return { path: name, namespace: kind === 'require-call' ? 'builtin' : 'builtin-import' };
+    });
+    plugin.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('node:${path}');`,
+    }));
+    plugin.onLoad({ filter: /.*/, namespace: 'builtin-import' }, ({ path }) => {
+      // Its properties are set as well as read: only the object itself will do.
+      if (path === 'process') return { contents: 'export default process;' };
+      const load = `process.getBuiltinModule('node:${path}')`;
+      if (!LAZY.has(path)) {
+        return {
+          contents: `const module_ = ${load}; module.exports = typeof module_ === 'function' ? module_ : Object.create(module_);`,
+        };
+      }
+      // esbuild asks each module whether it is an ES module that was converted.
+      const get = `(_, name) => name === '__esModule' ? undefined : ${load}[name]`;
+      return { contents: `module.exports = Object.create(new Proxy({}, { get: ${get} }));` };
+    });
+  },
+};
+
 /** How the commands are bundled: with everything they need but Node itself. */
 export const bundleOptions: BuildOptions = {
   ...common,
@@ -148,17 +184,47 @@ export const bundleOptions: BuildOptions = {
   // Names of classes appear in logs.
   keepNames: true,
   legalComments: 'none',
-  plugins: [lazyCommonJs, clientNodeIsPure, loadLess],
-  // CommonJS dependencies call require() for Node's own modules, which an ES module does not have.
-  banner: {
-    js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
+  plugins: [builtinsAsObjects, lazyCommonJs, clientNodeIsPure, loadLess],
+};
+
+/** What all commands load only when they meet the need, under names that `brief.js` can tell. */
+const SHARED: Readonly<Record<string, string>> = {
+  yaml: 'yaml',
+  exec_auth: '@kubernetes/client-node/dist/exec_auth.js',
+  kube_config: '@kubernetes/client-node/dist/config.js',
+  undici_client: './src/kube/undici-client.ts',
+};
+
+/** The commands that the entry looks for in `brief.js`. */
+const BRIEF = ['count', 'get'];
+
+/** `brief.ts` in one file: its commands inside, what is shared and every other command in files of their own. */
+const briefOnly: Plugin = {
+  name: 'only the brief commands',
+  setup(plugin) {
+    plugin.onResolve({ filter: /.*/ }, ({ kind, path, importer }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      const shared = Object.keys(SHARED).find((name) => basename(SHARED[name] ?? '') === basename(path));
+      if (shared !== undefined) return { path: `./${shared}.js`, external: true };
+      // The entry sends them there itself.
+      if (basename(importer) === 'commands.ts' && !BRIEF.includes(basename(path, '.ts')))
+        return { path: './main.js', external: true };
+      return undefined;
+    });
   },
 };
 
 /** The commands, in `cli/`, and the watchdog of `elect`, which is a process of its own and loads none of them. */
 export async function buildCommands(outdir: string): Promise<void> {
-  const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/commands/elect/watchdog.ts' };
+  const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/commands/elect/watchdog.ts', ...SHARED };
   await build({ ...bundleOptions, entryPoints, outdir: join(outdir, 'cli') });
+  await build({
+    ...bundleOptions,
+    splitting: false,
+    entryPoints: { brief: 'src/commands/brief.ts' },
+    outdir: join(outdir, 'cli'),
+    plugins: [briefOnly, ...(bundleOptions.plugins ?? [])],
+  });
 }
 
 /** The entry, `cli.js`: every Node since 12.20 parses it, to be told there what it lacks. Holds no other file of ours. */
@@ -172,7 +238,10 @@ export async function buildEntry(outdir: string): Promise<void> {
       {
         name: 'commands are built apart',
         setup(plugin) {
-          plugin.onResolve({ filter: /^\.\/commands\/main\.ts$/ }, () => ({ path: './cli/main.js', external: true }));
+          plugin.onResolve({ filter: /^\.\/commands\/(main|brief)\.ts$/ }, ({ path }) => ({
+            path: `./cli/${basename(path, '.ts')}.js`,
+            external: true,
+          }));
         },
       },
     ],

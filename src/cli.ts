@@ -30,7 +30,10 @@ function run(): void {
   process.stderr.on('error', () => {});
   // Saves parsing the program anew at each start. Where the cache cannot be written Node goes on without.
   if (!import.meta.url.endsWith('.ts')) process.getBuiltinModule('node:module').enableCompileCache();
-  import('./commands/main.ts').then((commands) => commands.main(process.argv.slice(2))).then(end, fail);
+  const command = process.argv[2];
+  (command === 'count' || command === 'get' ? import('./commands/brief.ts') : import('./commands/main.ts'))
+    .then((commands) => commands.main(process.argv.slice(2)))
+    .then(end, fail);
 }
 
 /** Ends the process once everything written so far has gone out. */

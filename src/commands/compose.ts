@@ -13,6 +13,8 @@ export interface ApiWorld {
   readonly clock: Clock;
   /** Milliseconds; default the option's, else the connection's. */
   readonly requestTimeoutMs?: number | undefined;
+  /** For a handful of requests. */
+  readonly brief?: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -22,6 +24,7 @@ export async function connectApi(values: OptionValues<typeof API_OPTIONS>, world
     kubeconfig: values.kubeconfig,
     context: values.context,
     env: world.env,
+    brief: world.brief,
     clock: world.clock,
     random: Math.random,
     requestTimeoutMs: world.requestTimeoutMs ?? values.requestTimeout,

@@ -67,7 +67,9 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     });
     if (named) for (const below of spec.commands ?? []) add(command, below);
   };
-  for (const spec of COMMANDS) add(program, spec);
+  // All of them only where one must be found or told of: each takes its time to make.
+  const first = COMMANDS.filter(({ name }) => name === argv[0]);
+  for (const spec of first.length > 0 ? first : COMMANDS) add(program, spec);
   try {
     if (argv.length === 0) {
       io.out(program.helpInformation() + OUTRO);

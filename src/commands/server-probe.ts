@@ -7,6 +7,7 @@
 import type { HealthProbe } from '../identity/health.ts';
 import { loadKubeConfig } from '../kube/config.ts';
 import { createCredentials } from '../kube/credentials.ts';
+import { nodeClient } from '../kube/node-client.ts';
 import { createTransport } from '../kube/transport.ts';
 import { isStoreError } from '../lease/store.ts';
 import { isTimeout } from '../runtime/clock.ts';
@@ -39,6 +40,7 @@ export async function serverProbe(url: string, options: ServerProbeOptions): Pro
     // Without the path of the kubeconfig's server: the URL is meant as it is.
     server: target.origin,
     credentials: createCredentials(settings, clock),
+    createClient: nodeClient,
     clock,
     userAgent: `leasekeeper/${version}`,
     tlsServerName: own ? settings.tlsServerName : undefined,

@@ -15,6 +15,7 @@ import { delimiter, join, resolve } from 'node:path';
 import net from 'node:net';
 import { isObject, pem, string, userSettings, wrong } from './fields.ts';
 import type { Entry } from './fields.ts';
+import { plainYaml } from './plain-yaml.ts';
 import { proxyFor } from './proxy.ts';
 import { KubeConfigError } from './settings.ts';
 import type { KubeSettings } from './settings.ts';
@@ -65,9 +66,6 @@ async function fromFiles(
   options: LoadOptions,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<KubeSettings> {
-  const yaml = await import('yaml');
-  // A bundler that splits its output hands a CommonJS module on as its default export alone.
-  const { parseDocument } = 'parseDocument' in yaml ? yaml : (yaml as { default: typeof yaml }).default;
   const merged: Merged = { currentContext: undefined, contexts: new Map(), clusters: new Map(), users: new Map() };
   let found = 0;
   for (const name of files) {
@@ -78,23 +76,30 @@ async function fromFiles(
       continue;
     }
     found++;
-    // prettyErrors would quote the line, which may hold a token.
-    const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
-    const [error] = document.errors;
-    if (error) {
-      const line = text.slice(0, error.pos[0]).split('\n').length;
-      throw new KubeConfigError('InvalidYaml', `${file}: no YAML or JSON: ${error.code} in line ${line}`, { file });
-    }
-    let root: unknown;
-    try {
-      root = document.toJS();
-    } catch {
-      throw new KubeConfigError('InvalidYaml', `${file}: no usable YAML: its aliases cannot be resolved`, { file });
-    }
+    const root = plainYaml(text) ?? (await wholeYaml(text, file));
     merge(merged, root, file);
   }
   if (found === 0) throw notFound(files.map((file) => resolve(file)).join(delimiter));
   return choose(merged, files.map((file) => resolve(file)).join(delimiter), options.context, env);
+}
+
+/** @throws KubeConfigError */
+async function wholeYaml(text: string, file: string): Promise<unknown> {
+  const yaml = await import('yaml');
+  // A bundler that splits its output hands a CommonJS module on as its default export alone.
+  const { parseDocument } = 'parseDocument' in yaml ? yaml : (yaml as { default: typeof yaml }).default;
+  // prettyErrors would quote the line, which may hold a token.
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
+  const [error] = document.errors;
+  if (error) {
+    const line = text.slice(0, error.pos[0]).split('\n').length;
+    throw new KubeConfigError('InvalidYaml', `${file}: no YAML or JSON: ${error.code} in line ${line}`, { file });
+  }
+  try {
+    return document.toJS();
+  } catch {
+    throw new KubeConfigError('InvalidYaml', `${file}: no usable YAML: its aliases cannot be resolved`, { file });
+  }
 }
 
 const notFound = (file: string): KubeConfigError =>

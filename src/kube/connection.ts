@@ -3,13 +3,16 @@
  *
  * Nothing is sent before the first call. `close` ends all calls, connections, timers and plugins.
  */
+import { setDefaultCACertificates } from 'node:tls';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { CreateHttpClient } from './client.ts';
 import { loadKubeConfig } from './config.ts';
 import type { LoadOptions } from './config.ts';
 import { createCredentials } from './credentials.ts';
 import { createLeaseApi } from './lease-api.ts';
+import type { KubeSettings } from './settings.ts';
 import { createTransport } from './transport.ts';
 import type { Transport } from './transport.ts';
 
@@ -25,7 +28,16 @@ export interface ConnectOptions extends LoadOptions {
   readonly watchSilenceMs?: number | undefined;
   /** Default `leasekeeper/<version>`. */
   readonly userAgent?: string | undefined;
+  /**
+   * For a process that makes a handful of requests and ends: starts in less time, and takes more for each. Where the
+   * configuration names its own CA, Node's root CAs are not read: other TLS connections of the process, if it makes any,
+   * must name theirs. Default false.
+   */
+  readonly brief?: boolean | undefined;
 }
+
+const httpClient = async (brief: boolean): Promise<CreateHttpClient> =>
+  brief ? (await import('./node-client.ts')).nodeClient : (await import('./undici-client.ts')).undiciClient;
 
 export interface Connection {
   readonly store: LeaseStore;
@@ -38,13 +50,24 @@ export interface Connection {
   close(): Promise<void>;
 }
 
+/**
+ * Node parses its hundred and fifty root certificates as soon as a context is made, also of one that replaces them: the
+ * longest single step of a short command. Plugins and proxies may rely on them.
+ */
+function forgetRoots({ ca, insecureSkipTlsVerify, proxyUrl, user }: KubeSettings): void {
+  if ((!ca && !insecureSkipTlsVerify) || proxyUrl !== undefined || user.exec || user.authProvider) return;
+  setDefaultCACertificates([]);
+}
+
 /** @throws KubeConfigError when the configuration cannot be used */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { clock, random } = options;
   const settings = await loadKubeConfig(options);
+  if (options.brief) forgetRoots(settings);
   const transport = createTransport({
     server: settings.server,
     credentials: createCredentials(settings, clock),
+    createClient: await httpClient(options.brief ?? false),
     clock,
     userAgent: options.userAgent ?? `leasekeeper/${packageJson.version}`,
     tlsServerName: settings.tlsServerName,

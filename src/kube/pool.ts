@@ -1,31 +1,28 @@
 /**
- * Kept-alive connections to one origin, each an undici Client, opened when all others are busy and up to a limit.
+ * Kept-alive connections to one origin, opened when all others are busy and up to a limit.
  *
  * Guarantees: the connection used last is used first, so a sequence of requests needs one; beyond the limit exchanges
  * wait in order; one that was given up while its connection was still being opened takes that attempt with it, so the
  * next request does not wait behind it. undici's own Pool opens a second connection for a request made at the moment
  * the answer before it arrives, and has no way to end a request that waits.
  */
-import type { Dispatcher } from 'undici';
-import Client from 'undici/lib/dispatcher/client.js';
+import type { CreateHttpClient, HttpClient, WireRequest } from './client.ts';
 import type { Connector } from './connector.ts';
 import type { PooledConnection, Exchange, StreamExchange } from './exchange.ts';
 
-/** Milliseconds an idle connection is kept: kube-apiserver keeps it 90 s, many load balancers 60 s. */
-const KEEP_ALIVE_MS = 55_000;
-
 type AnyExchange = Exchange | StreamExchange;
 interface Slot extends PooledConnection {
-  readonly client: Client;
+  readonly client: HttpClient;
   stopConnecting: () => void;
 }
 interface Waiting {
   readonly exchange: AnyExchange;
-  readonly options: Dispatcher.DispatchOptions;
+  readonly request: WireRequest;
 }
 
 export class ConnectionPool {
   readonly #origin: string;
+  readonly #createClient: CreateHttpClient;
   readonly #connector: Connector;
   readonly #limit: number;
   readonly #slots = new Set<Slot>();
@@ -33,23 +30,24 @@ export class ConnectionPool {
   #queue: Waiting[] = [];
   #closing: (() => void) | undefined;
 
-  constructor(origin: string, connector: Connector, limit: number) {
+  constructor(origin: string, createClient: CreateHttpClient, connector: Connector, limit: number) {
     this.#origin = origin;
+    this.#createClient = createClient;
     this.#connector = connector;
     this.#limit = limit;
   }
 
   /** Carries the exchange out as soon as a connection is free. */
-  run(options: Dispatcher.DispatchOptions, exchange: AnyExchange): void {
+  run(request: WireRequest, exchange: AnyExchange): void {
     const slot = this.#free.pop() ?? (this.#slots.size < this.#limit ? this.#add() : undefined);
-    if (slot) this.#start(slot, options, exchange);
-    else this.#queue.push({ options, exchange });
+    if (slot) this.#start(slot, request, exchange);
+    else this.#queue.push({ request, exchange });
   }
 
   /** Sockets that are open now. */
   get connected(): number {
     let count = 0;
-    for (const { client } of this.#slots) if (client.stats.connected) count++;
+    for (const { client } of this.#slots) if (client.connected) count++;
     return count;
   }
 
@@ -77,16 +75,10 @@ export class ConnectionPool {
   }
 
   #add(): Slot {
-    const client = new Client(this.#origin, {
-      connect: (_target, callback) => {
-        slot.stopConnecting = this.#connector.open(callback);
-      },
-      allowH2: false,
-      pipelining: 1,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      // The transport's timers bound every call: undici's would run on another clock.
-      headersTimeout: 0,
-      bodyTimeout: 0,
+    const client = this.#createClient({
+      origin: this.#origin,
+      open: (callback) => (slot.stopConnecting = this.#connector.open(callback)),
+      onConnect: () => (slot.served = 0),
     });
     const slot: Slot = {
       client,
@@ -94,15 +86,14 @@ export class ConnectionPool {
       stopConnecting: () => undefined,
       release: (exchange) => this.#release(slot, exchange),
     };
-    client.on('connect', () => (slot.served = 0));
     this.#slots.add(slot);
     return slot;
   }
 
-  #start(slot: Slot, options: Dispatcher.DispatchOptions, exchange: AnyExchange): void {
+  #start(slot: Slot, request: WireRequest, exchange: AnyExchange): void {
     // By a field: a closure made here for each request made V8 keep them past minor collections, at twice the memory.
     exchange.connection = slot;
-    slot.client.dispatch(options, exchange);
+    slot.client.dispatch(request, exchange);
   }
 
   #release(slot: Slot, exchange: { readonly sent: boolean }): void {
@@ -114,7 +105,7 @@ export class ConnectionPool {
       if (next?.exchange.settled) this.#queue.shift();
       else if (this.#free.length > 0 || this.#slots.size < this.#limit) {
         this.#queue.shift();
-        if (next) this.run(next.options, next.exchange);
+        if (next) this.run(next.request, next.exchange);
       } else break;
     }
     if (this.#closing && this.#queue.length === 0) {

@@ -15,6 +15,7 @@ import type { LeaseStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { readBody, streamOf } from './answer-stream.ts';
 import type { AnswerStream } from './answer-stream.ts';
+import type { CreateHttpClient } from './client.ts';
 import { createConnector } from './connector.ts';
 import type { CredentialSource, Credentials } from './material.ts';
 import { abortedError, answerError, badAnswer, bodyError, clean, socketError, timeoutError } from './errors.ts';
@@ -36,6 +37,8 @@ export interface TransportOptions {
   /** Origin and path, without a trailing slash. */
   readonly server: string;
   readonly credentials: CredentialSource;
+  /** Who speaks HTTP. */
+  readonly createClient: CreateHttpClient;
   readonly clock: Clock;
   readonly userAgent: string;
   readonly tlsServerName?: string | undefined;
@@ -87,7 +90,7 @@ interface Pools {
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const { clock, credentials, server } = options;
+  const { clock, createClient, credentials, server } = options;
   const url = new URL(server);
   const basePath = url.pathname === '/' ? '' : url.pathname;
   const limit = options.maxAnswerBytes ?? DEFAULT_ANSWER_BYTES;
@@ -112,8 +115,8 @@ export function createTransport(options: TransportOptions): Transport {
       clock,
     });
     pools = {
-      requests: new ConnectionPool(url.origin, connector, options.maxConnections ?? DEFAULT_CONNECTIONS),
-      streams: new ConnectionPool(url.origin, connector, Number.POSITIVE_INFINITY),
+      requests: new ConnectionPool(url.origin, createClient, connector, options.maxConnections ?? DEFAULT_CONNECTIONS),
+      streams: new ConnectionPool(url.origin, createClient, connector, Number.POSITIVE_INFINITY),
       secureContext,
     };
     all.add(pools);
@@ -223,8 +226,6 @@ export function createTransport(options: TransportOptions): Transport {
             method: request.method,
             headers: headersFor(with_, request),
             body,
-            // Otherwise a DELETE with a body would cost its connection.
-            reset: false,
           },
           exchange,
         );

@@ -6,7 +6,6 @@
  * of the machine's clock within 2 ms and has microseconds.
  */
 import { uptime } from 'node:os';
-import { performance } from 'node:perf_hooks';
 
 export interface Clock {
   /** Wall clock, in microseconds since the epoch. For what others read; never for measuring. */
@@ -21,7 +20,7 @@ export interface Clock {
 const MAX_TIMEOUT_MS = 2_147_483_647;
 /** os.uptime reads a file (20 microseconds); it is asked this often, and whenever the wall clock tells of a gap. */
 const UPTIME_EVERY_MS = 50;
-/** How far os.uptime and performance.now may disagree before the machine is believed to have been suspended. */
+/** How far os.uptime and process.hrtime may disagree before the machine is believed to have been suspended. */
 const SUSPEND_TOLERANCE_MS = 100;
 
 /** Between two readings that count as of one moment, in milliseconds, and how often they are tried. */
@@ -30,7 +29,7 @@ const TRIES = 3;
 
 /** What the system clock is made of; replaced in tests only. */
 export interface TimeSources {
-  /** Milliseconds, monotonic, standing still in suspend: performance.now. */
+  /** Milliseconds, monotonic, standing still in suspend: process.hrtime. */
   readonly running: () => number;
   /** Milliseconds since boot, suspend included, in steps of 10 ms: os.uptime. */
   readonly sinceBoot: () => number;
@@ -39,13 +38,17 @@ export interface TimeSources {
 }
 
 const SYSTEM_SOURCES: TimeSources = {
-  running: () => performance.now(),
+  // The clock of performance.now(), which a start of the program would pay for with more than a millisecond.
+  running: () => {
+    const [seconds, nanos] = process.hrtime();
+    return seconds * 1000 + nanos / 1e6;
+  },
   sinceBoot: () => uptime() * 1000,
   wall: () => Date.now(),
 };
 
 export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock {
-  // performance.now() stands still while a Linux machine is suspended, os.uptime() does not; the later one is believed.
+  // process.hrtime() stands still while a Linux machine is suspended, os.uptime() does not; the later one is believed.
   // Where they cannot be read in one moment, each end of the range is used where it makes the suspended time shorter.
   const atStart = bootAhead(sources).most;
   let suspended = 0;

@@ -12,7 +12,8 @@ export interface HttpServer {
   readonly close: () => Promise<void>;
 }
 
-export async function contractOver(server: HttpServer): Promise<ContractSetup> {
+/** @param brief the client that short commands use */
+export async function contractOver(server: HttpServer, brief = false): Promise<ContractSetup> {
   // Above TLS: a request that hangs in the handshake was never sent, and the client may know that.
   const swallowing = await startHttpProxy(server.url);
   swallowing.rule({ fault: { hang: 'request' } });
@@ -21,6 +22,7 @@ export async function contractOver(server: HttpServer): Promise<ContractSetup> {
       kubeconfig: await server.kubeconfig(address),
       clock: createSystemClock(),
       random: Math.random,
+      brief,
       requestTimeoutMs: 30_000,
     });
   const [direct, silent] = [await open(server.url), await open(swallowing.url)];

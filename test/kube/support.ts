@@ -9,6 +9,8 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createCredentials } from '../../src/kube/credentials.ts';
 import type { CredentialSource } from '../../src/kube/material.ts';
+import type { CreateHttpClient } from '../../src/kube/client.ts';
+import { undiciClient } from '../../src/kube/undici-client.ts';
 import { createTransport } from '../../src/kube/transport.ts';
 import type { Transport, TransportOptions } from '../../src/kube/transport.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
@@ -97,12 +99,17 @@ export const noCredentials: CredentialSource = {
   close: () => undefined,
 };
 
+let defaultClient = undiciClient;
+/** Who speaks HTTP in the transports of this process. */
+export const useClient = (client: CreateHttpClient): CreateHttpClient => (defaultClient = client);
+
 export function transportTo(t: TestContext, server: string, options: Partial<TransportOptions> = {}): Transport {
   const clock = options.clock ?? createSystemClock();
   const transport = createTransport({
     server,
     clock,
     userAgent: 'test/1',
+    createClient: defaultClient,
     credentials: createCredentials({ server, insecureSkipTlsVerify: false, user: {}, source: 'test' }, clock),
     ...options,
   });

@@ -1,14 +1,16 @@
 /**
- * Bundled, a lazily imported package gives the same names as from source, whichever module system it uses.
+ * What bundling must not change, and what the file of the short commands holds. Bundled, a lazily imported package gives the same names as from source, whichever module system it uses.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
-import { bundleOptions } from '../../scripts/build.ts';
+import { buildCommands, bundleOptions } from '../../scripts/build.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -27,4 +29,47 @@ test('lazy imports of CommonJS and ES packages have their names', async (t) => {
   assert.equal(typeof (await built['pino']?.()), 'function');
   assert.equal((await built['client']?.())?.constructor.name, 'KubeConfig');
   assert.equal(await built['node']?.(), '\n');
+});
+
+test("Node's own modules are what they are from source, and the heavy ones are not loaded before they are used", async (t) => {
+  const outdir = await mkdtemp(join(tmpdir(), 'leasekeeper-build-'));
+  t.after(() => rm(outdir, { recursive: true, force: true }));
+  const contents = `
+    import process from 'node:process';
+    import { EventEmitter } from 'node:events';
+    import * as path from 'node:path';
+    import net, { Socket } from 'node:net';
+    import { sign, createHash } from 'node:crypto';
+    import { performance } from 'node:perf_hooks';
+    const loaded = () => process.moduleLoadList.includes('NativeModule crypto');
+    const before = loaded();
+    process.exitCode = 3;
+    class Child extends EventEmitter {}
+    console.log(JSON.stringify([before, createHash('sha256').update('a').digest('hex').slice(0, 4), loaded(), typeof sign,
+      new net.Socket() instanceof Socket, new Child() instanceof EventEmitter, path.basename('a/b'), performance.now() > 0]));
+  `;
+  await build({ ...bundleOptions, stdin: { contents, resolveDir: root, sourcefile: 'own.js' }, outdir });
+  await writeFile(join(outdir, 'package.json'), '{"type":"module"}');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(outdir, 'stdin.js')], { encoding: 'utf8' });
+  assert.equal(stderr, '');
+  assert.deepEqual(JSON.parse(stdout), [false, 'ca97', true, 'function', true, true, 'b', true]);
+  assert.equal(status, 3);
+});
+
+test('the short commands are one file without undici, YAML and plugins, and name only files that are there', async (t) => {
+  const outdir = await mkdtemp(join(tmpdir(), 'leasekeeper-build-'));
+  t.after(() => rm(outdir, { recursive: true, force: true }));
+  await buildCommands(outdir);
+  const text = await readFile(join(outdir, 'cli/brief.js'), 'utf8');
+  assert.doesNotMatch(text, /llhttp|WebAssembly|^import/m);
+  const named = new Set([...text.matchAll(/import\("(.*?)"\)/g)].map(([, name]) => name ?? ''));
+  assert.deepEqual([...named].toSorted(), [
+    './exec_auth.js',
+    './kube_config.js',
+    './main.js',
+    './undici_client.js',
+    './yaml.js',
+  ]);
+  for (const name of named) assert.ok(existsSync(join(outdir, 'cli', name)), name);
+  assert.ok(text.length < 250_000, String(text.length));
 });
