@@ -13,8 +13,8 @@ export interface ApiWorld {
   readonly clock: Clock;
   /** Milliseconds; default the option's, else the connection's. */
   readonly requestTimeoutMs?: number | undefined;
-  /** For a handful of requests. */
-  readonly brief?: boolean;
+  /** For few requests. Default false. */
+  readonly light?: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -24,7 +24,8 @@ export async function connectApi(values: OptionValues<typeof API_OPTIONS>, world
     kubeconfig: values.kubeconfig,
     context: values.context,
     env: world.env,
-    brief: world.brief,
+    light: world.light,
+    ownRootsOnly: true,
     clock: world.clock,
     random: Math.random,
     requestTimeoutMs: world.requestTimeoutMs ?? values.requestTimeout,

@@ -47,7 +47,7 @@ export async function lookAtLeases(values: Values, env: Readonly<Record<string, 
   if (problems.length > 0) throw new UsageError(problems);
   const clock = createSystemClock();
   using stop = stopSignal();
-  const connection = await connectApi(values, { clock, env, brief: true });
+  const connection = await connectApi(values, { clock, env, light: true });
   try {
     return await takeCensus({
       store: connection.store,

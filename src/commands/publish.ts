@@ -38,7 +38,13 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   staySmall();
   const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
   const clock = createSystemClock();
-  const connection = await connectApi(values, { clock, requestTimeoutMs: options.requestTimeoutMs, env: io.env });
+  const connection = await connectApi(values, {
+    clock,
+    requestTimeoutMs: options.requestTimeoutMs,
+    env: io.env,
+    // A sweep may be thousands of deletions.
+    light: !values.sweep,
+  });
   const url = values.serverHealthUrl;
   const probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });
   const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });

@@ -31,7 +31,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   staySmall();
   const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
   const clock = createSystemClock();
-  const connection = await connectApi(values, { clock, env: io.env });
+  const connection = await connectApi(values, { clock, env: io.env, light: true });
   try {
     const query = leaseQuery(values);
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));

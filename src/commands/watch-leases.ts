@@ -32,7 +32,7 @@ export async function watchLeases(values: Values, options: PrintOptions, io: Io)
   const clock = createSystemClock();
   const stop = new AbortController();
   using signals = stopSignal(() => stop.abort());
-  const connection = await connectApi(values, { clock, env: io.env });
+  const connection = await connectApi(values, { clock, env: io.env, light: true });
   const print = printer(options, clock, io);
   let failed: LeaseStoreError | undefined;
   let lost = false;

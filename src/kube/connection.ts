@@ -29,15 +29,19 @@ export interface ConnectOptions extends LoadOptions {
   /** Default `leasekeeper/<version>`. */
   readonly userAgent?: string | undefined;
   /**
-   * For a process that makes a handful of requests and ends: starts in less time, and takes more for each. Where the
-   * configuration names its own CA, Node's root CAs are not read: other TLS connections of the process, if it makes any,
-   * must name theirs. Default false.
+   * For a process that sends few requests: it starts in less time and takes 10 MB less memory, and each request a third more
+   * CPU. Default false.
    */
-  readonly brief?: boolean | undefined;
+  readonly light?: boolean | undefined;
+  /**
+   * Node's own root CAs are not read where the configuration names its CA: other TLS connections of the process, if it makes
+   * any, must name theirs too. Saves 10 ms and 2 MB. Default false.
+   */
+  readonly ownRootsOnly?: boolean | undefined;
 }
 
-const httpClient = async (brief: boolean): Promise<CreateHttpClient> =>
-  brief ? (await import('./node-client.ts')).nodeClient : (await import('./undici-client.ts')).undiciClient;
+const httpClient = async (light: boolean): Promise<CreateHttpClient> =>
+  light ? (await import('./node-client.ts')).nodeClient : (await import('./undici-client.ts')).undiciClient;
 
 export interface Connection {
   readonly store: LeaseStore;
@@ -63,11 +67,11 @@ function forgetRoots({ ca, insecureSkipTlsVerify, proxyUrl, user }: KubeSettings
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { clock, random } = options;
   const settings = await loadKubeConfig(options);
-  if (options.brief) forgetRoots(settings);
+  if (options.ownRootsOnly) forgetRoots(settings);
   const transport = createTransport({
     server: settings.server,
     credentials: createCredentials(settings, clock),
-    createClient: await httpClient(options.brief ?? false),
+    createClient: await httpClient(options.light ?? false),
     clock,
     userAgent: options.userAgent ?? `leasekeeper/${packageJson.version}`,
     tlsServerName: settings.tlsServerName,

@@ -1,6 +1,6 @@
 /**
- * HTTP by Node itself: for a command that asks once or twice and ends. Starts in a quarter of the time that undici takes,
- * which compiles its parser from WebAssembly; a request costs more.
+ * HTTP by Node itself: for a process that sends few requests. Starts in a quarter of the time that undici takes, which
+ * compiles its parser from WebAssembly, with 10 MB less memory; a request takes a third more CPU.
  *
  * Guarantees what undici's Client does, as far as an exchange can tell: `onRequestStart` just before the first byte is
  * written, interim answers left out, a connection used again unless either side said `close`.

@@ -12,8 +12,8 @@ export interface HttpServer {
   readonly close: () => Promise<void>;
 }
 
-/** @param brief the client that short commands use */
-export async function contractOver(server: HttpServer, brief = false): Promise<ContractSetup> {
+/** @param light the client that commands with few requests use */
+export async function contractOver(server: HttpServer, light = false): Promise<ContractSetup> {
   // Above TLS: a request that hangs in the handshake was never sent, and the client may know that.
   const swallowing = await startHttpProxy(server.url);
   swallowing.rule({ fault: { hang: 'request' } });
@@ -22,7 +22,8 @@ export async function contractOver(server: HttpServer, brief = false): Promise<C
       kubeconfig: await server.kubeconfig(address),
       clock: createSystemClock(),
       random: Math.random,
-      brief,
+      light,
+      ownRootsOnly: light,
       requestTimeoutMs: 30_000,
     });
   const [direct, silent] = [await open(server.url), await open(swallowing.url)];

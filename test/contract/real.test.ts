@@ -2,9 +2,9 @@ import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { leaseStoreContract } from './lease-store.ts';
 import { contractOver } from './over-http.ts';
 
-for (const brief of [false, true])
+for (const light of [false, true])
   leaseStoreContract(
-    `real API server${brief ? ', as short commands speak to it' : ''}`,
+    `real API server${light ? ', by the light client' : ''}`,
     async () => {
       const api = await startRealApi();
       await api.createTerminatingNamespace('terminating');
@@ -15,7 +15,7 @@ for (const brief of [false, true])
           terminatingNamespace: 'terminating',
           close: () => api.stop(),
         },
-        brief,
+        light,
       );
     },
     realApiSkip(),
