@@ -79,14 +79,18 @@ export async function httpEndpoints(options: EndpointsOptions): Promise<Endpoint
   const what = `Leases ${query.labelSelector ?? ''} of namespace ${query.namespace}`;
   let server: HttpServer;
   try {
-    server = await listen(options.address, {
-      '/': reuse(clock, () => pageAnswer(census, what)),
-      '/v1/instances': () => instances.answer(),
-      '/v1/count': () => countAnswer(census),
-      '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
-      '/livez': healthz('livez', () => [PING]),
-      '/readyz': ready,
-    });
+    server = await listen(
+      options.address,
+      {
+        '/': reuse(clock, () => pageAnswer(census, what)),
+        '/v1/instances': () => instances.answer(),
+        '/v1/count': () => countAnswer(census),
+        '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
+        '/livez': healthz('livez', () => [PING]),
+        '/readyz': ready,
+      },
+      clock,
+    );
   } catch (error) {
     if (error instanceof ListenError) throw new CommandError(error.message, { cause: error });
     throw error;

@@ -5,7 +5,8 @@ export interface HttpAnswer {
   readonly status: number;
   /** The media type of the body. */
   readonly type: string;
-  readonly body: string | Buffer;
+  /** In pieces where some of them serve many answers: each is kept once, however many readers it has. */
+  readonly body: string | readonly (string | Buffer)[];
   /** Besides those that every answer has. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }

@@ -80,7 +80,7 @@ export function countAnswer(source: CensusSource): HttpAnswer {
 export class InstancesApi {
   readonly #source: CensusSource;
   readonly #clock: Clock;
-  #made: { readonly text: string; readonly of: number | undefined; readonly until: number } | undefined;
+  #made: { readonly list: Buffer; readonly of: number | undefined; readonly until: number } | undefined;
 
   constructor(source: CensusSource, clock: Clock) {
     this.#source = source;
@@ -91,33 +91,32 @@ export class InstancesApi {
   answer(): HttpAnswer {
     const snapshot = this.#source.snapshot();
     const { known } = snapshot;
-    const list = this.#list();
-    const begin = JSON.stringify({ known, ...frame(snapshot) }).slice(0, -1);
-    let body = `${begin},"counts":`;
-    if (known) body += `${JSON.stringify(numbers(snapshot.answer))},${list}}\n`;
-    else {
-      const last = snapshot.last ? `${JSON.stringify(numbers(snapshot.last)).slice(0, -1)},${list}}` : 'null';
-      body += `null,"instances":null,"last":${last}}\n`;
-    }
+    const begin = `${JSON.stringify({ known, ...frame(snapshot) }).slice(0, -1)},"counts":`;
+    let body: readonly (string | Buffer)[];
+    if (known) body = [`${begin}${JSON.stringify(numbers(snapshot.answer))},`, ...this.#list(), '}\n'];
+    else if (snapshot.last) {
+      const last = JSON.stringify(numbers(snapshot.last)).slice(0, -1);
+      body = [`${begin}null,"instances":null,"last":${last},`, ...this.#list(), '}}\n'];
+    } else body = [`${begin}null,"instances":null,"last":null}\n`];
     return { status: statusOf(snapshot), type: 'application/json; charset=utf-8', body };
   }
 
   /** `"instances":[…],"instancesAgeSeconds":…`: the age is that of the states and times in the list. */
-  #list(): string {
+  #list(): readonly [string, Buffer, string] {
     const began = this.#clock.monotonic();
     if (!this.#made || began >= this.#made.until) {
       const census = this.#source.census();
-      const text = JSON.stringify((census?.instances ?? []).map(instanceDocument));
+      const list = Buffer.from(JSON.stringify((census?.instances ?? []).map(instanceDocument)));
       const took = this.#clock.monotonic() - began;
       this.#made = {
-        text,
+        list,
         of: census && began - census.freshnessMs,
         until: began + Math.max(REUSE_MS, took * REUSE_FACTOR),
       };
     }
-    const { text, of } = this.#made;
+    const { list, of } = this.#made;
     const age = of === undefined ? null : seconds(this.#clock.monotonic() - of);
-    return `"instances":${text},"instancesAgeSeconds":${age}`;
+    return ['"instances":', list, `,"instancesAgeSeconds":${age}`];
   }
 }
 

@@ -2,7 +2,7 @@
  * The sidecar's HTTP server: endpoints by path, read-only.
  *
  * Guarantees: GET and HEAD only; a request has 8 KB of headers and 5 s for them, no body is read, a connection that does
- * nothing is closed, and there are at most 256 of them; every answer forbids caching, framing, sniffing and resources
+ * nothing is closed, and there are at most 256 of them; slow readers hold no more than unsent.ts says; every answer forbids caching, framing, sniffing and resources
  * from elsewhere. On loopback, a request that names another host (a web page whose name was bound to 127.0.0.1) is
  * refused. Nothing is logged of a request. `run` settles once every connection is closed, within its signal's turn.
  * Does not guarantee: secrecy. There are no credentials here, so nothing is told that a lease's reader may not know.
@@ -10,9 +10,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../runtime/clock.ts';
 import type { Service } from '../runtime/services.ts';
 import { text } from './answer.ts';
 import type { Endpoint, HttpAnswer } from './answer.ts';
+import { Unsent } from './unsent.ts';
 
 /** Milliseconds for a request's headers, and for all of it. */
 const REQUEST_MS = 5_000;
@@ -70,6 +72,7 @@ export interface HttpServer extends Service {
 export async function listen(
   address: HttpAddress,
   endpoints: Readonly<Record<string, Endpoint>>,
+  clock: Clock,
 ): Promise<HttpServer & AsyncDisposable> {
   const routes = new Map(Object.entries(endpoints));
   // An import of node:http asks it for every name it exports, WebSocket too, and so loads all of Node's own undici: 5 MB.
@@ -83,6 +86,7 @@ export async function listen(
   server.timeout = IDLE_MS;
   server.maxConnections = MAX_CONNECTIONS;
   let loopback = false;
+  const unsent = new Unsent(clock);
   // One question at a time on each connection: answers to thousands that came in one packet would lie in memory.
   const busy = new WeakSet<Socket>();
   server.on('request', (request, response) => {
@@ -90,7 +94,7 @@ export async function listen(
     if (busy.has(socket)) return void socket.destroy();
     busy.add(socket);
     response.once('close', () => busy.delete(socket));
-    void respond(routes, request, response, loopback);
+    void respond(routes, request, response, { loopback, unsent });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -126,7 +130,7 @@ async function respond(
   routes: ReadonlyMap<string, Endpoint>,
   request: IncomingMessage,
   response: ServerResponse,
-  loopback: boolean,
+  { loopback, unsent }: { loopback: boolean; unsent: Unsent },
 ): Promise<void> {
   // A client that goes away is nobody's error.
   response.on('error', () => {});
@@ -136,18 +140,23 @@ async function respond(
   } catch {
     answer = text(500, 'internal error\n');
   }
-  const { status, type, body, headers } = answer;
+  const { status, type, headers } = answer;
+  const body = typeof answer.body === 'string' ? [answer.body] : answer.body;
   // A body that was announced is not waited for: its connection ends.
   const hasBody =
     request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
   response.writeHead(status, {
     ...COMMON_HEADERS,
     'content-type': type,
-    'content-length': Buffer.byteLength(body),
+    'content-length': body.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0),
     ...headers,
     ...(hasBody ? { connection: 'close' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  if (request.method !== 'HEAD') {
+    for (const piece of body.slice(0, -1)) response.write(piece);
+    response.end(body.at(-1));
+    unsent.watch(response, body);
+  } else response.end();
 }
 
 function answerTo(

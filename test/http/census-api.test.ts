@@ -14,7 +14,10 @@ function world(t: TestContext): World {
   t.after(() => made.close());
   return made;
 }
-const parsed = ({ status, body }: HttpAnswer): Record<string, any> => ({ status, ...JSON.parse(String(body)) });
+const parsed = ({ status, body }: HttpAnswer): Record<string, any> => ({
+  status,
+  ...JSON.parse(typeof body === 'string' ? body : body.map(String).join('')),
+});
 const gone = new LeaseStoreError('Unavailable', { message: 'no connection' });
 
 test('count: the numbers, of when and by which clock', async (t) => {
@@ -94,6 +97,17 @@ test('instances: each with its leases; made anew at most twice a second, its age
   assert.deepEqual([again.counts.instances, again.instances.length, again.instancesAgeSeconds], [2, 1, 0.4]);
   await w.clock.advance(100);
   assert.equal(parsed(api.answer()).instances.length, 2);
+});
+
+test('instances: readers of one list share its bytes', async (t) => {
+  const w = world(t);
+  const api = new InstancesApi(w.census, w.clock);
+  await w.list(lease({ hostname: 'a' }));
+  const lists = [api.answer(), api.answer()].map(({ body }) =>
+    (body as readonly unknown[]).filter((piece) => Buffer.isBuffer(piece)),
+  );
+  assert.equal(lists[0]?.length, 1);
+  assert.equal(lists[0]?.[0], lists[1]?.[0]);
 });
 
 test('the page takes text of others as text, allows nothing from elsewhere, and needs no script', async (t) => {

@@ -6,18 +6,23 @@ import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { text } from '../../src/http/answer.ts';
 import { ListenError, listen } from '../../src/http/server.ts';
+import { createSystemClock } from '../../src/runtime/clock.ts';
 import type { HttpServer } from '../../src/http/server.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 async function serve(t: TestContext, address = LOOPBACK): Promise<HttpServer & AsyncDisposable> {
-  const server = await listen(address, {
-    '/': () => text(200, 'hello\n'),
-    '/query': (query) => text(200, query.has('verbose') ? 'long' : 'short'),
-    '/bug': () => {
-      throw new Error('a secret');
+  const server = await listen(
+    address,
+    {
+      '/': () => text(200, 'hello\n'),
+      '/query': (query) => text(200, query.has('verbose') ? 'long' : 'short'),
+      '/bug': () => {
+        throw new Error('a secret');
+      },
     },
-  });
+    createSystemClock(),
+  );
   t.after(() => server[Symbol.asyncDispose]());
   return server;
 }
@@ -93,7 +98,7 @@ test('on loopback a name that others may have bound to it is refused', async (t)
 test('a port that is taken is told at once, in words', async (t) => {
   const { url } = await serve(t);
   const port = Number(new URL(url).port);
-  await assert.rejects(listen({ ...LOOPBACK, port }, {}), (error) => {
+  await assert.rejects(listen({ ...LOOPBACK, port }, {}, createSystemClock()), (error) => {
     assert.ok(error instanceof ListenError);
     assert.equal(error.code, 'CannotListen');
     assert.equal(
@@ -120,7 +125,7 @@ test('it ends with its signal, whatever connections are open', async (t) => {
 
 test('one connection asks one question at a time: a packet full of them makes no heap of answers', async (t) => {
   let made = 0;
-  const server = await listen(LOOPBACK, { '/': () => text(200, String(++made).repeat(1000)) });
+  const server = await listen(LOOPBACK, { '/': () => text(200, String(++made).repeat(1000)) }, createSystemClock());
   t.after(() => server[Symbol.asyncDispose]());
   await raw(server.url, 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(600));
   assert.ok(made <= 2, `${made} answers were made`);

@@ -40,14 +40,18 @@ export async function electEndpoints(
   });
   const check = healthz('healthz', () => [PING, leaderCheck(view(), overdue)]);
   try {
-    const server = await listen(address, {
-      '/': () => leaderAnswer(view()),
-      '/v1/leader': () => leaderAnswer(view()),
-      '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
-      '/healthz': check,
-      '/livez': check,
-      '/readyz': check,
-    });
+    const server = await listen(
+      address,
+      {
+        '/': () => leaderAnswer(view()),
+        '/v1/leader': () => leaderAnswer(view()),
+        '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
+        '/healthz': check,
+        '/livez': check,
+        '/readyz': check,
+      },
+      clock,
+    );
     return {
       server,
       observe(event) {
