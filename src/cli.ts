@@ -55,9 +55,17 @@ function fail(error: unknown): void {
 }
 
 function describe(error: unknown, wantsStack: boolean): string {
-  if (!(error instanceof Error)) return String(error).replace(/\s*\n\s*/g, ' ');
-  if (wantsStack && error.stack !== undefined) return error.stack;
-  return (error.message === '' ? error.name : error.message).replace(/\s*\n\s*/g, ' ');
+  if (wantsStack && error instanceof Error && error.stack !== undefined) return printable(error.stack);
+  const text = !(error instanceof Error) ? String(error) : error.message === '' ? error.name : error.message;
+  return printable(text.replace(/\s*\n\s*/g, ' '));
+}
+
+/** As runtime/printable.ts, which is not loaded yet, but for line breaks: a server's words must not steer a terminal. */
+function printable(text: string): string {
+  return text.replace(/(?!\n)[\p{C}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return code < 0x100 ? '\\x' + code.toString(16).padStart(2, '0') : '\\u{' + code.toString(16) + '}';
+  });
 }
 
 /** Whether debug logging was asked for. Read here by hand: the error may come from before options were parsed. */

@@ -18,6 +18,7 @@ const MAIN = `
 export async function main(argv) {
   if (argv[0] === 'code') return Number(argv[1]);
   if (argv[0] === 'boom') throw new Error('the first line\\nand another');
+  if (argv[0] === 'evil') throw new Error('red \\x1b[31m and \\u202eback\\r\\nover');
   if (argv[0] === 'late') { setTimeout(() => { throw new Error('too late'); }, 1); await new Promise(() => setInterval(() => {}, 1e6)); }
   if (argv[0] === 'open') { setInterval(() => {}, 1e6); return 0; }
   if (argv[0] === 'service') {
@@ -102,6 +103,12 @@ test('the entry says the same as `engines`, and imports nothing statically', asy
 test("a command's result is the exit code, at once, whatever it left open", () => {
   assert.equal(start(['code', '3']).status, 3);
   assert.equal(start(['open']).status, 0);
+});
+
+test('words of others cannot steer the terminal, not in a message and not in a stack', () => {
+  assert.equal(start(['evil']).stderr, 'leasekeeper: red \\x1b[31m and \\u{202e}back over\n');
+  const { stderr } = start(['evil', '--log-level=debug']);
+  assert.match(stderr, /^leasekeeper: Error: red \\x1b\[31m and \\u\{202e\}back\\x0d\nover\n {4}at \S*main /);
 });
 
 test('an unexpected error is one line, with the stack only for debug', () => {
