@@ -74,6 +74,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
           { code: error.code, err: error },
           'no Events about leases will be made; everything else works without',
         ),
+      onLost: (error) => log.debug({ code: error.code, err: error }, 'an Event about a lease was not made'),
     });
     const steer = (event: ElectionEvent): void => {
       if (event.type === 'renewed') guard.extend(event);

@@ -49,6 +49,7 @@ export async function observability(options: ObservabilityOptions): Promise<Obse
     instance: options.hostname,
     onGivenUp: (error) =>
       log.info({ code: error.code, err: error }, 'no Events about leases will be made; everything else works without'),
+    onLost: (error) => log.debug({ code: error.code, err: error }, 'an Event about a lease was not made'),
   });
   const gated =
     <Event>(observe: Observe<Event>): Observe<Event> =>

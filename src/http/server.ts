@@ -10,6 +10,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Service } from '../runtime/services.ts';
 import { text } from './answer.ts';
@@ -67,12 +68,13 @@ export interface HttpServer extends Service {
 /**
  * Listens from now on, so that a port that is taken is known before anything else begins; `run` keeps it until its signal.
  * Closed without having been run, with `Symbol.asyncDispose`.
+ * @param clock bounds the time that an answer may take; default the system's
  * @throws ListenError
  */
 export async function listen(
   address: HttpAddress,
   endpoints: Readonly<Record<string, Endpoint>>,
-  clock: Clock,
+  clock: Clock = createSystemClock(),
 ): Promise<HttpServer & AsyncDisposable> {
   const routes = new Map(Object.entries(endpoints));
   // An import of node:http asks it for every name it exports, WebSocket too, and so loads all of Node's own undici: 5 MB.

@@ -6,7 +6,6 @@
  * began has ended, at the latest `shutdownTimeoutMs` after its signal.
  * Not guaranteed: that another process with our hostname stays away. That is detected and told, not resolved.
  */
-import type { Observation } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { LeaseStore } from '../lease/store.ts';
@@ -17,13 +16,14 @@ import { Wake } from '../runtime/wake.ts';
 import { Attempts } from './attempts.ts';
 import { created, decide, identitySelf, renewed, takenOver } from './decide.ts';
 import type { Self } from './decide.ts';
-import type { PublisherEvent, PublisherPhase, PublisherStatus, ShutdownOutcome } from './events.ts';
+import type { PublisherEvent, PublisherStatus, ShutdownOutcome } from './events.ts';
 import type { ServerHealth } from './health.ts';
 import { Neighbours } from './neighbours.ts';
 import { RENEW_JITTER } from './options.ts';
 import type { PublisherOptions } from './publisher-options.ts';
 import type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './options.ts';
 import { Stop } from './stop.ts';
+import { Tenure } from './tenure.ts';
 import { withdraw } from './withdraw.ts';
 import { Writer } from './writer.ts';
 
@@ -41,23 +41,11 @@ export class Publisher {
   readonly #attempts: Attempts;
   readonly #neighbours: Neighbours;
 
-  #phase: PublisherPhase = 'idle';
+  readonly #tenure: Tenure;
   readonly #writer: Writer;
-  /** True from the first time that we held the lease on. */
-  #held = false;
-  /** The other's lease while we stand by. */
-  #watched: Observation | undefined;
-  /** The claim that was sent last, for when its answer is lost. */
-  #claiming: { readonly how: 'created' | 'recreated' | 'takenOver'; readonly from?: string } | undefined;
-  /** The version that we hold, as last answered. */
-  #lease: Lease | undefined;
-  /** True: the next request is a GET. */
-  #look = true;
   /** True: only a hint asks for the look. */
   #hinted = false;
   readonly #hints: Allowance;
-  #heldBy: string | undefined;
-  #renewedAt: number | undefined;
   #wake = new Wake();
 
   constructor({ store, clock, random, holder, options, observe, health }: PublisherOptions) {
@@ -68,6 +56,7 @@ export class Publisher {
     this.#observe = observe;
     this.#health = health;
     this.#self = identitySelf(options, holder);
+    this.#tenure = new Tenure(observe);
     this.#hints = new Allowance(clock, HINTS_AT_ONCE, HINT_EVERY_MS);
     this.#attempts = new Attempts({ capMs: options.renewIntervalMs, random, observe });
     this.#writer = new Writer({ store, clock, attempts: this.#attempts, timeoutMs: options.requestTimeoutMs });
@@ -92,12 +81,12 @@ export class Publisher {
 
   get status(): PublisherStatus {
     return {
-      phase: this.#phase,
+      phase: this.#tenure.phase,
       namespace: this.#self.namespace,
       lease: this.#self.name,
       holder: this.#self.holder,
-      heldBy: this.#heldBy,
-      renewedAt: this.#renewedAt,
+      heldBy: this.#tenure.heldBy,
+      renewedAt: this.#tenure.renewedAt,
       failures: this.#attempts.failures,
       lastError: this.#attempts.lastError,
       twins: this.#neighbours.twins,
@@ -136,13 +125,13 @@ export class Publisher {
     ]);
     running.catch(() => stop.begin());
     try {
-      this.#phase = 'claiming';
-      this.#look = true;
+      this.#tenure.phase = 'claiming';
+      this.#tenure.look = true;
       while (!stop.begun.aborted) {
         const waitMs = await this.#turn(stop);
         if (waitMs > 0) await this.#wake.wait(this.#clock, waitMs, stop.begun);
       }
-      this.#phase = 'stopping';
+      this.#tenure.phase = 'stopping';
       sides.abort();
       await running;
       const outcome = await this.#leave(
@@ -152,7 +141,7 @@ export class Publisher {
       this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
       return outcome;
     } finally {
-      this.#phase = 'idle';
+      this.#tenure.phase = 'idle';
       stop.dispose();
       sides.abort();
       await running.catch(() => undefined);
@@ -164,25 +153,25 @@ export class Publisher {
    * (again `unknown`). Not to be called during a run.
    */
   async withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
-    this.#phase = 'stopping';
+    this.#tenure.phase = 'stopping';
     try {
       const outcome = await this.#leave('delete', signal);
       this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
       return outcome;
     } finally {
-      this.#phase = 'idle';
+      this.#tenure.phase = 'idle';
     }
   }
 
   /** One step of at most a look and a write; milliseconds until the next. */
   async #turn(stop: Stop): Promise<number> {
     if (this.#health !== undefined && !this.#health.healthy) {
-      this.#phase = 'waitingForServer';
+      this.#tenure.phase = 'waitingForServer';
       return this.#options.renewIntervalMs;
     }
-    if (this.#phase === 'waitingForServer') this.#phase = this.#lease ? 'holding' : 'claiming';
-    if (this.#lease === undefined || this.#look) return this.#claim(stop);
-    const renewal = renewed(this.#self, this.#lease, this.#writer.now());
+    if (this.#tenure.phase === 'waitingForServer') this.#tenure.phase = this.#tenure.lease ? 'holding' : 'claiming';
+    if (this.#tenure.lease === undefined || this.#tenure.look) return this.#claim(stop);
+    const renewal = renewed(this.#self, this.#tenure.lease, this.#writer.now());
     return (await this.#write('renew', renewal, stop)) ?? this.#interval();
   }
 
@@ -203,21 +192,21 @@ export class Publisher {
     }
     this.#writer.written.looked(seen, this.#clock.monotonic());
     if (stop.begun.aborted) {
-      if (seen?.spec.holderIdentity === this.#self.holder) this.#lease = seen;
+      if (seen?.spec.holderIdentity === this.#self.holder) this.#tenure.lease = seen;
       return 0;
     }
-    const memory = { held: this.#held, sent: this.#writer.written.sent, watched: this.#watched };
+    const memory = { held: this.#tenure.held, sent: this.#writer.written.sent, watched: this.#tenure.watched };
     const verdict = decide(this.#self, memory, seen, this.#clock.monotonic());
     switch (verdict.do) {
       case 'create': {
-        const again = this.#lease !== undefined || this.#claiming?.how === 'recreated';
-        this.#claiming = { how: again ? 'recreated' : 'created' };
-        this.#phase = 'claiming';
-        this.#lease = undefined;
+        const again = this.#tenure.lease !== undefined || this.#tenure.claiming?.how === 'recreated';
+        this.#tenure.claiming = { how: again ? 'recreated' : 'created' };
+        this.#tenure.phase = 'claiming';
+        this.#tenure.lease = undefined;
         return (await this.#write('create', created(this.#self, this.#writer.now()), stop)) ?? this.#interval();
       }
       case 'takeOver': {
-        this.#claiming = { how: 'takenOver', from: verdict.lease.spec.holderIdentity ?? '' };
+        this.#tenure.claiming = { how: 'takenOver', from: verdict.lease.spec.holderIdentity ?? '' };
         return (
           (await this.#write('takeOver', takenOver(this.#self, verdict.lease, this.#writer.now()), stop)) ??
           this.#interval()
@@ -227,32 +216,29 @@ export class Publisher {
         return this.#adopt(verdict.lease, verdict.sentAt);
       case 'standBy':
         this.#attempts.succeeded();
-        this.#yieldTo(verdict.lease, 'superseded');
-        this.#watched = verdict.watched;
+        this.#writer.settled();
+        this.#tenure.yieldTo(verdict.lease, 'superseded');
+        this.#tenure.watched = verdict.watched;
         return Math.min(this.#interval(), verdict.leftMs);
       case 'refuse':
         this.#attempts.succeeded();
-        this.#yieldTo(verdict.lease, 'foreign');
+        this.#writer.settled();
+        this.#tenure.yieldTo(verdict.lease, 'foreign');
         return this.#interval();
     }
   }
 
-  #claimed(lease: Lease): void {
-    if (this.#claiming !== undefined) this.#observe({ type: 'claimed', lease, ...this.#claiming });
-    this.#claiming = undefined;
-  }
-
   /** The lease is ours although our last write was refused or unanswered. */
   #adopt(lease: Lease, sentAt: number | undefined): number {
-    const lostAnswer = sentAt !== undefined && !lease.spec.renewTime?.equals(this.#lease?.spec.renewTime);
-    this.#hold(lease);
+    const lostAnswer = sentAt !== undefined && !lease.spec.renewTime?.equals(this.#tenure.lease?.spec.renewTime);
+    this.#tenure.hold(lease);
     if (sentAt === undefined) this.#observe({ type: 'secondWriter', lease });
     // What was adopted is no renewal of now: make one. Until a write succeeds, failures and their waits go on counting.
     if (!lostAnswer) return 0;
     this.#attempts.succeeded();
-    this.#renewedAt = sentAt;
+    this.#tenure.renewedAt = sentAt;
     this.#observe({ type: 'adopted', lease });
-    this.#claimed(lease);
+    this.#tenure.claimed(lease);
     return Math.max(0, sentAt + this.#interval() - this.#clock.monotonic());
   }
 
@@ -260,67 +246,48 @@ export class Publisher {
   async #write(operation: 'create' | 'takeOver' | 'renew', lease: Lease, stop: Stop): Promise<number | undefined> {
     const result = await this.#writer.send(operation, lease, stop.writes);
     if (result.lease === undefined) {
-      if (result.look) this.#look = true;
+      if (result.look) this.#tenure.look = true;
       return result.waitMs;
     }
-    this.#hold(result.lease);
-    this.#renewedAt = result.began;
+    this.#tenure.hold(result.lease);
+    this.#tenure.renewedAt = result.began;
     if (operation === 'renew') this.#observe({ type: 'renewed', lease: result.lease, latencyMs: result.latencyMs });
-    else this.#claimed(result.lease);
+    else this.#tenure.claimed(result.lease);
     return undefined;
   }
 
-  #hold(lease: Lease): void {
-    this.#lease = lease;
-    this.#look = false;
-    this.#held = true;
-    this.#watched = undefined;
-    this.#heldBy = undefined;
-    this.#phase = 'holding';
-  }
-
-  #yieldTo(lease: Lease, phase: 'superseded' | 'foreign'): void {
-    this.#lease = undefined;
-    this.#look = true;
-    this.#writer.settled();
-    this.#claiming = undefined;
-    this.#heldBy = lease.spec.holderIdentity ?? '';
-    if (this.#phase === phase) return;
-    this.#phase = phase;
-    this.#observe({ type: phase, lease });
-  }
-
   #onDisturbed(lease: Lease, deleted: boolean): void {
-    if (this.#phase === 'holding') {
+    if (this.#tenure.phase === 'holding') {
       // The end of a lease before ours may be told late.
-      if (deleted && lease.metadata.uid !== this.#lease?.metadata.uid) return;
+      if (deleted && lease.metadata.uid !== this.#tenure.lease?.metadata.uid) return;
       this.#observe({ type: 'disturbed', lease, deleted });
-    } else if (this.#phase !== 'superseded' && this.#phase !== 'foreign') return;
+    } else if (this.#tenure.phase !== 'superseded' && this.#tenure.phase !== 'foreign') return;
     this.#hinted = true;
-    this.#look = true;
+    this.#tenure.look = true;
     this.#wake.now();
   }
 
   #onHealth(healthy: boolean, reason: string): void {
     this.#observe({ type: 'serverHealth', healthy, reason });
     // While it was away our lease may have been collected or taken: look before the first renewal.
-    this.#look = true;
+    this.#tenure.look = true;
     this.#wake.now();
   }
 
   async #leave(policy: ShutdownPolicy, signal: AbortSignal): Promise<ShutdownOutcome> {
     const { lost } = this.#writer.written;
-    if (this.#lease === undefined && lost.length === 0) return this.#heldBy === undefined ? 'absent' : 'notOurs';
+    if (this.#tenure.lease === undefined && lost.length === 0)
+      return this.#tenure.heldBy === undefined ? 'absent' : 'notOurs';
     let remove = policy === 'delete';
     if (policy === 'auto' && this.#health) remove = (await this.#health.ask(signal)) !== undefined;
     if (!remove) return 'kept';
     const timeoutMs = this.#options.requestTimeoutMs;
     const parts = { store: this.#store, clock: this.#clock, random: this.#random, self: this.#self, timeoutMs };
-    const outcome = await withdraw({ ...parts, observe: this.#observe }, this.#lease, lost, signal);
+    const outcome = await withdraw({ ...parts, observe: this.#observe }, this.#tenure.lease, lost, signal);
     // Not known to be gone, it is ours still, and so is whatever write may yet arrive.
     if (outcome === 'unknown') return outcome;
-    this.#lease = undefined;
-    this.#renewedAt = undefined;
+    this.#tenure.lease = undefined;
+    this.#tenure.renewedAt = undefined;
     this.#writer.written.forgetLost();
     return outcome;
   }

@@ -43,6 +43,8 @@ export interface EventsOptions {
   readonly instance: string;
   /** Told once, when Events are given up. */
   readonly onGivenUp: (error: LeaseStoreError) => void;
+  /** Told of each Event that was not made for another reason. */
+  readonly onLost?: ((error: LeaseStoreError) => void) | undefined;
 }
 
 interface About {
@@ -152,7 +154,11 @@ export class LeaseEvents {
     } catch (error) {
       if (!isStoreError(error)) throw error;
       // Another failure may be of this Event or this moment, and what follows is few; this is the same for all to come.
-      if (!isStoreError(error, 'Forbidden') || this.#givenUp) return;
+      if (!isStoreError(error, 'Forbidden')) {
+        if (error.code !== 'Aborted') this.#options.onLost?.(error);
+        return;
+      }
+      if (this.#givenUp) return;
       this.#givenUp = true;
       this.#queue = [];
       this.#options.onGivenUp(error);

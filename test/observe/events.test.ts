@@ -13,6 +13,7 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
   const clock = new ManualClock(NOW);
   const posted: any[] = [];
   const givenUp: string[] = [];
+  const lost: string[] = [];
   const events = new LeaseEvents({
     clock,
     instance,
@@ -22,6 +23,7 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
       if (code) throw new LeaseStoreError(code, { message: code });
     },
     onGivenUp: (error) => givenUp.push(error.code),
+    onLost: (error) => lost.push(error.code),
   });
   const stop = new AbortController();
   const running = events.service.run(stop.signal);
@@ -30,7 +32,7 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
     await running;
     assert.equal(clock.pending, 0, 'no timer is left');
   });
-  return { clock, posted, givenUp, events };
+  return { clock, posted, givenUp, lost, events };
 }
 const mine = lease({ hostname: 'a', holder: 'new-holder' });
 
@@ -96,7 +98,7 @@ test('25 at once, then one every five minutes', async (t) => {
 
 test('without permission it falls silent after one word; other failures cost one Event each', async (t) => {
   let code: LeaseStoreErrorCode | undefined;
-  const { posted, givenUp, events } = rig(t, () => code);
+  const { posted, givenUp, lost, events } = rig(t, () => code);
   const one = async (): Promise<number> => {
     events.publisher({ type: 'superseded', lease: mine });
     await settle();
@@ -108,6 +110,7 @@ test('without permission it falls silent after one word; other failures cost one
     assert.equal(await one(), ++sent);
   }
   assert.deepEqual(givenUp, []);
+  assert.deepEqual(lost, ['Unavailable', 'Unauthorized', 'Invalid', 'NamespaceNotFound']);
   code = 'Forbidden';
   assert.equal(await one(), ++sent);
   code = undefined;
