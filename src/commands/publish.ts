@@ -82,7 +82,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     };
     if (settings.enabled) log.info({ ...about, holder }, 'publishing the identity lease of this host');
     else log.warn({ ...about, holder }, 'disabled: feature gate APIServerIdentity is off, nothing is published');
-    const gated = new GatedPublisher(publisher, settings.enabled);
+    const gated = new GatedPublisher({ publisher, clock, enabled: settings.enabled });
     const sweeper = sweepService(
       {
         store: connection.store,

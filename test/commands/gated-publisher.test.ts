@@ -38,7 +38,7 @@ function start({
     options: identityOptions({ hostname, ...options }),
     observe: (event) => events.push(event),
   });
-  const gated = new GatedPublisher(publisher, enabled);
+  const gated = new GatedPublisher({ publisher, clock, enabled });
   const stop = new AbortController();
   let ended = false;
   const done = gated.run(stop.signal).finally(() => (ended = true));
@@ -194,6 +194,41 @@ describe('a gated publisher', () => {
     assert.equal(p.lease()?.spec.holderIdentity, 'me');
     assert.equal(p.publisher.status.phase, 'holding');
     await p.stop();
+  });
+
+  it('SIGTERM while the API hangs: the withdrawal goes on for as long as a stop may take, and ends with the lease', async () => {
+    // At 5 s the publisher itself is stopping, from 8 s on its withdrawal goes on alone. A request that hangs takes 5 s.
+    for (const at of [5_000, 7_900, 8_100, 9_900, 13_000, 20_000]) {
+      for (const backAfterMs of [100, 2_000]) {
+        const p = start();
+        await settle();
+        p.store.faults = () => ({ hang: true });
+        p.gated.set(false);
+        await p.clock.advance(at);
+        const stopping = p.stop();
+        p.clock.schedule(backAfterMs, () => (p.store.faults = undefined));
+        const tookMs = await stopping;
+        const when = `SIGTERM at ${at}, back after ${backAfterMs}`;
+        assert.equal(p.lease(), undefined, when);
+        assert.equal(p.gated.outcome, 'deleted', when);
+        assert.ok(tookMs <= 10_000, when);
+        assert.equal(p.clock.pending, 0);
+      }
+    }
+  });
+
+  it('SIGTERM while its last DELETE is on the way: that is waited for, and none is sent after it', async () => {
+    const p = start();
+    await settle();
+    p.store.faults = () => ({ fail: 'Unavailable' });
+    p.gated.set(false);
+    await p.clock.advance(15_000);
+    p.store.faults = ({ verb }) => (verb === 'delete' ? { delayMs: 1_000, answerDelayMs: 1_000 } : undefined);
+    await p.clock.advance(1_500);
+    const sent = p.store.count('delete');
+    assert.ok((await p.stop()) <= 2_000);
+    assert.equal(p.gated.outcome, 'deleted');
+    assert.equal(p.store.count('delete'), sent);
   });
 
   it('SIGTERM ends it within 10 s in any of these moments', async () => {
