@@ -1,8 +1,9 @@
 /**
  * Watches one file: tells its text whenever it has become another one.
  *
- * Guarantees: a text is told once, however often it is written, and only after the file has been quiet for a moment, so
- * that a truncated or half-written file between two good ones is not seen. It is noticed however it changes: written in
+ * Guarantees: a text is told once, however often it is written, and only when two readings a moment apart found the same
+ * text in the same file, untouched in between: a truncated or half-written file between two good ones is not seen, however
+ * long the writing takes, unless the writer itself rests for so long. It is noticed however it changes: written in
  * place, renamed over, deleted and made again, through a symbolic link of its directory (a mounted ConfigMap's `..data`);
  * at once where the system tells, else by a look every half minute. Nothing is left when `run` settles.
  */
@@ -16,10 +17,8 @@ import { Wake } from '../runtime/wake.ts';
 import { readFileText } from './file.ts';
 import type { FileText } from './file.ts';
 
-/** Milliseconds without news until the file is read; a kubelet's or an editor's steps lie closer together. */
+/** Milliseconds between two readings that must agree; a kubelet's or an editor's steps lie closer together. */
 export const QUIET_MS = 250;
-/** Milliseconds from the first news until it is read all the same: something else in its directory may never be quiet. */
-const MAX_UNQUIET_MS = 2_000;
 /** Milliseconds between looks that nothing prompted: network file systems tell nothing. */
 export const POLL_MS = 30_000;
 /** Milliseconds until a file that is not as it was, but no text either, is believed: it may be on its way. */
@@ -34,13 +33,19 @@ export interface FileWatchOptions {
   readonly onChange: (file: FileText, asked: boolean) => Promise<void>;
 }
 
+/** One reading of the file. */
+interface Reading {
+  readonly file: FileText;
+  /** Which file it was, and when it was last written, as its directory says; undefined where there is none. */
+  readonly stamp: string | undefined;
+}
+
 export class FileWatch {
   readonly #options: FileWatchOptions;
   readonly #wake = new Wake();
   #known: FileText;
   #watcher: FSWatcher | undefined;
   #directory: number | undefined;
-  #newsAt = 0;
   #asked = false;
 
   constructor(options: FileWatchOptions) {
@@ -70,29 +75,36 @@ export class FileWatch {
   }
 
   async #lookWhenQuiet(signal: AbortSignal): Promise<void> {
-    const { path, clock, onChange } = this.#options;
-    if (!this.#asked && same(await readFileText(path), this.#known)) return;
-    const began = clock.monotonic();
-    this.#newsAt = began;
-    let patience = QUIET_MS;
-    let file: FileText;
+    const { clock, onChange } = this.#options;
+    let last = await this.#read();
+    if (!this.#asked && same(last.file, this.#known)) return;
+    let blankSince: number | undefined;
     for (;;) {
+      if (!(await sleep(clock, QUIET_MS, signal))) return;
+      const before = last;
+      last = await this.#read();
       const now = clock.monotonic();
-      const readyAt = Math.min(this.#newsAt + patience, began + MAX_UNQUIET_MS);
-      if (now < readyAt) {
-        if (!(await sleep(clock, readyAt - now, signal))) return;
-        continue;
-      }
-      file = await readFileText(path);
-      const blank = 'unreadable' in file || file.text.trim() === '';
-      if (!blank || now >= began + UNREADABLE_MS) break;
-      patience = UNREADABLE_MS;
+      if (isBlank(last.file)) blankSince ??= now;
+      else blankSince = undefined;
+      if (last.stamp !== before.stamp || !same(last.file, before.file)) continue;
+      if (blankSince === undefined || now - blankSince >= UNREADABLE_MS) break;
     }
+    const { file } = last;
     const asked = this.#asked;
     if (signal.aborted || (!asked && same(file, this.#known))) return;
     this.#asked = false;
     this.#known = file;
     await onChange(file, asked);
+  }
+
+  async #read(): Promise<Reading> {
+    const { path } = this.#options;
+    // Before the text: what is written in between shows at the next reading.
+    const stamp = await stat(path, { bigint: true }).then(
+      ({ dev, ino, size, mtimeNs }) => [dev, ino, size, mtimeNs].join(' '),
+      () => undefined,
+    );
+    return { stamp, file: await readFileText(path) };
   }
 
   /** Watches the directory, not the file: that one is replaced. */
@@ -113,7 +125,6 @@ export class FileWatch {
       const watcher = watch(directory, { persistent: false }, (_, changed) => {
         // A ConfigMap's own links begin with two dots; whatever else lies in the directory is not ours to follow.
         if (changed !== null && changed !== name && !changed.startsWith('..')) return;
-        this.#newsAt = this.#options.clock.monotonic();
         this.#wake.now();
       });
       watcher.on('error', () => {
@@ -126,6 +137,8 @@ export class FileWatch {
     }
   }
 }
+
+const isBlank = (file: FileText): boolean => 'unreadable' in file || file.text.trim() === '';
 
 function same(a: FileText, b: FileText): boolean {
   if ('text' in a) return 'text' in b && a.text === b.text;
