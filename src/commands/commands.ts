@@ -13,9 +13,9 @@ import {
   LEASE_OPTIONS,
   LOG_OPTIONS,
   OUTPUT_OPTIONS,
-  PUBLISH_OPTIONS,
   WATCH_OPTIONS,
 } from '../config/options.ts';
+import { PUBLISH_OPTIONS } from '../config/publish-options.ts';
 import { RBAC_OPTIONS } from '../config/rbac-options.ts';
 import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-options.ts';
 import { settable } from '../config/sources.ts';

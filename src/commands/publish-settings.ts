@@ -4,15 +4,8 @@
 import { formatDuration } from '../config/duration.ts';
 import { HTTP_OPTIONS, PUBLISH_ADDRESS, httpSettings } from '../config/http-options.ts';
 import type { HttpSettings } from '../config/http-options.ts';
-import {
-  API_OPTIONS,
-  CONFIG_OPTIONS,
-  LEASE_OPTIONS,
-  LOG_OPTIONS,
-  PUBLISH_OPTIONS,
-  healthTimeoutMs,
-  publisherOptions,
-} from '../config/options.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { PUBLISH_OPTIONS, healthTimeoutMs, publisherOptions } from '../config/publish-options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
 import type { Given, OptionValues, Problem } from '../config/spec.ts';
 import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from '../config/sweep-options.ts';

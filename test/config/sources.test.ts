@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { COMMANDS, allOptions } from '../../src/commands/commands.ts';
-import { CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, PUBLISH_OPTIONS } from '../../src/config/options.ts';
+import { CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/options.ts';
+import { PUBLISH_OPTIONS } from '../../src/config/publish-options.ts';
 import { isOfAService, settable, sources, variableName } from '../../src/config/sources.ts';
 import type { SourcesOptions } from '../../src/config/sources.ts';
 import { problemText, readOptions } from '../../src/config/spec.ts';
