@@ -121,6 +121,10 @@ describe('demo', { concurrency: 2 }, () => {
       /a watcher saw ADDED 1, MODIFIED \d+, DELETED 0\n/,
       /master-3 is taken out of service/,
       /count +2\n[^]*?count --live +2\n/,
+      /master-4 is lost for good/,
+      /master-4 +Expired[^]*?count +2\n[^]*?count --live +2\n/,
+      /\$ leasekeeper sweep --once --confirm-after=\d+s\n +deleted an expired lease: master-4, expired for \d+s\n/,
+      /\$ leasekeeper get(?:(?!master-[34])[^])*?count +2\n[^]*?count --live +2\n/,
       /Next:[^]*?npx node src\/cli\.ts dev[^]*?--kubeconfig/,
     ];
     let from = 0;
