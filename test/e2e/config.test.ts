@@ -77,9 +77,20 @@ describe('the configuration of a running publisher', { concurrency: 2 }, () => {
     await until('two passes', () => lines(program, /pass finished/).length >= 2);
     await writeFile(path, `${HEAD}namespace: other\n`);
     await program.waitForLine(/WARN .*needs a restart: not applied {2}changes="namespace: kube-system -> other"/);
-    const passes = lines(program, /pass finished/).length;
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    assert.equal(lines(program, /pass finished/).length, passes);
+    const passes = (): number => lines(program, /pass finished/).length;
+    const restsAt = async (count: number): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      assert.equal(passes(), count);
+    };
+    const before = passes();
+    await restsAt(before);
+    const sweeping = `${HEAD}sweep: true\nsweepSchedule: '* * * * * *'\nsweepConfirmAfter: 0s\n`;
+    await writeFile(path, sweeping);
+    await until('a pass', () => passes() > before);
+    await writeFile(path, `${sweeping}featureGates: {APIServerIdentity: false}\n`);
+    await program.waitForLine(/disabled: feature gate APIServerIdentity is off/);
+    await until('the lease to be gone', async () => (await at.lease('host')) === undefined);
+    await restsAt(passes());
     await terminate(program);
   });
 });

@@ -8,6 +8,7 @@ import type { Lease, LeaseSpec } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { HOSTNAME_LABEL } from '../../src/lease/names.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
+import type { Clock } from '../../src/runtime/clock.ts';
 import { createSweeper } from '../../src/sweep/sweeper.ts';
 import { runProgram, startProgram } from '../support/process.ts';
 import type { RealApi } from '../support/real-api.ts';
@@ -259,6 +260,51 @@ describe('sweep, one call', { concurrency: 2 }, () => {
     const second = await run('--once');
     assert.deepEqual([second.code, /seen=2 {2}deleted=1/.test(second.stderr)], [0, true], second.stderr);
   });
+
+  for (const [code, reason] of [
+    [500, 'InternalError'],
+    [410, 'Expired'],
+  ] as const) {
+    it(`${code} on the second page of either look: nothing goes, exit code 1; the next call deletes`, async (t) => {
+      const dead = Array.from({ length: 510 }, (_, i) => ({ name: `dead-${i}`, age: 2 * HOUR }));
+      const { run, server } = await world(t, ...dead, { name: 'live', age: 1 });
+      for (const look of [1, 2]) {
+        let continued = 0;
+        const fault = server.faults.add({
+          match: ({ verb, query }) => verb === 'list' && query.has('continue') && ++continued === look,
+          fault: { type: 'status', code, reason, message: 'injected' },
+        });
+        const { code: exit, stderr } = await run('--once');
+        assert.deepEqual([exit, fault.hits], [1, 1], stderr);
+        assert.match(stderr, /^\S+ WARN +pass void: listing the leases failed.*\n$/);
+        fault.remove();
+      }
+      const next = await run('--once');
+      assert.equal(next.code, 0, next.stderr);
+      assert.match(next.stderr, /pass finished {2}seen=511 {2}deleted=510/);
+    });
+  }
+
+  for (const hours of [5, -5]) {
+    it(`an API server whose clock is ${hours} hours from ours: its own decides, and there is a warning`, async (t) => {
+      const aside: Clock = { ...clock, wallMicros: () => clock.wallMicros() + hours * 3600e6 };
+      const { kubeconfig } = await embedded(t, { clock: aside });
+      const connection = await connect({ kubeconfig, clock, random: Math.random });
+      t.after(() => connection.close());
+      // Ages by the server's clock.
+      const age = (seconds: number): number => seconds - hours * HOUR;
+      await seed(connection, [
+        { name: 'dead', age: age(HOUR + 60) },
+        { name: 'old', age: age(HOUR - 60) },
+        { name: 'live', age: age(1) },
+      ]);
+      const { code, stderr } = await runProgram(['sweep', '--once', '--confirm-after=0', '--kubeconfig', kubeconfig]);
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, /deleted an expired lease {2}lease=dead /);
+      assert.match(stderr, /pass finished {2}seen=3 {2}deleted=1 {2}kept="2 live"/);
+      assert.equal(stderr.match(/WARN +this machine's clock is far from the API server's/g)?.length, 1);
+    });
+  }
 
   it('an API that does not answer: exit code 1, one line', async (t) => {
     const { run, server } = await world(t);
