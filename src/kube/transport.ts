@@ -9,7 +9,8 @@
  * New connections use the credentials of the moment: when certificates change, and after a timeout (other idle
  * connections are then as dead as that one), new requests go to a new pool and the old one ends when it is idle.
  *
- * HTTP/1.1 on purpose: over HTTP/2 a renewal took as much CPU or more (up to 40 %) in the same run.
+ * HTTP/1.1 on purpose: over HTTP/2 a renewal took as much CPU or more (up to 40 %) in the same run, and 5,000 deletions, 64 at
+ * once, as much in client and server together.
  */
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';

@@ -2,6 +2,7 @@
  * What the benches share: measured processes, medians, tables.
  */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 /** Longest time that a measured process may take, in milliseconds, unless it is told. */
 const BOUND_MS = 120_000;
@@ -19,6 +20,21 @@ export async function runJson<T>(command: string, args: readonly string[], bound
   });
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}: ${complaints}`);
   return JSON.parse(text.trim().split('\n').at(-1) ?? '') as T;
+}
+
+/** Ticks of /proc's times in a second: the same on every Linux that Node runs on. */
+const TICKS = 100;
+
+/** CPU seconds that a process has used; `ended`: those of its children that have ended. NaN where there is no /proc. */
+export function cpuSeconds(pid: number | 'self', of: 'itself' | 'ended' = 'itself'): number {
+  try {
+    // After the name, which may hold anything, from the third field on; utime is the 14th, cutime the 16th.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+    const at = of === 'itself' ? 11 : 13;
+    return (Number(fields[at]) + Number(fields[at + 1])) / TICKS;
+  } catch {
+    return NaN;
+  }
 }
 
 export function median(values: readonly number[]): number {
