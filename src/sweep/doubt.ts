@@ -12,8 +12,8 @@
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
  *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed.
  *
- * Times are those that the holders wrote: a clock that is far ahead makes a silence look shorter, or a renewal later, by
- * so much.
+ * Times are those that the holders wrote: a clock that is far ahead makes a silence look shorter, and a renewal later, by
+ * so much; one that is behind holds up nobody else.
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
@@ -77,7 +77,9 @@ export class Witnesses {
     const last = lastWrite(lease);
     if (!last) return;
     const before = this.#silences.get(lease.metadata.name);
-    if (before && last.compare(before.since) > 0) this.#longestEndedMs = Math.max(this.#longestEndedMs, before.ms);
+    // A clock that is behind makes every renewal look old: by that clock too it must have been silent for so long.
+    const endedMs = before ? Math.min(before.ms, last.since(before.since)) : 0;
+    this.#longestEndedMs = Math.max(this.#longestEndedMs, endedMs);
     if (!this.#lastRenewal || last.compare(this.#lastRenewal) > 0) this.#lastRenewal = last;
   }
 

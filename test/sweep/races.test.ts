@@ -362,6 +362,24 @@ test('a lease shorter than its renewals, expired and renewed in every pass for e
   assert.deepEqual(world.names(), ['dead-9', 'flips']);
 });
 
+test('a publisher whose clock is far behind, so that it seems to come back in every pass, holds nobody up', async () => {
+  const world = new World();
+  const behind = (): void => {
+    const renewTime = world.minutesAgo(50);
+    world.store.edit({ namespace: NAMESPACE, name: 'behind' }, () => ({ spec: { renewTime } }));
+  };
+  world.put('alive', ALIVE);
+  world.put('behind', { age: 50 * 60 });
+  world.put('dead', { age: HOUR + 60 });
+  const pass = world.sweeper().sweepOnce(world.abort.signal);
+  for (let i = 0; i < 3; i++) {
+    await world.clock.advance(9_000);
+    behind();
+  }
+  assert.equal((await world.finish(pass)).outcome, 'completed');
+  assert.deepEqual(world.deletions(), ['dead']);
+});
+
 for (const day of [false, true]) {
   const who = day ? ', and a lease of a day has long to go' : '';
   test(`etcd out of space: renewals are refused, DELETEs would work${who}, and nothing is deleted`, async () => {
