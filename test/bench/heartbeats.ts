@@ -4,9 +4,11 @@
  *
  *   node test/bench/heartbeats.ts
  *
- * alone; `npm run bench` calls it for half a minute. Flags: --nodes N (10000), --seconds N (60), --interval N (10), --peer-leases N (1000; 0: without the Go client),
- * --kubeconfig FILE (another server, whose Nodes are taken as they are).
- * GO_PEER names the Go client (else ../shared/peers/go-peer is tried). Loopback only, but for --kubeconfig.
+ * alone; `npm run bench` calls it for half a minute. Flags: --nodes N (10000), --seconds N (60), --interval N (10),
+ * --peer-leases N (1000; 0: without the Go client), --together (the Go client at the same time, not afterwards), --real (a
+ * real API server in place of the embedded one), --kubeconfig FILE (another server, whose Nodes are taken as they are).
+ *
+ * KUBEBUILDER_ASSETS names a directory with etcd and kube-apiserver (else ../shared/envtest is tried); GO_PEER names the Go client (else ../shared/peers/go-peer is tried). Loopback only, but for --kubeconfig.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { startRealApi } from '../support/real-api.ts';
 import { runJson, table } from './measure.ts';
 
 interface Ours {
@@ -37,8 +40,51 @@ export interface HeartbeatsBench {
   readonly interval: string;
   /** `0`: without the Go client. */
   readonly peerLeases: string;
+  /** The Go client runs at the same time, on what the machine has left. */
+  readonly together?: boolean | undefined;
+  /** A real API server. */
+  readonly real?: boolean | undefined;
   /** Another server, whose Nodes are taken as they are. */
   readonly kubeconfig?: string | undefined;
+}
+
+interface Server {
+  readonly kubeconfig: string;
+  stop(): Promise<void>;
+}
+
+const script = (name: string): string => resolve(import.meta.dirname, name);
+
+/** The embedded server in a process of its own. */
+async function embeddedServer(nodes: string): Promise<Server> {
+  const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-bench-'));
+  const server = spawn(process.execPath, [script('heartbeats-server.ts'), nodes, directory], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [kubeconfig] = (await once(createInterface(server.stdout), 'line')) as [string];
+  return {
+    kubeconfig,
+    async stop() {
+      server.stdin.end();
+      if (server.exitCode === null) await once(server, 'exit');
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function realServer(nodes: number): Promise<Server> {
+  process.env['KUBEBUILDER_ASSETS'] ??= resolve(import.meta.dirname, '../../../shared/envtest');
+  const api = await startRealApi();
+  let next = 0;
+  const make = async (): Promise<void> => {
+    while (next < nodes) {
+      const metadata = { name: `node-${String(next++).padStart(5, '0')}` };
+      const { status, text } = await api.request('POST', '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata });
+      if (status !== 201) throw new Error(`a Node was refused with ${status}: ${text}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, make));
+  return { kubeconfig: await api.kubeconfig(), stop: () => api.stop() };
 }
 
 /** The figures as text. */
@@ -46,42 +92,38 @@ export async function benchHeartbeats(given: HeartbeatsBench): Promise<string> {
   const { nodes, seconds, interval, peerLeases } = given;
   const goPeer = process.env['GO_PEER'] ?? resolve(import.meta.dirname, '../../../shared/peers/go-peer');
   const boundMs = (Number(seconds) + Number(interval) * 2 + 60) * 1000;
-  const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-bench-'));
-  const script = (name: string): string => resolve(import.meta.dirname, name);
-  const server =
-    given.kubeconfig === undefined
-      ? spawn(process.execPath, [script('heartbeats-server.ts'), nodes, directory], {
-          stdio: ['pipe', 'pipe', 'inherit'],
-        })
-      : undefined;
+  const server: Server =
+    given.kubeconfig !== undefined
+      ? { kubeconfig: given.kubeconfig, stop: async () => {} }
+      : await (given.real ? realServer(Number(nodes)) : embeddedServer(nodes));
+  const { kubeconfig } = server;
+  const runOurs = (): Promise<Ours> =>
+    runJson(process.execPath, [script('heartbeats-writer.ts'), kubeconfig, seconds, interval], boundMs);
+  const runPeer = async (): Promise<Peer | undefined> => {
+    if (peerLeases === '0' || !existsSync(goPeer)) return undefined;
+    const times = ['--interval', `${interval}s`, '--for', `${seconds}s`];
+    return runJson(goPeer, ['renew', '--kubeconfig', kubeconfig, '--count', peerLeases, ...times], boundMs);
+  };
   try {
-    let kubeconfig = given.kubeconfig ?? '';
-    if (server) [kubeconfig] = (await once(createInterface(server.stdout), 'line')) as [string];
-    const args = [script('heartbeats-writer.ts'), kubeconfig, seconds, interval];
-    const ours = await runJson<Ours>(process.execPath, args, boundMs);
+    const besides = given.together ? runPeer() : undefined;
+    besides?.catch(() => {});
+    const ours = await runOurs();
+    const peer = await (besides ?? runPeer());
     const rows = [row('leasekeeper', ours.nodes, ours.renewals, ours)];
-    if (peerLeases !== '0' && existsSync(goPeer)) {
-      const times = ['--interval', `${interval}s`, '--for', `${seconds}s`];
-      const peer = await runJson<Peer>(
-        goPeer,
-        ['renew', '--kubeconfig', kubeconfig, '--count', peerLeases, ...times],
-        boundMs,
-      );
+    if (peer) {
       // It does not count them: one at the start and one an interval, its jitter (2 % on average) taken off.
       const renewals = Number(peerLeases) * (1 + peer.seconds / Number(interval) / 1.02);
       rows.push(row("upstream's controller, Go", Number(peerLeases), renewals, peer));
     }
     const { lateMs } = ours;
     return (
-      `Heartbeats of ${ours.nodes} nodes every ${interval} s from one process, for ${seconds} s: ${ours.held} hold their lease, ` +
-      `${ours.renewals} renewals, ${ours.failures} failures.\n` +
+      `Heartbeats of ${ours.nodes} nodes every ${interval} s from one process, for ${seconds} s, on ${given.real ? 'a real API server' : 'the embedded server'}: ` +
+      `${ours.held} hold their lease, ${ours.renewals} renewals, ${ours.failures} failures.\n` +
       `Sent after they were due: half within ${lateMs.p50} ms, 99 % ${lateMs.p99} ms, 99.9 % ${lateMs.p999} ms, all ${lateMs.max} ms; slowest answer ${ours.slowestMs} ms.\n\n` +
       table(['', 'leases', 'CPU a renewal', 'renewals a second', 'resident memory'], rows)
     );
   } finally {
-    server?.stdin.end();
-    if (server && server.exitCode === null) await once(server, 'exit');
-    await rm(directory, { recursive: true, force: true });
+    await server.stop();
   }
 }
 
@@ -102,6 +144,8 @@ if (import.meta.main) {
       seconds: { type: 'string', default: '60' },
       interval: { type: 'string', default: '10' },
       'peer-leases': { type: 'string', default: '1000' },
+      together: { type: 'boolean' },
+      real: { type: 'boolean' },
       kubeconfig: { type: 'string' },
     },
   });
