@@ -9,6 +9,7 @@ import type { RealApi } from '../support/real-api.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../deploy/examples', import.meta.url));
+const README = fileURLToPath(new URL('../../README.md', import.meta.url));
 const NAMES = ['members', 'controller', 'virtual-node'];
 
 /** In a copy: they write logs beside themselves. */
@@ -23,6 +24,13 @@ async function tell(t: it.TestContext, name: string, kubeconfig: string): Promis
 
 describe('on the embedded server', { concurrency: 3 }, () => {
   for (const name of NAMES) it(name, async (t) => tell(t, name, (await embedded(t)).kubeconfig));
+
+  it('the recipe for leases of your own product, in the README', async (t) => {
+    const dir = await scratch(t);
+    await cp(join(EXAMPLES, 'members', 'chat.yaml'), join(dir, 'chat.yaml'));
+    const steps = await consoleSteps(README, '## Leases of your own product');
+    await runConsole(steps, { t, cwd: dir, scratch: dir, kubeconfig: (await embedded(t)).kubeconfig });
+  });
 });
 
 // One after another: a controller sees the Nodes of the others, too.
