@@ -53,18 +53,20 @@ test('after several turns without a look each item is due once', () => {
 });
 
 test('once more, at the time said last; not after it was removed', () => {
-  const wheel = new Wheel<Item>(10_240, 0);
+  // A place every 10 ms.
+  const turn = 10 * PLACES;
+  const wheel = new Wheel<Item>(turn, 0);
   const [a, b] = [item(), item()];
   wheel.add(a);
   wheel.add(b);
-  dueUntil(wheel, 10_000);
-  wheel.once(a, 10_050);
-  wheel.once(a, 10_100);
-  wheel.once(b, 10_100);
+  dueUntil(wheel, turn - 240);
+  wheel.once(a, turn - 190);
+  wheel.once(a, turn - 140);
+  wheel.once(b, turn - 140);
   wheel.remove(b);
-  assert.equal(wheel.next(), 10_050);
-  assert.deepEqual(dueUntil(wheel, 10_060), []);
-  assert.deepEqual(dueUntil(wheel, 10_120), [[a, 10_100]]);
+  assert.equal(wheel.next(), turn - 190);
+  assert.deepEqual(dueUntil(wheel, turn - 180), []);
+  assert.deepEqual(dueUntil(wheel, turn - 120), [[a, turn - 140]]);
   assert.equal(new Wheel<Item>(1, 0).next(), undefined);
 });
 
