@@ -217,6 +217,22 @@ test('a Node made anew: its new uid is in the lease at once', async () => {
   await f.stop();
 });
 
+test('a Node renamed, which is another Node: its lease is made at once, the old one is left to the collector', async () => {
+  const f = await fleet({ names: ['old', 'other'] });
+  await f.clock.advance(12_000);
+  const before = lease(f, 'old');
+  f.nodes.remove('old');
+  const { uid } = f.nodes.add('new');
+  await settle();
+  assert.deepEqual(owner(lease(f, 'new')), nodeOwner('new', uid));
+  assert.equal(lease(f, 'new').spec.holderIdentity, 'new');
+  await f.clock.advance(40_000);
+  assert.deepEqual(lease(f, 'old'), before, 'neither renewed nor deleted');
+  assert.ok(writes(f, 'new').length >= 4);
+  assert.deepEqual([f.heartbeat.status.nodes, f.heartbeat.status.held], [2, 2]);
+  await f.stop();
+});
+
 test('a Node made anew while the watch was away, and while a renewal was under way', async () => {
   const f = await fleet();
   f.store.next('update', { answerDelayMs: 3_000 });
