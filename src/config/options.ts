@@ -70,7 +70,7 @@ export const API_OPTIONS = {
     kind: 'duration',
     flag: '--request-timeout',
     arg: 'DURATION',
-    help: 'longest time for one request; publish: default half the renew interval, at most 5s; else 10s',
+    help: 'longest time for one request; publish and heartbeat: default half the renew interval, at most 5s; else 10s',
     live: true,
   },
 } as const satisfies Record<string, OptionSpec>;

@@ -5,14 +5,13 @@
  * as a reader would who looks again, for so long and no longer. Spaces are alike however many, and so are ages (`5s`).
  * Commands of kubectl are left out where it is not installed.
  *
- * Guarantees: nothing that the commands started runs any more when the test ends.
+ * Guarantees: nothing that the commands started runs any more when the test ends, or its process.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { leaveNothing } from './children.ts';
 import { CLI } from './process.ts';
 
 interface Step {
@@ -65,11 +64,11 @@ export interface ConsoleOptions {
 
 /** @throws Error that shows what a command printed in place of what it should */
 export async function runConsole(steps: readonly Step[], options: ConsoleOptions): Promise<void> {
-  const { cwd, scratch, kubeconfig, t, patienceMs = 30_000 } = options;
+  const { cwd, scratch, kubeconfig, t, patienceMs = 60_000 } = options;
   const bin = join(scratch, 'bin');
   await mkdir(bin, { recursive: true });
   await writeFile(join(bin, 'leasekeeper'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, { mode: 0o755 });
-  const shell = spawn('bash', ['--norc', '--noprofile', '-m'], {
+  const shell = spawn('bash', ['--norc', '--noprofile'], {
     cwd,
     env: {
       ...process.env,
@@ -80,7 +79,8 @@ export async function runConsole(steps: readonly Step[], options: ConsoleOptions
     },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  leaveNothing(shell);
+  // It ends when its input does, so also when this process is killed, and takes all that it started with it.
+  shell.stdin.write("trap 'kill -9 $(jobs -p) 2>/dev/null' EXIT\n");
   const exited = new Promise<void>((resolve) => shell.once('close', () => resolve()));
   let errors = '';
   shell.stderr.on('data', (chunk: Buffer) => (errors = `${errors}${chunk.toString()}`.slice(-10_000)));
@@ -91,7 +91,7 @@ export async function runConsole(steps: readonly Step[], options: ConsoleOptions
     wake();
   });
   t.after(async () => {
-    shell.stdin.end('kill -9 $(jobs -p) 2>/dev/null\nexit\n');
+    shell.stdin.end();
     await exited;
   });
   let asked = 0;
