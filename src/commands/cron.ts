@@ -9,8 +9,15 @@ const SILENT = { info() {}, warn() {}, error() {}, debug() {} };
 /** Loaded only by who has a schedule. */
 const load = async (): Promise<NodeCron> => (await import('node-cron')).default;
 
+/** A range of numbers as long as these is written out by node-cron, number by number, before it is refused. */
+const TOO_MUCH = /\d{4}/;
+const MAX_LENGTH = 1_000;
+
 /** What is wrong with a cron expression. */
 export async function scheduleProblem(expression: string): Promise<string | undefined> {
+  if (TOO_MUCH.test(expression) || expression.length > MAX_LENGTH) {
+    return `must be a cron expression such as */5 * * * *, without numbers of four digits and at most ${MAX_LENGTH} characters long`;
+  }
   const { valid, errors } = (await load()).validateDetailed(expression);
   if (valid) return undefined;
   const why = errors

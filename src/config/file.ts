@@ -12,8 +12,8 @@ import type { OptionSpec, Problem } from './spec.ts';
 
 export const API_VERSION = 'leasekeeper.dev/v1alpha1';
 export const KIND = 'LeasekeeperConfiguration';
-/** Bytes: what a ConfigMap can hold. */
-export const MAX_FILE_BYTES = 1_048_576;
+/** Bytes: many times what all options take. A megabyte of brackets would keep a running process busy for seconds. */
+export const MAX_FILE_BYTES = 65_536;
 /** Problems told of one file; what is no configuration at all has more than anybody reads. */
 const MAX_PROBLEMS = 20;
 
@@ -120,11 +120,14 @@ async function parseMap(
   path: string,
 ): Promise<{ map?: Readonly<Record<string, unknown>>; problems: Problem[] }> {
   // Loaded only where there is a file.
-  const { LineCounter, isMap, parseDocument, visit } = await import('yaml');
+  const { LineCounter, isMap, isScalar, parseDocument, visit } = await import('yaml');
   const whole = (rule: string): { problems: Problem[] } => ({ problems: [{ option: path, value: undefined, rule }] });
   try {
     const lineCounter = new LineCounter();
-    const document = parseDocument(text, { lineCounter, uniqueKeys: true, prettyErrors: false, schema: 'core' });
+    // The parser's own look for keys that come twice takes the square of their number. Without warnings of the process:
+    // what they tell of is a problem below.
+    const options = { lineCounter, uniqueKeys: false, prettyErrors: false, schema: 'core', logLevel: 'error' } as const;
+    const document = parseDocument(text, options);
     const line = (offset: number | undefined): string => `${path}:${lineCounter.linePos(offset ?? 0).line}`;
     const problems: Problem[] = [...document.errors, ...document.warnings].map(({ pos, message }) => {
       return { option: line(pos[0]), value: undefined, rule: firstLine(message) };
@@ -132,6 +135,16 @@ async function parseMap(
     visit(document, {
       Alias(_, node) {
         problems.push({ option: line(node.range?.[0]), value: undefined, rule: 'aliases (*name) are not taken' });
+      },
+      Map(_, { items }) {
+        const seen = new Set<unknown>();
+        for (const { key } of items) {
+          if (!isScalar(key)) continue;
+          if (seen.has(key.value)) {
+            problems.push({ option: line(key.range?.[0]), value: undefined, rule: 'Map keys must be unique' });
+          }
+          seen.add(key.value);
+        }
       },
     });
     if (problems.length > 0) return { problems: problems.slice(0, MAX_PROBLEMS) };

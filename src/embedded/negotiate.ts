@@ -38,7 +38,7 @@ export const mediaType = (header: string | undefined): string =>
 
 export const isYaml = (type: string): boolean => type === 'application/yaml' || type === 'application/apply-patch+yaml';
 
-let parseYaml: ((text: string) => unknown) | undefined;
+let parseYaml: ((text: string, options: { logLevel: 'error' }) => unknown) | undefined;
 
 /** To be awaited before a YAML body is handled: the parser is loaded when the first one comes. */
 export async function loadYaml(): Promise<void> {
@@ -53,7 +53,8 @@ export function parseBody(text: string, type: string): unknown {
     if (!isYaml(type) || !parseYaml) throw badRequest(`error decoding: ${(error as Error).message}`);
   }
   try {
-    return parseYaml(text);
+    // Warnings would go to this process's stderr; a client's YAML is no business of whoever reads that.
+    return parseYaml(text, { logLevel: 'error' });
   } catch (error) {
     throw badRequest(`error converting YAML to JSON: ${(error as Error).message}`);
   }

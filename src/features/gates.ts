@@ -222,11 +222,20 @@ function readMap(map: Readonly<Record<string, unknown>>, source: number): Read {
 }
 
 function invalidValue(gate: string, value: unknown, source: number): GateProblem {
-  const said = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  const said = typeof value === 'string' ? value : written(value);
   const why = BOOLEANS.has(said)
     ? 'must be true or false, without quotes'
     : `strconv.ParseBool: parsing ${goQuote(said)}: invalid syntax`;
   return { code: 'InvalidValue', gate, value, source, message: `invalid value of ${gate}=${said}, err: ${why}` };
+}
+
+/** As JSON, where it can be written so: not what is nested deeper than the stack. */
+function written(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return Array.isArray(value) ? '[…]' : '{…}';
+  }
 }
 
 function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {

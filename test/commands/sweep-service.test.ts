@@ -104,6 +104,8 @@ test('schedules: what cron takes is taken, anything else says what is wrong', as
   assert.match((await scheduleProblem('61 * * * *')) ?? '', /^must be a cron expression such as .* \(minute: 61/);
   assert.match((await scheduleProblem('often')) ?? '', /expected 5 or 6 fields/);
   assert.match((await scheduleProblem('')) ?? '', /^must be a cron expression/);
+  // Written out number by number, this would take all memory.
+  assert.match((await scheduleProblem('0-999999999 * * * *')) ?? '', /without numbers of four digits/);
 });
 
 test('ticks come at their time and end with the subscription', async () => {

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { MAX_FILE_BYTES, readFileText } from '../../src/config/file.ts';
+import { MAX_FILE_BYTES, parseConfig, readFileText } from '../../src/config/file.ts';
 import { nearest } from '../../src/config/nearest.ts';
 
 let dir: string;
@@ -28,7 +28,7 @@ test('what cannot be read says why, and never blocks', async () => {
     const file = await readFileText(at(name));
     return 'unreadable' in file ? file.unreadable : undefined;
   };
-  assert.equal(await rule('large'), 'must be at most 1048576 bytes');
+  assert.equal(await rule('large'), `must be at most ${MAX_FILE_BYTES} bytes`);
   assert.equal(await rule('largest'), undefined);
   assert.equal(await rule('binary'), 'must be UTF-8 text');
   assert.equal(await rule('directory'), 'must be a regular file');
@@ -42,6 +42,29 @@ test('a file that may not be read', { skip: process.getuid?.() === 0 && 'root ma
   await writeFile(path, 'a');
   await chmod(path, 0);
   assert.deepEqual(await readFileText(path), { unreadable: 'must be readable by this process: permission denied' });
+});
+
+test('reading takes time by the length, not by its square', async () => {
+  const head = 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\n';
+  const keys = (count: number): string => head + Array.from({ length: count }, (_, i) => `a${i}: b\n`).join('');
+  const cpu = async (text: string): Promise<number> => {
+    const before = process.cpuUsage();
+    await parseConfig(text, 'file', {});
+    const { user, system } = process.cpuUsage(before);
+    return user + system;
+  };
+  await cpu(keys(1_000));
+  const [few, many] = [await cpu(keys(1_500)), await cpu(keys(6_000))];
+  assert.ok(many < few * 10, `four times the keys took ${many / few} times as long`);
+});
+
+test('a key that comes twice is told with its line, in maps within the map too', async () => {
+  const text = 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\nsweep: true\nsweep: false\n';
+  assert.deepEqual((await parseConfig(text, 'file', {})).problems, [
+    { option: 'file:4', value: undefined, rule: 'Map keys must be unique' },
+  ]);
+  const inner = await parseConfig('featureGates: {A: true,\n A: false}\n', 'file', {});
+  assert.deepEqual(inner.problems, [{ option: 'file:2', value: undefined, rule: 'Map keys must be unique' }]);
 });
 
 test('the nearest word', () => {

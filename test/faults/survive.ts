@@ -54,7 +54,7 @@ export async function survive(t: TestContext, api: RealApi, fault: FaultCase): P
     );
     await Promise.all(all.map((one) => one.ready()));
     const heal = await fault.begin();
-    const during = Promise.allSettled(all.map((one) => one.during?.()));
+    const during = Promise.allSettled(all.map(async (one) => one.during?.()));
     await wait(fault.holdMs ?? 3_200);
     const disturbed = await during;
     await heal();

@@ -206,3 +206,12 @@ test('property: any text is either set or refused, and what is set reads back th
     }),
   );
 });
+
+test('a value nested deeper than the stack is refused like any other', () => {
+  let deep: unknown = true;
+  for (let i = 0; i < 100_000; i++) deep = [deep];
+  assert.throws(() => defaultFeatureGates.with({ APIServerIdentity: deep }), {
+    name: 'FeatureGatesError',
+    message: /invalid value of APIServerIdentity=\[…\]/,
+  });
+});

@@ -63,12 +63,16 @@ function processes(): Seen[] {
   }
   return pids.flatMap((pid) => {
     try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      // After the name, which may hold anything: state, parent, group.
-      const [state = '', parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return [{ state, parent: Number(parent), group: Number(group) }];
+      return [readStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))];
     } catch {
       return []; // Ended meanwhile.
     }
   });
+}
+
+/** A process as /proc/PID/stat tells it. */
+export function readStat(stat: string): Seen {
+  // After the name, which may hold anything: state, parent, group.
+  const [state = '', parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state, parent: Number(parent), group: Number(group) };
 }
