@@ -95,7 +95,7 @@ function copy(value: unknown, c: DecodeContext, depth: number): unknown {
 /** An object whose content is taken as it is. */
 export const freeObject: Codec = (v, c) => (isObject(v) ? anything(v, c) : c.fail(v, 'object'));
 
-/** Empty is left out. */
+/** Empty is left out; an item that is null is what Go makes of it: the empty text, or an object without fields. */
 export const list =
   (item: Codec): Codec =>
   (v, c) => {
@@ -103,7 +103,7 @@ export const list =
     if (v.length === 0) return undefined;
     return v.map((value, i) => {
       c.path.push(String(i));
-      const decoded = value === null ? {} : item(value, c);
+      const decoded = value === null ? (item === string ? '' : {}) : item(value, c);
       c.path.pop();
       return decoded ?? '';
     });

@@ -334,3 +334,11 @@ test('property: whatever comes, the answer is one, and refusals are Statuses', (
     { numRuns: 500 },
   );
 });
+
+test('null in a list is what Go makes of it, and refused in words', () => {
+  const api = new TestApi();
+  const finalizers = api.call('POST', LEASES, lease('a', {}, { finalizers: [null] }));
+  assert.equal(finalizers.status, 422, JSON.stringify(finalizers.body));
+  assert.match(finalizers.body['message'] as string, /metadata\.finalizers/);
+  assert.equal(api.call('POST', LEASES, lease('a', {}, { ownerReferences: [null] })).status, 422);
+});

@@ -211,13 +211,15 @@ function change(root: unknown, { steps, how, value, key }: Change): unknown {
   const set = (into: Container, name: string, what: unknown): void =>
     void Object.defineProperty(into, name, { value: what, enumerable: true, configurable: true, writable: true });
   const there = here[at];
+  // Its own: the same stranger may be put into itself.
+  const own = structuredClone(value);
   if (how === 'remove') delete here[at];
-  else if (how === 'add' && Array.isArray(there)) there.push(value);
-  else if (how === 'add' && isContainer(there)) set(there, key, value);
+  else if (how === 'add' && Array.isArray(there)) there.push(own);
+  else if (how === 'add' && isContainer(there)) set(there, key, own);
   else if (how === 'nest') {
     let deep: unknown = there;
     for (let i = 0; i < NESTED; i++) deep = [deep];
     set(here, at, deep);
-  } else set(here, at, value);
+  } else set(here, at, own);
   return top['root'];
 }

@@ -178,7 +178,7 @@ fuzz(
       .on('data', (text: string) => (answered += text));
     for (const piece of told) socket.write(Buffer.from(piece, 'latin1'));
     socket.end();
-    await once(socket, 'close');
+    await new Promise((resolve) => socket.once('close', resolve));
     if (answered !== '')
       assert.match(answered, /^HTTP\/1\.1 (200|400|403|404|405|408|413|414|417|431|503) /, told.join(''));
     const { status } = await fetch(`${endpoints.url}/v1/count`);
