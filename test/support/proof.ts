@@ -25,7 +25,15 @@ export interface ParserFuzzed {
   readonly survived: boolean;
 }
 
-export type ProofLine = FaultTried | ParserFuzzed;
+/** One property of a test file outside test/fuzz. */
+export interface PropertyHeld {
+  readonly kind: 'property';
+  readonly file: string;
+  readonly inputs: number;
+  readonly survived: boolean;
+}
+
+export type ProofLine = FaultTried | ParserFuzzed | PropertyHeld;
 
 export function record(line: ProofLine): void {
   const file = process.env['PROOF_FILE'];
