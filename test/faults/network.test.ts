@@ -1,11 +1,17 @@
 /**
  * What goes wrong between a process and a real API server: at TCP and TLS, and in answers.
  */
+import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
+import { connect } from '../../src/kube/connection.ts';
+import { createSystemClock } from '../../src/runtime/clock.ts';
+import { createSweeper } from '../../src/sweep/sweeper.ts';
+import { until } from '../e2e/support.ts';
 import type { TcpFault } from '../support/fault-proxy.ts';
 import { startHttpProxy, startTcpProxy, statusBody } from '../support/fault-proxy.ts';
 import type { HttpProxy } from '../support/fault-proxy.ts';
+import { record } from '../support/proof.ts';
 import type { RealApi } from '../support/real-api.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { survive } from './survive.ts';
@@ -105,4 +111,49 @@ describe('faults on the way to a real API server', { skip: realApiSkip(), concur
       });
     });
   }
+
+  it('a DELETE late on its way, its lease renewed meanwhile', async (t) => {
+    const tried = { kind: 'fault', fault: 'DELETE late on its way', capability: 'sweeper' } as const;
+    try {
+      await lateDelete(t, api);
+      record({ ...tried, survived: true, backAfterMs: 0 });
+    } catch (error) {
+      record({ ...tried, survived: false });
+      throw error;
+    }
+  });
 });
+
+/** Only the precondition keeps a lease that came back to life after both looks. */
+async function lateDelete(t: TestContext, api: RealApi): Promise<void> {
+  const proxy = await startHttpProxy(api.url, { ca: await api.ca() });
+  t.after(() => proxy.close());
+  const namespace = 'late-delete';
+  await api.createNamespace(namespace);
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
+  const put = async (name: string, renewTime: string, method = 'POST'): Promise<void> => {
+    const metadata = { name, labels: { late: 'yes' } };
+    const spec = { holderIdentity: name, leaseDurationSeconds: 60, renewTime };
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const to = method === 'PATCH' ? `${path}/${name}` : path;
+    const { status, text } = await api.request(method, to, { metadata, spec }, { headers: { 'content-type': type } });
+    assert.ok(status < 300, text);
+  };
+  const now = (): string => new Date().toISOString().replace('Z', '000Z');
+  for (const name of ['dead', 'back']) await put(name, '2026-01-01T00:00:00.000000Z');
+  await put('living', now());
+  proxy.rule({ method: 'DELETE', fault: { delayMs: 1_500 } });
+  const clock = createSystemClock();
+  const kubeconfig = await api.kubeconfig({ server: proxy.url });
+  const connection = await connect({ kubeconfig, clock, random: Math.random });
+  t.after(() => connection.close());
+  const options = { namespace, labelSelector: 'late=yes', confirmAfterMs: 0 };
+  const sweeper = createSweeper({ store: connection.store, clock, random: Math.random, options, observe: () => {} });
+  const pass = sweeper.sweepOnce(new AbortController().signal);
+  await until('the DELETEs to be on their way', () => proxy.count('DELETE') === 2);
+  await put('back', now(), 'PATCH');
+  const { deleted, changed } = await pass;
+  assert.deepEqual([deleted, changed], [1, 1]);
+  assert.equal((await api.request('GET', `${path}/back`)).status, 200);
+  assert.equal((await api.request('GET', `${path}/dead`)).status, 404);
+}
