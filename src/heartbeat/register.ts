@@ -91,6 +91,8 @@ export class Register {
   replaceLeases(leases: readonly Lease[], now: number): void {
     const known = this.#sawLeases;
     this.#leases.clear();
+    // Whatever the Nodes' age, their leases are looked at from now on only.
+    if (!known) for (const entry of this.#entries.values()) entry.sighting = firstSight(now);
     for (const lease of leases) this.#put(lease, now, known);
     this.#sawLeases = true;
   }

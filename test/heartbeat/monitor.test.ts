@@ -287,4 +287,17 @@ test('known or not: before both were read, and once what is known is older than 
   );
   stop.abort();
   await running;
+
+test('the grace period begins when leases are first read, however long only the Nodes were known', async (t) => {
+  const w = await world(t, ['a', 'b'], ['a']);
+  w.store.faults = ({ verb }) => (verb === 'watch' ? { fail: 'Unavailable' } : undefined);
+  await w.restart();
+  await w.pass(60_000, 'a');
+  w.store.faults = undefined;
+  await w.pass(5_000);
+  assert.deepEqual([w.status('a'), w.status('b')], ['Pending', 'Pending']);
+  await w.pass(20_000, 'a');
+  assert.deepEqual([w.status('a'), w.status('b')], ['Ready', 'Pending']);
+  await w.pass(30_000, 'a');
+  assert.deepEqual([w.status('a'), w.status('b')], ['Ready', 'Unknown']);
 });
