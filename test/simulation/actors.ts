@@ -219,6 +219,8 @@ export class CensusActor extends Actor<CensusSlot> {
   readonly census: CensusService;
   /** When it first knew everything, in true milliseconds. */
   syncedAt = Infinity;
+  /** When it last did so after a loss. */
+  syncedAgainAt = Infinity;
 
   constructor(stage: Stage, slot: CensusSlot, start: number) {
     super(stage, slot, start);
@@ -230,7 +232,8 @@ export class CensusActor extends Actor<CensusSlot> {
       random,
       options: censusOptions(),
       observe: (event) => {
-        if (event.type === 'synced') this.syncedAt = Math.min(this.syncedAt, stage.network.world.now);
+        if (event.type === 'synced') this.syncedAgainAt = stage.network.world.now;
+        this.syncedAt = Math.min(this.syncedAt, this.syncedAgainAt);
         if (event.type !== 'lease') this.note(event.type);
       },
     });

@@ -2,7 +2,8 @@
  * What must hold of a census at every moment: whatever it says is known leaves out no host that has had a lease, renewed
  * again and again, since before the moment that the census shows. So 0 is never said for what is not known.
  *
- * Left out: the first seconds of a census, in which ages come from what publishers' wall clocks say (DESIGN 2.5).
+ * Left out: the first seconds of a census, and after a loss those hosts whose wall clock is wrong: the age of what was
+ * there before it looked comes from what publishers say (DESIGN 2.5), until they are seen to renew.
  */
 import { CensusActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
@@ -12,6 +13,8 @@ import type { IdentityRules } from './identity.ts';
 
 /** A census has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
+/** A clock that is off by no more than this makes no age wrong that matters. */
+const SMALL_SKEW_MS = 1_000;
 /** What a watch may have under way, and what a census takes to act on it. */
 const SLACK_MS = WATCH_LATE_MS + 2_000;
 /** Looked at this often; true milliseconds. */
@@ -45,7 +48,9 @@ export class CensusRules {
     const { answer } = snapshot;
     const shownAt = now - answer.ageMs;
     let sure = 0;
-    for (const { since, lastAt } of this.#identity.present.values()) {
+    for (const { since, lastAt, by } of this.#identity.present.values()) {
+      const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;
+      if (wrongClock && now - actor.syncedAgainAt < SETTLED_MS) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= 15_000) sure++;
     }
     if (answer.counts.instances < sure) {

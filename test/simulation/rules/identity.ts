@@ -34,7 +34,7 @@ export class IdentityRules {
   /** When each version that is there was written, by lease name. */
   readonly writtenAt = new Map<string, number>();
   /** Since when the lease of a hostname has been renewed again and again, and when last; true milliseconds. */
-  readonly present = new Map<string, { since: number; lastAt: number }>();
+  readonly present = new Map<string, { since: number; lastAt: number; by: string }>();
   readonly #held = new Set<string>();
   sweeps = 0;
   takeOvers = 0;
@@ -158,7 +158,7 @@ export class IdentityRules {
     if (gone !== undefined && (gone !== host || !isIdentity(after) || !after?.spec.holderIdentity)) this.present.delete(gone);
     if (host === undefined || !isIdentity(after) || !after?.spec.holderIdentity || by === 'somebody') return;
     const known = this.present.get(host);
-    if (known && at - known.lastAt <= 15_000) known.lastAt = at;
-    else this.present.set(host, { since: at, lastAt: at });
+    const since = known && at - known.lastAt <= 15_000 ? known.since : at;
+    this.present.set(host, { since, lastAt: at, by });
   }
 }
