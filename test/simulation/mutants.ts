@@ -1,0 +1,331 @@
+/**
+ * The safety rules, each with the change that takes it out. What a simulation does not notice when it is gone, it does not
+ * prove either.
+ *
+ * Not here, because no run could tell the difference: the uid among the preconditions of a DELETE beside a resourceVersion
+ * (versions are unique in a cluster), the second of uncertainty of a `Date` (two looks lie further apart).
+ */
+import type { Mutant, Replacement } from './mutation.ts';
+
+const change = (file: string, from: string, to: string): Replacement => ({ file, from, to });
+
+/** The simulated store refuses what the client would never send; without this it does what an API server does. */
+const withoutGuard = change(
+  'test/support/memory-store.ts',
+  `if (uid === '' || resourceVersion === '')`,
+  `if (resourceVersion === '')`,
+);
+
+const IDENTITY = 'src/identity/decide.ts';
+const PUBLISHER = 'src/identity/publisher.ts';
+const WITHDRAW = 'src/identity/withdraw.ts';
+const SWEEP = 'src/sweep/decide.ts';
+const SWEEPER = 'src/sweep/sweeper.ts';
+const ELECTION = 'src/election/decide.ts';
+const STANDBY = 'src/election/standby.ts';
+const LEAD = 'src/election/lead.ts';
+const RELEASE = 'src/election/release.ts';
+const CANDIDATE = 'src/election/candidate.ts';
+const TERM = 'src/election/term.ts';
+const HEARTBEAT = 'src/heartbeat/heartbeat.ts';
+const CENSUS = 'src/census/census.ts';
+
+export const MUTANTS: readonly Mutant[] = [
+  // Publisher.
+  {
+    rule: 'publisher: a PUT names the uid',
+    replace: [
+      withoutGuard,
+      change(IDENTITY, 'return withChanges(held, {', "return withChanges({ ...held, metadata: { ...held.metadata, uid: '' } }, {"),
+    ],
+  },
+  {
+    rule: 'publisher: a PUT names the version it was made from',
+    replace: [
+      change(
+        'src/identity/writer.ts',
+        ': this.#store.update(lease, call));',
+        `: this.#store.get(lease.metadata, call).then(({ metadata: { uid, resourceVersion } }) =>
+            this.#store.update({ ...lease, metadata: { ...lease.metadata, uid, resourceVersion } }, call)));`,
+      ),
+    ],
+  },
+  {
+    rule: 'publisher: a take-over is one PUT, no DELETE and POST',
+    replace: [
+      change(
+        PUBLISHER,
+        "this.#claiming = { how: 'takenOver'",
+        `await this.#store.delete({ namespace, name }, verdict.lease.metadata).catch(() => undefined);
+        this.#claiming = { how: 'takenOver'`,
+      ),
+    ],
+  },
+  {
+    rule: 'publisher: a take-over counts one transition more',
+    replace: [change(IDENTITY, '(from.spec.leaseTransitions ?? 0) + 1', 'from.spec.leaseTransitions ?? 0')],
+  },
+  {
+    rule: 'publisher: the superseded does not fight',
+    replace: [change(IDENTITY, "if (!memory.held || holder === '') return", 'return')],
+  },
+  {
+    rule: 'publisher: each renewal of the other begins its silence anew',
+    replace: [
+      change(
+        'src/lease/expiry.ts',
+        'if (previous?.uid === uid && previous.resourceVersion === resourceVersion) return previous;',
+        'if (previous) return previous;',
+      ),
+    ],
+  },
+  {
+    rule: 'publisher: a lease without our label is left alone',
+    replace: [
+      change(
+        IDENTITY,
+        "if (seen.metadata.labels[self.labelKey] !== self.labelValue) return { do: 'refuse', lease: seen };",
+        '',
+      ),
+    ],
+  },
+  {
+    rule: 'publisher: after a conflict it looks',
+    replace: [
+      change('src/identity/writer.ts', 'const look = changed || error.mayHaveCommitted;', 'const look = error.mayHaveCommitted;'),
+    ],
+  },
+  {
+    rule: 'publisher: a lost answer is known again by its renewTime',
+    replace: [change(IDENTITY, 's.renewTime.equals(seen.spec.renewTime)', 's === undefined')],
+  },
+  {
+    rule: 'publisher: waits between attempts',
+    replace: [change('src/identity/attempts.ts', 'const retryInMs = this.#backoff.next(error.retryAfterMs);', 'const retryInMs = 0;')],
+  },
+  {
+    rule: 'publisher: no renewal for a server that does not answer',
+    replace: [change(PUBLISHER, 'this.#health !== undefined && !this.#health.healthy', 'this.#health === null')],
+  },
+  {
+    rule: 'publisher: the DELETE of a leaver names the version',
+    replace: [change(WITHDRAW, 'w.store.delete(ref, { uid, resourceVersion }', "w.store.delete(ref, { uid, resourceVersion: '' }")],
+  },
+  {
+    rule: 'publisher: a leaver deletes only what it holds',
+    replace: [change(WITHDRAW, 'const ours = seen?.spec.holderIdentity === w.self.holder;', 'const ours = seen !== undefined;')],
+  },
+  {
+    rule: 'publisher: a leaver waits for its lost POST',
+    replace: [change(WITHDRAW, 'let pending = lost;', 'let pending: readonly LostWrite[] = [];')],
+  },
+  // Sweeper.
+  {
+    rule: 'sweeper: two looks',
+    replace: [
+      change(
+        SWEEP,
+        "if (before === undefined) return 'expiredOnce';\n  return before === resourceVersion ? undefined : 'changed';",
+        'return undefined;',
+      ),
+    ],
+  },
+  {
+    rule: 'sweeper: the same version in both looks',
+    replace: [change(SWEEP, "return before === resourceVersion ? undefined : 'changed';", 'return undefined;')],
+  },
+  {
+    rule: 'sweeper: time between the looks',
+    replace: [
+      change(SWEEPER, 'if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;', 'void confirmAfterMs;'),
+    ],
+  },
+  {
+    rule: 'sweeper: a failed list voids the pass',
+    replace: [
+      change(
+        SWEEPER,
+        'return decide(first, await list(2, signal), policy);',
+        `for (;;) {
+          try {
+            return decide(first, await list(2, signal), policy);
+          } catch (error) {
+            if (signal.aborted) throw error;
+            await sleep(clock, 100, signal);
+          }
+        }`,
+      ),
+    ],
+  },
+  {
+    rule: 'sweeper: a DELETE names the version',
+    replace: [
+      change('src/sweep/collector.ts', 'await store.delete({ namespace, name }, { uid, resourceVersion }', "await store.delete({ namespace, name }, { uid, resourceVersion: '' }"),
+    ],
+  },
+  {
+    rule: 'sweeper: no Date, no deletion',
+    replace: [
+      change(SWEEPER, "import type { MicroTime } from '../lease/micro-time.ts';", "import { MicroTime } from '../lease/micro-time.ts';"),
+      change(SWEEPER, 'date: undated ? undefined : earliest', 'date: earliest ?? MicroTime.fromEpochMicros(clock.wallMicros())'),
+    ],
+  },
+  {
+    rule: "sweeper: expiry by the API server's clock",
+    replace: [
+      change(SWEEPER, "import type { MicroTime } from '../lease/micro-time.ts';", "import { MicroTime } from '../lease/micro-time.ts';"),
+      change(SWEEPER, 'date: undated ? undefined : earliest', 'date: undated ? undefined : MicroTime.fromEpochMicros(clock.wallMicros())'),
+    ],
+  },
+  {
+    rule: 'sweeper: a pass that leaves no unexpired lease deletes nothing',
+    replace: [change(SWEEP, 'if (collect.length === 0 || unexpired > 0', 'if (collect.length >= 0 || unexpired > 0')],
+  },
+  {
+    rule: 'sweeper: released leases stay',
+    replace: [change(SWEEP, "if (!lease.spec.holderIdentity) return 'released';", '')],
+  },
+  {
+    rule: 'sweeper: our own lease stays',
+    replace: [change(SWEEP, "if (isOwn(lease, policy.own)) return 'own';", '')],
+  },
+  // Election.
+  {
+    rule: 'election: a renewal counts from before it was sent',
+    replace: [change(CANDIDATE, 'return { lease: answer, attempt };', 'return { lease: answer, attempt: { ...attempt, sentAt: this.now() } };')],
+  },
+  {
+    rule: 'election: an adopted renewal counts from before it was sent',
+    replace: [change(LEAD, 'const { sentAt } = action.attempt;', 'const sentAt = candidate.now();')],
+  },
+  {
+    rule: 'election: an adopted acquisition counts from before it was sent',
+    replace: [
+      change(STANDBY, "return { ...action, why: 'adopted' };", "return { ...action, attempt: { ...action.attempt, sentAt: now }, why: 'adopted' };"),
+    ],
+  },
+  {
+    rule: 'election: expiry is observed, not compared',
+    replace: [
+      change(
+        CANDIDATE,
+        'lease, this.now(), this.timing',
+        `lease,
+      this.now() - (lease?.spec.renewTime ? this.clock.wallMicros() / 1000 - lease.spec.renewTime.epochMs : 0), this.timing`,
+      ),
+    ],
+  },
+  {
+    rule: 'election: silence lasts the whole duration',
+    replace: [change(ELECTION, "if (nowMs < until) return { do: 'wait', until };", "if (nowMs < until - seen.durationMs / 10) return { do: 'wait', until: until - seen.durationMs / 10 };")],
+  },
+  {
+    rule: 'election: a take-over carries the version whose silence was observed',
+    replace: [
+      change(
+        STANDBY,
+        'await candidate.acquire(base, fencingToken',
+        'await candidate.acquire(base && (await candidate.store.get(candidate.ref)), fencingToken',
+      ),
+    ],
+  },
+  {
+    rule: 'election: a record is ours only by its renewTime',
+    replace: [
+      change(
+        ELECTION,
+        'return attempts.find((a) => a.renewTime.equals(lease.spec.renewTime) && a.fencingToken === transitionsOf(lease));',
+        'return attempts.at(-1);',
+      ),
+    ],
+  },
+  {
+    rule: 'election: a leader that finds another record stops',
+    replace: [
+      change(
+        ELECTION,
+        "if (attempt?.fencingToken !== state.fencingToken) return { do: 'stop', reason: 'taken' };\n  return { do: 'adopt', lease, attempt };",
+        "return { do: 'adopt', lease, attempt: attempt ?? state.attempts.at(-1)! };",
+      ),
+    ],
+  },
+  {
+    rule: 'election: every term has a higher token',
+    replace: [change(ELECTION, 'Math.min(transitions + 1, MAX_TOKEN)', 'transitions')],
+  },
+  {
+    rule: 'election: the term is over at its deadline',
+    replace: [change(TERM, "if (!this.#over && this.#clock.monotonic() >= this.deadline) this.lose('deadline');", '')],
+  },
+  {
+    rule: 'election: work ends before the release',
+    replace: [
+      change(LEAD, 'while (!this.#ended && !this.#givenUp && held.holds())', 'while (!this.#ended && !this.#givenUp && !signal.aborted && held.holds())'),
+      change(LEAD, 'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;', 'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;\n    if (signal.aborted) this.#ended ??= {};'),
+    ],
+  },
+  {
+    rule: 'election: the work of one term ends before the next begins',
+    replace: [
+      change(LEAD, 'if (!this.#ended && held.lost) await this.#outlive();', "if (!this.#ended && held.lost) this.#ended = {};"),
+    ],
+  },
+  {
+    rule: 'election: release by compare-and-swap',
+    replace: [
+      change(RELEASE, 'await candidate.release(lease, timeoutMs);', 'await candidate.release(await candidate.store.get(candidate.ref), timeoutMs);'),
+    ],
+  },
+  {
+    rule: 'election: after a conflict only our own record is released',
+    replace: [change(RELEASE, '!ownAttempt(holder, candidate.attempts, lease)', '!ownAttempt')],
+  },
+  {
+    rule: 'election: allowance for clock rates',
+    replace: [change('src/election/options.ts', 'const CLOCK_RATE = 0.99;', 'const CLOCK_RATE = 1.01;')],
+  },
+  {
+    rule: 'clock: time suspended is counted',
+    replace: [change('src/runtime/clock.ts', 'if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;', 'void missed;')],
+  },
+  // Heartbeats.
+  {
+    rule: 'heartbeat: a PUT names the uid',
+    replace: [
+      withoutGuard,
+      change('src/heartbeat/beat.ts', 'store.update(lease, call)', "store.update({ ...lease, metadata: { ...lease.metadata, uid: '' } }, call)"),
+    ],
+  },
+  {
+    rule: 'heartbeat: stops for a deleted Node',
+    replace: [
+      change(HEARTBEAT, '    beat.gone = true;\n    this.#beats.delete(beat.node.name);', '    this.#beats.delete(beat.node.name);'),
+      change(HEARTBEAT, 'this.#wheel.remove(beat);', ''),
+    ],
+  },
+  {
+    rule: 'heartbeat: a Node made anew gets its new uid',
+    replace: [change(HEARTBEAT, 'if (known) known.node = own;', '')],
+  },
+  {
+    rule: 'heartbeat: renewTime always grows',
+    replace: [change('src/heartbeat/decide.ts', 'if (last === undefined || now.compare(last) > 0) return now;', 'return now;')],
+  },
+  {
+    rule: 'nodes: silence counts only as far as it is proved',
+    replace: [change('src/heartbeat/monitor.ts', 'const next = this.#register.look(this.#proof);', 'const next = this.#register.look(now);')],
+  },
+  {
+    rule: 'nodes: the grace period begins with the first read of leases',
+    replace: [change('src/heartbeat/register.ts', 'if (!known) for (const entry', 'if (known === undefined) for (const entry')],
+  },
+  // Census.
+  {
+    rule: 'census: an old answer is no answer',
+    replace: [change(CENSUS, "if (freshnessMs > this.#given.options.maxAgeMs) return 'TooOld';", '')],
+  },
+  {
+    rule: 'census: silence counts only as far as it is proved',
+    replace: [change(CENSUS, 'this.#register.look(proof);', 'this.#register.look(now);')],
+  },
+];
