@@ -159,7 +159,10 @@ export class Candidate {
       this.see(answer);
       return { lease: answer, attempt };
     } catch (error) {
-      if (!(error instanceof LeaseStoreError) || !error.mayHaveCommitted) {
+      // Where something on the way sends a request twice, a renewal's conflict is one with itself. What begins a term is
+      // forgotten: in the same microsecond another process of our name may have written the same.
+      const conflict = !attempt.opens && isStoreError(error, 'Conflict');
+      if (!conflict && !(error instanceof LeaseStoreError && error.mayHaveCommitted)) {
         this.#attempts = this.#attempts.filter((a) => a !== attempt);
       }
       throw error;

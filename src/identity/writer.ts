@@ -64,9 +64,10 @@ export class Writer {
       return { lease: answer, began, latencyMs: this.#clock.monotonic() - began };
     } catch (error) {
       if (!isStoreError(error)) throw error;
-      if (error.mayHaveCommitted) this.written.answerLost(sent, create ? undefined : lease);
-      else this.written.refused(sent);
       const changed = isStoreError(error, 'Conflict', 'AlreadyExists', 'NotFound');
+      if (error.mayHaveCommitted) this.written.answerLost(sent, create ? undefined : lease);
+      // Where something on the way sends a request twice, a conflict with our own write is what we are told.
+      else if (!changed) this.written.refused(sent);
       const look = changed || error.mayHaveCommitted;
       return { lease: undefined, look, waitMs: this.#waitAfter(operation, error, changed, signal) };
     }

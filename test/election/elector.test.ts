@@ -242,6 +242,19 @@ describe('renewing', () => {
     });
   }
 
+  test('a renewal that something on the way sends twice: the conflict with itself costs no leadership', () =>
+    play(async (scene) => {
+      const a = scene.actor('a');
+      await scene.clock.advance(0);
+      a.store.next('update', { repeat: { afterMs: 5, answer: 'last' } });
+      await scene.clock.advance(30_000);
+      assert(a.leads);
+      assert.equal(a.terms.length, 1);
+      assert.equal(a.of('slowPath').length, 1);
+      assert.equal(a.of('renewed').filter((event) => event.adopted).length, 1);
+      assert(a.terms[0]!.deadline <= scene.api.history.at(-1)!.at + 10_000);
+    }));
+
   test('a slow answer counts from its sending, to acquire and to renew', () =>
     play(async (scene) => {
       const a = scene.actor('a');

@@ -218,6 +218,16 @@ describe('renewing', () => {
     }
   });
 
+  it('takes the conflict of a write that was sent twice on the way for what it is, not for a second writer', async () => {
+    const p = start();
+    await settle();
+    p.store.next('update', { repeat: { afterMs: 5, answer: 'last' } });
+    await p.clock.advance(2 * INTERVAL);
+    assert.equal(p.types().filter((t) => t === 'adopted').length, 1);
+    assert.equal(p.last('secondWriter'), undefined);
+    await p.stop();
+  });
+
   it('renews at once when somebody edited the lease meanwhile, keeping the edit', async () => {
     const p = start();
     await settle();

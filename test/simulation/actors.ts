@@ -44,6 +44,8 @@ export interface Stage {
   readonly nodes: Nodes;
   readonly judge: Judge;
   readonly election: ElectionWitness;
+  /** Is told when a publisher believes that another process writes with its holder. */
+  readonly secondWriter: (publisher: PublisherActor) => void;
   /** Hosts whose server does not answer, and since when. */
   readonly serversDown: Map<string, number>;
 }
@@ -155,6 +157,8 @@ export class PublisherActor extends Actor<PublisherSlot> {
   /** From the `stopped` event. */
   outcome: string | undefined;
   readonly sweeps: SweepPlan | undefined;
+  /** Since when it knows that it has held its lease, in true milliseconds. */
+  heldSince = Infinity;
 
   constructor(stage: Stage, slot: PublisherSlot, start: number) {
     super(stage, slot, start);
@@ -189,6 +193,10 @@ export class PublisherActor extends Actor<PublisherSlot> {
 
   #see(event: PublisherEvent): void {
     if (event.type === 'stopped') this.outcome = event.outcome;
+    if (event.type === 'claimed' || event.type === 'renewed' || event.type === 'adopted') {
+      this.heldSince = Math.min(this.heldSince, this.stage.network.world.now);
+    }
+    if (event.type === 'secondWriter') this.stage.secondWriter(this);
     const more =
       event.type === 'failed'
         ? ` ${event.operation} ${event.error.code}`
@@ -219,8 +227,6 @@ export class CensusActor extends Actor<CensusSlot> {
   readonly census: CensusService;
   /** When it first knew everything, in true milliseconds. */
   syncedAt = Infinity;
-  /** When it last did so after a loss. */
-  syncedAgainAt = Infinity;
 
   constructor(stage: Stage, slot: CensusSlot, start: number) {
     super(stage, slot, start);
@@ -232,8 +238,7 @@ export class CensusActor extends Actor<CensusSlot> {
       random,
       options: censusOptions(),
       observe: (event) => {
-        if (event.type === 'synced') this.syncedAgainAt = stage.network.world.now;
-        this.syncedAt = Math.min(this.syncedAt, this.syncedAgainAt);
+        if (event.type === 'synced') this.syncedAt = Math.min(this.syncedAt, stage.network.world.now);
         if (event.type !== 'lease') this.note(event.type);
       },
     });

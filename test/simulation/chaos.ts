@@ -31,6 +31,7 @@ export const FAULT_KINDS = [
   'suspend',
   'crash',
   'stop',
+  'overlapping restart',
   'clock step',
   'clock skew',
   'duplicate hostname',

@@ -15,7 +15,7 @@ export interface Scene {
   readonly random: Chance;
   /** The process that runs in a slot now. */
   current(slot: string): Actor | undefined;
-  /** Starts another one there after so many milliseconds, unless one has been started since. */
+  /** Starts another one there after so many milliseconds, unless one has been started since. It ends no other. */
   restart(actor: Actor, afterMs: number): void;
   /** True milliseconds at which the chaos ends. */
   readonly chaosEnd: number;
@@ -65,7 +65,7 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
     judge.note(actor.name, `weather: ${actor.link.weather.name}`);
     return;
   }
-  if (kind === 'stop' && actor.process.state !== 'running') return;
+  if ((kind === 'stop' || kind === 'overlapping restart') && (actor.process.state !== 'running' || actor.stopping)) return;
   if (!chaos.inject(kind as Exclude<typeof kind, 'weather'>)) return;
   judge.note(actor.name, `befallen: ${kind}`);
   switch (kind) {
@@ -81,7 +81,12 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
       return;
     case 'crash':
       actor.process.crash();
-      return scene.restart(actor, a * 20_000);
+      // Some come back at once, some only after their lease has expired.
+      return scene.restart(actor, a < 0.6 ? a * 30_000 : (a - 0.6) * 400_000);
+    case 'overlapping restart':
+      scene.restart(actor, 0);
+      world.schedule(b < 0.3 ? 0 : b * 300, () => actor.stop());
+      return;
     case 'stop':
       actor.stop();
       return scene.restart(actor, a * 20_000);
@@ -89,7 +94,7 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
       return actor.process.stepWall(a < 0.5 ? (b - 0.5) * 10_000 : (b - 0.5) * 2e8);
     case 'watch silent':
       store.watches.silence();
-      world.schedule(a * 60_000, () => store.watches.resume(c < 0.5 ? 'replay' : 'relist'));
+      world.schedule(a * 120_000, () => store.watches.resume(c < 0.5 ? 'replay' : 'relist'));
       return;
     case 'watch lost':
       store.watches.lose();
@@ -110,7 +115,11 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
   }
 }
 
-function outage({ stage, chaosEnd }: Scene, [a, b]: Happening['dice']): void {
+/**
+ * In half of the worlds that are about outages the API comes back for a moment only: long enough for a sweeper's first look,
+ * and then away for longer than it waits for the second.
+ */
+function outage({ stage, plan, chaosEnd }: Scene, [a, b, c]: Happening['dice']): void {
   const { network, judge } = stage;
   const { world } = network;
   if (network.outage || network.noSpace || world.now - network.outageEndedAt < OUTAGES_APART_MS) return;
@@ -123,7 +132,19 @@ function outage({ stage, chaosEnd }: Scene, [a, b]: Happening['dice']): void {
     network.outageEndedAt = world.now;
     judge.note('API', 'is back');
   };
-  world.schedule(Math.min(5_000 + b * 100_000, chaosEnd - world.now), end);
+  const ms = 5_000 + b * 100_000;
+  const flaps = plan.theme === 'outage' && c >= 0.5;
+  if (!flaps) world.schedule(Math.min(ms, chaosEnd - world.now), end);
+  if (!flaps) return;
+  // Long enough for every lease to expire.
+  const first = 65_000 + b * 20_000;
+  const again = first + 200 + (c - 0.5) * 14_000;
+  world.schedule(first, end);
+  world.schedule(again, () => {
+    network.outage = a < 0.5 ? 'refuse' : 'hang';
+    judge.note('API', `is out again: ${network.outage}`);
+  });
+  world.schedule(again + 45_000, end);
 }
 
 function forEverybody({ stage, chaosEnd }: Scene, kind: 'no space for writes' | 'no Date', [a]: Happening['dice']): void {

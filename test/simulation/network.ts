@@ -29,6 +29,8 @@ const LATEST_MS = 30_000;
 /** The longest that a watch event may be under way. */
 export const WATCH_LATE_MS = 3_000;
 
+const BURST_MS = 10_000;
+
 type RequestFault = Extract<
   FaultKind,
   | 'connection refused'
@@ -52,6 +54,8 @@ export interface Weather {
   readonly answerMs: readonly [number, number];
   readonly watchMs: number;
   readonly faults: Partial<Record<RequestFault, number>>;
+  /** True: only writes meet them. */
+  readonly writesOnly?: boolean;
 }
 
 const weather = (name: string, faults: Weather['faults'], more: Partial<Weather> = {}): Weather => {
@@ -74,6 +78,8 @@ export const WEATHERS: readonly Weather[] = [
     '500': 0.05,
   }),
   weather('answers get lost', { 'answer lost': 0.5, 'request repeated': 0.1 }),
+  weather('writes get lost', { 'request lost': 0.7, 'answer lost': 0.2 }, { writesOnly: true }),
+  weather('repeats itself', { 'request repeated': 0.6, 'connection reset': 0.1 }),
   weather('late and out of order', { 'request late': 0.4, 'answer lost': 0.2 }, { delayMs: 3_000 }),
   weather('half dead', { 'request lost': 0.5, 'request late': 0.5 }),
   weather('cut off', { 'connection refused': 1 }),
@@ -117,6 +123,12 @@ export class Link implements LeaseStore {
   readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean }[] = [];
   /** When the last of them was complete, in true milliseconds. */
   looksAt = 0;
+  /** When a watch last told it the whole state, in true milliseconds. */
+  listedAt = -Infinity;
+  /** The most requests in ten seconds. */
+  busiest = 0;
+  #burst = 0;
+  #burstSince = 0;
   #pages: LeasePage[] = [];
 
   constructor(network: Network, process: Process, random: Chance, name: string) {
@@ -179,6 +191,7 @@ export class Link implements LeaseStore {
   async *watch(query: LeaseQuery, signal: AbortSignal): AsyncGenerator<LeaseEvent, void, undefined> {
     for await (const event of this.store.watch(query, signal)) {
       await new Promise<void>((resolve) => this.#process.turn(resolve));
+      if (event.type === 'list') this.listedAt = this.#network.world.now;
       yield event;
     }
   }
@@ -192,6 +205,11 @@ export class Link implements LeaseStore {
     });
   }
 
+  #count(now: number): void {
+    if (now - this.#burstSince > BURST_MS) [this.#burstSince, this.#burst] = [now, 0];
+    this.busiest = Math.max(this.busiest, ++this.#burst);
+  }
+
   #watchDelay(): number {
     const { watchMs } = this.#weather;
     const ms = this.#random() * watchMs;
@@ -199,6 +217,7 @@ export class Link implements LeaseStore {
   }
 
   #fault(call: Readonly<Call>): Fault {
+    this.#count(call.at);
     const { outage, noSpace, chaos } = this.#network;
     const random = this.#random;
     const { delayMs, answerMs, faults } = this.#weather;
@@ -213,6 +232,7 @@ export class Link implements LeaseStore {
       return { ...way, fail: storeError('ServerError', 'etcdserver: mvcc: database space exceeded') };
     }
     if (call.verb === 'watch' && !this.mayWatch && chaos.inject('watch forbidden')) return { ...way, fail: 'Forbidden' };
+    if (this.#weather.writesOnly && !write) return way;
     for (const kind of Object.keys(faults) as RequestFault[]) {
       if ((dice -= faults[kind]!) >= 0) continue;
       const fault = faultOf(kind, call, which);

@@ -83,6 +83,7 @@ export type HappeningKind =
       | 'suspend'
       | 'crash'
       | 'stop'
+      | 'overlapping restart'
       | 'clock step'
       | 'server down'
       | 'operator deletes'
@@ -110,11 +111,19 @@ export interface Phase {
   readonly dead: readonly string[];
 }
 
+/**
+ * `orphan`: its host is long gone. `released`: given up on purpose. `untimed`: without times, made long ago. `foreign`:
+ * no identity lease, under a host's name.
+ */
+export type Furniture = 'orphan' | 'released' | 'untimed' | 'foreign';
+
 export interface Plan {
   readonly seed: number;
   readonly theme: Theme;
   readonly slots: readonly Slot[];
   readonly nodes: readonly string[];
+  /** Leases that lie there from before. */
+  readonly furniture: readonly Furniture[];
   readonly phases: readonly Phase[];
   /** What is tried once the last quiet is over, to measure its bound. */
   readonly drill: 'failover' | 'release' | 'restart' | 'deletion' | 'none';
@@ -122,7 +131,7 @@ export interface Plan {
 
 type Weights = Partial<Record<HappeningKind, number>>;
 const WATCHES: Weights = { 'watch silent': 2, 'watch lost': 2, 'watch cut': 1, 'watch told anew (410)': 1 };
-const PROCESSES: Weights = { pause: 6, suspend: 2, crash: 3, stop: 3, 'clock step': 2 };
+const PROCESSES: Weights = { pause: 6, suspend: 2, crash: 3, stop: 3, 'overlapping restart': 2, 'clock step': 2 };
 
 const HAPPENINGS: Record<Theme, Weights> = {
   everything: {
@@ -143,6 +152,8 @@ const HAPPENINGS: Record<Theme, Weights> = {
   identity: {
     weather: 10,
     ...PROCESSES,
+    stop: 4,
+    'overlapping restart': 4,
     ...WATCHES,
     'server down': 3,
     'operator deletes': 4,
@@ -185,6 +196,11 @@ export function drawPlan(seed: number): Plan {
   const theme = themeOf(random);
   const slots = castOf(theme, stream(seed, 'cast'));
   const nodes = slots.some(({ kind }) => kind === 'fleet') ? names('node', random.whole(1, 4)) : [];
+  const furniture: Furniture[] = [];
+  if (slots.some(({ kind }) => kind === 'publisher')) {
+    for (const kind of ['orphan', 'released', 'untimed'] as const) if (random.hit(0.3)) furniture.push(kind);
+    if (random.hit(0.05)) furniture.push('foreign');
+  }
   const phases: Phase[] = [];
   const count = theme !== 'defaults' && random.hit(0.25) ? 2 : 1;
   for (let i = 0, from = 0; i < count; i++) {
@@ -197,7 +213,7 @@ export function drawPlan(seed: number): Plan {
     : slots.some(({ kind }) => kind === 'publisher')
       ? (['restart', 'deletion'] as const)
       : (['none'] as const);
-  return { seed, theme, slots, nodes, phases, drill: random.pick(drills) };
+  return { seed, theme, slots, nodes, furniture, phases, drill: random.pick(drills) };
 }
 
 const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`);
@@ -208,7 +224,8 @@ function castOf(theme: Theme, random: Chance): Slot[] {
   const machine = (name: string): Machine => ({
     name,
     startAt: random.between(0, 5_000),
-    rate: 1 + random.between(-0.0049, 0.0049),
+    // Where clocks are as far apart as they may be, little is left of every margin.
+    rate: 1 + (random.hit(0.5) ? random.pick([-0.0049, 0.0049]) : random.between(-0.0049, 0.0049)),
     skewMs: random.hit(0.7) ? random.between(-300, 300) : random.between(-1, 1) * 10 ** random.between(3.5, 8.5),
   });
   const sweeps = (): SweepPlan => ({
@@ -275,7 +292,7 @@ function boundOf(slot: Slot): number {
 export const sweepBound = ({ tickMs, confirmAfterMs }: SweepPlan): number => 2 * (tickMs + confirmAfterMs) + 25_000;
 
 function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: number): Phase {
-  const chaosMs = random.between(60_000, 150_000);
+  const chaosMs = theme === 'outage' ? random.between(200_000, 300_000) : random.between(60_000, 150_000);
   const weights = HAPPENINGS[theme];
   const kinds = Object.keys(weights) as HappeningKind[];
   const total = kinds.reduce((sum, kind) => sum + weights[kind]!, 0);
@@ -284,7 +301,7 @@ function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: num
   const add = (at: number, kind: HappeningKind, slot: string | undefined): void => {
     happenings.push({ index: from + happenings.length, at, kind, slot, dice: dice() });
   };
-  if (theme === 'outage') add(random.between(10_000, 50_000), 'API outage', undefined);
+  if (theme === 'outage') add(random.between(60_000, 75_000), 'API outage', undefined);
   if (theme === 'full etcd') add(random.between(10_000, 50_000), 'no space for writes', undefined);
   const pause = theme === 'election' ? 6_000 : theme === 'outage' || theme === 'full etcd' ? 40_000 : 10_000;
   for (let at = random.between(1_000, 8_000); at < chaosMs; at += random.between(500, pause)) {

@@ -14,7 +14,9 @@ import { drill } from './drills.ts';
 import { calmDown, happen } from './happenings.ts';
 import type { Scene } from './happenings.ts';
 import { Judge, Violation } from './judge.ts';
-import { Network } from './network.ts';
+import { FAIR, Network, WEATHERS } from './network.ts';
+import type { Weather } from './network.ts';
+import { furnish } from './furniture.ts';
 import { Nodes } from './nodes.ts';
 import { drawPlan } from './plan.ts';
 import type { Phase, Plan, Slot } from './plan.ts';
@@ -63,6 +65,9 @@ export async function simulate(seed: number, without: Without = NOTHING, keep = 
   return run.outcome(violation);
 }
 
+/** By one process, in ten seconds: several times what any of them needs. */
+const MOST_REQUESTS = 120;
+
 class Run implements Scene {
   readonly plan: Plan;
   readonly stage: Stage;
@@ -100,7 +105,16 @@ class Run implements Scene {
     this.#identity = new IdentityRules(this.#network, this.#judge, this.#actors, serversDown);
     this.#heartbeat = new HeartbeatRules(this.#judge, this.#actors);
     this.#census = new CensusRules(this.#judge, this.#actors, this.#identity);
-    this.stage = { seed, network: this.#network, nodes, judge: this.#judge, election: this.#election, serversDown };
+    this.stage = {
+      seed,
+      network: this.#network,
+      nodes,
+      judge: this.#judge,
+      election: this.#election,
+      secondWriter: (publisher) => this.#identity.secondWriter(publisher),
+      serversDown,
+    };
+    furnish(this.#api, this.plan);
     this.#api.onCommit((commit) => this.#onCommit(commit));
   }
 
@@ -161,9 +175,17 @@ class Run implements Scene {
     const start = (this.#starts.get(slot.name) ?? 0) + 1;
     this.#starts.set(slot.name, start);
     const actor = startActor(this.stage, slot, start);
+    // The network is its machine's.
+    const before = this.#current.get(slot.name);
+    if (!this.#judge.calm) actor.link.weather = before?.link.weather ?? this.#firstWeather(slot);
     this.#actors.set(actor.name, actor);
     this.#current.set(slot.name, actor);
     return actor;
+  }
+
+  #firstWeather({ name }: Slot): Weather {
+    const random = stream(this.plan.seed, `${name} weather`);
+    return this.plan.theme !== 'outage' && random.hit(0.3) ? random.pick(WEATHERS) : FAIR;
   }
 
   current(slot: string): Actor | undefined {
@@ -174,11 +196,12 @@ class Run implements Scene {
     const { slot } = actor;
     const again = (): void => {
       if (this.#current.get(slot.name) !== actor) return;
-      // One that takes its time to end is killed, as a supervisor would.
-      if (!actor.settled) actor.process.crash();
+      // One that takes its time to end is killed, as a supervisor would; but it may outlive the start of the next.
+      if (!actor.settled && actor.stopping) actor.process.crash();
       this.#start(slot);
     };
-    this.#world.schedule(afterMs, again);
+    if (afterMs === 0) again();
+    else this.#world.schedule(afterMs, again);
   }
 
   #onCommit(commit: Commit): void {
@@ -203,6 +226,8 @@ class Run implements Scene {
     this.#census.look(this.#world.now);
     for (const actor of this.#current.values()) {
       if (actor.error) this.#judge.fail('services end without an error', `${actor.name}: ${actor.error.stack}`);
+      const { busiest } = actor.link;
+      if (busiest > MOST_REQUESTS) this.#judge.fail('no storms', `${actor.name}: ${busiest} requests in ten seconds`);
     }
   }
 

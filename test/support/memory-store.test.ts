@@ -97,6 +97,21 @@ describe('faults of a call', () => {
     assert.equal(clock.pending, 0);
   });
 
+  it('a write that is sent twice arrives twice, and its caller gets one of the answers', async () => {
+    for (const answer of ['first', 'last'] as const) {
+      const { clock, store } = setup();
+      const made = await store.create(LEASE);
+      store.next('update', { repeat: { afterMs: 10, answer } });
+      const update = store.update({ ...made, spec: { ...made.spec, leaseTransitions: 1 } }).then(
+        () => 'ok',
+        (error: { code: string }) => error.code,
+      );
+      await clock.advance(10);
+      assert.equal(await update, answer === 'first' ? 'ok' : 'Conflict');
+      assert.equal(store.history.length, 2);
+    }
+  });
+
   it('a delayed answer tells what was true when the server gave it', async () => {
     const { clock, store } = setup();
     const { metadata } = await store.create(LEASE);
@@ -196,6 +211,16 @@ describe('watches', () => {
 });
 
 describe('the API', () => {
+  it('makes what is not there by a PUT without uid, and wants a version for what is', async () => {
+    const { store } = setup();
+    const { api } = store;
+    assert.equal(api.update({ ...LEASE, metadata: { ...LEASE.metadata, resourceVersion: '7' } }, 'me').metadata.name, 'a');
+    assert.deepEqual([store.history[0]?.verb, store.history[0]?.request], ['create', undefined]);
+    assert.throws(() => api.update(LEASE, 'me'), { code: 'Invalid' });
+    api.delete(REF, { uid: '', resourceVersion: '' }, 'me');
+    assert.equal(api.peek(REF), undefined);
+  });
+
   it('answers Expired for a continue token after a compaction', async () => {
     const { store } = setup();
     for (const name of ['a', 'b', 'c']) store.put({ name });

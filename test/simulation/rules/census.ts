@@ -5,26 +5,25 @@
  * Left out: the first seconds of a census, and after a loss those hosts whose wall clock is wrong: the age of what was
  * there before it looked comes from what publishers say (DESIGN 2.5), until they are seen to renew.
  */
+import { censusOptions } from '../../../src/census/options.ts';
 import { CensusActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import { WATCH_LATE_MS } from '../network.ts';
 import type { IdentityRules } from './identity.ts';
 
+const MAX_AGE_MS = censusOptions().maxAgeMs + 10;
 /** A census has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
 /** A clock that is off by no more than this makes no age wrong that matters. */
 const SMALL_SKEW_MS = 1_000;
 /** What a watch may have under way, and what a census takes to act on it. */
 const SLACK_MS = WATCH_LATE_MS + 2_000;
-/** Looked at this often; true milliseconds. */
-const EVERY_MS = 250;
 
 export class CensusRules {
   readonly #judge: Judge;
   readonly #actors: ReadonlyMap<string, Actor>;
   readonly #identity: IdentityRules;
-  #nextAt = 0;
   looks = 0;
 
   constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, identity: IdentityRules) {
@@ -34,8 +33,6 @@ export class CensusRules {
   }
 
   look(now: number): void {
-    if (now < this.#nextAt) return;
-    this.#nextAt = now + EVERY_MS;
     for (const actor of this.#actors.values()) {
       if (actor instanceof CensusActor && actor.living && actor.process.state === 'running') this.#judgeOne(actor, now);
     }
@@ -43,18 +40,21 @@ export class CensusRules {
 
   #judgeOne(actor: CensusActor, now: number): void {
     const snapshot = actor.census.snapshot();
-    if (!snapshot.known || now - actor.syncedAt < SETTLED_MS) return;
-    this.looks++;
+    if (!snapshot.known) return;
     const { answer } = snapshot;
+    if (answer.ageMs > MAX_AGE_MS) this.#judge.fail('an old answer is no answer', `${actor.name}'s is ${answer.ageMs} ms old`);
+    if (now - actor.syncedAt < SETTLED_MS) return;
+    this.looks++;
     const shownAt = now - answer.ageMs;
     let sure = 0;
     for (const { since, lastAt, by } of this.#identity.present.values()) {
       const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;
-      if (wrongClock && now - actor.syncedAgainAt < SETTLED_MS) continue;
+      if (wrongClock && now - actor.link.listedAt < SETTLED_MS) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= 15_000) sure++;
     }
-    if (answer.counts.instances < sure) {
-      const message = `${actor.name} says ${answer.counts.instances} where ${sure} hosts renew`;
+    const { instances, live } = answer.counts;
+    if (instances < sure || live < sure) {
+      const message = `${actor.name} says ${instances}, ${live} of them live, where ${sure} hosts renew`;
       this.#judge.fail('a census never leaves out who is there', message);
     }
   }

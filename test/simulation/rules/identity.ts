@@ -35,7 +35,8 @@ export class IdentityRules {
   readonly writtenAt = new Map<string, number>();
   /** Since when the lease of a hostname has been renewed again and again, and when last; true milliseconds. */
   readonly present = new Map<string, { since: number; lastAt: number; by: string }>();
-  readonly #held = new Set<string>();
+  /** Leases that an operator has edited. */
+  readonly #edited = new Set<string>();
   sweeps = 0;
   takeOvers = 0;
 
@@ -48,7 +49,7 @@ export class IdentityRules {
 
   commit(commit: Commit): void {
     const { by, name, at, after } = commit;
-    const writtenAt = this.writtenAt.get(name) ?? at;
+    const writtenAt = this.writtenAt.get(name) ?? -Infinity;
     if (by !== 'somebody') {
       const actor = this.#actors.get(by);
       if (actor instanceof PublisherActor && commit.verb === 'delete' && actor.sweeps && name !== actor.leaseName) {
@@ -57,9 +58,15 @@ export class IdentityRules {
       else if (actor instanceof SweeperActor) this.#swept(commit, actor, writtenAt);
       else this.#fail('only publishers and sweepers write', `${by} wrote ${name}`);
     }
+    else if (commit.verb === 'update') this.#edited.add(name);
     if (after) this.writtenAt.set(name, at);
     else this.writtenAt.delete(name);
     this.#seen(commit);
+  }
+
+  /** Holders are unique here: only an operator's edit can look like a second writer. */
+  secondWriter(publisher: PublisherActor): void {
+    if (!this.#edited.has(publisher.leaseName)) this.#fail('a lost answer is no second writer', publisher.name);
   }
 
   #fail(rule: string, message: string): never {
@@ -81,12 +88,12 @@ export class IdentityRules {
     if (verb === 'create' && request?.verb === 'update') this.#fail('a PUT never makes a lease', p.name);
     if (after?.spec.holderIdentity !== p.holder) this.#fail('publishers write their own holder', p.name);
     this.#forServer(p, request?.at ?? at);
-    if (before) this.#over(before, after!, p, was, at - writtenAt);
-    this.#held.add(p.holder);
+    if (before) this.#over(before, after!, p, { was, silentMs: at - writtenAt, sentAt: request?.at ?? at });
   }
 
   /** One PUT of a publisher over what was there. */
-  #over(before: Lease, after: Lease, p: PublisherActor, was: string, silentMs: number): void {
+  #over(before: Lease, after: Lease, p: PublisherActor, how: { was: string; silentMs: number; sentAt: number }): void {
+    const { was, silentMs, sentAt } = how;
     const [from, to] = [before.spec.leaseTransitions ?? 0, after.spec.leaseTransitions ?? 0];
     if (before.metadata.uid !== after.metadata.uid) this.#fail('a take-over keeps the object', p.name);
     if (!isIdentity(before) && was !== p.holder) this.#fail('foreign leases are left alone', `${p.name} wrote over ${was}`);
@@ -97,7 +104,7 @@ export class IdentityRules {
     this.takeOvers++;
     if (to !== from + 1) this.#fail('a take-over adds one transition', `${p.name}: ${from} to ${to}`);
     const neededMs = (before.spec.leaseDurationSeconds ?? p.slot.durationSeconds) * 1000 * RATE;
-    if (was !== '' && this.#held.has(p.holder) && silentMs < neededMs) {
+    if (was !== '' && p.heldSince < sentAt && silentMs < neededMs) {
       this.#fail('the superseded does not fight', `${p.name} took the lease back from ${was} after ${silentMs} ms`);
     }
   }

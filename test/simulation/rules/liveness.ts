@@ -112,7 +112,7 @@ function census({ network, judge, identity }: LivenessParts, actor: CensusActor)
     const host = hostnameOf(lease) ?? lease.metadata.name;
     const known = hosts.get(host) ?? { sure: false, maybe: false, live: false, liveMaybe: false };
     if (!lease.spec.holderIdentity) continue;
-    const ageMs = world.now - identity.writtenAt.get(lease.metadata.name)!;
+    const ageMs = world.now - (identity.writtenAt.get(lease.metadata.name) ?? -Infinity);
     const durationMs = (lease.spec.leaseDurationSeconds ?? 3600) * 1000;
     // Of what was there before it looked, a census knows only what the writer's wall clock said.
     const seen = actor.startedAt < world.now - ageMs;
