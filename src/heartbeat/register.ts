@@ -28,17 +28,22 @@ export interface NodeAvailability {
 interface Entry {
   node: NodeInfo;
   sighting: Sighting;
+  /** The lease that the sighting began with. */
+  leaseUid: string | undefined;
   status: Availability;
 }
 
 type LeasePart = Pick<NodeAvailability, 'holder' | 'renewTime' | 'leaseDurationSeconds'>;
+interface Known extends LeasePart {
+  readonly leaseUid: string;
+}
 
 export class Register {
   readonly #graceMs: number;
   readonly #onChange: (entry: NodeAvailability, from: Availability | undefined) => void;
   readonly #entries = new Map<string, Entry>();
   /** Of all leases, whether or not there is such a node: either may come first. */
-  readonly #leases = new Map<string, LeasePart>();
+  readonly #leases = new Map<string, Known>();
   /** False before the first list of leases: what that holds was there before we looked. */
   #sawLeases = false;
 
@@ -58,9 +63,9 @@ export class Register {
       known.node = node;
       return;
     }
-    const renewTime = this.#leases.get(node.name)?.renewTime;
+    const { renewTime, leaseUid } = this.#leases.get(node.name) ?? {};
     const sighting = { ...firstSight(now), renewTime };
-    const entry: Entry = { node, sighting, status: 'Pending' };
+    const entry: Entry = { node, sighting, leaseUid, status: 'Pending' };
     this.#entries.set(node.name, entry);
     this.#onChange(this.#show(entry, now), known?.status);
   }
@@ -123,9 +128,13 @@ export class Register {
   #put(lease: Lease, now: number, happened: boolean): void {
     const { name } = lease.metadata;
     const { holderIdentity: holder, renewTime, leaseDurationSeconds } = lease.spec;
-    this.#leases.set(name, { holder, renewTime, leaseDurationSeconds });
+    const leaseUid = lease.metadata.uid;
+    this.#leases.set(name, { holder, renewTime, leaseDurationSeconds, leaseUid });
     const entry = this.#entries.get(name);
     if (!entry) return;
+    // What a Node made anew found there is no measure any more, once that lease is gone with its writer and his clock.
+    if (entry.leaseUid !== leaseUid && !entry.sighting.observed) entry.sighting = { ...entry.sighting, renewTime: undefined };
+    entry.leaseUid = leaseUid;
     const next = sighted(entry.sighting, lease, now, happened);
     if (next === entry.sighting) return;
     entry.sighting = next;

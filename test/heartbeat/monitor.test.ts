@@ -301,3 +301,15 @@ test('the grace period begins when leases are first read, however long only the 
   await w.pass(30_000, 'a');
   assert.deepEqual([w.status('a'), w.status('b')], ['Ready', 'Unknown']);
 });
+
+test('the lease of the Node before, by a clock that was ahead, does not hide the renewals of a Node made anew', async (t) => {
+  const w = await world(t, ['a'], []);
+  w.renew('a', 86_400);
+  await w.restart();
+  w.nodes.remove('a');
+  w.nodes.add('a');
+  await settle();
+  w.store.remove({ namespace: NAMESPACE, name: 'a' });
+  await w.pass(20_000, 'a');
+  assert.equal(w.status(), 'Ready');
+});
