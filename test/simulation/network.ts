@@ -123,8 +123,8 @@ export class Link implements LeaseStore {
   readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean }[] = [];
   /** When the last of them was complete, in true milliseconds. */
   looksAt = 0;
-  /** When a watch last told it the whole state, in true milliseconds. */
-  listedAt = -Infinity;
+  /** When a watch last told it the whole state, or that it had told all, in true milliseconds. */
+  caughtUpAt = -Infinity;
   /** The most requests in ten seconds. */
   busiest = 0;
   #burst = 0;
@@ -191,7 +191,7 @@ export class Link implements LeaseStore {
   async *watch(query: LeaseQuery, signal: AbortSignal): AsyncGenerator<LeaseEvent, void, undefined> {
     for await (const event of this.store.watch(query, signal)) {
       await new Promise<void>((resolve) => this.#process.turn(resolve));
-      if (event.type === 'list') this.listedAt = this.#network.world.now;
+      if (event.type === 'list' || event.type === 'fresh') this.caughtUpAt = this.#network.world.now;
       yield event;
     }
   }

@@ -49,7 +49,7 @@ export class CensusRules {
     let sure = 0;
     for (const { since, lastAt, by } of this.#identity.present.values()) {
       const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;
-      if (wrongClock && now - actor.link.listedAt < SETTLED_MS) continue;
+      if (wrongClock && now - actor.link.caughtUpAt < SETTLED_MS) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= 15_000) sure++;
     }
     const { instances, live } = answer.counts;

@@ -5,25 +5,48 @@ import { FleetActor, MonitorActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import { WATCH_LATE_MS } from '../network.ts';
+import type { Nodes } from '../nodes.ts';
+import type { MicroTime } from '../../../src/lease/micro-time.ts';
 
 const RATE = 0.985;
 
 export class HeartbeatRules {
   readonly #judge: Judge;
   readonly #actors: ReadonlyMap<string, Actor>;
-  /** When the renewTime of each node's lease grew, in true milliseconds; the last few. */
+  readonly #nodes: Nodes;
+  /** When the renewTime of each node's lease grew past all before it, in true milliseconds; the last few. */
   readonly grown = new Map<string, number[]>();
+  /** When each node's lease was last written. */
+  readonly writtenAt = new Map<string, number>();
+  readonly #highest = new Map<string, { time: MicroTime; since: number }>();
   renewals = 0;
 
-  constructor(judge: Judge, actors: ReadonlyMap<string, Actor>) {
+  constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, nodes: Nodes) {
     this.#judge = judge;
     this.#actors = actors;
+    this.#nodes = nodes;
   }
 
-  commit({ verb, by, name, before, after, request, at }: Commit): void {
+  /**
+   * As the node lifecycle controller counts: a lease that was deleted and made again by a slower clock shows no renewal until
+   * it has passed what was seen before, unless its Node was made anew as well.
+   */
+  #grows({ verb, name, after, at }: Commit): boolean {
+    const time = after?.spec.renewTime;
+    if (!time) return false;
+    const known = this.#highest.get(name);
+    const anew = verb === 'create' && known !== undefined && (this.#nodes.changedAt.get(name) ?? 0) > known.since;
+    if (known && !anew && time.compare(known.time) <= 0) return false;
+    this.#highest.set(name, { time, since: anew || !known ? at : known.since });
+    return true;
+  }
+
+  commit(commit: Commit): void {
+    const { verb, by, name, before, after, request, at } = commit;
     const [old, now] = [before?.spec.renewTime, after?.spec.renewTime];
-    if (now && (!old || now.compare(old) > 0)) this.grown.set(name, [...(this.grown.get(name) ?? []).slice(-9), at]);
+    if (this.#grows(commit)) this.grown.set(name, [...(this.grown.get(name) ?? []).slice(-9), at]);
     if (by === 'somebody') return;
+    this.writtenAt.set(name, at);
     const fleet = this.#actors.get(by);
     const fail = (rule: string, message: string): never => this.#judge.fail(rule, message);
     if (!(fleet instanceof FleetActor)) return fail('only fleets write heartbeats', by);
