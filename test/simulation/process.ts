@@ -30,6 +30,8 @@ export class Process implements Clock {
   #suspendedMs = 0;
   /** Since when it has run without a break, in true milliseconds. */
   runningSince: number;
+  /** When it last stood still, or was suspended, in true milliseconds. */
+  stoodStillAt = -Infinity;
   state: ProcessState = 'running';
 
   /** @param rate how fast its clocks run: 1 is true */
@@ -103,13 +105,16 @@ export class Process implements Clock {
   }
 
   stop(): void {
-    if (this.state === 'running') this.state = 'stopped';
+    if (this.state !== 'running') return;
+    this.state = 'stopped';
+    this.stoodStillAt = this.#world.now;
   }
 
   suspend(): void {
     if (this.state !== 'running') return;
     this.state = 'suspended';
     this.#suspendedAt = this.#world.now;
+    this.stoodStillAt = this.#world.now;
   }
 
   /** What waited is done one after another, in an order that is not that of its time, as an event loop may. */

@@ -45,7 +45,10 @@ export class CensusRules {
     if (answer.ageMs > MAX_AGE_MS) this.#judge.fail('an old answer is no answer', `${actor.name}'s is ${answer.ageMs} ms old`);
     if (now - actor.syncedAt < SETTLED_MS) return;
     this.looks++;
-    const shownAt = now - answer.ageMs;
+    // What a process finds in its socket when it goes on may be as old as its standstill, and nothing tells.
+    const { runningSince, stoodStillAt } = actor.process;
+    const asOf = now - answer.ageMs;
+    const shownAt = asOf < runningSince + SLACK_MS ? Math.min(asOf, stoodStillAt) : asOf;
     let sure = 0;
     for (const { since, lastAt, by } of this.#identity.present.values()) {
       const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;

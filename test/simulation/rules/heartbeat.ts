@@ -36,7 +36,11 @@ export class HeartbeatRules {
     if (!time) return false;
     const known = this.#highest.get(name);
     const anew = verb === 'create' && known !== undefined && (this.#nodes.changedAt.get(name) ?? 0) > known.since;
-    if (known && !anew && time.compare(known.time) <= 0) return false;
+    if (known && !anew && time.compare(known.time) <= 0) {
+      // Whoever missed what was there before sees nothing newer than before that.
+      if (verb === 'create') this.grown.delete(name);
+      return false;
+    }
     this.#highest.set(name, { time, since: anew || !known ? at : known.since });
     return true;
   }
