@@ -287,6 +287,7 @@ test('known or not: before both were read, and once what is known is older than 
   );
   stop.abort();
   await running;
+});
 
 test('the grace period begins when leases are first read, however long only the Nodes were known', async (t) => {
   const w = await world(t, ['a', 'b'], ['a']);
