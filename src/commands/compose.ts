@@ -15,6 +15,8 @@ export interface ApiWorld {
   readonly requestTimeoutMs?: number | undefined;
   /** For few requests. Default false. */
   readonly light?: boolean;
+  /** Requests that may be under way at once; default the connection's. */
+  readonly maxConnections?: number | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -29,6 +31,7 @@ export async function connectApi(values: OptionValues<typeof API_OPTIONS>, world
     clock: world.clock,
     random: Math.random,
     requestTimeoutMs: world.requestTimeoutMs ?? values.requestTimeout,
+    maxConnections: world.maxConnections,
   });
   return connecting.catch((cause: unknown) => {
     throw cause instanceof KubeConfigError ? new ConfigurationError(cause.message, { cause }) : cause;

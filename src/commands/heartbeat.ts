@@ -34,7 +34,10 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   staySmall();
   const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
   const clock = createSystemClock();
-  const connection = await connectApi(values, { clock, requestTimeoutMs: options.requestTimeoutMs, env: io.env });
+  const { requestTimeoutMs } = options;
+  // --concurrency is the bound, and may change: a request that waited for a connection here would be late unseen.
+  const maxConnections = Number.POSITIVE_INFINITY;
+  const connection = await connectApi(values, { clock, requestTimeoutMs, maxConnections, env: io.env });
   try {
     const { transport, store, server } = connection;
     const { node: names, nodesSelector: labelSelector } = values;

@@ -219,6 +219,18 @@ describe('on the embedded server', { concurrency: 3 }, () => {
     }
   });
 
+  it('--concurrency is how many requests are under way at once, also above the 64 of other commands', async (t) => {
+    const world = await embedded(t);
+    await Promise.all(Array.from({ length: 400 }, (_, i) => makeNode(world, `node-${i}`)));
+    const held = world.server.faults.add({ match: { method: 'POST' }, fault: { type: 'hang' } });
+    const times = ['--renew-interval', '4s', '--request-timeout', '3900ms'];
+    heartbeat(t, world, '--nodes-selector', '', '--concurrency', '150', ...times);
+    await until('the first', () => held.hits > 0);
+    const began = performance.now();
+    await until('more than 64 at once', () => held.hits > 80, 3_500);
+    assert.ok(performance.now() - began < 3_800, 'none of them was given up by then');
+  });
+
   it('takes another interval from its file, and on SIGHUP; names what needs a restart', async (t) => {
     const world = await embedded(t);
     const config = join(await scratch(t), 'leasekeeper.yaml');
