@@ -14,6 +14,9 @@ import type { HttpServer } from '../../src/http/server.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLeaseApi } from '../../src/kube/lease-api.ts';
 import { openTunnel } from '../../src/kube/proxy.ts';
+import type { CreateHttpClient } from '../../src/kube/client.ts';
+import { nodeClient } from '../../src/kube/node-client.ts';
+import { undiciClient } from '../../src/kube/undici-client.ts';
 import { createTransport } from '../../src/kube/transport.ts';
 import type { Transport } from '../../src/kube/transport.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
@@ -68,20 +71,23 @@ const pieces = (valid: readonly string[], words: readonly string[] = []): fc.Arb
   });
 
 const mute = new Mute();
-let transport: Transport;
+let transports: Record<string, Transport>;
 let port: number;
 let endpoints: HttpServer & AsyncDisposable;
 before(async () => {
   port = await mute.start();
   const clock = createSystemClock();
   const credentials = { current: () => ({ headers: [], secureContext: undefined }), rejected() {}, close() {} };
-  transport = createTransport({
-    server: `http://127.0.0.1:${port}`,
-    credentials,
-    clock,
-    userAgent: 'fuzz',
-    requestTimeoutMs: 2_000,
-  });
+  const reach = (createClient: CreateHttpClient): Transport =>
+    createTransport({
+      server: `http://127.0.0.1:${port}`,
+      credentials,
+      clock,
+      userAgent: 'fuzz',
+      requestTimeoutMs: 2_000,
+      createClient,
+    });
+  transports = { undici: reach(undiciClient), node: reach(nodeClient) };
   const unknown = { known: false, reason: 'NotSynced', synced: false, clock: 'observed', freshForMs: 1 } as const;
   endpoints = await listen(
     { host: '127.0.0.1', port: 0 },
@@ -92,35 +98,38 @@ before(async () => {
   );
 });
 after(async () => {
-  await transport.close();
+  await Promise.all(Object.values(transports).map((transport) => transport.close()));
   await mute.close();
   await endpoints[Symbol.asyncDispose]();
 });
 
-fuzz(
-  'HTTP answers of a server',
-  pieces(ANSWERS, [
-    '\r\n',
-    '\r\n\r\n',
-    'HTTP/1.1 ',
-    'Content-Length: ',
-    'Transfer-Encoding: chunked\r\n',
-    '101 Switching Protocols',
-  ]),
-  async (told) => {
-    mute.pieces = told;
-    const clock = createSystemClock();
-    const store = createLeaseApi({ transport, clock, random: Math.random });
-    try {
-      const lease = await store.get({ namespace: 'n', name: 'a' }, { timeoutMs: 1_500 });
-      assert.equal(lease.metadata.name, 'a');
-    } catch (error) {
-      if (!(error instanceof LeaseStoreError)) throw error;
-      assert.notEqual(error.code, 'Timeout', 'the connection had ended');
-    }
-  },
-  { runs: 300, boundMs: 1_000 },
-);
+for (const client of ['undici', 'node']) {
+  fuzz(
+    `HTTP answers of a server, read by ${client}`,
+    pieces(ANSWERS, [
+      '\r\n',
+      '\r\n\r\n',
+      'HTTP/1.1 ',
+      'Content-Length: ',
+      'Transfer-Encoding: chunked\r\n',
+      '101 Switching Protocols',
+    ]),
+    async (told) => {
+      mute.pieces = told;
+      const clock = createSystemClock();
+      const transport = transports[client]!;
+      const store = createLeaseApi({ transport, clock, random: Math.random });
+      try {
+        const lease = await store.get({ namespace: 'n', name: 'a' }, { timeoutMs: 1_500 });
+        assert.equal(lease.metadata.name, 'a');
+      } catch (error) {
+        if (!(error instanceof LeaseStoreError)) throw error;
+        assert.notEqual(error.code, 'Timeout', 'the connection had ended');
+      }
+    },
+    { runs: 300, boundMs: 1_000 },
+  );
+}
 
 fuzz(
   'answers of HTTP and SOCKS proxies',

@@ -41,7 +41,7 @@ export class Judge {
 
   /** The same for the same history. */
   get digest(): string {
-    return `${this.#digest}-${this.#lines}`;
+    return `${this.#digest.toString()}-${this.#lines}`;
   }
 
   fail(rule: string, message: string): never {
