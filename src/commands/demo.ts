@@ -5,7 +5,7 @@
  * interrupted. Every number and table printed is read from the API server, and a story that does not come true ends
  * with exit code 1.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { takeCensus } from '../census/list.ts';
@@ -42,10 +42,16 @@ interface Stage {
 
 const clock = createSystemClock();
 
+/** Of the directory with the demo's kubeconfig. */
+const PREFIX = 'leasekeeper-demo-';
+/** Milliseconds: a demo takes half a minute. */
+const LEFTOVER_MS = 3_600_000;
+
 export async function run({ io }: CommandInput): Promise<number> {
   using stop = stopSignal();
   const server = await startEmbeddedServer({ port: 0 });
-  const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-demo-'));
+  await removeLeftovers();
+  const dir = await mkdtemp(join(tmpdir(), PREFIX));
   const processes: PublisherProcess[] = [];
   let connection: Connection | undefined;
   try {
@@ -63,6 +69,17 @@ export async function run({ io }: CommandInput): Promise<number> {
     await connection?.close();
     await server.close();
     await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** What demos left that were killed: directories of ours, of the same user, that no demo still runs from. */
+async function removeLeftovers(): Promise<void> {
+  const names = (await readdir(tmpdir()).catch(() => [])).filter((name) => name.startsWith(PREFIX));
+  for (const path of names.map((name) => join(tmpdir(), name))) {
+    const found = await lstat(path).catch(() => undefined);
+    const old = found && clock.wallMicros() / 1000 - found.mtimeMs > LEFTOVER_MS;
+    if (!old || !found.isDirectory() || found.uid !== process.getuid?.()) continue;
+    await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

@@ -11,6 +11,7 @@ import { pageAnswer } from '../http/page.ts';
 import { reuse } from '../http/reuse.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
 import { ListenError, listen } from '../http/server.ts';
+import type { Transport } from '../kube/transport.ts';
 import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
 import type { Logger } from '../observe/log.ts';
 import { logCensus } from '../observe/census-log.ts';
@@ -32,6 +33,7 @@ export interface EndpointsOptions {
   readonly address: HttpAddress;
   readonly census: HttpSettings['census'];
   readonly store: Pick<LeaseStore, 'watch'>;
+  readonly transport: Pick<Transport, 'clockDistanceMs'>;
   readonly query: LeaseQuery;
   readonly clock: Clock;
   readonly log: Logger;
@@ -53,6 +55,7 @@ export async function httpEndpoints(options: EndpointsOptions): Promise<Endpoint
   const metrics = createMetrics({
     clock,
     version,
+    clockDistanceMs: () => options.transport.clockDistanceMs(),
     census: () => census.snapshot(),
     gates: () => options.gates().metrics(),
     publisher:

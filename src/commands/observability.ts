@@ -61,7 +61,14 @@ export async function observability(options: ObservabilityOptions): Promise<Obse
   if (http?.address === undefined) return { publisher, sweep, services: [events.service] };
   const { httpEndpoints } = await import('./http-endpoints.ts');
   const { address, census } = http;
-  const { metrics, services, url } = await httpEndpoints({ ...options, address, census, store: connection.store });
+  const { transport } = connection;
+  const { metrics, services, url } = await httpEndpoints({
+    ...options,
+    address,
+    census,
+    store: connection.store,
+    transport,
+  });
   log.info({ url }, 'HTTP endpoints: /, /v1/instances, /v1/count, /metrics, /livez, /readyz');
   return {
     publisher: observers(publisher, metrics.publisher),

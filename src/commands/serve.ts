@@ -39,6 +39,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
       address,
       census,
       store: connection.store,
+      transport: connection.transport,
       query,
       clock,
       log,

@@ -2,7 +2,7 @@
  * `leasekeeper get --watch`: every lease once, then each that changes, until SIGTERM or SIGINT.
  *
  * Guarantees: a renewal alone is no change; a lease that goes silent is one, told when it becomes stale or expired. Documents
- * come one by one, as `kubectl get -w -o json` prints them. What was missed while the API was away is told once it is
+ * come one by one, as kubectl prints them: JSON one below the other, YAML with `---` between. What was missed while the API was away is told once it is
  * back. When the first list fails it ends as `get` does.
  */
 import { CensusService } from '../census/census.ts';
@@ -33,7 +33,7 @@ export async function watchLeases(values: Values, options: PrintOptions, io: Io)
   const stop = new AbortController();
   using signals = stopSignal(() => stop.abort());
   const connection = await connectApi(values, { clock, env: io.env, light: true });
-  const print = printer(options, clock, io);
+  const { print, printed } = printer(options, clock, io);
   let failed: LeaseStoreError | undefined;
   let lost = false;
   const observe = (event: CensusEvent): void => {
@@ -69,6 +69,7 @@ export async function watchLeases(values: Values, options: PrintOptions, io: Io)
   });
   try {
     if (!signals.signal.aborted) await census.run(stop.signal);
+    await printed();
   } finally {
     await connection.close();
   }
@@ -76,22 +77,29 @@ export async function watchLeases(values: Values, options: PrintOptions, io: Io)
   return EXIT.ok;
 }
 
-function printer(options: PrintOptions, clock: Clock, io: Io): (rows: readonly Row[]) => void {
+function printer(options: PrintOptions, clock: Clock, io: Io) {
   const now = (): MicroTime => MicroTime.fromEpochMicrosClamped(clock.wallMicros());
   const table = leaseTable(now, options);
   // YAML is made asynchronously: one document after another.
   let last = Promise.resolve();
-  return (rows) => {
+  let between = '';
+  const print = (rows: readonly Row[]): void => {
     switch (options.output) {
       case 'name':
         return io.out(rows.map(nameLine).join(''));
       case 'json':
         return io.out(rows.map((row) => toJson(leaseDocument(row))).join(''));
       case 'yaml':
-        for (const row of rows) last = last.then(async () => io.out(`---\n${await toYaml(leaseDocument(row))}`));
+        for (const row of rows) {
+          last = last.then(async () => {
+            io.out(`${between}${await toYaml(leaseDocument(row))}`);
+            between = '---\n';
+          });
+        }
         return;
       default:
         return io.out(table.print(rows));
     }
   };
+  return { print, printed: () => last };
 }

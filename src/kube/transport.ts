@@ -24,6 +24,7 @@ import type { Asked } from './errors.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
 import type { WholeAnswer } from './exchange.ts';
 import { ConnectionPool } from './pool.ts';
+import { ServerClock } from './server-clock.ts';
 
 /** Default milliseconds for one attempt. */
 export const DEFAULT_TIMEOUT_MS = 10_000;
@@ -80,6 +81,8 @@ export interface Transport {
   stream(request: Request): Promise<AnswerStream>;
   /** Sockets that are open at present, idle ones included. */
   readonly connections: number;
+  /** Milliseconds that our wall clock is ahead of the server's, at the least; undefined before an answer said the time. */
+  clockDistanceMs(): number | undefined;
   /** Ends all calls with `Aborted` and closes all connections. */
   close(): Promise<void>;
 }
@@ -102,6 +105,7 @@ export function createTransport(options: TransportOptions): Transport {
   let headerSets: { of: Credentials; read: string[]; write: string[] } | undefined;
   let pools: Pools | undefined;
   let closed = false;
+  const serverClock = new ServerClock(clock);
 
   function poolsFor({ secureContext }: Credentials): Pools {
     if (pools && pools.secureContext === secureContext) return pools;
@@ -159,6 +163,7 @@ export function createTransport(options: TransportOptions): Transport {
       let over = false;
       let mayReconnect = request.method === 'GET';
       let mayReauthorize = true;
+      let sentMicros = 0;
 
       const release = (): void => {
         over = true;
@@ -175,6 +180,7 @@ export function createTransport(options: TransportOptions): Transport {
         fail(abortedError(request, exchange?.sent ?? false, signal?.reason));
       };
       const done = (value: WholeAnswer | StreamExchange): void => {
+        serverClock.note(value.headers['date'], sentMicros);
         if (value.status === 401 && mayReauthorize && used) {
           mayReauthorize = false;
           credentials.rejected(used);
@@ -218,6 +224,7 @@ export function createTransport(options: TransportOptions): Transport {
         }
       };
       const start = (with_: Credentials): void => {
+        sentMicros = clock.wallMicros();
         used = with_;
         here = poolsFor(with_);
         exchange = streaming ? new StreamExchange({ done, failed }) : new Exchange(limit, { done, failed });
@@ -273,6 +280,7 @@ export function createTransport(options: TransportOptions): Transport {
       for (const { requests, streams } of all) count += requests.connected + streams.connected;
       return count;
     },
+    clockDistanceMs: () => serverClock.distanceMs(),
     async close() {
       closed = true;
       credentials.close();

@@ -24,6 +24,8 @@ const PASS_BUCKETS = [0.1, 0.5, 1, 5, 10, 30, 31, 35, 45, 60, 120, 300, 600];
 export interface MetricsOptions {
   readonly clock: Clock;
   readonly version: string;
+  /** Milliseconds that our clock is ahead of the API server's; undefined while that is not known. */
+  readonly clockDistanceMs?: (() => number | undefined) | undefined;
   readonly census?: (() => CensusSnapshot) | undefined;
   readonly gates?: (() => readonly GateMetric[]) | undefined;
   /** The publisher, while there is one. `leaseDurationMs` as it is in force. */
@@ -50,7 +52,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers,
   }).set({ version: options.version, node_version: process.versions.node }, 1);
   processMetrics(registry, options.clock);
-  const { gates } = options;
+  const { clockDistanceMs, gates } = options;
+  if (clockDistanceMs) {
+    gauge(
+      registry,
+      'leasekeeper_clock_distance_seconds',
+      "How far this machine's clock is ahead of the API server's, at the least, as of the last answer. Missing while unknown",
+      () => seconds(clockDistanceMs()),
+    );
+  }
   if (gates) {
     new Gauge({
       name: 'kubernetes_feature_enabled',
@@ -198,9 +208,6 @@ function sweepMetrics(registry: Registry): Observe<SweepEvent> {
   return (event) => {
     made ??= sweepCollectors(registry);
     switch (event.type) {
-      case 'clockDistance':
-        made.distance.set(event.distanceMs / 1000);
-        return;
       case 'passFinished': {
         const { outcome, because, tookMs, deleted, changed, gone, failed, left, dryRun } = event.result;
         made.passes.inc({ outcome, reason: because ?? '' });
@@ -245,13 +252,10 @@ function sweepCollectors(registry: Registry) {
       help: 'Ticks of the schedule dropped because a pass was running',
       registers,
     }),
-    distance: new Gauge({
-      name: 'leasekeeper_clock_distance_seconds',
-      help: "How far this machine's clock is ahead of the API server's, at the least, as of the last pass",
-      registers,
-    }),
   };
 }
+
+const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
 
 /** A gauge that is read when it is asked for, and missing where there is nothing to tell. */
 export function gauge(registry: Registry, name: string, help: string, read: () => number | undefined): void {

@@ -205,18 +205,6 @@ function doubtAbout(lease: Lease, witnesses: Witnesses, policy: SweepPolicy): 'r
   return 'unproven';
 }
 
-/**
- * Milliseconds that our wall clock is ahead of the API server's (negative: behind), at the least: 0 when the answer is
- * also what equal clocks would have given.
- * @param sentMs our wall clock when the request was sent, milliseconds since the epoch
- * @param receivedMs our wall clock when the answer had arrived
- */
-export function clockDistance(sentMs: number, receivedMs: number, date: MicroTime): number {
-  const ahead = sentMs - (date.epochMs + DATE_UNCERTAINTY_MS);
-  const behind = receivedMs - date.epochMs;
-  return ahead > 0 ? ahead : Math.min(behind, 0);
-}
-
 export function noneKept(): Record<KeepReason, number> {
   return {
     terminating: 0,

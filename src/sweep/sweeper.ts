@@ -9,13 +9,14 @@ import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import type { LeasePage, LeaseStore } from '../lease/store.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import { clockDistance } from '../runtime/clock-distance.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Collected } from './collector.ts';
 import { collect } from './collector.ts';
 import type { FirstLook, Look, OwnLease, Plan } from './decide.ts';
-import { NO_FIRST_LOOK, clockDistance, decide, noneKept, remember } from './decide.ts';
+import { NO_FIRST_LOOK, decide, noneKept, remember } from './decide.ts';
 import type { PassResult, SweepEvent } from './events.ts';
 import type { SweepOptions } from './options.ts';
 import { SweepOptionsError, sweepOptions, sweepProblems } from './options.ts';
@@ -83,7 +84,7 @@ export function createSweeper({ store, clock, random, observe, options: given, o
       if (!date) undated = true;
       else if (!earliest || date.compare(earliest) < 0) {
         earliest = date;
-        distanceMs = clockDistance(sentMs, clock.wallMicros() / 1000, date);
+        distanceMs = clockDistance(sentMs, clock.wallMicros() / 1000, date.epochMs);
       }
       const next = page.continue || undefined;
       if (next !== undefined && seen.has(next)) {

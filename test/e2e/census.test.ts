@@ -4,6 +4,7 @@ import { readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { parse } from 'yaml';
 import { leaseName } from '../../src/lease/names.ts';
 import { startTcpProxy } from '../support/fault-proxy.ts';
 import type { Program } from '../support/process.ts';
@@ -184,6 +185,11 @@ describe('census', { concurrency: 3 }, () => {
     await claimed(program, at, 'host');
     await until('to be counted', async () => (await shown.count()).live === 1);
     const reads = (): number => server.requests.count((r) => r.method !== 'PUT');
+    const events = { method: 'POST', path: /\/events$/ };
+    await until(
+      'two watches and an Event',
+      () => [server.requests.count({ verb: 'watch' }), server.requests.count(events)].join() === '2,1',
+    );
     const before = [reads(), server.requests.count({ method: 'PUT' })] as const;
     await until('five renewals', () => server.requests.count({ method: 'PUT' }) >= before[1] + 5);
     assert.equal(reads(), before[0], 'nothing but renewals');
@@ -246,15 +252,24 @@ describe('census', { concurrency: 3 }, () => {
     const table = get();
     const name = get('-o', 'name');
     const json = get('-o', 'json');
+    const yaml = get('-o', 'yaml');
+    const wide = get('-o', 'wide');
     await table.waitForLine(/^NAME +HOSTNAME +STATE/, { timeoutMs: 20_000 });
     await table.waitForLine(/ host +Live /);
-    await Promise.all([name.waitForLine(/lease\.coordination/), json.waitForLine(/^\}$/)]);
+    await Promise.all([
+      name.waitForLine(/lease\.coordination/),
+      json.waitForLine(/^\}$/),
+      yaml.waitForLine(/^ {2}renewedSecondsAgo: /),
+      wide.waitForLine(/ host +Live .* 5s +0 /),
+    ]);
     await host.kill();
     await table.waitForLine(/ host +Stale /);
     await Promise.all([table.waitForLine(/ host +Expired /), json.waitForLine(/"state": "expired"/)]);
     await at.remove('host');
     await table.waitForLine(/ host +Deleted /);
     await json.waitForLine(/"deleted": true/);
+    await yaml.waitForLine(/^ {2}deleted: true/);
+    await wide.waitForLine(/ host +Deleted .* 5s +0 /);
     await name.waitForLine(/lease/);
     assert.equal(table.stdout.filter((line) => line.startsWith('NAME')).length, 1);
     assert.deepEqual(
@@ -267,8 +282,21 @@ describe('census', { concurrency: 3 }, () => {
       status: { state: string };
     }[];
     assert.deepEqual(documents.map(({ status }) => status.state).slice(0, 3), ['live', 'stale', 'expired']);
+    // As kubectl: `---` stands between two documents, and before none.
+    const texts = yaml.stdout.join('\n').split(/^---$/m);
+    const parsed = texts.map((text) => parse(text) as { kind: string; status: { state: string; deleted?: boolean } });
+    assert.deepEqual(new Set(parsed.map(({ kind }) => kind)), new Set(['Lease']));
+    assert.deepEqual(parsed.map(({ status }) => status.state).slice(0, 3), ['live', 'stale', 'expired']);
+    assert.equal(parsed.at(-1)?.status.deleted, true);
+    assert.match(
+      wide.stdout[0]!,
+      /^NAME +HOSTNAME +STATE +HOLDER +RENEWED +AGE +DURATION +TRANSITIONS +ACQUIRED +UID$/,
+    );
+    assert.equal(new Set(wide.stdout.map((line) => line.indexOf('UID') >= 0)).size, 2, 'one line of headers');
     for (const [program, signal] of [
       [table, 'SIGTERM'],
+      [yaml, 'SIGTERM'],
+      [wide, 'SIGINT'],
       [name, 'SIGINT'],
       [json, 'SIGTERM'],
     ] as const) {

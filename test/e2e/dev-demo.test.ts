@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -151,12 +151,19 @@ describe('demo', { concurrency: 2 }, () => {
     assert.deepEqual(await processesNaming(tmp), []);
   });
 
-  it('killed, it leaves no process behind', async (t) => {
+  it('killed, it leaves no process behind, and its directory only until the demo after the next hour', async (t) => {
     const tmp = await scratch(t);
+    const [old, young, other] = ['leasekeeper-demo-old', 'leasekeeper-demo-young', 'another-old'].map((name) =>
+      join(tmp, name),
+    );
+    for (const path of [old!, young!, other!]) await mkdir(path);
+    const long = new Date(Date.now() - 3_700_000);
+    for (const path of [old!, other!]) await utimes(path, long, long);
     const demo = startProgram(['demo'], { t, env: { TMPDIR: tmp } });
     await demo.waitForLine(/master-2 crashes/, { timeoutMs: 60_000 });
     assert.ok((await processesNaming(tmp)).length >= 2, 'its servers run');
     await demo.kill();
     await until('its servers to end', async () => (await processesNaming(tmp)).length === 0, 5_000);
+    assert.deepEqual([existsSync(old!), existsSync(young!), existsSync(other!)], [false, true, true]);
   });
 });

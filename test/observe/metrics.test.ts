@@ -97,7 +97,6 @@ test('the publisher: renewals, failures by reason, latency, time left, twins', a
 test('the sweeper: only where one runs', async () => {
   const metrics = createMetrics({ clock: new ManualClock(), version: '1' });
   assert.ok(!(await metrics.text()).includes('leasekeeper_sweep'));
-  metrics.sweep({ type: 'clockDistance', distanceMs: -1_500, exceeded: false });
   const result = {
     outcome: 'completed',
     dryRun: false,
@@ -111,10 +110,17 @@ test('the sweeper: only where one runs', async () => {
   metrics.sweep({ type: 'passFinished', result: result as PassResult });
   metrics.sweep({ type: 'passFinished', result: { ...result, outcome: 'void', because: 'listFailed' } as PassResult });
   const now = await samples(metrics);
-  assert.equal(now['leasekeeper_clock_distance_seconds'], -1.5);
   assert.equal(now['leasekeeper_sweep_passes_total{outcome="void",reason="listFailed"}'], 1);
   assert.equal(now['leasekeeper_sweep_leases_total{result="deleted"}'], 6);
   assert.equal(now['leasekeeper_sweep_duration_seconds_count'], 2);
+});
+
+test('the distance of the clock, as the answers tell it; missing before one does', async () => {
+  let distance: number | undefined;
+  const metrics = createMetrics({ clock: new ManualClock(), version: '1', clockDistanceMs: () => distance });
+  assert.equal((await samples(metrics))['leasekeeper_clock_distance_seconds'], undefined);
+  distance = -1_500;
+  assert.equal((await samples(metrics))['leasekeeper_clock_distance_seconds'], -1.5);
 });
 
 test('gates, build and process', async () => {
