@@ -3,7 +3,7 @@
  *
  * Guarantees: one document, nothing from elsewhere (its policy allows no other origin); readable without a script, which
  * then reloads it every five seconds; text of others is never taken as markup; what is not known is said to be so, with
- * the last known answer below.
+ * the last known answer below; what is not live stands first, so that it is never among the rows left out.
  */
 import { createHash } from 'node:crypto';
 import type { CensusLease, Instance } from '../census/count.ts';
@@ -15,7 +15,7 @@ import type { CensusSource } from './census-api.ts';
 const MAX_ROWS = 500;
 
 const STYLE = `
-:root{color-scheme:light dark;--live:#1a7f37;--stale:#9a6700;--other:#888;--line:#8884}
+:root{color-scheme:light dark;--live:light-dark(#1a7f37,#3fb950);--stale:light-dark(#9a6700,#d29922);--other:#888;--line:#8884}
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}
 h1{font-size:1.1rem;font-weight:600;margin:0}
 #sum{font-size:2.2rem;font-weight:600;margin:.5rem 0 0}
@@ -24,7 +24,7 @@ h1{font-size:1.1rem;font-weight:600;margin:0}
 #trouble{border-left:4px solid #cf222e;padding:.5rem 1rem;margin:1rem 0;background:#cf222e1a}
 table{border-collapse:collapse;width:100%}
 th{text-align:left;font-weight:600;font-size:.85rem;opacity:.75}
-td,th{padding:.4rem .8rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+td,th{padding:.4rem .8rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:baseline}
 td{overflow-wrap:anywhere}
 td.age,td.state{white-space:nowrap;font-variant-numeric:tabular-nums}
 td.state::before{content:"";display:inline-block;width:.6rem;height:.6rem;border-radius:50%;margin-right:.5rem;background:var(--other)}
@@ -64,7 +64,7 @@ function show(d){
   $('sum').firstChild.textContent=c?c.instances+(c.instances===1?' instance ':' instances '):'? instances ';
   $('sum').lastChild.textContent=c?c.live+' live, '+c.stale+' stale, '+c.expired+' expired':'';
   document.title=(d.known?c.live+'/'+c.instances+' live':'unknown')+' \\u2013 leasekeeper';
-  const all=of?of.instances:[];
+  const all=of?of.instances.toSorted((a,b)=>(a.state==='live')-(b.state==='live')):[];
   list=all.slice(0,${MAX_ROWS}).map(row);
   $('rows').replaceChildren(...list.map((r)=>r.tr));
   $('more').hidden=all.length<=${MAX_ROWS};
@@ -87,7 +87,8 @@ const POLICY = `default-src 'none'; script-src ${hash(SCRIPT)}; style-src ${hash
 export function pageAnswer(source: CensusSource, what: string): HttpAnswer {
   const snapshot = source.snapshot();
   // Drawn here for those without a script; with many instances the script's list must do.
-  const instances = source.census()?.instances ?? [];
+  const all = source.census()?.instances ?? [];
+  const instances = all.toSorted((a, b) => Number(a.state === 'live') - Number(b.state === 'live'));
   return {
     status: 200,
     type: 'text/html; charset=utf-8',

@@ -110,6 +110,18 @@ test('instances: readers of one list share its bytes', async (t) => {
   assert.equal(lists[0]?.[0], lists[1]?.[0]);
 });
 
+test('the page shows first what is not live: it is seen among hundreds, and not among what is left out', async (t) => {
+  const w = world(t);
+  const many = Array.from({ length: 600 }, (_, i) => lease({ hostname: `a-${String(i).padStart(3, '0')}` }));
+  await w.list(...many, lease({ hostname: 'z', renewedAgoMs: 60_000 }));
+  const html = String(pageAnswer(w.census, 'x').body);
+  const names = [...html.matchAll(/<tr class="(\w+)"><td class="name">(.*?)</g)].map(
+    ([, state, name]) => `${state} ${name}`,
+  );
+  assert.deepEqual([names.length, ...names.slice(0, 2)], [500, 'stale z', 'live a-000']);
+  assert.match(html, /and 101 more: see \/v1\/instances/);
+});
+
 test('the page takes text of others as text, allows nothing from elsewhere, and needs no script', async (t) => {
   const w = world(t);
   const evil = '<script>alert(1)</script>"&\'';
