@@ -77,10 +77,13 @@ export class Witnesses {
     const last = lastWrite(lease);
     if (!last) return;
     const before = this.#silences.get(lease.metadata.name);
-    // A clock that is behind makes every renewal look old: by that clock too it must have been silent for so long.
-    const endedMs = before ? Math.min(before.ms, last.since(before.since)) : 0;
-    this.#longestEndedMs = Math.max(this.#longestEndedMs, endedMs);
-    if (!this.#lastRenewal || last.compare(this.#lastRenewal) > 0) this.#lastRenewal = last;
+    const renewedNow = before !== undefined && last.compare(before.since) > 0;
+    if (renewedNow) {
+      // A clock that is behind makes every renewal look old: by that clock too it must have been silent for so long.
+      this.#longestEndedMs = Math.max(this.#longestEndedMs, Math.min(before.ms, last.since(before.since)));
+    }
+    const renewal = renewedNow && last.compare(this.#now) < 0 ? this.#now : last;
+    if (!this.#lastRenewal || renewal.compare(this.#lastRenewal) > 0) this.#lastRenewal = renewal;
   }
 
   /** Others were silent for about as long as this one, and came back just now. */

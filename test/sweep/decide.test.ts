@@ -199,6 +199,12 @@ test('an unexpired lease proves that renewals work only when it was renewed afte
     assert.deepEqual([collect.length, kept.unproven], voided ? [0, 1] : [1, 0], name);
     assert.equal(voidBecause, voided ? 'noneRenewed' : undefined, name);
   }
+  // Renewed between the looks, by a clock that is half an hour behind.
+  const slow = (renewTime: string, resourceVersion: string): Lease =>
+    leaseOf({ metadata: { name: 'slow', uid: 'slow', resourceVersion }, spec: { renewTime } });
+  const before = { leases: [DEAD, slow(after(T1, -1_800), '1')], date: T1 };
+  assert.equal(plan(before, { ...before, date: T2 }).kept.unproven, 1);
+  assert.equal(plan(before, { leases: [DEAD, slow(after(T1, -1_790), '2')], date: T2 }).collect.length, 1);
   const [early, late] = [expiredAtT1(500), expiredAtT1(100, { metadata: { name: 'b', uid: 'b' } })];
   const day = leaseOf({
     metadata: { name: 'day', uid: 'day' },
