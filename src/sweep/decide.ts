@@ -51,7 +51,7 @@ export interface FirstLook {
   readonly expired: ReadonlyMap<string, string>;
   /** Leases whose renewTime lies so far ahead that it proves no life. */
   readonly future: ReadonlyMap<string, string>;
-  readonly silences: Silences;
+  readonly silences: Silences | undefined;
 }
 
 export type KeepReason =
@@ -125,7 +125,7 @@ export interface Plan {
 }
 
 /** Nothing remembered: everything expired is expired for the first time. */
-export const NO_FIRST_LOOK: FirstLook = { expired: new Map(), future: new Map(), silences: new Map() };
+export const NO_FIRST_LOOK: FirstLook = { expired: new Map(), future: new Map(), silences: undefined };
 
 /** What the second look needs to know of the first; `undefined` without a `Date`. */
 export function remember(look: Look, policy: SweepPolicy): FirstLook | undefined {

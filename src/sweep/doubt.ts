@@ -12,8 +12,8 @@
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
  *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed.
  *
- * Times are those that the holders wrote: a clock that is far ahead makes a silence look shorter, and a renewal later, by
- * so much; one that is behind holds up nobody else.
+ * Times are those that the holders wrote. The clock of one that came back may be wrong; the clock of one that is silent may
+ * make its silence look longer or shorter.
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
@@ -29,8 +29,12 @@ export interface Silence {
   readonly ms: number;
 }
 
-/** By name: a holder whose lease was deleted makes it anew. */
-export type Silences = ReadonlyMap<string, Silence>;
+export interface Silences {
+  /** The first look. */
+  readonly at: MicroTime;
+  /** By name: a holder whose lease was deleted makes it anew. */
+  readonly byName: ReadonlyMap<string, Silence>;
+}
 
 /** When the holder last wrote, as far as is known. */
 export const lastWrite = (lease: Lease): MicroTime | undefined =>
@@ -43,31 +47,32 @@ export function silenceMs(lease: Lease, now: MicroTime): number {
 }
 
 /**
- * Those silences of the first look whose end could hold back one of the expired leases; usually none but theirs.
+ * Those silences of the first look whose end could hold back one of the expired leases, usually none but theirs; and the
+ * leases written by a clock that was ahead, whose silence nobody knows yet.
  * @param held with a holder, and not being deleted
  * @param expired which of them are expired
  */
 export function longSilences(held: readonly Lease[], expired: (lease: Lease) => boolean, now: MicroTime): Silences {
   let shortest = Infinity;
   for (const lease of held) if (expired(lease)) shortest = Math.min(shortest, silenceMs(lease, now));
-  const silences = new Map<string, Silence>();
+  const byName = new Map<string, Silence>();
   for (const lease of held) {
     const since = lastWrite(lease);
     const ms = silenceMs(lease, now);
-    if (since && ms * SILENCE_FACTOR >= shortest) silences.set(lease.metadata.name, { since, ms });
+    if (since && (ms * SILENCE_FACTOR >= shortest || ms === 0)) byName.set(lease.metadata.name, { since, ms });
   }
-  return silences;
+  return { at: now, byName };
 }
 
 /** What the second look shows of others, gathered lease by lease. */
 export class Witnesses {
-  readonly #silences: Silences;
+  readonly #silences: Silences | undefined;
   readonly #now: MicroTime;
   #longestEndedMs = 0;
   #lastRenewal: MicroTime | undefined;
 
   /** @param now the earliest that it can be on the API server's clock */
-  constructor(silences: Silences, now: MicroTime) {
+  constructor(silences: Silences | undefined, now: MicroTime) {
     this.#silences = silences;
     this.#now = now;
   }
@@ -76,14 +81,21 @@ export class Witnesses {
   hear(lease: Lease): void {
     const last = lastWrite(lease);
     if (!last) return;
-    const before = this.#silences.get(lease.metadata.name);
+    const before = this.#silences?.byName.get(lease.metadata.name);
     const renewedNow = before !== undefined && last.compare(before.since) > 0;
-    if (renewedNow) {
-      // A clock that is behind makes every renewal look old: by that clock too it must have been silent for so long.
-      this.#longestEndedMs = Math.max(this.#longestEndedMs, Math.min(before.ms, last.since(before.since)));
-    }
+    if (renewedNow) this.#longestEndedMs = Math.max(this.#longestEndedMs, this.#endedMs(before, last));
     const renewal = renewedNow && last.compare(this.#now) < 0 ? this.#now : last;
     if (!this.#lastRenewal || renewal.compare(this.#lastRenewal) > 0) this.#lastRenewal = renewal;
+  }
+
+  /**
+   * By the API server's clock, and within what the holder's own clock allows: that alone tells the time between its two
+   * writes, of which all but the time between the looks was silence. So a clock that is ahead or behind misleads nobody.
+   */
+  #endedMs({ since, ms }: Silence, last: MicroTime): number {
+    const betweenMs = last.since(since);
+    const looksMs = this.#silences ? this.#now.since(this.#silences.at) : 0;
+    return Math.min(Math.max(ms, betweenMs - looksMs), betweenMs);
   }
 
   /** Others were silent for about as long as this one, and came back just now. */

@@ -380,6 +380,22 @@ test('a publisher whose clock is far behind, so that it seems to come back in ev
   assert.deepEqual(world.deletions(), ['dead']);
 });
 
+test('who came back first has a clock that is far ahead: it tells of the outage all the same', async () => {
+  const world = new World();
+  const ahead = (): void => {
+    world.store.edit({ namespace: NAMESPACE, name: 'ahead' }, () => ({ spec: { renewTime: world.minutesAgo(-90) } }));
+  };
+  world.put('ahead', { age: -90 * 60, duration: 50 });
+  // Nobody could renew for 80 s, up to a moment before the second look; this one has not had its turn yet.
+  world.put('late', { age: 5, duration: 40 });
+  await world.clock.advance(50_000);
+  const pass = world.sweeper().sweepOnce(world.abort.signal);
+  await world.clock.advance(29_000);
+  ahead();
+  const result = await world.finish(pass);
+  assert.deepEqual([result.because, result.kept.recovering, world.deletions()], ['recovering', 1, []]);
+});
+
 for (const day of [false, true]) {
   const who = day ? ', and a lease of a day has long to go' : '';
   test(`etcd out of space: renewals are refused, DELETEs would work${who}, and nothing is deleted`, async () => {
