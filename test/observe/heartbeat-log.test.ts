@@ -1,0 +1,55 @@
+/** What the log says of heartbeats and of nodes: an outage in a few lines, however many nodes there are. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NodeAvailability } from '../../src/heartbeat/register.ts';
+import { logAvailability } from '../../src/observe/availability-log.ts';
+import { logHeartbeat } from '../../src/observe/heartbeat-log.ts';
+import { createLog } from '../../src/observe/log.ts';
+import { ManualClock } from '../../src/runtime/manual-clock.ts';
+import { many } from '../heartbeat/world.ts';
+import { storeError } from '../support/memory-api.ts';
+
+function logged(): { log: ReturnType<typeof createLog>; lines: string[] } {
+  const lines: string[] = [];
+  const log = createLog({
+    level: 'info',
+    format: 'text',
+    write: (text) => void lines.push(...text.trimEnd().split('\n')),
+  });
+  return { log, lines };
+}
+
+test('a thousand nodes that become Unknown: some by name, the rest as a number', async () => {
+  const { log, lines } = logged();
+  const clock = new ManualClock();
+  const observe = logAvailability(log, clock);
+  const node = (name: string, status: NodeAvailability['status']): NodeAvailability => ({
+    name,
+    uid: 'u',
+    status,
+    hasLease: true,
+    renewedAgoMs: 50_400,
+  });
+  for (const name of many(1_000)) observe({ type: 'changed', node: node(name, 'Ready'), from: 'Pending' });
+  assert.equal(lines.length, 0, 'that a node is Ready is no news');
+  for (const name of many(1_000)) observe({ type: 'changed', node: node(name, 'Unknown'), from: 'Ready' });
+  assert.equal(lines.length, 20);
+  assert.match(lines[0] ?? '', /WARN +the Node is Unknown +node=node-00000 +renewed="?50s ago/);
+  await clock.advance(60_000);
+  observe({ type: 'changed', node: node('node-00000', 'Ready'), from: 'Unknown' });
+  assert.match(lines[20] ?? '', /events=980/);
+  assert.match(lines[21] ?? '', /INFO +the Node is Ready again +node=node-00000/);
+});
+
+test('an outage of a thousand heartbeats: a line for each kind of failure, and one when it is over', () => {
+  const { log, lines } = logged();
+  const observe = logHeartbeat(log, new ManualClock());
+  const failed = (node: string, code: 'Unavailable' | 'Timeout'): void =>
+    observe({ type: 'failed', node, operation: 'update', error: storeError(code), attempt: 1, retryInMs: 200 });
+  for (const name of many(1_000)) failed(name, 'Unavailable');
+  for (const name of many(1_000)) failed(name, 'Timeout');
+  assert.equal(lines.length, 2);
+  for (const name of many(1_000)) observe({ type: 'recovered', node: name, failures: 2 });
+  assert.equal(lines.length, 3);
+  assert.match(lines[2] ?? '', /requests succeed again for all nodes/);
+});
