@@ -13,7 +13,12 @@ staySmall();
 const [, , kubeconfig = '', seconds = '60', interval = '10'] = process.argv;
 const clock = createSystemClock();
 const options = heartbeatOptions({ renewIntervalMs: Number(interval) * 1000 });
-const { store, transport, close } = await connect({ kubeconfig, clock, random: Math.random });
+const { store, transport, close } = await connect({
+  kubeconfig,
+  clock,
+  random: Math.random,
+  maxConnections: options.concurrency,
+});
 const nodes = createNodesApi({ transport, clock, random: Math.random });
 /** Renewals by how late they were sent, in milliseconds; the last place holds all beyond. */
 const late = new Uint32Array(20_001);
