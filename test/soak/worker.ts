@@ -82,9 +82,9 @@ const fast = (ms: number, least = 100): number => Math.max(least, ms / speed);
 const leaked: unknown[] = [];
 /** By hand, so that a soak is seen to fail. */
 function leakSome(): void {
-  if (leak === 'heap') leaked.push({ kept: 'x'.repeat(200) + counters.renewals });
-  if (leak === 'timers' && counters.renewals % 20 === 0) leaked.push(setInterval(() => {}, 60_000));
-  if (leak === 'sockets' && counters.renewals % 50 === 0) {
+  if (leak === 'heap') leaked.push({ kept: 'x'.repeat(4_000).replaceAll('x', 'y') + counters.renewals });
+  if (leak === 'timers' && counters.renewals % 5 === 0) leaked.push(setInterval(() => {}, 60_000));
+  if (leak === 'sockets' && counters.renewals % 5 === 0) {
     const { hostname, port } = new URL(server);
     leaked.push(connectSocket(Number(port), hostname).on('error', () => {}));
   }
