@@ -9,7 +9,7 @@ import { listen } from '../../src/http/server.ts';
 import { until } from '../e2e/support.ts';
 import { COUNTED, selector } from './identity.ts';
 import type { Capability, World } from './world.ts';
-import { SLACK_MS } from './world.ts';
+import { PACE, SLACK_MS, STEADY_MS } from './world.ts';
 
 const RIGHT_AGAIN_MS = 5_000;
 
@@ -29,7 +29,7 @@ export async function censusUnder(world: World): Promise<Capability> {
     query: { namespace, labelSelector: selector(COUNTED) },
     clock,
     random: Math.random,
-    options: { freshForMs: 1_500, maxAgeMs: 1_500 },
+    options: { freshForMs: 1_500 * PACE, maxAgeMs: 1_500 * PACE },
     observe: (event) => void events.push(event),
   });
   const server = await listen({ host: '127.0.0.1', port: 0 }, { '/v1/count': () => countAnswer(census) });
@@ -62,7 +62,7 @@ export async function censusUnder(world: World): Promise<Capability> {
   return {
     name: 'census',
     ready: async () => {
-      await until('a census of two', async () => right(await ask()));
+      await until('a census of two', async () => right(await ask()), STEADY_MS);
       watching = true;
     },
     recovered: async (healedAt) => {

@@ -7,10 +7,15 @@ import { LeaderElector } from '../../src/election/elector.ts';
 import type { ElectionEvent } from '../../src/election/events.ts';
 import { until } from '../e2e/support.ts';
 import type { Capability, World } from './world.ts';
-import { SLACK_MS } from './world.ts';
+import { PACE, SLACK_MS, STEADY_MS } from './world.ts';
 
-const LEASE_S = 2;
-const OPTIONS = { leaseDurationSeconds: LEASE_S, renewDeadlineMs: 1_400, retryPeriodMs: 300, workTimeoutMs: 500 };
+const LEASE_S = 2 * PACE;
+const OPTIONS = {
+  leaseDurationSeconds: LEASE_S,
+  renewDeadlineMs: 1_400 * PACE,
+  retryPeriodMs: 300 * PACE,
+  workTimeoutMs: 500,
+};
 /** The longest pause of a watch that is being repaired, see src/kube/watch.ts. */
 const REOPEN_MS = 4_000;
 
@@ -77,13 +82,13 @@ export async function electionUnder(world: World): Promise<Capability> {
   world.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   const behind = new Candidate(world, (await world.through()).store, 'behind', onTerm);
   all.push(behind);
-  await until('a leader', () => behind.leads);
+  await until('a leader', () => behind.leads, STEADY_MS);
   const beside = new Candidate(world, (await world.beside()).store, 'beside', onTerm);
   all.push(beside);
   return {
     name: 'elector',
     ready: async () => {
-      await until('the standby to see who leads', () => beside.elector.leader === behind.elector.holder);
+      await until('the standby to see who leads', () => beside.elector.leader === behind.elector.holder, STEADY_MS);
     },
     during: async () => {
       if (world.fault.local === false) return;

@@ -9,10 +9,10 @@ import { createNodesApi } from '../../src/kube/nodes-api.ts';
 import type { LeaseStore } from '../../src/lease/store.ts';
 import { until } from '../e2e/support.ts';
 import type { Capability, World } from './world.ts';
-import { SLACK_MS, TIMEOUT_MS } from './world.ts';
+import { PACE, SLACK_MS, STEADY_MS, TIMEOUT_MS } from './world.ts';
 
 const NODES = 20;
-const INTERVAL_MS = 1_500;
+const INTERVAL_MS = 1_500 * PACE;
 /** What src/heartbeat/pace.ts promises: 2.5 times the ordinary rate or 50 a second, and ten at once. */
 const RATE_PER_MS = Math.max(50 / 1_000, (2.5 * NODES) / INTERVAL_MS);
 const AT_ONCE = 10;
@@ -63,7 +63,7 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
   return {
     name: 'heartbeats',
     ready: async () => {
-      await until('all heartbeats', () => heartbeat.status.held === NODES && heartbeat.status.failing === 0);
+      await until('all heartbeats', () => heartbeat.status.held === NODES && heartbeat.status.failing === 0, STEADY_MS);
       before = await leases();
       sent.length = 0;
     },

@@ -13,13 +13,13 @@ import { createSweeper } from '../../src/sweep/sweeper.ts';
 import type { LeaseJson } from '../e2e/support.ts';
 import { until } from '../e2e/support.ts';
 import type { Capability, World } from './world.ts';
-import { INTERVAL_MS, SLACK_MS, TIMEOUT_MS } from './world.ts';
+import { INTERVAL_MS, PACE, SLACK_MS, STEADY_MS, TIMEOUT_MS } from './world.ts';
 
 const LABEL = 'leasekeeper.dev/faults';
 /** Two looks are three of the publishers' intervals apart, jitter included. */
 const CONFIRM_MS = 3 * 1.04 * INTERVAL_MS;
 /** How often a pass is due, and a list's own time. */
-const SWEEP_EVERY_MS = 200;
+const SWEEP_EVERY_MS = 200 * PACE;
 
 export const COUNTED = 'counted';
 const SWEPT = 'swept';
@@ -57,7 +57,7 @@ export async function publish(
     renewIntervalMs: INTERVAL_MS,
     requestTimeoutMs: TIMEOUT_MS,
     shutdownPolicy: 'keep',
-    shutdownTimeoutMs: 1_000,
+    shutdownTimeoutMs: 1_000 * PACE,
   });
   const events: PublisherEvent[] = [];
   const publisher = new Publisher({
@@ -69,7 +69,7 @@ export async function publish(
     observe: (event) => void events.push(Object.assign({ at: Math.round(world.clock.monotonic()) }, event)),
   });
   world.runs(publisher.run(world.signal));
-  const before = await until(`the lease of ${host}`, () => read(world, host));
+  const before = await until(`the lease of ${host}`, () => read(world, host), STEADY_MS);
   return { host, events, before };
 }
 
@@ -112,9 +112,9 @@ export async function publishersUnder(world: World): Promise<Capability> {
   };
 }
 
-/** Leases of one second: when the fault ends, those behind it look as dead as the one that is. */
+/** Leases of a second: when the fault ends, those behind it look as dead as the one that is. */
 export async function sweeperUnder(world: World): Promise<Capability> {
-  const how = { labelValue: SWEPT, leaseDurationSeconds: 1 };
+  const how = { labelValue: SWEPT, leaseDurationSeconds: PACE };
   const living = [
     await publish(world, await world.through(), 'short-behind', how),
     await publish(world, await world.beside(), 'short-beside', how),
@@ -147,8 +147,10 @@ export async function sweeperUnder(world: World): Promise<Capability> {
   return {
     name: 'sweeper',
     ready: async () => {
-      await until('a whole pass', () =>
-        events.some((e) => e.type === 'passFinished' && e.result.outcome === 'completed'),
+      await until(
+        'a whole pass',
+        () => events.some((e) => e.type === 'passFinished' && e.result.outcome === 'completed'),
+        STEADY_MS,
       );
       await world.api.json(
         'POST',

@@ -1,5 +1,5 @@
 /**
- * What goes wrong with the API server and its etcd themselves: for everybody at once.
+ * What goes wrong with the API server: for everybody at once; and the program as processes while etcd is away.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -7,7 +7,6 @@ import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { alive, assertApart, elect, now, spans } from '../e2e/elect-support.ts';
 import { claimed, lines, publish, renewedAfter, seenReal, terminate, until } from '../e2e/support.ts';
-import { etcdAt } from '../support/etcd.ts';
 import { runProgram } from '../support/process.ts';
 import { record } from '../support/proof.ts';
 import type { RealApi } from '../support/real-api.ts';
@@ -16,15 +15,11 @@ import { survive } from './survive.ts';
 import type { FaultCase } from './world.ts';
 import { SLACK_MS } from './world.ts';
 
-/** Enough for all that is written here, and soon filled. */
-const QUOTA_BYTES = 16 * 1024 * 1024;
-const LEASES = '/apis/coordination.k8s.io/v1/leases';
-
-describe('faults of the API server and etcd', { skip: realApiSkip() }, () => {
+describe('faults of the API server', { skip: realApiSkip() }, () => {
   let api: RealApi;
   let kubeconfig: string;
   before(async () => {
-    api = await startRealApi({ etcdArgs: [`--quota-backend-bytes=${QUOTA_BYTES}`] });
+    api = await startRealApi();
     kubeconfig = await api.kubeconfig();
   });
   after(() => api?.stop());
@@ -32,22 +27,6 @@ describe('faults of the API server and etcd', { skip: realApiSkip() }, () => {
   const fault = (name: string, begin: FaultCase['begin'], more: Partial<FaultCase> = {}): void => {
     it(name, (t) => survive(t, api, { name, through: kubeconfig, beside: kubeconfig, local: false, begin, ...more }));
   };
-
-  fault('etcd killed and restarted', async () => {
-    await api.etcd.kill();
-    return async () => {
-      api.etcd.start();
-      await api.ready();
-    };
-  });
-
-  fault('etcd stopped and continued', () => {
-    api.etcd.pause();
-    return async () => {
-      api.etcd.continue();
-      await api.ready();
-    };
-  });
 
   fault('API server killed and restarted', async () => {
     await api.apiServer.kill();
@@ -64,33 +43,6 @@ describe('faults of the API server and etcd', { skip: realApiSkip() }, () => {
       await api.ready();
     };
   });
-
-  fault('etcd compacted: watches get 410', async () => {
-    const { metadata } = await api.json<{ metadata: { resourceVersion: string } }>('GET', `${LEASES}?limit=1`);
-    await api.apiServer.kill();
-    return async () => {
-      const etcd = etcdAt(api.etcdUrl);
-      // The server's own cache begins anew after these, and the history before them is gone.
-      for (let i = 0; i < 10; i++) await etcd.put('elsewhere');
-      await etcd.compact(await etcd.put('elsewhere'));
-      api.apiServer.start();
-      await api.ready();
-      const watch = `${LEASES}?watch=true&timeoutSeconds=1&resourceVersion=${metadata.resourceVersion}`;
-      const { text } = await api.request('GET', watch);
-      assert.match(text, /"code":410/, 'the version that was watched is not known any more');
-    };
-  });
-
-  fault(
-    'etcd out of space: reads and deletions pass, writes do not',
-    async () => {
-      const etcd = etcdAt(api.etcdUrl);
-      await etcd.fill();
-      return () => etcd.makeRoom();
-    },
-    // Long enough for a pass that begins once the leases of a second have expired.
-    { deaf: false, readOnly: true, holdMs: 5_500 },
-  );
 
   it('the program as processes: etcd killed and restarted', async (t) => {
     const tried = { kind: 'fault', fault: 'etcd killed and restarted', capability: 'program' } as const;

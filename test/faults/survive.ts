@@ -18,6 +18,7 @@ import { electionUnder } from './election.ts';
 import { heartbeatsUnder } from './heartbeats.ts';
 import { publishersUnder, sweeperUnder } from './identity.ts';
 import type { FaultCase, World } from './world.ts';
+import { PACE } from './world.ts';
 
 type Outcome = { readonly ms: number } | { readonly error: unknown };
 
@@ -30,7 +31,7 @@ export async function survive(t: TestContext, api: RealApi, fault: FaultCase): P
   const connections: Connection[] = [];
   const running: Promise<unknown>[] = [];
   const open = async (kubeconfig: string): Promise<Connection> => {
-    const connection = await connect({ kubeconfig, clock, random: Math.random, requestTimeoutMs: 800 });
+    const connection = await connect({ kubeconfig, clock, random: Math.random, requestTimeoutMs: 800 * PACE });
     connections.push(connection);
     return connection;
   };
@@ -55,7 +56,7 @@ export async function survive(t: TestContext, api: RealApi, fault: FaultCase): P
     await Promise.all(all.map((one) => one.ready()));
     const heal = await fault.begin();
     const during = Promise.allSettled(all.map(async (one) => one.during?.()));
-    await wait(fault.holdMs ?? 3_200);
+    await wait((fault.holdMs ?? 3_200) * PACE);
     const disturbed = await during;
     await heal();
     const healedAt = clock.monotonic();

@@ -1,15 +1,24 @@
 /**
  * What the capabilities under a fault share: where they are, and how long things may take.
  */
+import { availableParallelism, loadavg } from 'node:os';
 import type { Connection } from '../../src/kube/connection.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import type { RealApi } from '../support/real-api.ts';
 
+/**
+ * How many times slower all is done on a machine that is overloaded: half a second for a request is no outage where every
+ * process waits for seconds. 1 up to some nine processes a processor that want to run, at the most 3.
+ */
+export const PACE = Math.min(3, Math.max(1, Math.round((loadavg()[0] ?? 0) / availableParallelism() / 6)));
+
 /** Renewals are quick here, so that the tests are. */
-export const INTERVAL_MS = 600;
-export const TIMEOUT_MS = 500;
-/** What a loaded machine may add to any bound. */
-export const SLACK_MS = 2_500;
+export const INTERVAL_MS = 600 * PACE;
+export const TIMEOUT_MS = 500 * PACE;
+/** What a busy machine may add to any bound. */
+export const SLACK_MS = 2_500 * PACE;
+/** The longest until all is well at the start. */
+export const STEADY_MS = 20_000 * PACE;
 
 export interface FaultCase {
   readonly name: string;
@@ -24,7 +33,7 @@ export interface FaultCase {
   readonly deaf?: boolean;
   /** Leases can still be read and deleted while it lasts, but not written. Default false. */
   readonly readOnly?: boolean;
-  /** Milliseconds; default 3200: longer than any lease here lasts, a Date's uncertainty included. */
+  /** Milliseconds, times PACE; default 3200: longer than any lease here lasts, a Date's uncertainty included. */
   readonly holdMs?: number;
 }
 
