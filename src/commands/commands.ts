@@ -2,7 +2,7 @@
  * The commands: their words and options. What they do is loaded when they run.
  */
 import { BESIDE_OTHERS, ELECT_OPTIONS } from '../config/elect-options.ts';
-import { HTTP_OPTIONS } from '../config/http-options.ts';
+import { HTTP_OPTIONS, SWEEP_HTTP_OPTIONS } from '../config/http-options.ts';
 import {
   API_OPTIONS,
   CONFIG_OPTIONS,
@@ -68,7 +68,14 @@ const DOING: readonly CommandSpec[] = [
         "leasekeeper sweep --selector k8s-app=my-proxy --schedule '* * * * *'",
       ],
     ],
-    options: { ...ONCE_OPTIONS, ...SWEEP_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS },
+    options: {
+      ...ONCE_OPTIONS,
+      ...SWEEP_OPTIONS,
+      ...SWEEP_HTTP_OPTIONS,
+      ...LEASE_OPTIONS,
+      ...API_OPTIONS,
+      ...CONFIG_OPTIONS,
+    },
     load: () => import('./sweep.ts'),
   },
   {

@@ -4,6 +4,8 @@
  * Guarantees: nothing is sent before every option is checked; with --once the exit code tells whether the pass did all
  * that it found to do: 1 also when expired leases are left for a later pass, because renewals may not work now.
  */
+import { PUBLISH_ADDRESS, SWEEP_HTTP_OPTIONS, httpAddress } from '../config/http-options.ts';
+import type { HttpSettings } from '../config/http-options.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
 import type { Given, OptionValues, Problem } from '../config/spec.ts';
@@ -13,6 +15,7 @@ import type { Connection } from '../kube/connection.ts';
 import { createLog } from '../observe/log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
+import { observers } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
 import type { PassResult, SweepEvent } from '../sweep/events.ts';
@@ -25,6 +28,7 @@ import { scheduleProblem } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text.ts';
 import { stopSignal } from './signals.ts';
+import type { SweepEndpoints } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';
 
 const TABLE = {
@@ -33,6 +37,7 @@ const TABLE = {
   ...LEASE_OPTIONS,
   ...SWEEP_OPTIONS,
   ...ONCE_OPTIONS,
+  ...SWEEP_HTTP_OPTIONS,
   ...CONFIG_OPTIONS,
 };
 type Values = OptionValues<typeof TABLE>;
@@ -66,7 +71,7 @@ function settingsOf(values: Values): SweepSettings | undefined {
 }
 
 async function check(values: Values, given: Given, unread: readonly Problem[]): Promise<Problem[]> {
-  const { problems } = sweepSettings(values, TABLE);
+  const problems = [...sweepSettings(values, TABLE).problems, ...httpAddress(values, PUBLISH_ADDRESS).problems];
   // With --once there is no schedule, and nobody waits for what checks one, unless one is given.
   const asked = !values.once || given.options['sweepSchedule'] !== undefined;
   const rule = asked ? await scheduleProblem(values.sweepSchedule) : undefined;
@@ -100,9 +105,17 @@ async function scheduled(
   const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
   const settings = settingsOf(values);
-  const service = sweepService({ store, clock, random: Math.random, observe: logSweeper(log) }, settings);
+  let gates = values.featureGates;
+  const { address } = httpAddress(values, PUBLISH_ADDRESS);
+  const shown = address && (await endpoints(address, clock, () => gates));
+  const observe = observers(logSweeper(log), ...(shown ? [shown.observe] : []));
+  const service = sweepService({ store, clock, random: Math.random, observe }, settings);
   const { namespace, sweepSchedule: schedule } = values;
-  log.info({ version, server, namespace, schedule }, settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`);
+  const url = shown?.server.url;
+  log.info(
+    { version, server, namespace, schedule, url },
+    settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`,
+  );
   const reload = hotReload(
     { sources, file },
     {
@@ -113,6 +126,7 @@ async function scheduled(
       log,
       apply(next) {
         log.level = next.logLevel;
+        gates = next.featureGates;
         const after = settingsOf(next);
         if ((after === undefined) !== (service.wish === undefined)) {
           log.info(after ? 'feature gate APIServerIdentity is on: sweeping' : `disabled: ${GATE_OFF}`);
@@ -121,8 +135,17 @@ async function scheduled(
       },
     },
   );
-  await runServices([...reload, service], stop.signal);
+  await runServices([...reload, ...(shown ? [shown.server] : []), service], stop.signal);
   return EXIT.ok;
+}
+
+async function endpoints(
+  address: NonNullable<HttpSettings['address']>,
+  clock: Clock,
+  gates: () => Values['featureGates'],
+): Promise<SweepEndpoints> {
+  const { sweepEndpoints } = await import('./sweep-endpoints.ts');
+  return sweepEndpoints({ address, clock, gates });
 }
 
 function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { options }: SweepSettings): string {

@@ -35,6 +35,14 @@ export const HTTP_OPTIONS = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
+/** For `sweep`, which counts nothing. */
+export const SWEEP_HTTP_OPTIONS = {
+  httpAddress: {
+    ...HTTP_OPTIONS.httpAddress,
+    help: `where /metrics, /livez and /readyz are served: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off (default ${PUBLISH_ADDRESS}); not with --once`,
+  },
+} as const satisfies Record<string, OptionSpec>;
+
 const LOOPBACK = '127.0.0.1';
 const FLAGS = { freshForMs: HTTP_OPTIONS.freshFor.flag, maxAgeMs: HTTP_OPTIONS.maxAge.flag };
 
@@ -58,11 +66,18 @@ export function httpSettings(
     value: formatDuration(Number(value)),
     rule: 'must be at least 1s',
   }));
+  const { address, problems: wrong } = httpAddress(values, fallback);
+  return { settings: { address, census }, problems: [...problems, ...wrong] };
+}
+
+/** The address alone, for endpoints without a census. */
+export function httpAddress(
+  values: OptionValues<typeof SWEEP_HTTP_OPTIONS>,
+  fallback: typeof SERVE_ADDRESS | typeof PUBLISH_ADDRESS,
+): { address: HttpSettings['address']; problems: Problem[] } {
   const address = parseAddress(values.httpAddress ?? fallback);
-  if (address === undefined) {
-    problems.push({ option: HTTP_OPTIONS.httpAddress.flag, value: values.httpAddress, rule: ADDRESS_RULE });
-  }
-  return { settings: { address: address === 'off' ? undefined : address, census }, problems };
+  const problem = { option: HTTP_OPTIONS.httpAddress.flag, value: values.httpAddress, rule: ADDRESS_RULE };
+  return { address: address === 'off' ? undefined : address, problems: address === undefined ? [problem] : [] };
 }
 
 export const ADDRESS_RULE = 'must be PORT, HOST:PORT, [IPV6]:PORT, :PORT or off';
