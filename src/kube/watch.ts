@@ -119,8 +119,9 @@ export async function* watchKind<Item, P extends Page, Event>(
     if (version === undefined && unlisted) {
       const from: WatchFrom = { resourceVersion: '', sendInitialEvents: true };
       end = yield* follow(kind, options, from, true, onSeen, onAlive);
-      // Not permitted either, or not known to this server: what is missing is the permission to list.
-      if (end.kind === 'failed' && (end.error.code === 'Forbidden' || end.error.code === 'Invalid')) throw unlisted;
+      // Neither is permitted: watch alone would do. Where the server does not know this way, list is what is missing.
+      if (end.kind === 'failed' && end.error.code === 'Forbidden') throw end.error;
+      if (end.kind === 'failed' && end.error.code === 'Invalid') throw unlisted;
     } else if (version === undefined) {
       const listed = await listAll(kind, options);
       if (listed.done) {

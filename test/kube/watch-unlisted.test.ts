@@ -119,11 +119,11 @@ test('410: begins again with everything that there is', async () => {
   assert.equal(lists, 1);
 });
 
-test('a server that does not know how, or forbids that too: the permission to list is what is missing', async () => {
-  for (const code of ['Invalid', 'Forbidden'] as const) {
-    const { done } = await watched([refused(code, 'no')]);
-    assert.equal((done as Error).message, 'you may not list');
-  }
+test('where the server does not know how, the permission to list is what is missing; where it forbids, that to watch', async () => {
+  const unknown = await watched([refused('Invalid', 'no')]);
+  assert.equal((unknown.done as Error).message, 'you may not list');
+  const forbidden = await watched([refused('Forbidden', 'you may not watch')]);
+  assert.equal((forbidden.done as Error).message, 'you may not watch');
   const { done, froms } = await watched([], false);
   assert.deepEqual([(done as Error).message, froms], ['you may not list', []]);
 });
