@@ -80,6 +80,8 @@ function modelProblems(value: unknown, type: string, at: string): string[] {
   if (!model) return [`${at}: no model ${type}`];
   const attributes = new Map(model.getAttributeTypeMap().map((attribute) => [attribute.baseName, attribute.type]));
   return Object.entries(value).flatMap(([field, item]) => {
+    // A directive of a strategic merge patch, no field.
+    if (field.startsWith('$setElementOrder/')) return [];
     const of = attributes.get(field);
     return of === undefined ? [`${at}: unknown field ${field}`] : modelProblems(item, of, `${at}.${field}`);
   });

@@ -59,7 +59,11 @@ describe('the sidecar', () => {
     ) as Manifest;
     const [wanted] = documents(SIDECAR_PATCH);
     const containers = merged['spec'].containers as Container[];
-    assert.deepEqual(containers.map(({ name }) => name).sort(), ['kube-apiserver', 'leasekeeper']);
+    assert.deepEqual(
+      containers.map(({ name }) => name),
+      ['kube-apiserver', 'leasekeeper'],
+      'in this order: programs look at the first',
+    );
     assert.deepEqual(
       containers.find(({ name }) => name === 'kube-apiserver'),
       STATIC_POD.spec.containers[0],

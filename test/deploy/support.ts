@@ -20,7 +20,7 @@ export interface Manifest {
     readonly labels?: Readonly<Record<string, string>>;
   };
   // Tests read deep into many kinds: what is not there fails them all the same.
-   
+
   readonly [field: string]: any;
 }
 
