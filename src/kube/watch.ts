@@ -3,8 +3,8 @@
  *
  * Guarantees: the first event is `list`; what happened while the connection was away is told by the events after it or
  * by another `list`. When the server ends the watch in order it is renewed at once, without a list and without a pause.
- * Who may watch but not list gets that `list` from the watch itself, where the server has it (`sendInitialEvents`, since
- * Kubernetes 1.32). Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
+ * Who may watch but not list gets that `list` from the watch itself, where the server has it (`sendInitialEvents`: by
+ * default in Kubernetes 1.32 and since 1.34). Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
  * Retry-After up to 30 s) where the server or the way to it is at fault. A version that the server answers three times
  * without going on from it is given up for a list. `fresh` comes with each bookmark, and as soon
  * as the server has accepted to go on from the last version. Only `Forbidden` ends the iteration with an error.
