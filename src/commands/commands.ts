@@ -16,13 +16,12 @@ import {
   WATCH_OPTIONS,
 } from '../config/options.ts';
 import { PUBLISH_OPTIONS } from '../config/publish-options.ts';
-import { RBAC_OPTIONS } from '../config/rbac-options.ts';
+import { PERMITTED, RBAC_OPTIONS } from '../config/rbac-options.ts';
 import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-options.ts';
 import { settable } from '../config/sources.ts';
 import type { OptionSpec } from '../config/spec.ts';
 import { ONCE_OPTIONS, PUBLISH_SWEEP_OPTIONS, SWEEP_OPTIONS } from '../config/sweep-options.ts';
 import type { CommandSpec } from './command.ts';
-import type { Permitted } from './permissions.ts';
 
 const DOING: readonly CommandSpec[] = [
   {
@@ -58,7 +57,7 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Delete identity leases that have expired, at start and on a schedule',
     description: [
       "A pass lists the leases, waits --confirm-after, lists them again, and deletes what was expired both times and not written in between: by the API server's clock, and only in the version that was seen. It deletes nothing when no unexpired lease would be left, unless --allow-all.",
-      'Needs list and delete on leases in the namespace. Any number of sweepers may run at once.',
+      'Needs list and delete on leases in the namespace. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
     ],
     examples: [
       ['what would go, and why', 'leasekeeper sweep --once --dry-run'],
@@ -212,9 +211,6 @@ function distinctFlags(options: Readonly<Record<string, OptionSpec>>): Record<st
   });
   return Object.fromEntries(entries);
 }
-
-/** The commands that need permissions: `rbac` takes each of them, with its options. */
-const PERMITTED: readonly Permitted[] = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'];
 
 const RBAC: CommandSpec = {
   name: 'rbac',

@@ -15,6 +15,7 @@ import {
   heartbeatSettings,
 } from '../config/heartbeat-options.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
+import type { Permitted } from '../config/rbac-options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
 import type { Given, OptionSpec, OptionValues, Problem } from '../config/spec.ts';
 import { SWEEP_OPTIONS, sweepSettings } from '../config/sweep-options.ts';
@@ -37,10 +38,6 @@ export interface Grant {
   /** One line: what it is for. */
   readonly why: string;
 }
-
-/** Commands that talk to an API, in the order of the help. */
-export const PERMITTED = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'] as const;
-export type Permitted = (typeof PERMITTED)[number];
 
 /** The grants, and what is wrong with the options. */
 export type Grants = (given: Given) => Promise<{ grants: readonly Grant[]; problems: readonly Problem[] }>;

@@ -2,14 +2,14 @@
  * `leasekeeper rbac`: the smallest Role and RoleBinding for a command and its options. Nothing is sent to anybody.
  */
 import { nearest } from '../config/nearest.ts';
-import { RBAC_OPTIONS, rbacSettings } from '../config/rbac-options.ts';
+import { PERMITTED, RBAC_OPTIONS, rbacSettings } from '../config/rbac-options.ts';
+import type { Permitted } from '../config/rbac-options.ts';
 import { readOptions } from '../config/spec.ts';
 import type { Given, Problem } from '../config/spec.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput, CommandModule } from './command.ts';
 import { rbacObjects, rbacYaml } from './output/rbac.ts';
-import { PERMISSIONS, PERMITTED } from './permissions.ts';
-import type { Permitted } from './permissions.ts';
+import { PERMISSIONS } from './permissions.ts';
 
 /** What runs on its own in a cluster, for `rbac` without a command; heartbeats of all Nodes. */
 const SERVICES: readonly (readonly [Permitted, Given['options']])[] = [

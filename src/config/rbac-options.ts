@@ -1,9 +1,13 @@
 /**
- * The options of `rbac`, beside those of the command whose permissions it prints: to whom they are given, and how they
- * are called.
+ * For which commands `rbac` prints permissions, and its options beside theirs: to whom they are given, and how they are
+ * called.
  */
 import { objectNameProblem } from '../lease/names.ts';
 import type { OptionSpec, OptionValues, Problem } from './spec.ts';
+
+/** Commands that talk to an API, in the order of the help. */
+export const PERMITTED = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'] as const;
+export type Permitted = (typeof PERMITTED)[number];
 
 /** Where the manifests of `deploy/` put what runs in pods of its own. */
 const NAMESPACE = 'leasekeeper';

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
+import { main } from '../../src/commands/main.ts';
 import { version } from '../../src/version.ts';
 import { embedded } from '../e2e/support.ts';
 import { leaveNothing } from '../support/children.ts';
@@ -161,6 +162,17 @@ describe('the systemd unit', () => {
     const unit = text('leasekeeper.service');
     assert.equal(await verify(unit), '');
     assert.match(await verify(unit.replace('RestartSec', 'RestartSecs')), /Unknown key/);
+  });
+
+  it('starts leasekeeper with options that it takes', async () => {
+    const [, line = ''] = /^ExecStart=\/usr\/bin\/env leasekeeper (.*)$/m.exec(text('leasekeeper.service')) ?? [];
+    const missing = join(ROOT, 'no-such');
+    let err = '';
+    const io = { env: {}, terminal: false, out: () => {}, err: (more: string) => void (err += more) };
+    assert.equal(await main(line.replace('${CREDENTIALS_DIRECTORY}', missing).split(' '), io), 2);
+    // Everything but the kubeconfig, which is not there, is in order.
+    assert.match(err, new RegExp(`^leasekeeper: [^\n]*${missing}/kubeconfig[^\n]*\n$`));
+    assert.match(text('leasekeeper.service'), /^LoadCredential=kubeconfig:\/etc\/leasekeeper\/kubeconfig$/m);
   });
 
   it('waits longer for its end than leasekeeper takes', () => {
