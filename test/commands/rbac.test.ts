@@ -7,7 +7,9 @@ import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { main } from '../../src/commands/main.ts';
+import { LOG_OPTIONS } from '../../src/config/options.ts';
 import { PERMITTED } from '../../src/config/rbac-options.ts';
+import type { OptionSpec } from '../../src/config/spec.ts';
 import { leaseName } from '../../src/lease/names.ts';
 
 interface Printed {
@@ -86,7 +88,12 @@ test('what options change', async () => {
     ['count -n mine', 'leases mine list'],
     ['serve', 'leases kube-system list,watch'],
     ['elect --lease a/b', 'leases a create', 'leases a [b] get,watch,update', 'events a create'],
-    ['elect --lease a/b -- sh -c x', 'leases a create', 'leases a [b] get,watch,update', 'events a create'],
+    [
+      'elect --lease a/b -- leasekeeper sweep --user me --name x',
+      'leases a create',
+      'leases a [b] get,watch,update',
+      'events a create',
+    ],
     ['heartbeat --nodes-selector a=b', 'leases kube-node-lease get,create,update', 'nodes (cluster) list,watch'],
     [
       'heartbeat --node a',
@@ -182,6 +189,11 @@ test('every command that talks to an API has a row', () => {
   const talking = COMMANDS.filter(({ name, options }) => 'kubeconfig' in options && name !== 'config');
   assert.deepEqual(talking.map(({ name }) => name).sort(), [...PERMITTED].sort());
   const below = COMMANDS.find(({ name }) => name === 'rbac')?.commands ?? [];
+  for (const { name, options } of below) {
+    const all: readonly OptionSpec[] = Object.values({ ...options, ...LOG_OPTIONS });
+    const flags = all.flatMap(({ flag, short }) => (short === undefined ? [flag] : [flag, short]));
+    assert.deepEqual(flags, [...new Set(flags)], `${name}: a flag twice`);
+  }
   assert.deepEqual(
     below.map(({ name }) => name),
     [...PERMITTED],

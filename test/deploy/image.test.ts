@@ -169,7 +169,7 @@ describe('the systemd unit', () => {
     const missing = join(ROOT, 'no-such');
     let err = '';
     const io = { env: {}, terminal: false, out: () => {}, err: (more: string) => void (err += more) };
-    assert.equal(await main(line.replace('${CREDENTIALS_DIRECTORY}', missing).split(' '), io), 2);
+    assert.equal(await main(line.replace(/\$\{CREDENTIALS_DIRECTORY\}/, missing).split(' '), io), 2);
     // Everything but the kubeconfig, which is not there, is in order.
     assert.match(err, new RegExp(`^leasekeeper: [^\n]*${missing}/kubeconfig[^\n]*\n$`));
     assert.match(text('leasekeeper.service'), /^LoadCredential=kubeconfig:\/etc\/leasekeeper\/kubeconfig$/m);

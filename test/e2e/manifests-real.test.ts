@@ -4,13 +4,16 @@
  * by their published schemas: see test/deploy.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { leaseName } from '../../src/lease/names.ts';
-import { allObjects, documents } from '../deploy/support.ts';
+import { DEPLOY, allObjects, documents } from '../deploy/support.ts';
 import type { Manifest } from '../deploy/support.ts';
+import { runProgram } from '../support/process.ts';
 import type { RealApi } from '../support/real-api.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
-import { LABEL, LEASES, until } from './support.ts';
+import { LABEL, LEASES, kubectlSkip, until } from './support.ts';
 
 /** The collection of an object's kind; undefined: the server has none. */
 async function collection(api: RealApi, { apiVersion, kind, metadata }: Manifest): Promise<string | undefined> {
@@ -53,6 +56,24 @@ describe('the manifests of deploy/ on a real API server', { skip: realApiSkip() 
     t.diagnostic(
       `${taken.length} objects taken; kinds that this server does not have: ${[...unknown].sort().join(', ')}`,
     );
+  });
+
+  it('kubectl apply takes what rbac prints, and an overlay', { skip: kubectlSkip() }, async (t) => {
+    const api = await startRealApi();
+    t.after(() => api.stop());
+    const kubeconfig = await api.kubeconfig();
+    const { stdout: printed, code } = await runProgram(['rbac']);
+    assert.equal(code, 0);
+    const apply = (input: string, ...args: readonly string[]): readonly string[] => {
+      const run = spawnSync('kubectl', ['--kubeconfig', kubeconfig, 'apply', ...args], { encoding: 'utf8', input });
+      assert.deepEqual([run.status, run.stderr], [0, ''], run.stdout);
+      return run.stdout.trim().split('\n');
+    };
+    const created = apply(printed, '-f', '-');
+    assert.equal(created.length, 10);
+    for (const line of created) assert.match(line, /^(cluster)?role(binding)?\..* created$/);
+    assert.ok(apply(printed, '-f', '-').every((line) => line.endsWith(' unchanged')));
+    assert.equal(apply('', '-k', join(DEPLOY, 'overlays/sidecar')).length, 2);
   });
 
   it('the admission policy lets only API servers and leasekeeper write identity leases', async (t) => {
