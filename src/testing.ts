@@ -4,18 +4,25 @@
  */
 export { startEmbeddedServer } from './embedded/server.ts';
 export type {
+  ApiRequest,
+  ApiResponse,
+  Attributes,
   EmbeddedServer,
   EmbeddedServerOptions,
   Fault,
   FaultHandle,
   FaultMatch,
+  FaultRequest,
   FaultRule,
   Faults,
   KubeObject,
   LoggedRequest,
+  Matcher,
   ObjectStore,
   RequestLog,
+  ServerClock,
   Tokens,
+  User,
 } from './embedded/server.ts';
 export { ManualClock, settle } from './runtime/manual-clock.ts';
 export type { Clock } from './runtime/clock.ts';

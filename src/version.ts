@@ -3,4 +3,5 @@
  */
 import manifest from '../package.json' with { type: 'json' };
 
+/** Of this package: `1.2.3`. */
 export const version: string = manifest.version;

@@ -33,6 +33,7 @@ const CATCH_UP_MS = 1_000;
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 4_000;
 
+/** What a kept census is made of. */
 export interface CensusServiceOptions {
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly query: LeaseQuery;
@@ -45,6 +46,7 @@ export interface CensusServiceOptions {
   readonly keepSource?: boolean | undefined;
 }
 
+/** The census kept in memory by one list and one watch. */
 export class CensusService {
   readonly #given: CensusServiceOptions;
   readonly #clock: Clock;

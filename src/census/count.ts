@@ -46,6 +46,7 @@ export interface CensusLease {
   readonly source?: Lease | undefined;
 }
 
+/** One running server: the leases of one hostname, in the best state of them. */
 export interface Instance {
   /** Absent when its lease carries none. */
   readonly hostname?: string | undefined;
@@ -58,6 +59,7 @@ export interface Instance {
 /** By which clock liveness was judged: see `judge.ts`. */
 export type CensusClock = 'server-date' | 'observed';
 
+/** The moment that a census shows, and how it was judged. */
 export interface CensusFrame {
   /** The moment that the census shows, by the API server's clock (`server-date`) or ours (`observed`). */
   readonly asOf?: MicroTime | undefined;
@@ -67,6 +69,7 @@ export interface CensusFrame {
   readonly freshnessMs: number;
 }
 
+/** The leases of one moment, and the instances that they make. */
 export interface Census extends CensusFrame {
   /** Absent when they cannot be known. */
   readonly counts?: Counts | undefined;

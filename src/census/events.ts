@@ -6,6 +6,7 @@ import type { LeaseStoreError } from '../lease/store.ts';
 import type { CensusLease, Counts } from './count.ts';
 import type { LeaseState } from './judge.ts';
 
+/** What a kept census tells its observer. */
 export type CensusEvent =
   /** Everything is known from now on, for the first time or again after a loss. What follows is told as changes to it. */
   | { readonly type: 'synced'; readonly first: boolean }
@@ -20,6 +21,7 @@ export type CensusEvent =
   /** One lease came, changed its state, its holder or its hostname, or went. A renewal alone is not told. */
   | { readonly type: 'lease'; readonly change: 'added' | 'modified' | 'deleted'; readonly lease: CensusLease };
 
+/** An instance and its state. */
 export interface InstanceState {
   readonly hostname?: string | undefined;
   /** The hostname, else the lease's name. */
@@ -47,6 +49,7 @@ export interface Answer {
 /** `NotSynced`: nothing was read yet. `TooOld`: see `maxAgeMs`. `NoServerDate`: the API server never told its time. */
 export type UnknownReason = 'NotSynced' | 'TooOld' | 'NoServerDate';
 
+/** What a kept census knows at the moment: numbers, or why there are none. */
 export type CensusSnapshot = {
   /** True while the watch is believed to tell everything. */
   readonly synced: boolean;

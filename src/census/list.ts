@@ -18,6 +18,7 @@ const PAGE_LIMIT = 500;
 /** A state may be compacted away between two pages; whoever needs longer than that three times has another problem. */
 const ATTEMPTS = 3;
 
+/** Where to look, and for what. */
 export interface LookOptions {
   readonly store: Pick<LeaseStore, 'list'>;
   readonly query: LeaseQuery;

@@ -3,6 +3,7 @@
  */
 import type { OptionProblem } from '../runtime/problem.ts';
 
+/** A census's options: milliseconds. */
 export interface CensusOptions {
   /** Milliseconds since its last renewal within which a lease is live; default 30000: three of our renew intervals. */
   readonly freshForMs: number;

@@ -25,6 +25,7 @@ import type { WatchLease } from './sight.ts';
 import { standBy } from './standby.ts';
 import type { Term } from './term.ts';
 
+/** What an elector is made of. */
 export interface LeaderElectorOptions {
   readonly store: LeaseStore;
   readonly clock: Clock;
@@ -45,6 +46,7 @@ export interface LeaderElectorOptions {
 /** The longest wait between work that ended and contending again; the first is the retry period. */
 const MAX_REST_MS = 30_000;
 
+/** Contends for a Lease, with others of its kind and with client-go, and runs work only while it leads. */
 export class LeaderElector {
   readonly holder: string;
   readonly #candidate: Candidate;

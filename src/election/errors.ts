@@ -14,6 +14,7 @@ export type LossReason =
   /** Somebody else emptied the holder. */
   | 'released';
 
+/** Branch on these, never on a message. */
 export type LeadershipErrorCode =
   /** `term.check()` and the reason of `term.signal`: see `reason`. */
   | 'LeadershipLost'
@@ -27,6 +28,7 @@ export type LeadershipErrorCode =
   /** `elector.run` rejects with it: the work did not end within `workTimeoutMs`; its lease is left to expire. */
   | 'WorkNotEnded';
 
+/** Leadership is over, or about to be: see `code`, and `reason` for why it was lost. */
 export class LeadershipError extends Error {
   override readonly name = 'LeadershipError';
   readonly code: LeadershipErrorCode;

@@ -4,11 +4,13 @@
 import type { LeaseRef, LeaseStoreError } from '../lease/store.ts';
 import type { LossReason } from './errors.ts';
 
+/** What an elector asked of the API when a request failed. */
 export type ElectionOperation = 'get' | 'create' | 'takeOver' | 'renew' | 'release' | 'watch';
 
 /** Why the lease could be had. `own`: it was still ours from an earlier term. */
 export type AcquireReason = 'absent' | 'released' | 'expired' | 'own';
 
+/** Why a term ended. */
 export type StopReason =
   | LossReason
   /** The work returned, or threw, by itself. */
@@ -69,6 +71,7 @@ export type ElectionHappening =
   | { readonly type: 'watchLost'; readonly error: LeaseStoreError | undefined }
   | { readonly type: 'watchRecovered' };
 
+/** What an elector tells its observer. */
 export type ElectionEvent = ElectionHappening & {
   readonly lease: LeaseRef;
   /** Our own holder identity. */

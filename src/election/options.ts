@@ -6,6 +6,7 @@ import { objectNameProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
 import type { OptionProblem } from '../runtime/problem.ts';
 
+/** An elector's times: `electionOptions` fills in the defaults, `electionProblems` checks client-go's rules. */
 export interface ElectionOptions {
   /**
    * Whole seconds that others wait, after they last saw the lease change, before they take it over. Default 15.
@@ -24,6 +25,7 @@ export interface ElectionOptions {
   readonly workTimeoutMs: number;
 }
 
+/** What stands in for options that are left out: client-go's own numbers. */
 export const ELECTION_DEFAULTS: ElectionOptions = {
   leaseDurationSeconds: 15,
   renewDeadlineMs: 10_000,

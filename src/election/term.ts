@@ -12,6 +12,10 @@ import { LeadershipError } from './errors.ts';
 import type { LossReason } from './errors.ts';
 import type { Timing } from './options.ts';
 
+/**
+ * A term of leadership: a deadline, not a boolean. `check` before each guarded step; send `fencingToken` along where it
+ * matters.
+ */
 export interface Term {
   readonly lease: LeaseRef;
   /** Our holder identity: `<id>_<uuid>`. */

@@ -24,6 +24,7 @@ import type { WatchStream } from './watch.ts';
 import { Writer } from './writes.ts';
 import type { Written } from './writes.ts';
 
+/** A request without HTTP. */
 export interface ApiRequest {
   readonly method: string;
   /** Path and query. */
@@ -33,6 +34,7 @@ export interface ApiRequest {
   readonly body: string;
 }
 
+/** Its answer. */
 export interface ApiResponse {
   readonly status: number;
   readonly contentType: string;

@@ -20,6 +20,7 @@ export interface Attributes {
   readonly name: string;
 }
 
+/** Who a token stands for. */
 export interface User {
   readonly user: string;
   /** May this be done? Everything may when left out. */

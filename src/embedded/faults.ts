@@ -10,6 +10,7 @@ import type { Attributes } from './auth.ts';
 import type { RequestInfo } from './routes.ts';
 import type { WatchStream } from './watch.ts';
 
+/** A request, as rules for faults see it. */
 export interface FaultRequest extends Pick<RequestInfo, 'method' | 'path'>, Omit<Attributes, 'verb'> {
   readonly verb: Attributes['verb'] | undefined;
   readonly query: URLSearchParams;
@@ -27,8 +28,10 @@ export interface FaultMatch {
   readonly userAgent?: string | RegExp;
 }
 
+/** Which requests. */
 export type Matcher = FaultMatch | ((request: FaultRequest) => boolean);
 
+/** What happens to a request in place of an answer, or before it. */
 export type Fault =
   /** Carried out, and answered, this many milliseconds later. */
   | { readonly type: 'delay'; readonly ms: number }
@@ -52,6 +55,7 @@ export type Fault =
       readonly headers?: Readonly<Record<string, string>>;
     };
 
+/** Which requests, how often, and what happens to them. */
 export interface FaultRule {
   /** Every request when left out. */
   readonly match?: Matcher;
@@ -60,6 +64,7 @@ export interface FaultRule {
   readonly fault: Fault;
 }
 
+/** A rule that was added. */
 export interface FaultHandle {
   /** How often it was used. */
   readonly hits: number;
@@ -107,6 +112,7 @@ export function matcher(match: Matcher | undefined): (request: FaultRequest) => 
     fits(match.userAgent, r.userAgent);
 }
 
+/** Faults to inject: rules over requests, and commands over open watches. */
 export class Faults {
   readonly #rules = new Set<Rule>();
   readonly #watches = new Set<OpenWatch>();
@@ -118,6 +124,7 @@ export class Faults {
     this.#compact = compact;
   }
 
+  /** Adds a rule after those that are there. `delay` and `hang` go on to the next one; the others end the matter. */
   add(rule: FaultRule): FaultHandle {
     const entry: Rule = {
       matches: matcher(rule.match),
@@ -214,6 +221,7 @@ export class Faults {
     return out;
   }
 
+  /** How many rules there are. */
   get active(): boolean {
     return this.#rules.size > 0;
   }

@@ -21,8 +21,11 @@ export interface ObjectStoreOptions {
 /** Ten seconds of a thousand writes a second; about as much as a watch cache of kube-apiserver holds. */
 const DEFAULT_HISTORY = 10_000;
 
+/** The objects of the embedded server, with their revisions and history. */
 export class ObjectStore {
+  /** Wall clock, microseconds since the epoch. */
   readonly now: () => number;
+  /** A uid for a new object. */
   readonly newUid: () => string;
   readonly #historySize: number;
   #compacted = 0;
@@ -55,6 +58,7 @@ export class ObjectStore {
     return found;
   }
 
+  /** All collections by name. */
   get collections(): ReadonlyMap<string, Collection> {
     return this.#collections;
   }

@@ -2,6 +2,7 @@
 import type { FaultRequest, Matcher } from './faults.ts';
 import { matcher } from './faults.ts';
 
+/** A request that was answered. */
 export interface LoggedRequest extends FaultRequest {
   /** Path and query. */
   readonly url: string;
@@ -11,6 +12,7 @@ export interface LoggedRequest extends FaultRequest {
   readonly at: number;
 }
 
+/** What was asked of the server. Bounded: the oldest entries go first; counts go on. */
 export class RequestLog {
   readonly #capacity: number;
   #entries: LoggedRequest[] = [];
@@ -40,6 +42,7 @@ export class RequestLog {
     return match === undefined ? this.#total : this.matching(match).length;
   }
 
+  /** Begins anew, the count too. */
   clear(): void {
     this.#entries = [];
     this.#total = 0;

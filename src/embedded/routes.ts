@@ -8,6 +8,7 @@ import { badRequest } from './errors.ts';
 import { RESOURCES } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 
+/** What RBAC calls it. */
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection';
 
 export interface RequestInfo {

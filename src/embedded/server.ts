@@ -34,6 +34,7 @@ export type { ObjectStore } from './object-store.ts';
 export type { LoggedRequest, RequestLog } from './request-log.ts';
 export type { ServerClock } from './time.ts';
 
+/** How the embedded server runs; all of it may be left out. */
 export interface EmbeddedServerOptions extends ApiOptions {
   /** Default 0: one that is free. */
   readonly port?: number | undefined;
@@ -43,6 +44,7 @@ export interface EmbeddedServerOptions extends ApiOptions {
   readonly logSize?: number | undefined;
 }
 
+/** An API server for Leases in this process. */
 export interface EmbeddedServer {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;

@@ -7,6 +7,7 @@
 import { forbiddenValue, invalidValue, requiredValue } from './errors.ts';
 import type { FieldError } from './errors.ts';
 
+/** The metadata of an object. */
 export interface ObjectMeta {
   name: string;
   generateName?: string;

@@ -14,10 +14,13 @@ export const GATES = {
   LeaseEvents: { default: true, stage: 'BETA' },
 } as const satisfies Record<string, GateSpec>;
 
+/** The gates of this program. */
 export type GateName = keyof typeof GATES;
 
+/** How far a feature is. */
 export type Stage = 'ALPHA' | 'BETA' | 'GA' | 'DEPRECATED';
 
+/** One gate: its default and its stage. */
 export interface GateSpec {
   readonly default: boolean;
   readonly stage: Stage;
@@ -28,6 +31,7 @@ export interface GateSpec {
 /** `A=true,B=false` as on a command line, or a map as in a configuration file. */
 export type GateSource = string | Readonly<Record<string, unknown>>;
 
+/** One setting that is refused. */
 export interface GateProblem {
   readonly code:
     /** `A` without `=`. */
@@ -82,6 +86,7 @@ interface Setting {
   readonly source: number;
 }
 
+/** Feature gates with Kubernetes' syntax, help and errors. Immutable: `with` makes others. */
 export class FeatureGates<Name extends string = string> {
   readonly #specs: ReadonlyMap<string, GateSpec>;
   readonly #settings: ReadonlyMap<string, boolean>;

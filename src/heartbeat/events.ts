@@ -4,8 +4,10 @@
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { Disturbance } from './decide.ts';
 
+/** What heartbeats asked of the API when a request failed. */
 export type HeartbeatOperation = 'get' | 'create' | 'update';
 
+/** What heartbeats tell their observer. */
 export type HeartbeatEvent =
   /** The Nodes are known, for the first time or again after a loss. */
   | { readonly type: 'nodesSynced'; readonly names: readonly string[] }
@@ -50,6 +52,7 @@ export type HeartbeatEvent =
   | { readonly type: 'behind'; readonly backlog: number; readonly lateMs: number }
   | { readonly type: 'caughtUp' };
 
+/** How heartbeats stand. */
 export interface HeartbeatStatus {
   readonly nodes: number;
   /** Nodes that have a lease which we wrote. */

@@ -27,6 +27,7 @@ const FIRST_BACKOFF_MS = 200;
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 10_000;
 
+/** What heartbeats are made of. */
 export interface HeartbeatParts {
   readonly store: Pick<LeaseStore, 'get' | 'create' | 'update'>;
   readonly nodes: NodeSource;
@@ -41,6 +42,7 @@ export interface HeartbeatParts {
 /** What a running heartbeat takes: not where its leases lie. */
 export type HeartbeatChanges = Omit<HeartbeatOptions, 'namespace'>;
 
+/** Keeps the leases of Nodes renewed, of one or of ten thousand. */
 export class Heartbeat {
   readonly #parts: HeartbeatParts;
   readonly #clock: Clock;

@@ -30,6 +30,7 @@ const LOOK_EVERY_MS = 250;
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 4_000;
 
+/** What a monitor tells its observer. */
 export type AvailabilityEvent =
   /** Nodes and leases are known, for the first time or again after a loss. */
   | { readonly type: 'synced'; readonly nodes: number }
@@ -42,6 +43,7 @@ export type AvailabilityEvent =
 /** Why it is not known who is Ready: the Nodes and leases were not read yet, or what is known of them is too old. */
 export type NodesUnknownReason = 'NotSynced' | 'TooOld';
 
+/** What a monitor knows at the moment, but for the nodes themselves. */
 export interface AvailabilityStatus {
   /** False: the rest is what was known last. */
   readonly known: boolean;
@@ -62,6 +64,7 @@ export interface AvailabilitySnapshot extends AvailabilityStatus {
   readonly serverNow?: MicroTime | undefined;
 }
 
+/** What a monitor is made of. */
 export interface NodeMonitorParts {
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly nodes: NodeSource;
@@ -75,6 +78,7 @@ export interface NodeMonitorParts {
 
 type Side = 'nodes' | 'leases';
 
+/** Tells which Nodes are Ready and which are Unknown, by when their leases were seen to be renewed. */
 export class NodeMonitor {
   readonly #parts: NodeMonitorParts;
   readonly #clock: Clock;

@@ -4,6 +4,7 @@
 import type { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 
+/** A Node, as much of it as heartbeats need. */
 export interface NodeInfo {
   readonly name: string;
   /** A Node that was deleted and made again has another one. */
@@ -22,6 +23,7 @@ export type NodeEvent =
   | { readonly type: 'fresh' }
   | { readonly type: 'lost'; readonly error: LeaseStoreError };
 
+/** Where Nodes come from: `createNodesApi` gives one over a Kubernetes API. */
 export interface NodeSource {
   /** Follows the Nodes until the signal aborts. Ends with a LeaseStoreError only for what cannot heal by itself soon. */
   watch(signal: AbortSignal): AsyncIterable<NodeEvent>;

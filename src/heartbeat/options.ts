@@ -4,6 +4,7 @@
 import { objectNameProblem } from '../lease/names.ts';
 import type { OptionProblem } from '../runtime/problem.ts';
 
+/** Heartbeats' options: `heartbeatOptions` fills in the defaults, `heartbeatProblems` checks the rules. */
 export interface HeartbeatOptions {
   /** Default `kube-node-lease`, kubelet's own. */
   readonly namespace: string;
@@ -20,6 +21,7 @@ export interface HeartbeatOptions {
   readonly concurrency: number;
 }
 
+/** What stands in for options that are left out: kubelet's own numbers. */
 export const HEARTBEAT_DEFAULTS = {
   namespace: 'kube-node-lease',
   leaseDurationSeconds: 40,
@@ -27,6 +29,7 @@ export const HEARTBEAT_DEFAULTS = {
   concurrency: 256,
 } as const satisfies Partial<HeartbeatOptions>;
 
+/** A monitor's options: `availabilityOptions` fills in the defaults, `availabilityProblems` checks the rules. */
 export interface AvailabilityOptions {
   /** Namespace of the leases; default `kube-node-lease`. */
   readonly namespace: string;
@@ -37,6 +40,7 @@ export interface AvailabilityOptions {
   readonly graceMs: number;
 }
 
+/** What stands in for options that are left out: the node lifecycle controller's own numbers. */
 export const AVAILABILITY_DEFAULTS = {
   namespace: 'kube-node-lease',
   graceMs: 50_000,

@@ -10,6 +10,7 @@ import { availabilityOf, firstSight, sighted } from './availability.ts';
 import type { Availability, Sighting } from './availability.ts';
 import type { NodeInfo } from './nodes.ts';
 
+/** One Node and what was seen of its lease. */
 export interface NodeAvailability {
   readonly name: string;
   readonly uid: string;

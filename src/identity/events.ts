@@ -4,6 +4,7 @@
 import type { Lease } from '../lease/lease.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 
+/** What a publisher asked of the API when a request failed. */
 export type PublisherOperation = 'get' | 'create' | 'takeOver' | 'renew' | 'delete' | 'watch';
 
 /** How a publisher left its lease when it stopped. */
@@ -19,6 +20,7 @@ export type ShutdownOutcome =
   /** The API did not answer in time: the lease may still be there. */
   | 'unknown';
 
+/** What a publisher tells its observer. */
 export type PublisherEvent =
   /** `created`: there was none. `recreated`: it was deleted while we held it. `takenOver`: `from` held it before. */
   | {
@@ -55,6 +57,7 @@ export type PublisherEvent =
   | { readonly type: 'serverHealth'; readonly healthy: boolean; readonly reason: string }
   | { readonly type: 'stopped'; readonly outcome: ShutdownOutcome; readonly lease: string };
 
+/** What a publisher is doing. */
 export type PublisherPhase =
   /** Not running. */
   | 'idle'
@@ -66,6 +69,7 @@ export type PublisherPhase =
   | 'foreign'
   | 'stopping';
 
+/** How a publisher stands. */
 export interface PublisherStatus {
   readonly phase: PublisherPhase;
   readonly namespace: string;

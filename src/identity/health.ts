@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts';
 /** Asks once. Resolves with `undefined` for a good answer (2xx), else with what was wrong. Must honour the signal. */
 export type HealthProbe = (signal: AbortSignal) => Promise<string | undefined>;
 
+/** How the server beside us is asked. */
 export interface ServerHealthOptions {
   readonly probe: HealthProbe;
   readonly clock: Clock;
@@ -19,6 +20,7 @@ export interface ServerHealthOptions {
   readonly threshold: number;
 }
 
+/** Whether the server beside us answers: while it does not, its lease is neither claimed nor renewed. */
 export class ServerHealth {
   #options: ServerHealthOptions;
   #healthy = false;
@@ -28,6 +30,7 @@ export class ServerHealth {
     this.#options = options;
   }
 
+  /** False before the first good answer. */
   get healthy(): boolean {
     return this.#healthy;
   }

@@ -19,6 +19,7 @@ import type { OptionProblem } from '../runtime/problem.ts';
 export type ShutdownPolicy = 'auto' | 'keep' | 'delete';
 export const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'delete'];
 
+/** A publisher's options: `identityOptions` fills in the defaults, `identityProblems` checks the rules. */
 export interface IdentityOptions {
   /** Host that the lease stands for, byte for byte; 1 to 253 characters. */
   readonly hostname: string;

@@ -8,6 +8,7 @@ import type { PublisherEvent } from './events.ts';
 import type { ServerHealth } from './health.ts';
 import type { IdentityOptions } from './options.ts';
 
+/** What a publisher is made of. */
 export interface PublisherOptions {
   readonly store: LeaseStore;
   readonly clock: Clock;

@@ -30,6 +30,10 @@ import { Writer } from './writer.ts';
 /** Looks that hints of the watch may cause: so many at once, and one more after so many milliseconds. */
 const [HINTS_AT_ONCE, HINT_EVERY_MS] = [5, 1_000];
 
+/**
+ * Keeps one process's identity lease: claims it, takes it over from a process before, renews it, stands by when
+ * superseded, and leaves it as the shutdown policy says.
+ */
 export class Publisher {
   readonly #store: LeaseStore;
   readonly #clock: Clock;
@@ -79,6 +83,7 @@ export class Publisher {
     return this.#options;
   }
 
+  /** How it stands at the moment. */
   get status(): PublisherStatus {
     return {
       phase: this.#tenure.phase,

@@ -20,6 +20,7 @@ import { proxyFor } from './proxy.ts';
 import { KubeConfigError } from './settings.ts';
 import type { KubeSettings } from './settings.ts';
 
+/** Where the configuration lies. */
 export interface LoadOptions {
   /** A kubeconfig file; before everything else. */
   readonly kubeconfig?: string | undefined;

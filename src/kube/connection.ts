@@ -16,6 +16,10 @@ import type { KubeSettings } from './settings.ts';
 import { createTransport } from './transport.ts';
 import type { Transport } from './transport.ts';
 
+/**
+ * How to reach an API server. Without a kubeconfig: $KUBECONFIG, then the service account of the pod, then
+ * ~/.kube/config.
+ */
 export interface ConnectOptions extends LoadOptions {
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
@@ -43,6 +47,7 @@ export interface ConnectOptions extends LoadOptions {
 const httpClient = async (light: boolean): Promise<CreateHttpClient> =>
   light ? (await import('./node-client.ts')).nodeClient : (await import('./undici-client.ts')).undiciClient;
 
+/** An API server, ready for use. */
 export interface Connection {
   readonly store: LeaseStore;
   readonly transport: Transport;
@@ -51,6 +56,7 @@ export interface Connection {
   /** The one that the context, or the pod, names. */
   readonly namespace: string | undefined;
   readonly context: string | undefined;
+  /** Ends all calls, connections, timers and plugins; resolves when they have ended. */
   close(): Promise<void>;
 }
 
@@ -63,7 +69,10 @@ function forgetRoots({ ca, insecureSkipTlsVerify, proxyUrl, user }: KubeSettings
   setDefaultCACertificates([]);
 }
 
-/** @throws KubeConfigError when the configuration cannot be used */
+/**
+ * Reads the configuration and makes a connection; sends nothing yet.
+ * @throws KubeConfigError when the configuration cannot be used
+ */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { clock, random } = options;
   const settings = await loadKubeConfig(options);

@@ -14,6 +14,7 @@ import type { Request, Transport } from './transport.ts';
 import { watchKind } from './watch.ts';
 import type { Page, WatchedKind } from './watch.ts';
 
+/** Which Nodes, of which API server. */
 export interface NodesApiOptions {
   readonly transport: Transport;
   readonly clock: Clock;
@@ -27,18 +28,21 @@ export interface NodesApiOptions {
   readonly watchSilenceMs?: number | undefined;
 }
 
+/** A Node, as much of it as heartbeats need. */
 export interface ApiNode {
   readonly name: string;
   readonly uid: string;
   readonly creationTimestamp?: MicroTime | undefined;
 }
 
+/** What a watch of Nodes tells: see `NodeEvent`. */
 export type ApiNodeEvent =
   | { readonly type: 'list'; readonly nodes: readonly ApiNode[]; readonly serverDate?: MicroTime | undefined }
   | { readonly type: 'added' | 'modified' | 'deleted'; readonly node: ApiNode }
   | { readonly type: 'fresh' }
   | { readonly type: 'lost'; readonly error: LeaseStoreError };
 
+/** The Nodes of an API server: a `NodeSource` for `Heartbeat` and `NodeMonitor`. */
 export interface NodesApi {
   /** @throws LeaseStoreError `Forbidden` */
   watch(signal: AbortSignal): AsyncIterable<ApiNodeEvent>;
@@ -56,6 +60,7 @@ const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 const PATH = '/api/v1/nodes';
 
+/** The Nodes that the options name. Sends nothing before they are watched. */
 export function createNodesApi(options: NodesApiOptions): NodesApi {
   const { transport, clock, random, names, labelSelector } = options;
   const wanted = names && new Set(names);

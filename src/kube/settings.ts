@@ -1,6 +1,8 @@
 /**
  * What is known of an API server and of who we are there: plain data, and the error for when it cannot be used.
  */
+
+/** Branch on these, never on a message. */
 export type KubeConfigErrorCode =
   /** Neither a kubeconfig nor a service account was found. */
   | 'NoConfiguration'

@@ -11,6 +11,7 @@ import { MicroTime } from './micro-time.ts';
 export const API_VERSION = 'coordination.k8s.io/v1';
 export const KIND = 'Lease';
 
+/** An owner of the lease: when it goes, the garbage collector of Kubernetes deletes the lease. */
 export interface OwnerReference {
   readonly apiVersion: string;
   readonly kind: string;
@@ -20,6 +21,7 @@ export interface OwnerReference {
   readonly blockOwnerDeletion?: boolean;
 }
 
+/** What Kubernetes knows of every object, as far as leases need it. */
 export interface LeaseMetadata {
   readonly name: string;
   readonly namespace: string;
@@ -35,6 +37,7 @@ export interface LeaseMetadata {
   readonly deletionTimestamp?: MicroTime | undefined;
 }
 
+/** Who holds the lease, since when, and for how long; every field may be absent. */
 export interface LeaseSpec {
   readonly holderIdentity?: string | undefined;
   /** Whole seconds, 1 to 2147483647. */
@@ -45,6 +48,7 @@ export interface LeaseSpec {
   readonly leaseTransitions?: number | undefined;
 }
 
+/** A Lease of coordination.k8s.io/v1 as `parseLease` reads it. Immutable: change it with `withChanges`. */
 export interface Lease {
   readonly metadata: LeaseMetadata;
   readonly spec: LeaseSpec;

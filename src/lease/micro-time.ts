@@ -14,6 +14,10 @@ const LAST_SECOND = 253_402_300_799;
 let cachedSecond = Number.NaN;
 let cachedText = '';
 
+/**
+ * An instant with microseconds, as coordination.k8s.io/v1 stores it. Immutable; read with `parse`, made with
+ * `fromEpochMicros`.
+ */
 export class MicroTime {
   /** Whole seconds since 1970-01-01T00:00:00Z, rounded down. */
   readonly seconds: number;
@@ -88,6 +92,7 @@ export class MicroTime {
     return this.seconds - other.seconds || this.micros - other.micros;
   }
 
+  /** True for the same instant. */
   equals(other: MicroTime | undefined): boolean {
     return other !== undefined && this.seconds === other.seconds && this.micros === other.micros;
   }
@@ -106,6 +111,7 @@ export class MicroTime {
     return `${cachedText}${String(this.micros).padStart(6, '0')}Z`;
   }
 
+  /** As `toString` prints it. */
   toJSON(): string {
     return this.toString();
   }

@@ -9,6 +9,7 @@ import type { Lease } from './lease.ts';
 
 /** How Kubernetes marks identity leases (k8s.io/apiserver, since 1.20). */
 export const IDENTITY_LABEL = 'apiserver.kubernetes.io/identity';
+/** The label's value for kube-apiserver; other products have their own. */
 export const IDENTITY_LABEL_VALUE = 'kube-apiserver';
 /** The well-known label of Kubernetes; kube-apiserver writes the whole hostname in it. */
 export const HOSTNAME_LABEL = 'kubernetes.io/hostname';

@@ -7,6 +7,7 @@
 import type { Lease } from './lease.ts';
 import type { MicroTime } from './micro-time.ts';
 
+/** How one call may end before its answer. */
 export interface CallOptions {
   /** Ends the call at once with code `Aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -14,11 +15,13 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** Names one lease. */
 export interface LeaseRef {
   readonly namespace: string;
   readonly name: string;
 }
 
+/** Which leases of one namespace; all of them without selectors. */
 export interface LeaseQuery {
   readonly namespace: string;
   /** Kubernetes' selector syntax, for instance `a=b,c in (d,e)`. */
@@ -27,6 +30,7 @@ export interface LeaseQuery {
   readonly fieldSelector?: string | undefined;
 }
 
+/** Which part of a list. */
 export interface PageQuery extends LeaseQuery {
   /** Leases a page at the most; the server's choice when left out. */
   readonly limit?: number | undefined;
@@ -34,6 +38,7 @@ export interface PageQuery extends LeaseQuery {
   readonly continue?: string | undefined;
 }
 
+/** One part of a list; all pages of a list show one state of the server. */
 export interface LeasePage {
   readonly leases: readonly Lease[];
   readonly resourceVersion: string;
@@ -43,6 +48,7 @@ export interface LeasePage {
   readonly serverDate?: MicroTime | undefined;
 }
 
+/** The one version of an object that a deletion may meet. */
 export interface Preconditions {
   readonly uid: string;
   readonly resourceVersion: string;
@@ -59,6 +65,7 @@ export type LeaseEvent =
   | { readonly type: 'fresh' }
   | { readonly type: 'lost'; readonly error: LeaseStoreError };
 
+/** Where leases live: `connect` gives one over a Kubernetes API. Every method throws LeaseStoreError only. */
 export interface LeaseStore {
   /** @throws LeaseStoreError `NotFound` when there is none */
   get(ref: LeaseRef, options?: CallOptions): Promise<Lease>;
@@ -117,6 +124,7 @@ export type LeaseStoreErrorCode =
   /** The caller's signal. */
   | 'Aborted';
 
+/** What a LeaseStoreError is made of, besides its code. */
 export interface LeaseStoreErrorOptions {
   readonly message: string;
   /** HTTP status, where there was an answer. */

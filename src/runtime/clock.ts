@@ -7,6 +7,7 @@
  */
 import { uptime } from 'node:os';
 
+/** Time from outside: `createSystemClock` in production, `ManualClock` of `leasekeeper/testing` in tests. */
 export interface Clock {
   /** Wall clock, in microseconds since the epoch. For what others read; never for measuring. */
   wallMicros(): number;
@@ -47,6 +48,7 @@ const SYSTEM_SOURCES: TimeSources = {
   wall: () => Date.now(),
 };
 
+/** The machine's clocks. Monotonic time counts the time in which the machine was suspended. */
 export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock {
   // process.hrtime() stands still while a Linux machine is suspended, os.uptime() does not; the later one is believed.
   // Where they cannot be read in one moment, each end of the range is used where it makes the suspended time shorter.

@@ -11,6 +11,7 @@ interface Timer {
   readonly callback: () => void;
 }
 
+/** A clock that stands still until a test moves it. */
 export class ManualClock implements Clock {
   #monotonic = 0;
   #wallOffsetMicros: number;

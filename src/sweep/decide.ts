@@ -54,6 +54,7 @@ export interface FirstLook {
   readonly silences: Silences | undefined;
 }
 
+/** Why a lease was left alone. */
 export type KeepReason =
   /** It is being deleted already. */
   | 'terminating'
@@ -93,6 +94,7 @@ export interface Collectable {
   readonly finalizers: readonly string[];
 }
 
+/** A lease whose renewTime lies in the future. */
 export interface FutureRenewal {
   readonly name: string;
   readonly holderIdentity: string | undefined;
@@ -101,6 +103,7 @@ export interface FutureRenewal {
   readonly aheadMs: number;
 }
 
+/** Why a pass could not judge. */
 export type VoidReason =
   /** An answer came without a `Date`: nobody knows what is expired. */
   | 'noDate'

@@ -4,12 +4,14 @@
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { Collectable, FutureRenewal, KeepReason, VoidReason } from './decide.ts';
 
+/** Why the deletions of a pass ended early. */
 export type StopReason =
   /** The server kept refusing with 429, or asked for a longer pause than a pass is worth. */
   | 'throttled'
   /** Too many DELETEs in a row failed. */
   | 'failing';
 
+/** How a pass ended. */
 export type PassOutcome =
   /** Every collectable lease had its DELETE (none, in a dry run). */
   | 'completed'
@@ -46,6 +48,7 @@ export interface PassResult {
   readonly tookMs: number;
 }
 
+/** What a sweeper tells its observer. */
 export type SweepEvent =
   | {
       readonly type: 'passStarted';

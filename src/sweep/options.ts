@@ -5,6 +5,7 @@
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../lease/names.ts';
 import type { OptionProblem } from '../runtime/problem.ts';
 
+/** A sweeper's options: `sweepOptions` fills in the defaults, `sweepProblems` checks the rules. */
 export interface SweepOptions {
   /** The one namespace that is swept. Default `kube-system`. */
   readonly namespace: string;
@@ -34,6 +35,7 @@ export interface SweepOptions {
   readonly allowAll: boolean;
 }
 
+/** What stands in for options that are left out. */
 export const SWEEP_DEFAULTS: SweepOptions = {
   namespace: 'kube-system',
   labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}`,

@@ -21,6 +21,7 @@ import type { PassResult, SweepEvent } from './events.ts';
 import type { SweepOptions } from './options.ts';
 import { SweepOptionsError, sweepOptions, sweepProblems } from './options.ts';
 
+/** What a sweeper is made of. */
 export interface SweeperParts {
   readonly store: Pick<LeaseStore, 'list' | 'delete'>;
   readonly clock: Clock;
@@ -36,6 +37,7 @@ export interface SweeperParts {
 /** Subscribes to ticks; returns what ends the subscription. */
 export type Ticks = (onTick: () => void) => () => void;
 
+/** Deletes expired leases, in passes of two looks each. */
 export interface Sweeper {
   /**
    * One pass. Settles promptly once the signal aborts, with outcome `aborted`. Failures of the store are in the result.

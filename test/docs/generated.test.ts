@@ -1,0 +1,44 @@
+/**
+ * The references in docs/ are as they would be made now, and leave nothing out that the program has.
+ */
+import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { stalePages } from '../../scripts/docs.ts';
+import { COMMANDS } from '../../src/commands/commands.ts';
+import { LOG_OPTIONS } from '../../src/config/options.ts';
+import { variableName } from '../../src/config/sources.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const page = (name: string): Promise<string> => readFile(join(root, 'docs', name), 'utf8');
+
+test('none is stale: npm run docs makes them anew', async () => {
+  assert.deepEqual(await stalePages(), []);
+});
+
+test('every command, option, flag and variable is in configuration.md', async () => {
+  const text = await page('configuration.md');
+  for (const { name, options } of COMMANDS) {
+    assert.match(text, new RegExp(`^### leasekeeper ${name}$`, 'm'));
+    for (const [key, { flag, weakest }] of Object.entries({ ...options, ...LOG_OPTIONS })) {
+      assert.match(text, new RegExp(`^#### ${key}$`, 'm'), `${name}: ${key}`);
+      assert.match(text, new RegExp(`\`${flag}[\`, ]`), `${name}: ${flag}`);
+      if (weakest !== 'flag') assert.ok(text.includes(`\`${variableName(key)}\``), `${name}: ${variableName(key)}`);
+    }
+  }
+});
+
+test('every metric that the source names is in metrics.md', async () => {
+  const text = await page('metrics.md');
+  const observe = join(root, 'src/observe');
+  const names = new Set<string>();
+  for (const file of await readdir(observe))
+    for (const [, name = ''] of (await readFile(join(observe, file), 'utf8')).matchAll(
+      /'((?:leasekeeper|leader_election|kubernetes|process)_[a-z0-9_]+)'/g,
+    ))
+      names.add(name);
+  assert.ok(names.size > 20, 'the names are found');
+  for (const name of names) assert.ok(text.includes(`**\`${name}\`**`), name);
+});
