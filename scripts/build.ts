@@ -4,17 +4,18 @@
  * - the library, `index.js` and `testing.js` with what they share in `lib/`, readable, its dependencies left to the
  *   package manager, with declarations (`*.d.ts`, laid out as src/ is);
  * - the command line, `cli.js` (a tiny entry that any Node can parse) and `cli/` (one chunk a command, dependencies
- *   included and minified: a cold start reads one small file instead of hundreds).
+ *   included and minified: a cold start reads one small file instead of hundreds), and the licences of those dependencies.
  *
  * `node scripts/build.ts [directory]`; the directory, dist/ by default, is emptied first. Exit code 1 when anything fails.
  */
 import { execFileSync } from 'node:child_process';
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire, findPackageJSON, isBuiltin } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import type { BuildOptions, Plugin } from 'esbuild';
+import { NOTICES, bundledPackages, thirdPartyNotices } from './notices.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The floor of package.json's `engines`. */
@@ -214,17 +215,25 @@ const briefOnly: Plugin = {
   },
 };
 
-/** The commands, in `cli/`, and the watchdog of `elect`, which is a process of its own and loads none of them. */
+/**
+ * The commands, in `cli/`, and the watchdog of `elect`, which is a process of its own and loads none of them; and the
+ * licences of what they hold of others.
+ */
 export async function buildCommands(outdir: string): Promise<void> {
   const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/commands/elect/watchdog.ts', ...SHARED };
-  await build({ ...bundleOptions, entryPoints, outdir: join(outdir, 'cli') });
-  await build({
-    ...bundleOptions,
-    splitting: false,
-    entryPoints: { brief: 'src/commands/brief.ts' },
-    outdir: join(outdir, 'cli'),
-    plugins: [briefOnly, ...(bundleOptions.plugins ?? [])],
-  });
+  const built = [
+    await build({ ...bundleOptions, entryPoints, outdir: join(outdir, 'cli'), metafile: true }),
+    await build({
+      ...bundleOptions,
+      splitting: false,
+      entryPoints: { brief: 'src/commands/brief.ts' },
+      outdir: join(outdir, 'cli'),
+      plugins: [briefOnly, ...(bundleOptions.plugins ?? [])],
+      metafile: true,
+    }),
+  ];
+  const packages = new Set(built.flatMap(({ metafile }) => bundledPackages(metafile, root)));
+  await writeFile(join(outdir, NOTICES), await thirdPartyNotices([...packages].sort()));
 }
 
 /** The entry, `cli.js`: every Node since 12.20 parses it, to be told there what it lacks. Holds no other file of ours. */

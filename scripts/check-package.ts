@@ -1,15 +1,20 @@
 /**
  * Checks what would be published: after a build, the package holds what it must and nothing else, is no larger than
  * LIMIT, its program starts, and a project that depends on it loads both of its entries and type-checks against them.
+ * publint and are-the-types-wrong find nothing in the packed tarball, for users of ES modules. Needs no network.
  *
  * `node scripts/check-package.ts`, after `npm run build`. Prints what is wrong and ends with exit code 1.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { NOTICES } from './notices.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Bytes, unpacked. Twice of what it takes today: a dependency bundled by mistake shows. */
@@ -17,6 +22,7 @@ const LIMIT = 6_000_000;
 const ALLOWED = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/cli\.js$/,
+  /^dist\/THIRD-PARTY-NOTICES$/,
   /^dist\/cli\/[\w-]+\.js$/,
   /^dist\/(index|testing)\.js$/,
   /^dist\/lib\/[\w-]+\.js$/,
@@ -24,16 +30,16 @@ const ALLOWED = [
 ];
 
 interface Packed {
+  /** Of the tarball. */
+  readonly filename: string;
   readonly unpackedSize: number;
   readonly files: readonly { readonly path: string; readonly mode: number }[];
 }
 
-/** What npm would publish of the tree as it stands. */
-function pack(): Packed {
-  const answer = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+/** Packs what npm would publish of the tree as it stands. */
+function pack(directory: string): Packed {
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', directory];
+  const answer = execFileSync('npm', args, { cwd: root, encoding: 'utf8' });
   const [packed] = Object.values(JSON.parse(answer)) as Packed[];
   if (packed === undefined) throw new Error('npm pack names no package');
   return packed;
@@ -51,7 +57,15 @@ async function checkFiles(packed: Packed): Promise<string[]> {
     Object.values([target].flat()[0] as object),
   );
   const entries = targets.filter((target) => target.startsWith('./')).map((target) => target.slice(2));
-  for (const path of [...programs, ...entries, 'package.json', 'README.md', 'CHANGELOG.md', 'LICENSE']) {
+  for (const path of [
+    ...programs,
+    ...entries,
+    'package.json',
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+    `dist/${NOTICES}`,
+  ]) {
     if (!modes.has(path)) problems.push(`${path}: missing in the package`);
   }
   for (const path of programs) {
@@ -105,8 +119,37 @@ for (const exported of [library, testing]) if (Object.keys(exported).length === 
   }
 }
 
-const packed = pack();
-const problems = [...(await checkFiles(packed)), ...(await checkConsumer())];
-for (const problem of problems) console.error(`package: ${problem}`);
-if (problems.length > 0) process.exitCode = 1;
-else console.log(`package: ${packed.files.length} files, ${packed.unpackedSize} bytes unpacked, in order`);
+/** What publint says of the tarball; suggestions too. */
+async function checkByPublint(tarball: string): Promise<string[]> {
+  const data = await readFile(tarball);
+  const packed = { tarball: data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength) as ArrayBuffer };
+  const { messages, pkg } = await publint({ pack: packed, strict: true });
+  return messages.map((message) => `publint: ${formatMessage(message, pkg ?? {}, { color: false })}`);
+}
+
+/** Whether the types resolve for users of ES modules, under Node and under bundlers. */
+function checkTypesResolve(tarball: string): string[] {
+  const attw = createRequire(import.meta.url).resolve('@arethetypeswrong/cli/package.json');
+  const program = join(dirname(attw), JSON.parse(readFileSync(attw, 'utf8')).bin.attw as string);
+  // @types packages would be asked of the registry.
+  const args = [program, tarball, '--profile', 'esm-only', '--no-definitely-typed', '--format', 'ascii', '--no-color'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  return status === 0 ? [] : [`are-the-types-wrong:\n${stdout}${stderr}`];
+}
+
+const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-packed-'));
+try {
+  const packed = pack(directory);
+  const tarball = join(directory, packed.filename);
+  const problems = [
+    ...(await checkFiles(packed)),
+    ...(await checkConsumer()),
+    ...(await checkByPublint(tarball)),
+    ...checkTypesResolve(tarball),
+  ];
+  for (const problem of problems) console.error(`package: ${problem}`);
+  if (problems.length > 0) process.exitCode = 1;
+  else console.log(`package: ${packed.files.length} files, ${packed.unpackedSize} bytes unpacked, in order`);
+} finally {
+  await rm(directory, { recursive: true, force: true });
+}

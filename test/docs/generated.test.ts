@@ -10,6 +10,7 @@ import { stalePages } from '../../scripts/docs.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { LOG_OPTIONS } from '../../src/config/options.ts';
 import { variableName } from '../../src/config/sources.ts';
+import type { OptionSpec } from '../../src/config/spec.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = (name: string): Promise<string> => readFile(join(root, 'docs', name), 'utf8');
@@ -22,7 +23,8 @@ test('every command, option, flag and variable is in configuration.md', async ()
   const text = await page('configuration.md');
   for (const { name, options } of COMMANDS) {
     assert.match(text, new RegExp(`^### leasekeeper ${name}$`, 'm'));
-    for (const [key, { flag, weakest }] of Object.entries({ ...options, ...LOG_OPTIONS })) {
+    const table: Record<string, OptionSpec> = { ...options, ...LOG_OPTIONS };
+    for (const [key, { flag, weakest }] of Object.entries(table)) {
       assert.match(text, new RegExp(`^#### ${key}$`, 'm'), `${name}: ${key}`);
       assert.match(text, new RegExp(`\`${flag}[\`, ]`), `${name}: ${flag}`);
       if (weakest !== 'flag') assert.ok(text.includes(`\`${variableName(key)}\``), `${name}: ${variableName(key)}`);
