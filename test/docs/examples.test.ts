@@ -1,0 +1,350 @@
+/**
+ * Every fenced block of README and of the other documents is tried as it is printed, against the embedded API server:
+ *
+ * - `console`: each line after `$ ` is typed into a shell; what follows it is what it prints, but for ids, ages and times;
+ * - `sh`, or no language: each command runs; a service is asked to stop once it has spoken to the API server, and must
+ *   end with 0;
+ * - `ts`: type-checked, strictly, and run; one that goes on is asked to stop once it has written a lease;
+ * - `yaml`: configuration files are read by our own loader, Kubernetes objects are taken by a real API server, where there
+ *   is one;
+ * - `json` parses; `text` is what `leasekeeper demo` prints.
+ *
+ * Nothing is left out silently: what is not run stands in NOT_RUN with its reason, and must be there to be left out. Of
+ * what is not run, too, every option must exist.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseAllDocuments } from 'yaml';
+import { COMMANDS } from '../../src/commands/commands.ts';
+import { LOG_OPTIONS } from '../../src/config/options.ts';
+import type { EmbeddedServer } from '../../src/embedded/server.ts';
+import { embedded, kubectlSkip, scratch, until } from '../e2e/support.ts';
+import { runProgram, startProgram } from '../support/process.ts';
+import { realApiSkip, startRealApi } from '../support/real-api.ts';
+import { blocks, markdownFiles, read, root } from './markdown.ts';
+import type { Block } from './markdown.ts';
+import { openShell } from './shell.ts';
+
+/** Whole documents whose blocks are no examples. */
+const NO_EXAMPLES = new Map([
+  ['docs/api/leasekeeper.md', 'declarations, made from what the compiler emits'],
+  ['docs/api/testing.md', 'declarations, made from what the compiler emits'],
+]);
+
+/** The first line of each block, or the command, that is not run here, and why. */
+const NOT_RUN = new Map([
+  ['npm ci && npm start', 'CI runs both, from a clean checkout'],
+  ['npm ci && npm test', 'CI runs both, from a clean checkout; and it would run itself'],
+  ['npm ci', 'CI begins with it'],
+  ['npm start', 'CI runs it'],
+  ['npm test', 'CI runs it; and it would run itself'],
+  ['npm ci && npm pack', 'scripts/stranger.ts installs the packed tarball'],
+  [
+    'npm install --global ./leasekeeper-0.1.0.tgz',
+    'installs for all users; scripts/stranger.ts installs it in a folder',
+  ],
+]);
+
+/** What stands for what a reader has, where the examples name it. */
+const STAND_INS: readonly (readonly [printed: string | RegExp, here: (world: World) => string])[] = [
+  ['/etc/kubernetes/leasekeeper.conf', ({ kubeconfig }) => kubeconfig],
+  [/(?<=--kubeconfig )FILE\b/, ({ kubeconfig }) => kubeconfig],
+  ['https://127.0.0.1:6443/livez', ({ server }) => `${server.url}/livez`],
+  // Ports that another test, or another program, may have.
+  [/(?<=--http-address[ =]):\d+/, () => '127.0.0.1:0'],
+];
+
+/** For services whose port is given nowhere, and for waits that nothing here needs. */
+const ENVIRONMENT = { LEASEKEEPER_HTTP_ADDRESS: '127.0.0.1:0', LEASEKEEPER_NODE_GRACE: '2s' };
+
+interface World {
+  readonly server: EmbeddedServer;
+  readonly kubeconfig: string;
+  readonly cwd: string;
+}
+
+async function world(t: Parameters<typeof embedded>[0]): Promise<World> {
+  const { server, kubeconfig } = await embedded(t);
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'virtual-1', labels: { type: 'virtual-kubelet' } } };
+  const headers = { 'content-type': 'application/json' };
+  const made = server.handle({ method: 'POST', url: '/api/v1/nodes', headers, body: JSON.stringify(node) });
+  assert.equal(made.status, 201, made.body);
+  const cwd = await scratch(t);
+  await writeFile(join(cwd, 'my-job'), '#!/bin/sh\necho working\n', { mode: 0o755 });
+  return { server, kubeconfig, cwd };
+}
+
+const all: Block[] = markdownFiles()
+  .filter((file) => !NO_EXAMPLES.has(file))
+  .flatMap((file) => blocks(file).blocks);
+const where = ({ file, line }: Block): string => `${file}:${line}`;
+const used = new Set<string>();
+
+/** True for what is listed; remembers that it was asked for. */
+function isNotRun(text: string): boolean {
+  const line = text.trim().split('\n')[0] ?? '';
+  if (!NOT_RUN.has(line)) return false;
+  used.add(line);
+  return true;
+}
+
+const language = ({ language: named, text }: Block): string =>
+  named !== '' ? named : /^\$ /m.test(text) ? 'console' : 'sh';
+const of = (...languages: string[]): Block[] => all.filter((block) => languages.includes(language(block)));
+
+/** The commands of a block, with lines that go on put together and comments taken off. */
+function commands({ text }: Block): string[] {
+  return text
+    .replace(/\\\n\s*/g, ' ')
+    .split('\n')
+    .map((line) => line.replace(/(^|\s)#\s.*$/, '').trim())
+    .filter((line) => line !== '');
+}
+
+const standIn = (text: string, w: World): string =>
+  STAND_INS.reduce((before, [printed, here]) => before.replaceAll(asGlobal(printed), () => here(w)), text);
+const asGlobal = (printed: string | RegExp): string | RegExp =>
+  typeof printed === 'string' ? printed : new RegExp(printed, 'g');
+
+/** Arguments as a shell makes them of a line. */
+function argumentsOf(line: string): string[] {
+  const { stdout } = spawnSync('bash', ['-c', `printf '%s\\0' ${line}`], { encoding: 'utf8' });
+  return stdout.split('\0').slice(0, -1);
+}
+
+/** Options of a command line of ours that the command does not have. */
+function unknownOptions(line: string): string[] {
+  const [, rest = ''] = /\bleasekeeper\s+([^|&;>]*)/.exec(line) ?? [];
+  const [name = '', ...args] = rest.split(/\s+/);
+  if (name === '' || name.startsWith('-')) return [];
+  const command = COMMANDS.find((one) => one.name === name);
+  if (command === undefined) return /^[a-z]/.test(name) ? [`${line}: no command ${name}`] : [];
+  const specs = Object.values({ ...command.options, ...LOG_OPTIONS }) as { flag: string; short?: string }[];
+  const known = new Set(['--help', '-h', ...specs.flatMap(({ flag, short }) => [flag, short])]);
+  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
+  return own
+    .filter((arg) => /^--?[a-z]/.test(arg))
+    .map((arg) => arg.replace(/=.*/, ''))
+    .filter((arg) => !known.has(arg))
+    .map((arg) => `${line}: ${name} has no ${arg}`);
+}
+
+test('every block has a language that is tried here', () => {
+  const known = ['console', 'sh', 'ts', 'yaml', 'json', 'text'];
+  assert.ok(all.length > 10);
+  assert.deepEqual(all.filter((block) => !known.includes(language(block))).map(where), []);
+});
+
+test('commands and options that the documents name exist', () => {
+  const lines = of('sh', 'console').flatMap((block) => commands(block).map((line) => `${line}`));
+  const inline = markdownFiles()
+    .flatMap((file) => blocks(file).prose)
+    .flatMap((line) => [...line.matchAll(/`((?:kubectl )?leasekeeper [^`]*)`/g)].map(([, text = '']) => text));
+  assert.ok(lines.length > 10 && inline.length > 10);
+  assert.deepEqual([...lines, ...inline].flatMap(unknownOptions), []);
+  assert.deepEqual(unknownOptions('leasekeeper count --lvie'), ['leasekeeper count --lvie: count has no --lvie']);
+});
+
+test('npm scripts that the documents name exist', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const named = markdownFiles().flatMap((file) =>
+    [...read(file).matchAll(/`npm run ([\w-]+)/g)].map(([, name = '']) => name),
+  );
+  assert.ok(named.length > 5);
+  assert.deepEqual(
+    named.filter((name) => !(name in scripts)),
+    [],
+  );
+});
+
+/** What differs from run to run, by what it is. */
+function shape(text: string): string {
+  return text
+    .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,27}\b/g, 'UUID')
+    .replace(/\b[0-9a-f]{8}\b|\b_[0-9a-f]{12}\b/g, 'ID')
+    .replace(/\.\.\._[0-9a-f]{12}/g, 'HOLDER')
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+    .replace(/\b\d+(\.\d+)?(ms|s|m|h)\b/g, 'AGE')
+    .replace(/(127\.0\.0\.1|localhost):\d+/g, 'ADDRESS')
+    .replace(/ +/g, ' ')
+    .replace(/ +$/gm, '');
+}
+
+describe('console', { concurrency: 2 }, () => {
+  for (const block of of('console')) {
+    const skip = /^\$ kubectl/m.test(block.text) && kubectlSkip();
+    it(where(block), { skip, timeout: 180_000 }, async (t) => {
+      const w = await world(t);
+      const shell = await openShell(t, w.cwd, { ...ENVIRONMENT, KUBECONFIG: w.kubeconfig });
+      for (const step of block.text.split(/^\$ /m).slice(1)) {
+        const [, command = '', expected = ''] = /^((?:.*\\\n)*.*)\n?([\s\S]*)$/.exec(step) ?? [];
+        const deadline = performance.now() + 30_000;
+        // What was started beside it may need a moment until there is something to see.
+        for (;;) {
+          const { output } = await shell.run(standIn(command, w));
+          if (shape(output) === shape(expected)) break;
+          if (performance.now() > deadline) assert.equal(shape(output), shape(expected), command);
+          await wait(200);
+        }
+      }
+    });
+  }
+});
+
+const SERVICES = new Set(['publish', 'serve', 'heartbeat', 'dev']);
+const isService = (args: readonly string[]): boolean =>
+  SERVICES.has(args[0] ?? '') || (args[0] === 'sweep' && !args.includes('--once')) || args.includes('--watch');
+
+describe('commands', { concurrency: 2 }, () => {
+  for (const block of of('sh')) {
+    for (const line of commands(block)) {
+      if (isNotRun(line)) continue;
+      it(`${where(block)}: ${line}`, { timeout: 120_000 }, async (t) => {
+        const w = await world(t);
+        const printed = standIn(line, w);
+        if (!printed.startsWith('leasekeeper ') || /[|;]|&&/.test(printed)) {
+          const shell = await openShell(t, w.cwd, { ...ENVIRONMENT, KUBECONFIG: w.kubeconfig });
+          const { code, output } = await shell.run(printed);
+          assert.equal(code, 0, output);
+          return;
+        }
+        const args = argumentsOf(printed.slice('leasekeeper '.length));
+        const before = w.server.requests.total;
+        const env = { ...ENVIRONMENT, KUBECONFIG: w.kubeconfig };
+        const program = startProgram(args, { t, cwd: w.cwd, env });
+        if (isService(args)) {
+          const heard = (): boolean => w.server.requests.total > before || program.stdout.length > 0;
+          await until('a request, or words', () => heard() || !program.running, 30_000);
+          assert.ok(program.running, program.output());
+          program.signal('SIGTERM');
+        }
+        const { code } = await program.exitWithin(90_000);
+        // Three servers is more than an example has.
+        const expected = args.includes('--expect') ? [0, 3] : [0];
+        assert.ok(expected.includes(code ?? -1), program.output());
+        assert.doesNotMatch(program.stderr.join('\n'), /\bERROR\b|^\s+at /m);
+      });
+    }
+  }
+});
+
+describe('TypeScript', () => {
+  const examples = of('ts');
+
+  /** A folder with every example, in which `leasekeeper` is the library's source. */
+  async function project(t: Parameters<typeof scratch>[0]): Promise<string> {
+    const cwd = await scratch(t);
+    const library = join(cwd, 'node_modules', 'leasekeeper');
+    await mkdir(library, { recursive: true });
+    await symlink(join(root, 'src'), join(library, 'src'));
+    const exports = { '.': './src/index.ts', './testing': './src/testing.ts' };
+    await writeFile(join(library, 'package.json'), JSON.stringify({ name: 'leasekeeper', type: 'module', exports }));
+    await writeFile(join(cwd, 'package.json'), JSON.stringify({ type: 'module' }));
+    for (const [i, block] of examples.entries()) await writeFile(join(cwd, `example-${i}.ts`), block.text);
+    return cwd;
+  }
+
+  it('every example type-checks, strictly', { timeout: 180_000 }, async (t) => {
+    const cwd = await project(t);
+    const extended = {
+      extends: join(root, 'tsconfig.json'),
+      compilerOptions: { typeRoots: [join(root, 'node_modules/@types')] },
+      include: ['*.ts', join(root, 'src/kube/undici-client.d.ts')],
+    };
+    await writeFile(join(cwd, 'tsconfig.json'), JSON.stringify(extended));
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const { stdout } = spawnSync(process.execPath, [tsc, '-p', cwd], { cwd, encoding: 'utf8' });
+    assert.equal(stdout, '', examples.map(where).join(', '));
+  });
+
+  for (const [i, block] of examples.entries()) {
+    it(`${where(block)} runs`, { timeout: 60_000 }, async (t) => {
+      const w = await world(t);
+      const cwd = await project(t);
+      const script = join(cwd, `example-${i}.ts`);
+      const program = startProgram([], { t, script, cwd, env: { KUBECONFIG: w.kubeconfig } });
+      const written = (): boolean => w.server.requests.matching({ verb: /^(create|update)$/ }).length > 0;
+      await until('a lease, or its end', () => written() || !program.running, 30_000);
+      // Whoever leads or holds says so.
+      await until('its words, or its end', () => program.stdout.length > 0 || !program.running, 30_000);
+      program.signal('SIGTERM');
+      assert.equal((await program.exitWithin(15_000)).code, 0, program.output());
+      assert.ok(written(), program.output());
+    });
+  }
+});
+
+describe('YAML', () => {
+  const documents = of('yaml').flatMap((block) =>
+    parseAllDocuments(block.text).map((document) => {
+      assert.deepEqual(document.errors, [], where(block));
+      return { block, text: document.toString(), object: document.toJS() as { apiVersion: string; kind: string } };
+    }),
+  );
+  const OURS = 'leasekeeper.dev/v1alpha1';
+
+  for (const { block, text } of documents.filter(({ object }) => object.apiVersion === OURS)) {
+    it(`${where(block)} is a configuration that leasekeeper takes`, async (t) => {
+      const file = join(await scratch(t), 'leasekeeper.yaml');
+      await writeFile(file, text);
+      const { code, stderr } = await runProgram(['config', '--config', file]);
+      assert.deepEqual([code, stderr], [0, '']);
+    });
+  }
+
+  /** Where a real API server takes them. */
+  const PATHS: Readonly<Record<string, string>> = {
+    Role: '/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles',
+    RoleBinding: '/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings',
+    ConfigMap: '/api/v1/namespaces/default/configmaps',
+    Lease: '/apis/coordination.k8s.io/v1/namespaces/default/leases',
+    Pod: '/api/v1/namespaces/default/pods',
+  };
+  const foreign = documents.filter(({ object }) => object.apiVersion !== OURS);
+
+  it('every Kubernetes object is of a kind that is known here', () => {
+    assert.deepEqual(
+      foreign.filter(({ object }) => !(object.kind in PATHS)).map(({ block }) => where(block)),
+      [],
+    );
+  });
+
+  it('a real API server takes every Kubernetes object', { skip: realApiSkip(), timeout: 120_000 }, async (t) => {
+    const api = await startRealApi();
+    t.after(() => api.stop());
+    for (const { block, object } of foreign) {
+      const path = `${PATHS[object.kind]}?dryRun=All&fieldValidation=Strict`;
+      const { status, text } = await api.request('POST', path, object, {
+        headers: { 'content-type': 'application/json' },
+      });
+      assert.equal(status, 201, `${where(block)}: ${text}`);
+    }
+  });
+});
+
+describe('JSON', () => {
+  for (const block of of('json')) it(where(block), () => void JSON.parse(block.text));
+});
+
+describe('text', { skip: of('text').length === 0 }, () => {
+  it('is what the demo prints', { timeout: 120_000 }, async (t) => {
+    const { code, stdout, stderr } = await runProgram(['demo'], { t, timeoutMs: 90_000 });
+    assert.equal(code, 0, stderr);
+    for (const block of of('text')) assert.ok(shape(stdout).includes(shape(block.text)), `${where(block)}:\n${stdout}`);
+  });
+});
+
+test('nothing is listed that is not there', () => {
+  assert.deepEqual(
+    [...NOT_RUN.keys()].filter((line) => !used.has(line)),
+    [],
+  );
+  assert.deepEqual(
+    [...NO_EXAMPLES.keys()].filter((file) => !markdownFiles().includes(file)),
+    [],
+  );
+});
