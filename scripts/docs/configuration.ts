@@ -165,8 +165,8 @@ export function configurationPage(): string {
         'serves all commands. An unknown key is refused, and the nearest known one named.',
     ].join('\n'),
     ['```yaml', `apiVersion: ${API_VERSION}`, `kind: ${KIND}`, 'renewInterval: 5s', 'sweep: true', '```'].join('\n'),
-    '`publish` and `sweep` follow their file while they run, also through a ConfigMap, and read it again on SIGHUP. Options ' +
-      'that are "taken while running" change at once; a change of another one is named in the log and waits for a restart. ' +
+    'Services follow their file while they run, also through a ConfigMap, and read it again on SIGHUP: [config](#config) says ' +
+      'which. Options that are "taken while running" change at once; a change of another one is named in the log and waits for a restart. ' +
       'A file that is broken, or breaks a rule, is reported, and what was in force stays.',
     '## Values',
     [

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { createElectionMetrics } from '../../src/observe/election-metrics.ts';
+import { createAvailabilityMetrics, createHeartbeatMetrics } from '../../src/observe/heartbeat-metrics.ts';
 import { createMetrics } from '../../src/observe/metrics.ts';
 import type { Metrics } from '../../src/observe/metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
@@ -42,6 +43,10 @@ function registered(make: () => void): Described[] {
 }
 
 const version = '0.0.0';
+/** Registries ask for values only when they are read. */
+const unasked = (): never => {
+  throw new Error('nobody reads these');
+};
 
 /** What each part of the program adds to the metrics of its process. */
 function sections(): [heading: string, intro: string, metrics: Described[]][] {
@@ -55,16 +60,16 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
   };
   return [
     ['Every process', 'On every `/metrics`.', common],
-    ['Feature gates', 'Of `publish` and `serve`.', beyond(() => createMetrics({ clock, version, gates: () => [] }))],
+    ['Feature gates', 'Of `publish` and `serve`.', beyond(() => createMetrics({ clock, version, gates: unasked }))],
     [
       'Publisher',
       'Of `publish`: the lease of this host.',
-      beyond(() => createMetrics({ clock, version, publisher: () => undefined })),
+      beyond(() => createMetrics({ clock, version, publisher: unasked })),
     ],
     [
       'Census',
       'Of `publish` and `serve`: how many servers there are. A number that is not known is missing, never 0.',
-      beyond(() => createMetrics({ clock, version, census: () => ({ known: false }) as never })),
+      beyond(() => createMetrics({ clock, version, census: unasked })),
     ],
     [
       'Sweeper',
@@ -75,6 +80,16 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
       'Election',
       'Of `elect`. The label `name` is the lease.',
       beyond(() => createElectionMetrics({ clock, version, name: 'name', remainingMs: () => 0 })),
+    ],
+    [
+      'Heartbeats',
+      'Of `heartbeat`. No series is of one node alone: ten thousand make no more of them than one.',
+      beyond(() => createHeartbeatMetrics({ clock, version, status: unasked })),
+    ],
+    [
+      'Nodes',
+      'Of `nodes --http-address`.',
+      beyond(() => createAvailabilityMetrics({ clock, version, status: unasked })),
     ],
   ];
 }

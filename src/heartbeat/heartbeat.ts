@@ -66,6 +66,7 @@ export class Heartbeat {
     this.#beatParts = this.#newBeatParts();
   }
 
+  /** As they are in force. */
   get options(): HeartbeatOptions {
     return this.#options;
   }

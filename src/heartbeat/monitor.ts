@@ -57,6 +57,7 @@ export interface AvailabilityStatus {
   readonly counts: Readonly<Record<Availability, number>>;
 }
 
+/** What a monitor knows at the moment. */
 export interface AvailabilitySnapshot extends AvailabilityStatus {
   /** By name. */
   readonly nodes: readonly NodeAvailability[];

@@ -41,6 +41,15 @@ test('every metric that the source names is in metrics.md', async () => {
       /'((?:leasekeeper|leader_election|kubernetes|process)_[a-z0-9_]+)'/g,
     ))
       names.add(name);
+  const script = await readFile(join(root, 'scripts/docs/metrics.ts'), 'utf8');
+  for (const file of await readdir(observe))
+    for (const [, make = ''] of (await readFile(join(observe, file), 'utf8')).matchAll(
+      /export function (create\w*Metrics)\b/g,
+    ))
+      assert.ok(
+        script.includes(`${make}(`),
+        `${file}: ${make} makes metrics that scripts/docs/metrics.ts does not ask for`,
+      );
   assert.ok(names.size > 20, 'the names are found');
   for (const name of names) assert.ok(text.includes(`**\`${name}\`**`), name);
 });
