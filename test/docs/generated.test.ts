@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { stalePages } from '../../scripts/docs.ts';
+import { EXIT } from '../../src/commands/command.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { LOG_OPTIONS } from '../../src/config/options.ts';
 import { variableName } from '../../src/config/sources.ts';
 import type { OptionSpec } from '../../src/config/spec.ts';
+import { markdownFiles, read } from './markdown.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = (name: string): Promise<string> => readFile(join(root, 'docs', name), 'utf8');
@@ -52,4 +54,24 @@ test('every metric that the source names is in metrics.md', async () => {
       );
   assert.ok(names.size > 20, 'the names are found');
   for (const name of names) assert.ok(text.includes(`**\`${name}\`**`), name);
+});
+
+test('every metric that a document names is in metrics.md', async () => {
+  const text = await page('metrics.md');
+  const named = markdownFiles().flatMap((file) =>
+    [...read(file).matchAll(/\b(?:leasekeeper|leader_election)(?:_[a-z0-9]+)+\b/g)].map(
+      ([name]) => [file, name] as const,
+    ),
+  );
+  assert.ok(named.length > 20);
+  // A histogram's own series have its name and more.
+  const known = (name: string): boolean => text.includes(`**\`${name.replace(/_(bucket|sum|count)$/, '')}\`**`);
+  assert.deepEqual(
+    named.filter(([, name]) => !known(name)),
+    [],
+  );
+});
+
+test('every exit code is in the README', () => {
+  for (const code of Object.values(EXIT)) assert.match(read('README.md'), new RegExp(`^\\| ${code} +\\| `, 'm'));
 });
