@@ -70,7 +70,9 @@ function documented(): Documented[] {
 }
 
 const code = (text: string): string => `\`${text}\``;
-const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+/** Values and flags at the beginning stay as they are written. */
+const sentence = (text: string): string =>
+  /^[a-z]+[ ,;]/.test(text) ? `${text.charAt(0).toUpperCase()}${text.slice(1)}` : text;
 
 /** The words of one kind of value. */
 const KINDS: Readonly<Record<OptionSpec['kind'], string>> = {

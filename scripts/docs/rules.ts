@@ -53,7 +53,7 @@ export function rulesOf(command: string, table: Table): Map<string, Set<string>>
   const found = new Map<string, Set<string>>();
   const say = (key: string, rule: string): void => {
     // What a rule quotes of the value that it refuses says nothing here.
-    const words = rule.replace(/"[^"]*"/, '"…"');
+    const words = rule.replace(/"[^"]*"/, '"…"').replace(/, this one has \d+$/, '');
     found.set(key, (found.get(key) ?? new Set()).add(words));
   };
   for (const [key, spec] of Object.entries(table)) {

@@ -221,7 +221,7 @@ export class Faults {
     return out;
   }
 
-  /** How many rules there are. */
+  /** True while there is a rule. */
   get active(): boolean {
     return this.#rules.size > 0;
   }
