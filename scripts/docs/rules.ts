@@ -7,7 +7,7 @@ import { readOption } from '../../src/config/spec.ts';
 import { electSettings } from '../../src/config/elect-options.ts';
 import { availabilitySettings, heartbeatSettings } from '../../src/config/heartbeat-options.ts';
 import { httpSettings } from '../../src/config/http-options.ts';
-import { publisherOptions } from '../../src/config/options.ts';
+import { publisherOptions } from '../../src/config/publish-options.ts';
 import { sweepSettings } from '../../src/config/sweep-options.ts';
 
 type Table = Readonly<Record<string, OptionSpec>>;

@@ -1,7 +1,8 @@
 /**
  * Every fenced block of README and of the other documents is tried as it is printed, against the embedded API server:
  *
- * - `console`: each line after `$ ` is typed into a shell; what follows it is what it prints, but for ids, ages and times;
+ * - `console`: those of one section are one session: each line after `$ ` is typed into a shell; what follows is what it
+ *   prints;
  * - `sh`, or no language: each command runs; a service is asked to stop once it has spoken to the API server, and must
  *   end with 0;
  * - `ts`: type-checked, strictly, and run; one that goes on is asked to stop once it has written a lease;
@@ -13,21 +14,21 @@
  * what is not run, too, every option must exist.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { describe, it, test } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { LOG_OPTIONS } from '../../src/config/options.ts';
 import type { EmbeddedServer } from '../../src/embedded/server.ts';
-import { embedded, kubectlSkip, scratch, until } from '../e2e/support.ts';
-import { runProgram, startProgram } from '../support/process.ts';
+import { embedded, scratch, until } from '../e2e/support.ts';
+import { consoleSteps, runConsole } from '../support/console.ts';
+import { CLI, runProgram, startProgram } from '../support/process.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { blocks, markdownFiles, read, root } from './markdown.ts';
 import type { Block } from './markdown.ts';
-import { openShell } from './shell.ts';
 
 /** Whole documents whose blocks are no examples. */
 const NO_EXAMPLES = new Map([
@@ -47,6 +48,14 @@ const NOT_RUN = new Map([
     'npm install --global ./leasekeeper-0.1.0.tgz',
     'installs for all users; scripts/stranger.ts installs it in a folder',
   ],
+]);
+
+/** Sessions, by file or by file and section, that another test runs with what they need, and that test. */
+const CONSOLES_ELSEWHERE = new Map([
+  ['README.md ## Leases of your own product', 'test/deploy/examples.test.ts'],
+  ['deploy/examples/controller/README.md', 'test/deploy/examples.test.ts'],
+  ['deploy/examples/members/README.md', 'test/deploy/examples.test.ts'],
+  ['deploy/examples/virtual-node/README.md', 'test/deploy/examples.test.ts'],
 ]);
 
 /** What stands for what a reader has, where the examples name it. */
@@ -179,22 +188,21 @@ function shape(text: string): string {
 }
 
 describe('console', { concurrency: 2 }, () => {
-  for (const block of of('console')) {
-    const skip = /^\$ kubectl/m.test(block.text) && kubectlSkip();
-    it(where(block), { skip, timeout: 180_000 }, async (t) => {
-      const w = await world(t);
-      const shell = await openShell(t, w.cwd, { ...ENVIRONMENT, KUBECONFIG: w.kubeconfig });
-      for (const step of block.text.split(/^\$ /m).slice(1)) {
-        const [, command = '', expected = ''] = /^((?:.*\\\n)*.*)\n?([\s\S]*)$/.exec(step) ?? [];
-        const deadline = performance.now() + 30_000;
-        // What was started beside it may need a moment until there is something to see.
-        for (;;) {
-          const { output } = await shell.run(standIn(command, w));
-          if (shape(output) === shape(expected)) break;
-          if (performance.now() > deadline) assert.equal(shape(output), shape(expected), command);
-          await wait(200);
-        }
-      }
+  const sessions = new Map(of('console').map(({ file, heading }) => [`${file} ${heading}`, { file, heading }]));
+  for (const [name, { file, heading }] of sessions) {
+    const test = CONSOLES_ELSEWHERE.get(file) ?? CONSOLES_ELSEWHERE.get(name);
+    if (test !== undefined) {
+      it(`${name}: in ${test}`, () => {
+        // It names what it runs: a folder, or the section of the README.
+        const named = heading !== '' && file === 'README.md' ? heading : `'${basename(dirname(file))}'`;
+        assert.ok(read(test).includes(named), named);
+      });
+      continue;
+    }
+    it(name, { timeout: 180_000 }, async (t) => {
+      const { kubeconfig, cwd } = await world(t);
+      const steps = await consoleSteps(join(root, file), heading === '' ? undefined : heading);
+      await runConsole(steps, { t, cwd, scratch: cwd, kubeconfig });
     });
   }
 });
@@ -211,9 +219,13 @@ describe('commands', { concurrency: 2 }, () => {
         const w = await world(t);
         const printed = standIn(line, w);
         if (!printed.startsWith('leasekeeper ') || /[|;]|&&/.test(printed)) {
-          const shell = await openShell(t, w.cwd, { ...ENVIRONMENT, KUBECONFIG: w.kubeconfig });
-          const { code, output } = await shell.run(printed);
-          assert.equal(code, 0, output);
+          const bin = join(w.cwd, 'bin');
+          await mkdir(bin);
+          const ours = `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`;
+          await writeFile(join(bin, 'leasekeeper'), ours, { mode: 0o755 });
+          const PATH = `${bin}${delimiter}${process.env['PATH']}`;
+          const env = { PATH, HOME: w.cwd, ...ENVIRONMENT, KUBECONFIG: w.kubeconfig };
+          await promisify(execFile)('bash', ['-o', 'pipefail', '-c', printed], { cwd: w.cwd, env, timeout: 60_000 });
           return;
         }
         const args = argumentsOf(printed.slice('leasekeeper '.length));
@@ -239,14 +251,9 @@ describe('commands', { concurrency: 2 }, () => {
 describe('TypeScript', () => {
   const examples = of('ts');
 
-  /** A folder with every example, in which `leasekeeper` is the library's source. */
+  /** A folder with every example. */
   async function project(t: Parameters<typeof scratch>[0]): Promise<string> {
     const cwd = await scratch(t);
-    const library = join(cwd, 'node_modules', 'leasekeeper');
-    await mkdir(library, { recursive: true });
-    await symlink(join(root, 'src'), join(library, 'src'));
-    const exports = { '.': './src/index.ts', './testing': './src/testing.ts' };
-    await writeFile(join(library, 'package.json'), JSON.stringify({ name: 'leasekeeper', type: 'module', exports }));
     await writeFile(join(cwd, 'package.json'), JSON.stringify({ type: 'module' }));
     for (const [i, block] of examples.entries()) await writeFile(join(cwd, `example-${i}.ts`), block.text);
     return cwd;
@@ -270,7 +277,8 @@ describe('TypeScript', () => {
       const w = await world(t);
       const cwd = await project(t);
       const script = join(cwd, `example-${i}.ts`);
-      const program = startProgram([], { t, script, cwd, env: { KUBECONFIG: w.kubeconfig } });
+      const nodeArgs = [`--import=${new URL('../support/from-source.ts', import.meta.url).href}`];
+      const program = startProgram([], { t, script, cwd, nodeArgs, env: { KUBECONFIG: w.kubeconfig } });
       const written = (): boolean => w.server.requests.matching({ verb: /^(create|update)$/ }).length > 0;
       await until('a lease, or its end', () => written() || !program.running, 30_000);
       // Whoever leads or holds says so.

@@ -12,6 +12,8 @@ export interface Block {
   readonly file: string;
   /** Of its opening fence, from 1. */
   readonly line: number;
+  /** The line of the heading of level two above it; empty where there is none. */
+  readonly heading: string;
   readonly language: string;
   readonly text: string;
 }
@@ -31,13 +33,16 @@ export function blocks(file: string, text = read(file)): { blocks: Block[]; pros
   const found: Block[] = [];
   const prose: string[] = [];
   let open: { indent: number; fence: string; line: number; language: string; text: string[] } | undefined;
+  let heading = '';
   text.split('\n').forEach((line, i) => {
+    if (open === undefined && line.startsWith('## ')) heading = line;
     const fence = FENCE.exec(line);
     if (open === undefined && fence) {
       const [, indent = '', mark = '', language = ''] = fence;
       open = { indent: indent.length, fence: mark, line: i + 1, language, text: [] };
     } else if (open !== undefined && line.trim() === open.fence) {
-      found.push({ file, line: open.line, language: open.language, text: open.text.map((l) => `${l}\n`).join('') });
+      const body = open.text.map((l) => `${l}\n`).join('');
+      found.push({ file, line: open.line, heading, language: open.language, text: body });
       open = undefined;
     } else if (open !== undefined) open.text.push(line.slice(open.indent));
     prose.push(open === undefined && !fence ? line : '');
