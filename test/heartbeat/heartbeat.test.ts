@@ -424,7 +424,7 @@ test("defaults are kubelet's; every rule is told", () => {
     leaseDurationSeconds: 40,
     renewIntervalMs: 10_000,
     requestTimeoutMs: 5_000,
-    concurrency: 256,
+    concurrency: 64,
   });
   const fields = (given: Parameters<typeof heartbeatOptions>[0]): string[] =>
     heartbeatProblems(heartbeatOptions(given)).map(({ field }) => field);
