@@ -268,6 +268,8 @@ export class RealApi {
         last = text;
       } catch (error) {
         last = error;
+        // It may have been read while the server was still writing it.
+        this.#ca = undefined;
       }
       await wait(30);
     }
