@@ -73,7 +73,10 @@ describe('the sidecar', () => {
       wanted!['spec'].containers[0],
     );
     const volumes = (merged['spec'].volumes as { name: string }[]).map(({ name }) => name);
-    assert.deepEqual(volumes.sort(), ['k8s-certs', 'leasekeeper-kubeconfig']);
+    assert.deepEqual(volumes.sort(), ['k8s-certs', 'leasekeeper']);
+    // Whatever the sidecar lacks, kube-apiserver starts: its pod waits for no file, and is not unready with the sidecar.
+    assert.equal(wanted!['spec'].volumes[0].hostPath.type, 'DirectoryOrCreate');
+    assert.equal(wanted!['spec'].containers[0].readinessProbe, undefined);
     assert.equal(merged['spec'].hostNetwork, true);
   });
 
@@ -146,7 +149,7 @@ describe('the sidecar', () => {
     const [patch] = documents(SIDECAR_PATCH);
     const args = (patch!['spec'].containers[0].args as string[]).map((arg) =>
       arg
-        .replace('/etc/kubernetes/leasekeeper.conf', kubeconfig)
+        .replace('/etc/kubernetes/leasekeeper/kubeconfig', kubeconfig)
         .replace('https://127.0.0.1:6443', api.url)
         .replace('=:10270', '=127.0.0.1:0'),
     );

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prints a kubeconfig for the sidecar, with a client certificate of its own. On a control-plane node, as root:
 #
-#   install -m 400 -o 65532 /dev/null /etc/kubernetes/leasekeeper.conf
-#   sh kubeconfig.sh > /etc/kubernetes/leasekeeper.conf
+#   install -D -m 400 -o 65532 /dev/null /etc/kubernetes/leasekeeper/kubeconfig
+#   sh kubeconfig.sh > /etc/kubernetes/leasekeeper/kubeconfig
 #
 # The certificate is signed with the cluster's CA and holds for DAYS; do the same again before it ends, then restart the
 # sidecar. What its user may do is in rbac.yaml. Needs openssl and the key of the CA; where that key is kept elsewhere,
