@@ -39,9 +39,16 @@ export class ConnectionPool {
 
   /** Carries the exchange out as soon as a connection is free. */
   run(request: WireRequest, exchange: AnyExchange): void {
-    const slot = this.#free.pop() ?? (this.#slots.size < this.#limit ? this.#add() : undefined);
+    const slot = this.#takeFree() ?? (this.#slots.size < this.#limit ? this.#add() : undefined);
     if (slot) this.#start(slot, request, exchange);
     else this.#queue.push({ request, exchange });
+  }
+
+  /** The one used last of those that are connected, else the one used last. */
+  #takeFree(): Slot | undefined {
+    const last = this.#free.length - 1;
+    const at = this.#free[last]?.client.connected ? last : this.#free.findLastIndex(({ client }) => client.connected);
+    return at === -1 ? this.#free.pop() : this.#free.splice(at, 1)[0];
   }
 
   /** Sockets that are open now. */

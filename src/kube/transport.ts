@@ -6,8 +6,9 @@
  * after a 401 with new credentials (the server has not carried it out). A read is sent a second time when the server
  * had closed the idle connection it went out on. `close` ends all calls and leaves no socket and no timer.
  *
- * New connections use the credentials of the moment: when certificates change, and after a timeout (other idle
- * connections are then as dead as that one), new requests go to a new pool and the old one ends when it is idle.
+ * New connections use the credentials of the moment: when certificates change, and after a timeout, new requests go to a
+ * new pool and the old one ends when it is idle: its idle connections are as dead as that one. Unless another of its
+ * connections was answered meanwhile: then only that one is, or the server is slow, and handshakes would make it slower.
  *
  * HTTP/1.1 on purpose: over HTTP/2 a renewal took as much CPU or more (up to 40 %) in the same run, and 5,000 deletions, 64 at
  * once, as much in client and server together.
@@ -23,6 +24,7 @@ import { abortedError, answerError, badAnswer, bodyError, clean, socketError, ti
 import type { Asked } from './errors.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
 import type { WholeAnswer } from './exchange.ts';
+import { createHeaders } from './headers.ts';
 import { ConnectionPool } from './pool.ts';
 import { ServerClock } from './server-clock.ts';
 
@@ -91,6 +93,8 @@ interface Pools {
   readonly requests: ConnectionPool;
   readonly streams: ConnectionPool;
   readonly secureContext: Credentials['secureContext'];
+  /** Monotonic milliseconds of the last answer to a request. */
+  answeredAt: number;
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -99,10 +103,9 @@ export function createTransport(options: TransportOptions): Transport {
   const basePath = url.pathname === '/' ? '' : url.pathname;
   const limit = options.maxAnswerBytes ?? DEFAULT_ANSWER_BYTES;
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
-  const common = ['accept', 'application/json', 'user-agent', options.userAgent];
+  const headersFor = createHeaders(options.userAgent);
   const running = new Set<() => void>();
   const all = new Set<Pools>();
-  let headerSets: { of: Credentials; read: string[]; write: string[] } | undefined;
   let pools: Pools | undefined;
   let closed = false;
   const serverClock = new ServerClock(clock);
@@ -123,6 +126,7 @@ export function createTransport(options: TransportOptions): Transport {
       requests: new ConnectionPool(url.origin, createClient, connector, options.maxConnections ?? DEFAULT_CONNECTIONS),
       streams: new ConnectionPool(url.origin, createClient, connector, Number.POSITIVE_INFINITY),
       secureContext,
+      answeredAt: -Infinity,
     };
     all.add(pools);
     return pools;
@@ -132,19 +136,6 @@ export function createTransport(options: TransportOptions): Transport {
   function retire(old: Pools): void {
     if (pools === old) pools = undefined;
     void Promise.allSettled([old.requests.close(), old.streams.close()]).then(() => all.delete(old));
-  }
-
-  function headersFor(current: Credentials, request: Request): string[] {
-    if (headerSets?.of !== current) {
-      const read = [...common, ...current.headers];
-      headerSets = { of: current, read, write: [...read, 'content-type', 'application/json'] };
-    }
-    if (request.body === undefined) {
-      return request.accept === undefined ? headerSets.read : ['accept', request.accept, ...headerSets.read.slice(2)];
-    }
-    return request.contentType === undefined
-      ? headerSets.write
-      : [...headerSets.read, 'content-type', request.contentType];
   }
 
   /**
@@ -164,6 +155,7 @@ export function createTransport(options: TransportOptions): Transport {
       let mayReconnect = request.method === 'GET';
       let mayReauthorize = true;
       let sentMicros = 0;
+      let startedAt = 0;
 
       const release = (): void => {
         over = true;
@@ -181,6 +173,7 @@ export function createTransport(options: TransportOptions): Transport {
       };
       const done = (value: WholeAnswer | StreamExchange): void => {
         serverClock.note(value.headers['date'], sentMicros);
+        if (here && !streaming) here.answeredAt = clock.monotonic();
         if (value.status === 401 && mayReauthorize && used) {
           mayReauthorize = false;
           credentials.rejected(used);
@@ -225,6 +218,7 @@ export function createTransport(options: TransportOptions): Transport {
       };
       const start = (with_: Credentials): void => {
         sentMicros = clock.wallMicros();
+        startedAt = clock.monotonic();
         used = with_;
         here = poolsFor(with_);
         exchange = streaming ? new StreamExchange({ done, failed }) : new Exchange(limit, { done, failed });
@@ -241,7 +235,7 @@ export function createTransport(options: TransportOptions): Transport {
       const cancel = clock.schedule(timeoutMs, () => {
         const { sent = false, started = false } = exchange ?? {};
         exchange?.giveUp();
-        if (sent && !started && here && pools === here) retire(here);
+        if (sent && !started && here && pools === here && here.answeredAt <= startedAt) retire(here);
         fail(timeoutError(request, timeoutMs, sent));
       });
       running.add(abort);

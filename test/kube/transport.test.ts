@@ -241,6 +241,32 @@ test('a connection attempt that hangs holds up only the request that began it', 
   assert.equal(clock.pending, 0);
 });
 
+test('a timeout while others are answered costs its own connection only', T, async (t) => {
+  let hold = true;
+  const server = await startServer(t, ({ method }, response) => {
+    if (method !== 'PUT' || !hold) json(response, 200, {});
+  });
+  const clock = new ManualClock();
+  const transport = transportTo(t, server.url, { clock });
+  const hanging = assert.rejects(transport.request({ ...put, timeoutMs: 1000 }), is('Timeout', true));
+  await until(() => server.seen.length === 1);
+  await clock.advance(500);
+  await transport.request(get);
+  await clock.advance(500);
+  await hanging;
+  hold = false;
+  await transport.request(put);
+  assert.equal(server.sockets.length, 2, 'the connection that answers is kept');
+  await clock.advance(10);
+  hold = true;
+  const alone = assert.rejects(transport.request({ ...put, timeoutMs: 1000 }), is('Timeout', true));
+  await until(() => server.seen.length === 4);
+  await clock.advance(1000);
+  await alone;
+  await transport.request(get);
+  assert.equal(server.sockets.length, 3, 'nothing was answered meanwhile: all are given up');
+});
+
 test('a server that closes idle connections is not noticed', T, async (t) => {
   const server = await startServer(t, (_, response) => json(response, 200, {}));
   const transport = transportTo(t, server.url);
