@@ -134,7 +134,8 @@ export class Register {
     const entry = this.#entries.get(name);
     if (!entry) return;
     // What a Node made anew found there is no measure any more, once that lease is gone with its writer and his clock.
-    if (entry.leaseUid !== leaseUid && !entry.sighting.observed) entry.sighting = { ...entry.sighting, renewTime: undefined };
+    if (entry.leaseUid !== leaseUid && !entry.sighting.observed)
+      entry.sighting = { ...entry.sighting, renewTime: undefined };
     entry.leaseUid = leaseUid;
     const next = sighted(entry.sighting, lease, now, happened);
     if (next === entry.sighting) return;

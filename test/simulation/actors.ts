@@ -28,7 +28,16 @@ import { Link } from './network.ts';
 import type { Network } from './network.ts';
 import { NodeLink } from './nodes.ts';
 import type { Nodes } from './nodes.ts';
-import type { CensusSlot, ElectorSlot, FleetSlot, MonitorSlot, PublisherSlot, Slot, SweepPlan, SweeperSlot } from './plan.ts';
+import type {
+  CensusSlot,
+  ElectorSlot,
+  FleetSlot,
+  MonitorSlot,
+  PublisherSlot,
+  Slot,
+  SweepPlan,
+  SweeperSlot,
+} from './plan.ts';
 import { Process } from './process.ts';
 
 export const ELECTION = { namespace: 'kube-system', name: 'contended' };
@@ -186,7 +195,9 @@ export class PublisherActor extends Actor<PublisherSlot> {
         const note = sweepNote(event);
         if (note) this.note(note);
       };
-      services.push(sweep({ ...sweepParts(this, stream(stage.seed, `${this.name} sweep`), watch), own }, slot.sweeps, this.signal));
+      services.push(
+        sweep({ ...sweepParts(this, stream(stage.seed, `${this.name} sweep`), watch), own }, slot.sweeps, this.signal),
+      );
     }
     this.follow(Promise.all(services));
   }
@@ -387,7 +398,8 @@ export class ElectorActor extends Actor<ElectorSlot> {
   #see(event: ElectionEvent): void {
     const { election } = this.stage;
     const token = 'fencingToken' in event ? ` ${event.fencingToken}` : '';
-    const more = 'reason' in event ? ` ${event.reason}` : 'operation' in event ? ` ${event.operation} ${event.error.code}` : '';
+    const more =
+      'reason' in event ? ` ${event.reason}` : 'operation' in event ? ` ${event.operation} ${event.error.code}` : '';
     this.note(`${event.type}${token}${more}`);
     if (event.type === 'stopped' && this.reign) election.stopped(this.reign);
     if (event.type === 'released') election.released(this);

@@ -42,7 +42,8 @@ async function electors({ kind, world, stage, actors, election, look }: DrillPar
   const bound = kind === 'failover' ? FAILOVER_MS + (watching ? 0 : 5_000) : watching ? RELEASE_MS : RELEASE_POLLED_MS;
   const from = world.now;
   while (!election.leading().some((l) => l !== leader)) {
-    if (world.now - from > bound) stage.judge.fail(`${kind} within its bound`, `nobody leads ${world.now - from} ms after`);
+    if (world.now - from > bound)
+      stage.judge.fail(`${kind} within its bound`, `nobody leads ${world.now - from} ms after`);
     await world.live(world.now + 50, look);
   }
 }

@@ -65,7 +65,8 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
     judge.note(actor.name, `weather: ${actor.link.weather.name}`);
     return;
   }
-  if ((kind === 'stop' || kind === 'overlapping restart') && (actor.process.state !== 'running' || actor.stopping)) return;
+  if ((kind === 'stop' || kind === 'overlapping restart') && (actor.process.state !== 'running' || actor.stopping))
+    return;
   if (!chaos.inject(kind as Exclude<typeof kind, 'weather'>)) return;
   judge.note(actor.name, `befallen: ${kind}`);
   switch (kind) {
@@ -117,7 +118,7 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
 
 /**
  * In half of the worlds that are about outages the API comes back for a moment only: long enough for a sweeper's first look,
- * and then away for longer than it waits for the second.
+ * and then away for about as long as it waits for the second.
  */
 function outage({ stage, plan, chaosEnd }: Scene, [a, b, c]: Happening['dice']): void {
   const { network, judge } = stage;
@@ -125,6 +126,9 @@ function outage({ stage, plan, chaosEnd }: Scene, [a, b, c]: Happening['dice']):
   if (network.outage || network.noSpace || world.now - network.outageEndedAt < OUTAGES_APART_MS) return;
   if (!network.chaos.allows('API outage')) return;
   network.outage = a < 0.5 ? 'refuse' : 'hang';
+  network.troubleBeganAt = world.now;
+  network.wasSpace = false;
+  network.backForAMomentAt = Number.NaN;
   judge.note('API', `is out: ${network.outage}`);
   const end = (): void => {
     if (!network.outage) return;
@@ -139,21 +143,33 @@ function outage({ stage, plan, chaosEnd }: Scene, [a, b, c]: Happening['dice']):
   // Long enough for every lease to expire.
   const first = 65_000 + b * 20_000;
   const again = first + 200 + (c - 0.5) * 14_000;
-  world.schedule(first, end);
+  world.schedule(first, () => {
+    end();
+    network.backForAMomentAt = world.now;
+  });
+  // Longer than the wait for the second look, or just so that it falls into the next moment.
+  const second = a % 0.1 < 0.05 ? 45_000 : 22_000 + (a % 0.1) * 80_000;
   world.schedule(again, () => {
     network.outage = a < 0.5 ? 'refuse' : 'hang';
     judge.note('API', `is out again: ${network.outage}`);
   });
-  world.schedule(again + 45_000, end);
+  world.schedule(again + second, end);
 }
 
-function forEverybody({ stage, chaosEnd }: Scene, kind: 'no space for writes' | 'no Date', [a]: Happening['dice']): void {
+function forEverybody(
+  { stage, chaosEnd }: Scene,
+  kind: 'no space for writes' | 'no Date',
+  [a]: Happening['dice'],
+): void {
   const { network, judge } = stage;
   const { world } = network;
   const far = world.now - network.outageEndedAt >= OUTAGES_APART_MS;
-  if (!network.chaos.allows(kind) || (kind === 'no space for writes' && (network.outage || network.noSpace || !far))) return;
+  if (!network.chaos.allows(kind) || (kind === 'no space for writes' && (network.outage || network.noSpace || !far)))
+    return;
   const flag = kind === 'no Date' ? 'noDate' : 'noSpace';
   network[flag] = true;
+  if (flag === 'noSpace')
+    [network.troubleBeganAt, network.wasSpace, network.backForAMomentAt] = [world.now, true, Number.NaN];
   judge.note('API', kind);
   const ms = kind === 'no Date' ? 5_000 + a * 60_000 : 20_000 + a * 130_000;
   world.schedule(Math.min(ms, chaosEnd - world.now), () => {
@@ -182,9 +198,9 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
   const { network, judge } = stage;
   const { api, chaos, world } = network;
   const [a, b, c] = dice;
-  const names = [
-    ...new Set(plan.slots.flatMap((s) => (s.kind === 'publisher' ? [leaseName(s.hostname)] : []))),
-  ].map((name) => ({ namespace: IDENTITIES.namespace, name }));
+  const names = [...new Set(plan.slots.flatMap((s) => (s.kind === 'publisher' ? [leaseName(s.hostname)] : [])))].map(
+    (name) => ({ namespace: IDENTITIES.namespace, name }),
+  );
   const beats = plan.nodes.map((name) => ({ namespace: 'kube-node-lease', name }));
   const election = plan.slots.some((s) => s.kind === 'elector') ? [ELECTION] : [];
   const refs = [...names, ...beats, ...election];

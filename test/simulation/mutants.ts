@@ -36,7 +36,11 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'publisher: a PUT names the uid',
     replace: [
       withoutGuard,
-      change(IDENTITY, 'return withChanges(held, {', "return withChanges({ ...held, metadata: { ...held.metadata, uid: '' } }, {"),
+      change(
+        IDENTITY,
+        'return withChanges(held, {',
+        "return withChanges({ ...held, metadata: { ...held.metadata, uid: '' } }, {",
+      ),
     ],
   },
   {
@@ -92,7 +96,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'publisher: after a conflict it looks',
     replace: [
-      change('src/identity/writer.ts', 'const look = changed || error.mayHaveCommitted;', 'const look = error.mayHaveCommitted;'),
+      change(
+        'src/identity/writer.ts',
+        'const look = changed || error.mayHaveCommitted;',
+        'const look = error.mayHaveCommitted;',
+      ),
     ],
   },
   {
@@ -101,7 +109,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'publisher: waits between attempts',
-    replace: [change('src/identity/attempts.ts', 'const retryInMs = this.#backoff.next(error.retryAfterMs);', 'const retryInMs = 0;')],
+    replace: [
+      change(
+        'src/identity/attempts.ts',
+        'const retryInMs = this.#backoff.next(error.retryAfterMs);',
+        'const retryInMs = 0;',
+      ),
+    ],
   },
   {
     rule: 'publisher: no renewal for a server that does not answer',
@@ -109,11 +123,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'publisher: the DELETE of a leaver names the version',
-    replace: [change(WITHDRAW, 'w.store.delete(ref, { uid, resourceVersion }', "w.store.delete(ref, { uid, resourceVersion: '' }")],
+    replace: [
+      change(
+        WITHDRAW,
+        'w.store.delete(ref, { uid, resourceVersion }',
+        "w.store.delete(ref, { uid, resourceVersion: '' }",
+      ),
+    ],
   },
   {
     rule: 'publisher: a leaver deletes only what it holds',
-    replace: [change(WITHDRAW, 'const ours = seen?.spec.holderIdentity === w.self.holder;', 'const ours = seen !== undefined;')],
+    replace: [
+      change(WITHDRAW, 'const ours = seen?.spec.holderIdentity === w.self.holder;', 'const ours = seen !== undefined;'),
+    ],
   },
   {
     rule: 'publisher: a leaver waits for its lost POST',
@@ -137,7 +159,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'sweeper: time between the looks',
     replace: [
-      change(SWEEPER, 'if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;', 'void confirmAfterMs;'),
+      change(
+        SWEEPER,
+        'if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;',
+        'void confirmAfterMs;',
+      ),
     ],
   },
   {
@@ -151,7 +177,7 @@ export const MUTANTS: readonly Mutant[] = [
             return decide(first, await list(2, signal), policy);
           } catch (error) {
             if (signal.aborted) throw error;
-            await sleep(clock, 100, signal);
+            await sleep(clock, 1_000, signal);
           }
         }`,
       ),
@@ -160,26 +186,57 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'sweeper: a DELETE names the version',
     replace: [
-      change('src/sweep/collector.ts', 'await store.delete({ namespace, name }, { uid, resourceVersion }', "await store.delete({ namespace, name }, { uid, resourceVersion: '' }"),
+      change(
+        'src/sweep/collector.ts',
+        'await store.delete({ namespace, name }, { uid, resourceVersion }',
+        "await store.delete({ namespace, name }, { uid, resourceVersion: '' }",
+      ),
     ],
   },
   {
     rule: 'sweeper: no Date, no deletion',
     replace: [
-      change(SWEEPER, "import type { MicroTime } from '../lease/micro-time.ts';", "import { MicroTime } from '../lease/micro-time.ts';"),
-      change(SWEEPER, 'date: undated ? undefined : earliest', 'date: earliest ?? MicroTime.fromEpochMicros(clock.wallMicros())'),
+      change(
+        SWEEPER,
+        "import type { MicroTime } from '../lease/micro-time.ts';",
+        "import { MicroTime } from '../lease/micro-time.ts';",
+      ),
+      change(
+        SWEEPER,
+        'date: undated ? undefined : earliest',
+        'date: earliest ?? MicroTime.fromEpochMicros(clock.wallMicros())',
+      ),
     ],
   },
   {
     rule: "sweeper: expiry by the API server's clock",
     replace: [
-      change(SWEEPER, "import type { MicroTime } from '../lease/micro-time.ts';", "import { MicroTime } from '../lease/micro-time.ts';"),
-      change(SWEEPER, 'date: undated ? undefined : earliest', 'date: undated ? undefined : MicroTime.fromEpochMicros(clock.wallMicros())'),
+      change(
+        SWEEPER,
+        "import type { MicroTime } from '../lease/micro-time.ts';",
+        "import { MicroTime } from '../lease/micro-time.ts';",
+      ),
+      change(
+        SWEEPER,
+        'date: undated ? undefined : earliest',
+        'date: undated ? undefined : MicroTime.fromEpochMicros(clock.wallMicros())',
+      ),
     ],
   },
   {
     rule: 'sweeper: a pass that leaves no unexpired lease deletes nothing',
-    replace: [change(SWEEP, 'if (collect.length === 0 || unexpired > 0', 'if (collect.length >= 0 || unexpired > 0')],
+    replace: [
+      change(SWEEP, 'if (unexpired === 0 && !policy.allowAll && expired.length > 0) {', 'if (unexpired < 0) {'),
+      change(SWEEP, "return 'unproven';", 'return undefined;'),
+    ],
+  },
+  {
+    rule: 'sweeper: somebody has renewed since what goes expired',
+    replace: [change(SWEEP, "return 'unproven';", 'return undefined;')],
+  },
+  {
+    rule: 'sweeper: nothing goes while others recover',
+    replace: [change(SWEEP, "if (witnesses.recovering(lease)) return 'recovering';", '')],
   },
   {
     rule: 'sweeper: released leases stay',
@@ -192,7 +249,13 @@ export const MUTANTS: readonly Mutant[] = [
   // Election.
   {
     rule: 'election: a renewal counts from before it was sent',
-    replace: [change(CANDIDATE, 'return { lease: answer, attempt };', 'return { lease: answer, attempt: { ...attempt, sentAt: this.now() } };')],
+    replace: [
+      change(
+        CANDIDATE,
+        'return { lease: answer, attempt };',
+        'return { lease: answer, attempt: { ...attempt, sentAt: this.now() } };',
+      ),
+    ],
   },
   {
     rule: 'election: an adopted renewal counts from before it was sent',
@@ -201,7 +264,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'election: an adopted acquisition counts from before it was sent',
     replace: [
-      change(STANDBY, "return { ...action, why: 'adopted' };", "return { ...action, attempt: { ...action.attempt, sentAt: now }, why: 'adopted' };"),
+      change(
+        STANDBY,
+        "return { ...action, why: 'adopted' };",
+        "return { ...action, attempt: { ...action.attempt, sentAt: now }, why: 'adopted' };",
+      ),
     ],
   },
   {
@@ -217,7 +284,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'election: silence lasts the whole duration',
-    replace: [change(ELECTION, "if (nowMs < until) return { do: 'wait', until };", "if (nowMs < until - seen.durationMs / 10) return { do: 'wait', until: until - seen.durationMs / 10 };")],
+    replace: [
+      change(
+        ELECTION,
+        "if (nowMs < until) return { do: 'wait', until };",
+        "if (nowMs < until - seen.durationMs / 10) return { do: 'wait', until: until - seen.durationMs / 10 };",
+      ),
+    ],
   },
   {
     rule: 'election: a take-over carries the version whose silence was observed',
@@ -260,20 +333,36 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'election: work ends before the release',
     replace: [
-      change(LEAD, 'while (!this.#ended && !this.#givenUp && held.holds())', 'while (!this.#ended && !this.#givenUp && !signal.aborted && held.holds())'),
-      change(LEAD, 'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;', 'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;\n    if (signal.aborted) this.#ended ??= {};'),
+      change(
+        LEAD,
+        'while (!this.#ended && !this.#givenUp && held.holds())',
+        'while (!this.#ended && !this.#givenUp && !signal.aborted && held.holds())',
+      ),
+      change(
+        LEAD,
+        'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;',
+        'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;\n    if (signal.aborted) this.#ended ??= {};',
+      ),
     ],
   },
   {
     rule: 'election: the work of one term ends before the next begins',
     replace: [
-      change(LEAD, 'if (!this.#ended && held.lost) await this.#outlive();', "if (!this.#ended && held.lost) this.#ended = {};"),
+      change(
+        LEAD,
+        'if (!this.#ended && held.lost) await this.#outlive();',
+        'if (!this.#ended && held.lost) this.#ended = {};',
+      ),
     ],
   },
   {
     rule: 'election: release by compare-and-swap',
     replace: [
-      change(RELEASE, 'await candidate.release(lease, timeoutMs);', 'await candidate.release(await candidate.store.get(candidate.ref), timeoutMs);'),
+      change(
+        RELEASE,
+        'await candidate.release(lease, timeoutMs);',
+        'await candidate.release(await candidate.store.get(candidate.ref), timeoutMs);',
+      ),
     ],
   },
   {
@@ -286,21 +375,35 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'clock: time suspended is counted',
-    replace: [change('src/runtime/clock.ts', 'if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;', 'void missed;')],
+    replace: [
+      change(
+        'src/runtime/clock.ts',
+        'if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;',
+        'void missed;',
+      ),
+    ],
   },
   // Heartbeats.
   {
     rule: 'heartbeat: a PUT names the uid',
     replace: [
       withoutGuard,
-      change('src/heartbeat/beat.ts', 'store.update(lease, call)', "store.update({ ...lease, metadata: { ...lease.metadata, uid: '' } }, call)"),
+      change(
+        'src/heartbeat/beat.ts',
+        'store.update(lease, call)',
+        "store.update({ ...lease, metadata: { ...lease.metadata, uid: '' } }, call)",
+      ),
     ],
   },
   {
     rule: 'heartbeat: stops for a deleted Node',
     replace: [
-      change(HEARTBEAT, '    beat.gone = true;\n    this.#beats.delete(beat.node.name);', '    this.#beats.delete(beat.node.name);'),
-      change(HEARTBEAT, 'this.#wheel.remove(beat);', ''),
+      change(
+        HEARTBEAT,
+        '    beat.gone = true;\n    this.#beats.delete(beat.node.name);',
+        '    this.#beats.delete(beat.node.name);',
+      ),
+      change(HEARTBEAT, 'this.#rota.remove(beat);', ''),
     ],
   },
   {
@@ -309,15 +412,25 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'heartbeat: renewTime always grows',
-    replace: [change('src/heartbeat/decide.ts', 'if (last === undefined || now.compare(last) > 0) return now;', 'return now;')],
+    replace: [
+      change('src/heartbeat/decide.ts', 'if (last === undefined || now.compare(last) > 0) return now;', 'return now;'),
+    ],
   },
   {
     rule: 'nodes: silence counts only as far as it is proved',
-    replace: [change('src/heartbeat/monitor.ts', 'const next = this.#register.look(this.#proof);', 'const next = this.#register.look(now);')],
+    replace: [
+      change(
+        'src/heartbeat/monitor.ts',
+        'const next = this.#register.look(this.#proof);',
+        'const next = this.#register.look(now);',
+      ),
+    ],
   },
   {
     rule: 'nodes: the grace period begins with the first read of leases',
-    replace: [change('src/heartbeat/register.ts', 'if (!known) for (const entry', 'if (known === undefined) for (const entry')],
+    replace: [
+      change('src/heartbeat/register.ts', 'if (!known) for (const entry', 'if (known === undefined) for (const entry'),
+    ],
   },
   // Census.
   {

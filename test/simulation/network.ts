@@ -97,10 +97,15 @@ export class Network {
   outage: 'refuse' | 'hang' | undefined;
   /** etcd is full: it takes no writes but deletions. */
   noSpace = false;
+  /** The last trouble was that. */
+  wasSpace = false;
   /** A proxy takes the `Date` from answers. */
   noDate = false;
-  /** When everybody could last not get through. */
+  /** When writes began, and ceased, to fail for everybody; of outages in a row the first beginning and the last end. */
+  troubleBeganAt = -Infinity;
   outageEndedAt = -Infinity;
+  /** Between two outages in a row the API came back for a moment, at this moment; NaN: it did not. */
+  backForAMomentAt = Number.NaN;
 
   constructor(world: World, api: MemoryApi, chaos: Chaos) {
     this.world = world;
@@ -119,10 +124,8 @@ export class Link implements LeaseStore {
   /** Since when the network is fair, in true milliseconds; NaN while it is not. */
   fairSince: number;
   mayWatch = true;
-  /** Pages of the last two complete lists, as the process was told. */
-  readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean }[] = [];
-  /** When the last of them was complete, in true milliseconds. */
-  looksAt = 0;
+  /** The last two complete lists, as the process was told, and when, in true milliseconds. */
+  readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean; readonly at: number }[] = [];
   /** When a watch last told it the whole state, or that it had told all, in true milliseconds. */
   caughtUpAt = -Infinity;
   /** The most requests in ten seconds. */
@@ -181,9 +184,9 @@ export class Link implements LeaseStore {
     this.#pages.push(page);
     if (!page.continue) {
       const leases = this.#pages.flatMap((p) => p.leases);
-      this.looks.push({ leases, dated: this.#pages.every((p) => p.serverDate !== undefined) });
+      const dated = this.#pages.every((p) => p.serverDate !== undefined);
+      this.looks.push({ leases, dated, at: this.#network.world.now });
       if (this.looks.length > 2) this.looks.shift();
-      this.looksAt = this.#network.world.now;
     }
     return page;
   }
@@ -226,12 +229,14 @@ export class Link implements LeaseStore {
     const [delay, answer, which] = [random() * delayMs, random.between(...answerMs), random()];
     const slow = delay + answer > FAIR.delayMs + FAIR.answerMs[1] && !chaos.inject('request slow');
     const way = slow ? { delayMs: which * 20, answerDelayMs: which * 20 } : { delayMs: delay, answerDelayMs: answer };
-    if (outage && chaos.inject('API outage')) return outage === 'hang' ? { hang: true } : { ...way, fail: 'Unavailable' };
+    if (outage && chaos.inject('API outage'))
+      return outage === 'hang' ? { hang: true } : { ...way, fail: 'Unavailable' };
     const write = call.verb === 'create' || call.verb === 'update';
     if (noSpace && write && chaos.inject('no space for writes')) {
       return { ...way, fail: storeError('ServerError', 'etcdserver: mvcc: database space exceeded') };
     }
-    if (call.verb === 'watch' && !this.mayWatch && chaos.inject('watch forbidden')) return { ...way, fail: 'Forbidden' };
+    if (call.verb === 'watch' && !this.mayWatch && chaos.inject('watch forbidden'))
+      return { ...way, fail: 'Forbidden' };
     if (this.#weather.writesOnly && !write) return way;
     for (const kind of Object.keys(faults) as RequestFault[]) {
       if ((dice -= faults[kind]!) >= 0) continue;
@@ -259,7 +264,12 @@ function faultOf(kind: RequestFault, { verb }: Readonly<Call>, which: number): F
     case 'request repeated':
       // Nobody repeats a POST but at once: it is not idempotent.
       return write
-        ? { repeat: { afterMs: verb === 'create' ? which : which * which * 10_000, answer: which < 0.5 ? 'last' : 'first' } }
+        ? {
+            repeat: {
+              afterMs: verb === 'create' ? which : which * which * 10_000,
+              answer: which < 0.5 ? 'last' : 'first',
+            },
+          }
         : undefined;
     case '401':
       return { fail: 'Unauthorized' };

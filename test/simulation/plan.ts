@@ -6,7 +6,16 @@ import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
 import type { FaultKind } from './chaos.ts';
 
-export const THEMES = ['everything', 'election', 'identity', 'outage', 'full etcd', 'sweep', 'nodes', 'defaults'] as const;
+export const THEMES = [
+  'everything',
+  'election',
+  'identity',
+  'outage',
+  'full etcd',
+  'sweep',
+  'nodes',
+  'defaults',
+] as const;
 export type Theme = (typeof THEMES)[number];
 
 interface Machine {
@@ -148,7 +157,15 @@ const HAPPENINGS: Record<Theme, Weights> = {
     'node deleted': 1,
     'node made anew': 1,
   },
-  election: { weather: 14, ...PROCESSES, pause: 9, ...WATCHES, 'operator deletes': 0.3, 'operator edits': 0.6, compaction: 1 },
+  election: {
+    weather: 14,
+    ...PROCESSES,
+    pause: 9,
+    ...WATCHES,
+    'operator deletes': 0.3,
+    'operator edits': 0.6,
+    compaction: 1,
+  },
   identity: {
     weather: 10,
     ...PROCESSES,
@@ -162,8 +179,26 @@ const HAPPENINGS: Record<Theme, Weights> = {
   },
   outage: { crash: 1, weather: 1, 'watch cut': 1, compaction: 1 },
   'full etcd': { crash: 1, weather: 0.5, compaction: 1 },
-  sweep: { weather: 6, crash: 4, pause: 4, stop: 2, 'clock step': 4, 'no Date': 4, compaction: 4, 'operator edits': 3, suspend: 1 },
-  nodes: { weather: 8, ...PROCESSES, ...WATCHES, 'node deleted': 5, 'node made anew': 6, 'operator deletes': 1, 'operator edits': 1 },
+  sweep: {
+    weather: 6,
+    crash: 4,
+    pause: 4,
+    stop: 2,
+    'clock step': 4,
+    'no Date': 4,
+    compaction: 4,
+    'operator edits': 3,
+    suspend: 1,
+  },
+  nodes: {
+    weather: 8,
+    ...PROCESSES,
+    ...WATCHES,
+    'node deleted': 5,
+    'node made anew': 6,
+    'operator deletes': 1,
+    'operator edits': 1,
+  },
   defaults: { weather: 6, ...PROCESSES, ...WATCHES, 'API outage': 1, 'operator deletes': 1 },
 };
 
@@ -174,7 +209,14 @@ const CASTS: Record<Theme, Cast> = {
   election: { hosts: [0, 0], sweepers: [0, 0], censuses: [0, 0], electors: [2, 4], fleets: [0, 0], monitors: [0, 0] },
   identity: { hosts: [1, 3], sweepers: [0, 1], censuses: [0, 2], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
   outage: { hosts: [2, 4], sweepers: [1, 3], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
-  'full etcd': { hosts: [1, 3], sweepers: [1, 2], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+  'full etcd': {
+    hosts: [1, 3],
+    sweepers: [1, 2],
+    censuses: [0, 1],
+    electors: [0, 0],
+    fleets: [0, 0],
+    monitors: [0, 0],
+  },
   sweep: { hosts: [2, 5], sweepers: [1, 3], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
   nodes: { hosts: [0, 0], sweepers: [0, 0], censuses: [0, 0], electors: [0, 0], fleets: [1, 1], monitors: [0, 1] },
   defaults: { hosts: [1, 2], sweepers: [1, 1], censuses: [1, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
@@ -183,11 +225,11 @@ const CASTS: Record<Theme, Cast> = {
 const themeOf = (random: Chance): Theme => {
   const dice = random();
   if (dice < 0.2) return 'everything';
-  if (dice < 0.45) return 'election';
-  if (dice < 0.63) return 'identity';
-  if (dice < 0.73) return 'outage';
+  if (dice < 0.43) return 'election';
+  if (dice < 0.59) return 'identity';
+  if (dice < 0.71) return 'outage';
   if (dice < 0.78) return 'full etcd';
-  if (dice < 0.89) return 'sweep';
+  if (dice < 0.9) return 'sweep';
   return dice < 0.99 ? 'nodes' : 'defaults';
 };
 
@@ -216,7 +258,8 @@ export function drawPlan(seed: number): Plan {
   return { seed, theme, slots, nodes, furniture, phases, drill: random.pick(drills) };
 }
 
-const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`);
+const names = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`);
 
 function castOf(theme: Theme, random: Chance): Slot[] {
   const cast = CASTS[theme];
@@ -226,14 +269,16 @@ function castOf(theme: Theme, random: Chance): Slot[] {
     startAt: random.between(0, 5_000),
     // Where clocks are as far apart as they may be, little is left of every margin.
     rate: 1 + (random.hit(0.5) ? random.pick([-0.0049, 0.0049]) : random.between(-0.0049, 0.0049)),
-    skewMs: random.hit(0.7) ? random.between(-300, 300) : random.between(-1, 1) * 10 ** random.between(3.5, 8.5),
+    skewMs: random.hit(theme === 'outage' || theme === 'full etcd' ? 0.95 : 0.7)
+      ? random.between(-300, 300)
+      : random.between(-1, 1) * 10 ** random.between(3.5, 8.5),
   });
+  const short = theme === 'outage' || theme === 'full etcd';
   const sweeps = (): SweepPlan => ({
     tickMs: random.between(15_000, 60_000),
     confirmAfterMs: 30_000,
     pageSize: random.pick([1, 2, 500]),
   });
-  const short = theme === 'outage' || theme === 'full etcd';
   for (const hostname of names('host', random.whole(...cast.hosts))) {
     const durationSeconds = theme === 'defaults' ? 3600 : short ? random.whole(40, 60) : random.pick([45, 60, 120]);
     const intervalMs = theme === 'defaults' || short ? 10_000 : random.pick([5_000, 10_000]);
@@ -266,7 +311,8 @@ function castOf(theme: Theme, random: Chance): Slot[] {
   for (const name of names('fleet', random.whole(...cast.fleets))) {
     slots.push({ kind: 'fleet', ...machine(name), intervalMs: random.pick([5_000, 10_000]) });
   }
-  for (const name of names('monitor', random.whole(...cast.monitors))) slots.push({ kind: 'monitor', ...machine(name) });
+  for (const name of names('monitor', random.whole(...cast.monitors)))
+    slots.push({ kind: 'monitor', ...machine(name) });
   return slots;
 }
 
@@ -275,7 +321,9 @@ function boundOf(slot: Slot): number {
   switch (slot.kind) {
     // Standing by for a dead process's whole silence, twice where two take turns; and a wait between attempts.
     case 'publisher':
-      return slot.durationSeconds * 1000 * 1.02 + 2 * slot.intervalMs + 20_000 + (slot.sweeps ? sweepBound(slot.sweeps) : 0);
+      return (
+        slot.durationSeconds * 1000 * 1.02 + 2 * slot.intervalMs + 20_000 + (slot.sweeps ? sweepBound(slot.sweeps) : 0)
+      );
     case 'sweeper':
       return sweepBound(slot.sweeps);
     case 'elector':
@@ -292,7 +340,8 @@ function boundOf(slot: Slot): number {
 export const sweepBound = ({ tickMs, confirmAfterMs }: SweepPlan): number => 2 * (tickMs + confirmAfterMs) + 25_000;
 
 function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: number): Phase {
-  const chaosMs = theme === 'outage' ? random.between(200_000, 300_000) : random.between(60_000, 150_000);
+  const chaosMs =
+    theme === 'outage' || theme === 'full etcd' ? random.between(200_000, 300_000) : random.between(60_000, 150_000);
   const weights = HAPPENINGS[theme];
   const kinds = Object.keys(weights) as HappeningKind[];
   const total = kinds.reduce((sum, kind) => sum + weights[kind]!, 0);
@@ -302,8 +351,12 @@ function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: num
     happenings.push({ index: from + happenings.length, at, kind, slot, dice: dice() });
   };
   if (theme === 'outage') add(random.between(60_000, 75_000), 'API outage', undefined);
-  if (theme === 'full etcd') add(random.between(10_000, 50_000), 'no space for writes', undefined);
+  if (theme === 'full etcd') add(random.between(30_000, 60_000), 'no space for writes', undefined);
   const pause = theme === 'election' ? 6_000 : theme === 'outage' || theme === 'full etcd' ? 40_000 : 10_000;
+  // Some leave before they have well begun.
+  for (const slot of theme === 'identity' ? slots : []) {
+    if (slot.kind === 'publisher' && random.hit(0.3)) add(slot.startAt + random.between(500, 8_000), 'stop', slot.name);
+  }
   for (let at = random.between(1_000, 8_000); at < chaosMs; at += random.between(500, pause)) {
     let left = random() * total;
     const kind = kinds.find((k) => (left -= weights[k]!) < 0) ?? kinds[0]!;

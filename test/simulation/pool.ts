@@ -3,8 +3,8 @@ import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { Mutant } from './mutation.ts';
-import { addTally, emptyTally } from './worker.ts';
-import type { Tally } from './worker.ts';
+import { addTally, emptyTally } from './tally.ts';
+import type { Tally } from './tally.ts';
 
 const WORKER = resolve(import.meta.dirname, 'worker.ts');
 const MUTATE = resolve(import.meta.dirname, 'mutate.ts');
@@ -38,7 +38,11 @@ export interface Caught {
 }
 
 /** How many seeds it takes until each mutant is caught. */
-export async function hunt(mutants: readonly Mutant[], seeds: number, onCaught: (caught: Caught) => void): Promise<Caught[]> {
+export async function hunt(
+  mutants: readonly Mutant[],
+  seeds: number,
+  onCaught: (caught: Caught) => void,
+): Promise<Caught[]> {
   const caught: Caught[] = [];
   let next = 0;
   const hunter = async (): Promise<void> => {
@@ -63,7 +67,11 @@ async function huntOne(mutant: Mutant, seeds: number): Promise<Caught> {
 }
 
 /** Resolves with `ended`, `hangs`, or how it failed. */
-function runWorker(args: readonly string[], mutant: Mutant | undefined, onTally: (tally: Tally) => void): Promise<string> {
+function runWorker(
+  args: readonly string[],
+  mutant: Mutant | undefined,
+  onTally: (tally: Tally) => void,
+): Promise<string> {
   return new Promise((done) => {
     const child = fork(WORKER, args, {
       execArgv: mutant ? ['--import', MUTATE] : [],

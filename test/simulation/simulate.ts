@@ -5,7 +5,7 @@
  */
 import { MemoryApi } from '../support/memory-api.ts';
 import type { Commit } from '../support/memory-api.ts';
-import { ElectorActor, PublisherActor, startActor } from './actors.ts';
+import { startActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
 import { stream } from './chance.ts';
 import { Chaos } from './chaos.ts';
@@ -50,7 +50,9 @@ export interface Outcome {
   readonly events: number;
   readonly faults: ReadonlyMap<FaultKind, number>;
   /** What was there to be judged: a run in which nothing happens proves nothing. */
-  readonly seen: Readonly<Record<'terms' | 'guarded' | 'takeOvers' | 'sweeps' | 'heartbeats' | 'counts' | 'commits', number>>;
+  readonly seen: Readonly<
+    Record<'terms' | 'guarded' | 'takeOvers' | 'sweeps' | 'heartbeats' | 'counts' | 'commits', number>
+  >;
 }
 
 /** @param keep how many of the last lines are kept for the log */
@@ -60,7 +62,10 @@ export async function simulate(seed: number, without: Without = NOTHING, keep = 
   try {
     await run.live();
   } catch (error) {
-    violation = error instanceof Violation ? error : new Violation('the run comes to its end', (error as Error).stack ?? String(error));
+    violation =
+      error instanceof Violation
+        ? error
+        : new Violation('the run comes to its end', (error as Error).stack ?? String(error));
   }
   return run.outcome(violation);
 }
@@ -185,7 +190,8 @@ class Run implements Scene {
 
   #firstWeather({ name }: Slot): Weather {
     const random = stream(this.plan.seed, `${name} weather`);
-    return this.plan.theme !== 'outage' && random.hit(0.3) ? random.pick(WEATHERS) : FAIR;
+    if (this.plan.theme === 'outage' || this.plan.theme === 'full etcd') return FAIR;
+    return random.hit(0.4) ? random.pick(WEATHERS) : FAIR;
   }
 
   current(slot: string): Actor | undefined {
@@ -208,7 +214,10 @@ class Run implements Scene {
     const { by, verb, name, request, before, after } = commit;
     const holder = (after ?? before)?.spec.holderIdentity ?? '';
     const sent = request ? ` sent ${request.at.toFixed(1)}` : '';
-    this.#judge.note('API', `${verb} ${name.slice(-8)} by ${by}: ${holder.slice(-16)} ${after?.spec.leaseTransitions ?? ''}${sent}`);
+    this.#judge.note(
+      'API',
+      `${verb} ${name.slice(-8)} by ${by}: ${holder.slice(-16)} ${after?.spec.leaseTransitions ?? ''}${sent}`,
+    );
     try {
       if (commit.namespace === 'kube-node-lease') this.#heartbeat.commit(commit);
       else if (isElection(commit)) this.#election.commit(commit);
@@ -255,6 +264,3 @@ class Run implements Scene {
     };
   }
 }
-
-export const isElectorActor = (actor: Actor): actor is ElectorActor => actor instanceof ElectorActor;
-export const isPublisherActor = (actor: Actor): actor is PublisherActor => actor instanceof PublisherActor;

@@ -214,7 +214,10 @@ describe('the API', () => {
   it('makes what is not there by a PUT without uid, and wants a version for what is', async () => {
     const { store } = setup();
     const { api } = store;
-    assert.equal(api.update({ ...LEASE, metadata: { ...LEASE.metadata, resourceVersion: '7' } }, 'me').metadata.name, 'a');
+    assert.equal(
+      api.update({ ...LEASE, metadata: { ...LEASE.metadata, resourceVersion: '7' } }, 'me').metadata.name,
+      'a',
+    );
     assert.deepEqual([store.history[0]?.verb, store.history[0]?.request], ['create', undefined]);
     assert.throws(() => api.update(LEASE, 'me'), { code: 'Invalid' });
     api.delete(REF, { uid: '', resourceVersion: '' }, 'me');

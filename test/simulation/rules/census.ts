@@ -42,7 +42,8 @@ export class CensusRules {
     const snapshot = actor.census.snapshot();
     if (!snapshot.known) return;
     const { answer } = snapshot;
-    if (answer.ageMs > MAX_AGE_MS) this.#judge.fail('an old answer is no answer', `${actor.name}'s is ${answer.ageMs} ms old`);
+    if (answer.ageMs > MAX_AGE_MS)
+      this.#judge.fail('an old answer is no answer', `${actor.name}'s is ${answer.ageMs} ms old`);
     if (now - actor.syncedAt < SETTLED_MS) return;
     this.looks++;
     // What a process finds in its socket when it goes on may be as old as its standstill, and nothing tells.

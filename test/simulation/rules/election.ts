@@ -66,7 +66,10 @@ export class ElectionRules implements ElectionWitness {
     const era = this.#eras.get(reign)!;
     const { name } = reign.elector;
     if (era === this.#highestEra && reign.token < this.#highest) {
-      this.#judge.fail('fencing tokens grow', `${name} passed its check with token ${reign.token} after ${this.#highest}`);
+      this.#judge.fail(
+        'fencing tokens grow',
+        `${name} passed its check with token ${reign.token} after ${this.#highest}`,
+      );
     }
     if (era >= this.#highestEra) [this.#highest, this.#highestEra] = [reign.token, era];
     if (!this.holds(reign)) this.#judge.fail('no check passes after the deadline', name);
@@ -78,7 +81,8 @@ export class ElectionRules implements ElectionWitness {
   }
 
   released(elector: ElectorActor): void {
-    if (elector.working > 0) this.#judge.fail('work ends before the release', `${elector.name} released while it works`);
+    if (elector.working > 0)
+      this.#judge.fail('work ends before the release', `${elector.name} released while it works`);
   }
 
   look(): void {
@@ -95,14 +99,20 @@ export class ElectionRules implements ElectionWitness {
       const names = `${reign.elector.name} (token ${reign.token}) and ${other.elector.name} (token ${other.token})`;
       if (reign.endedAt === undefined) this.#judge.fail('one leader at a time', `${names} lead at once`);
       const protectedByCheck = reign.stoodStill || !reign.elector.process.alive || other.elector === reign.elector;
-      if (reign.working && !protectedByCheck) this.#judge.fail('one leader at a time', `${names}: the first still works`);
+      if (reign.working && !protectedByCheck)
+        this.#judge.fail('one leader at a time', `${names}: the first still works`);
     }
     for (const reign of leading) {
       if (this.#eras.get(reign)! < this.#era && this.#world.now > this.#eraAt + LONGEST_TERM_MS) {
-        this.#judge.fail('a leader notices a lost lease', `${reign.elector.name} leads ${LONGEST_TERM_MS} ms after an operator's change`);
+        this.#judge.fail(
+          'a leader notices a lost lease',
+          `${reign.elector.name} leads ${LONGEST_TERM_MS} ms after an operator's change`,
+        );
       }
     }
-    this.#open = this.#open.filter((reign) => reign.endedAt === undefined || (reign.working && reign.elector.process.alive));
+    this.#open = this.#open.filter(
+      (reign) => reign.endedAt === undefined || (reign.working && reign.elector.process.alive),
+    );
   }
 
   commit({ verb, by, before, after, request, at }: Commit): void {
@@ -124,7 +134,8 @@ export class ElectionRules implements ElectionWitness {
     if (before && to < from) fail('leaseTransitions never fall', `${by} wrote ${to} over ${from}`);
     if (is === '') {
       if (was !== elector.holder) fail('release by compare-and-swap', `${by} emptied the lease of ${was || 'nobody'}`);
-      if (elector.working > 0 && elector.process.alive) fail('work ends before the release', `${by} released while it works`);
+      if (elector.working > 0 && elector.process.alive)
+        fail('work ends before the release', `${by} released while it works`);
       return;
     }
     if (is !== elector.holder) fail('electors write their own holder', `${by} wrote ${is}`);

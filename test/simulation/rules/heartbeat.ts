@@ -57,12 +57,14 @@ export class HeartbeatRules {
     this.renewals++;
     if (verb === 'delete' || !after) return fail('heartbeats are left to the garbage collector', by);
     if (verb === 'create' && request?.verb === 'update') fail('a PUT never makes a lease', by);
-    if (old && now && now.compare(old) <= 0) fail('renewTime of a heartbeat grows', `${by} wrote ${now.toString()} for ${name}`);
+    if (old && now && now.compare(old) <= 0)
+      fail('renewTime of a heartbeat grows', `${by} wrote ${now.toString()} for ${name}`);
     const [owner, ...more] = after.metadata.ownerReferences.filter(({ kind }) => kind === 'Node');
     if (!owner || more.length > 0) return fail('a heartbeat is owned by its Node', `${by} wrote ${name}`);
     const told = fleet.told.get(name);
     if (!told || !request || request.at <= told.at) return;
-    if (told.uid === undefined) fail('heartbeats stop for a deleted Node', `${by} wrote ${name} ${request.at - told.at} ms after`);
+    if (told.uid === undefined)
+      fail('heartbeats stop for a deleted Node', `${by} wrote ${name} ${request.at - told.at} ms after`);
     if (told.uid !== owner.uid) fail('a Node made anew owns its heartbeat', `${by} wrote ${name} for ${owner.uid}`);
   }
 
@@ -75,7 +77,10 @@ export class HeartbeatRules {
         const { graceMs } = availabilityOptions();
         const last = this.grown.get(node.name)?.findLast((at) => at < now - WATCH_LATE_MS - 100);
         if (last !== undefined && now - last < graceMs * RATE - WATCH_LATE_MS) {
-          this.#judge.fail('Unknown only after the grace period', `${actor.name} called ${node.name} Unknown ${now - last} ms after a renewal`);
+          this.#judge.fail(
+            'Unknown only after the grace period',
+            `${actor.name} called ${node.name} Unknown ${now - last} ms after a renewal`,
+          );
         }
       }
     }

@@ -9,7 +9,16 @@ import { publishedExpiry } from '../../../src/lease/expiry.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
 import { MicroTime } from '../../../src/lease/micro-time.ts';
 import { hostnameOf, leaseName } from '../../../src/lease/names.ts';
-import { CensusActor, ELECTION, ElectorActor, FleetActor, IDENTITIES, MonitorActor, PublisherActor, SweeperActor } from '../actors.ts';
+import {
+  CensusActor,
+  ELECTION,
+  ElectorActor,
+  FleetActor,
+  IDENTITIES,
+  MonitorActor,
+  PublisherActor,
+  SweeperActor,
+} from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import type { Network } from '../network.ts';
@@ -41,7 +50,8 @@ export function checkLiveness(parts: LivenessParts): void {
   const { actors, judge, network } = parts;
   const living = [...actors.values()].filter((actor) => actor.living);
   for (const actor of actors.values()) {
-    if (actor.error) judge.fail('services end without an error', `${actor.name}: ${actor.error.stack ?? actor.error.message}`);
+    if (actor.error)
+      judge.fail('services end without an error', `${actor.name}: ${actor.error.stack ?? actor.error.message}`);
   }
   publishers(parts, living);
   sweepers(parts, living);
@@ -51,7 +61,8 @@ export function checkLiveness(parts: LivenessParts): void {
   if (electors && leads !== 1) judge.fail('one leads once it is quiet', `${leads} lead`);
   const holder = network.api.peek(ELECTION)?.spec.holderIdentity;
   const [reign] = parts.election.leading();
-  if (reign && holder !== reign.elector.holder) judge.fail('the leader holds the lease', `${reign.elector.name} leads, ${holder} holds`);
+  if (reign && holder !== reign.elector.holder)
+    judge.fail('the leader holds the lease', `${reign.elector.name} leads, ${holder} holds`);
   heartbeats(parts, living);
 }
 
@@ -65,13 +76,15 @@ function publishers({ network, judge, identity }: LivenessParts, living: readonl
     if (!lease) return judge.fail('no lease is lost', `${who}: there is no lease`);
     const holding = mine.filter((p) => p.publisher.status.phase === 'holding');
     if (!isIdentity(lease)) {
-      if (mine.some((p) => !['foreign', 'holding'].includes(p.publisher.status.phase))) judge.fail('everybody holds or stands by', who);
+      if (mine.some((p) => !['foreign', 'holding'].includes(p.publisher.status.phase)))
+        judge.fail('everybody holds or stands by', who);
       continue;
     }
     const standing = mine.filter((p) => p.publisher.status.phase === 'superseded');
     if (holding.length !== 1 || standing.length !== mine.length - 1) judge.fail('everybody holds or stands by', who);
     const [holder] = holding;
-    if (lease.spec.holderIdentity !== holder!.holder) judge.fail('who holds is who says so', `${who}: held by ${lease.spec.holderIdentity}`);
+    if (lease.spec.holderIdentity !== holder!.holder)
+      judge.fail('who holds is who says so', `${who}: held by ${lease.spec.holderIdentity}`);
     const ageMs = world.now - identity.writtenAt.get(name)!;
     if (ageMs > renewedWithin(holder!.slot.intervalMs)) judge.fail('renewals go on', `${who}: renewed ${ageMs} ms ago`);
   }
@@ -90,7 +103,8 @@ function sweepers({ network, judge, quietSince }: LivenessParts, living: readonl
   const left = (lease: Lease): number => publishedExpiry(lease)?.since(now) ?? Infinity;
   // Signs of life that a pass believes: a renewal of a moment ago, by a clock that is right.
   const proof = living.some(
-    (a) => a instanceof PublisherActor && Math.abs(a.process.wallOffsetMs) < 1_000 && a.publisher.status.phase === 'holding',
+    (a) =>
+      a instanceof PublisherActor && Math.abs(a.process.wallOffsetMs) < 1_000 && a.publisher.status.phase === 'holding',
   );
   if (!proof) return;
   const bound = Math.min(...plans);
@@ -123,12 +137,17 @@ function census({ network, judge, identity }: LivenessParts, actor: CensusActor)
       liveMaybe: known.liveMaybe || !seen || ageMs < 30_000 + MARGIN_MS,
     });
   }
-  const count = (key: 'sure' | 'maybe' | 'live' | 'liveMaybe'): number => [...hosts.values()].filter((h) => h[key]).length;
+  const count = (key: 'sure' | 'maybe' | 'live' | 'liveMaybe'): number =>
+    [...hosts.values()].filter((h) => h[key]).length;
   const { instances, live } = snapshot.answer.counts;
-  const wrong = instances < count('sure') || instances > count('maybe') || live < count('live') || live > count('liveMaybe');
+  const wrong =
+    instances < count('sure') || instances > count('maybe') || live < count('live') || live > count('liveMaybe');
   if (wrong) {
     const truth = `${count('sure')} to ${count('maybe')} and ${count('live')} to ${count('liveMaybe')}`;
-    judge.fail('a census tells the truth once it is quiet', `${actor.name} says ${instances} and ${live} live; true are ${truth}`);
+    judge.fail(
+      'a census tells the truth once it is quiet',
+      `${actor.name} says ${instances} and ${live} live; true are ${truth}`,
+    );
   }
 }
 
@@ -148,7 +167,8 @@ function heartbeats({ network, nodes, judge, heartbeat }: LivenessParts, living:
     for (const actor of monitors) {
       const status = actor.monitor.snapshot().nodes.find((n) => n.name === name)?.status;
       const grownAt = heartbeat.grown.get(name)?.at(-1) ?? -Infinity;
-      if (status !== 'Ready' && grownAt > lastAt - 1_000) judge.fail('a renewed node is Ready', `${actor.name} says that ${name} is ${status}`);
+      if (status !== 'Ready' && grownAt > lastAt - 1_000)
+        judge.fail('a renewed node is Ready', `${actor.name} says that ${name} is ${status}`);
     }
   }
   for (const [name, at] of nodes.changedAt) {

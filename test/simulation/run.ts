@@ -1,0 +1,90 @@
+/**
+ * `npm run simulate`: 10,000 seeds, then every safety rule taken out once.
+ *
+ * `-- --seeds N` runs N seeds, `--from N` begins with another than 1, `--no-mutants` leaves the rules in, `--no-seeds` takes
+ * them out only, `--json FILE` writes the figures. `-- --seed N` replays one seed; `--verbose` with its whole history. Parts
+ * can be left out of it, as a failing seed that was made small says: `--phases`, `--without-slots`, `--without-happenings`,
+ * `--without-faults`.
+ *
+ * Exits with 1 after a violation, or when a rule is not missed.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import type { FaultKind } from './chaos.ts';
+import { MUTANTS } from './mutants.ts';
+import { hunt, runSeeds } from './pool.ts';
+import type { Caught } from './pool.ts';
+import { asJson, failures, figures, hours, mutantLine } from './report.ts';
+import { simulate } from './simulate.ts';
+import { emptyTally } from './tally.ts';
+
+/** The standard number of seeds: what `npm test` runs, and within which each rule must be missed. */
+export const STANDARD_SEEDS = 1_000;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string', default: '10000' },
+    from: { type: 'string', default: '1' },
+    verbose: { type: 'boolean', default: false },
+    'no-mutants': { type: 'boolean', default: false },
+    'no-seeds': { type: 'boolean', default: false },
+    json: { type: 'string' },
+    phases: { type: 'string' },
+    'without-slots': { type: 'string', default: '' },
+    'without-happenings': { type: 'string', default: '' },
+    'without-faults': { type: 'string', default: '' },
+  },
+});
+
+async function replay(seed: number): Promise<void> {
+  const list = (text: string): string[] => text.split(',').filter((item) => item !== '');
+  const without = {
+    phases: values.phases === undefined ? Infinity : Number(values.phases),
+    slots: new Set(list(values['without-slots'])),
+    happenings: new Set(list(values['without-happenings']).map(Number)),
+    faults: new Set(list(values['without-faults']) as FaultKind[]),
+  };
+  const { log, violation, digest, plan, simulatedMs } = await simulate(seed, without, values.verbose ? 1e7 : 40);
+  if (values.verbose) {
+    for (const slot of plan.slots) console.log(JSON.stringify(slot));
+    for (const happening of plan.phases.flatMap(({ happenings }) => happenings)) console.log(JSON.stringify(happening));
+  }
+  if (values.verbose || violation) console.log(log.join('\n'));
+  console.log(`seed ${seed}, ${plan.theme}, ${Math.round(simulatedMs / 1000)} s, history ${digest}`);
+  console.log(violation ? `${violation.rule}: ${violation.message}` : 'no violation');
+  if (violation) process.exitCode = 1;
+}
+
+async function everything(): Promise<void> {
+  const from = Number(values.from);
+  const seeds = Number(values.seeds);
+  const began = performance.now();
+  let told = 0;
+  const tally = values['no-seeds']
+    ? emptyTally()
+    : await runSeeds(from, from + seeds - 1, (sum) => {
+        if (sum.seeds < told + 500) return;
+        told = sum.seeds;
+        console.log(`${sum.seeds} seeds, ${hours(sum)} simulated hours, ${sum.failures.length} violations`);
+      });
+  if (!values['no-seeds']) console.log(`\n${figures(tally)} in ${Math.round((performance.now() - began) / 1000)} s`);
+  if (tally.failures.length > 0) {
+    console.log(await failures(tally));
+    process.exitCode = 1;
+  }
+  let caught: Caught[] = [];
+  if (!values['no-mutants']) {
+    console.log(
+      `\nSafety rules taken out, one at a time: missed after how many of ${STANDARD_SEEDS} seeds, and by what rule`,
+    );
+    caught = await hunt(MUTANTS, STANDARD_SEEDS, (one) => console.log(mutantLine(one)));
+    const missed = caught.filter(({ caughtAfter }) => caughtAfter === undefined);
+    console.log(`${caught.length - missed.length} of ${caught.length} rules are missed when they are gone`);
+    if (missed.length > 0) process.exitCode = 1;
+  }
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(asJson(tally, caught), null, 2)}\n`);
+}
+
+if (values.seed !== undefined) await replay(Number(values.seed));
+else await everything();
