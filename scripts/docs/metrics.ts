@@ -72,8 +72,13 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
       beyond(() => createMetrics({ clock, version, census: unasked })),
     ],
     [
+      'Clock',
+      'Of `publish`, `sweep` and `serve`.',
+      beyond(() => createMetrics({ clock, version, clockDistanceMs: unasked })),
+    ],
+    [
       'Sweeper',
-      'Of `publish --sweep`, from its first pass on.',
+      'Of `sweep`, and of `publish --sweep`, from the first pass on.',
       beyond(() => swept(createMetrics({ clock, version }))),
     ],
     [
