@@ -9,6 +9,7 @@ import { PING, healthz } from '../http/health.ts';
 import type { Check } from '../http/health.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
 import { ListenError, listen } from '../http/server.ts';
+import type { Transport } from '../kube/transport.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
@@ -24,13 +25,20 @@ export interface SweepEndpoints {
 export interface SweepEndpointsOptions {
   readonly address: HttpAddress;
   readonly clock: Clock;
+  readonly transport: Pick<Transport, 'clockDistanceMs'>;
   /** As they are at the moment; asked for again and again. */
   readonly gates: () => FeatureGates<GateName>;
 }
 
 /** Listens. @throws CommandError when it cannot */
-export async function sweepEndpoints({ address, clock, gates }: SweepEndpointsOptions): Promise<SweepEndpoints> {
-  const metrics = createMetrics({ clock, version, gates: () => gates().metrics() });
+export async function sweepEndpoints(options: SweepEndpointsOptions): Promise<SweepEndpoints> {
+  const { address, clock, transport, gates } = options;
+  const metrics = createMetrics({
+    clock,
+    version,
+    clockDistanceMs: () => transport.clockDistanceMs(),
+    gates: () => gates().metrics(),
+  });
   let listed = false;
   let last: PassResult | undefined;
   const check = (): Check => {

@@ -5,7 +5,6 @@
  * that it found to do: 1 also when expired leases are left for a later pass, because renewals may not work now.
  */
 import { PUBLISH_ADDRESS, SWEEP_HTTP_OPTIONS, httpAddress } from '../config/http-options.ts';
-import type { HttpSettings } from '../config/http-options.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
 import { readOptions, ruleProblems } from '../config/spec.ts';
 import type { Given, OptionValues, Problem } from '../config/spec.ts';
@@ -28,7 +27,7 @@ import { scheduleProblem } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text.ts';
 import { stopSignal } from './signals.ts';
-import type { SweepEndpoints } from './sweep-endpoints.ts';
+import type { SweepEndpoints, SweepEndpointsOptions } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';
 
 const TABLE = {
@@ -98,7 +97,7 @@ async function once(values: Values, { store }: Connection, clock: Clock, io: Io)
 
 async function scheduled(
   values: Values,
-  { store, server }: Connection,
+  { store, server, transport }: Connection,
   clock: Clock,
   { sources, file, io }: CommandInput,
 ): Promise<number> {
@@ -107,7 +106,7 @@ async function scheduled(
   const settings = settingsOf(values);
   let gates = values.featureGates;
   const { address } = httpAddress(values, PUBLISH_ADDRESS);
-  const shown = address && (await endpoints(address, clock, () => gates));
+  const shown = address && (await endpoints({ address, clock, transport, gates: () => gates }));
   const observe = observers(logSweeper(log), ...(shown ? [shown.observe] : []));
   const service = sweepService({ store, clock, random: Math.random, observe }, settings);
   const { namespace, sweepSchedule: schedule } = values;
@@ -139,13 +138,9 @@ async function scheduled(
   return EXIT.ok;
 }
 
-async function endpoints(
-  address: NonNullable<HttpSettings['address']>,
-  clock: Clock,
-  gates: () => Values['featureGates'],
-): Promise<SweepEndpoints> {
+async function endpoints(options: SweepEndpointsOptions): Promise<SweepEndpoints> {
   const { sweepEndpoints } = await import('./sweep-endpoints.ts');
-  return sweepEndpoints({ address, clock, gates });
+  return sweepEndpoints(options);
 }
 
 function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { options }: SweepSettings): string {

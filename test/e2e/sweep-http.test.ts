@@ -26,6 +26,7 @@ describe('sweep --http-address', () => {
       const { text } = await look(`${url}/metrics`);
       return /^leasekeeper_sweep_passes_total\{outcome="completed",reason=""\} 1$/m.test(text);
     });
+    assert.match((await look(`${url}/metrics`)).text, /^leasekeeper_clock_distance_seconds -?[\d.e-]+$/m);
     assert.deepEqual(await look(`${url}/livez`), { status: 200, text: 'ok' });
     const { status, text } = await look(`${url}/readyz?verbose`);
     assert.equal(status, 200);
