@@ -55,7 +55,7 @@ export function happen(scene: Scene, happening: Happening): void {
 }
 
 function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
-  const { stage, random } = scene;
+  const { stage, random, plan } = scene;
   const { judge, network } = stage;
   const { world, chaos } = network;
   const [a, b, c] = dice;
@@ -83,6 +83,7 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
     case 'crash':
       actor.process.crash();
       // Some come back at once, some only after their lease has expired.
+      if (plan.theme === 'sweep') return scene.restart(actor, 60_000 + a * 80_000);
       return scene.restart(actor, a < 0.6 ? a * 30_000 : (a - 0.6) * 400_000);
     case 'overlapping restart':
       scene.restart(actor, 0);
@@ -94,14 +95,14 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
     case 'clock step':
       return actor.process.stepWall(a < 0.5 ? (b - 0.5) * 10_000 : (b - 0.5) * 2e8);
     case 'watch silent':
-      store.watches.silence();
-      world.schedule(a * 120_000, () => store.watches.resume(c < 0.5 ? 'replay' : 'relist'));
+      actor.link.hush(false);
+      world.schedule(a * 120_000, () => actor.link.resume(c < 0.5 ? 'replay' : 'relist'));
       return;
     case 'watch lost':
-      store.watches.lose();
+      actor.link.hush(true);
       if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.lose();
       world.schedule(a * 30_000, () => {
-        store.watches.resume(c < 0.5 ? 'replay' : 'relist');
+        actor.link.resume(c < 0.5 ? 'replay' : 'relist');
         if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
       });
       return;
@@ -171,7 +172,7 @@ function forEverybody(
   if (flag === 'noSpace')
     [network.troubleBeganAt, network.wasSpace, network.backForAMomentAt] = [world.now, true, Number.NaN];
   judge.note('API', kind);
-  const ms = kind === 'no Date' ? 5_000 + a * 60_000 : 20_000 + a * 130_000;
+  const ms = kind === 'no Date' ? 5_000 + a * 60_000 : 60_000 + a * 90_000;
   world.schedule(Math.min(ms, chaosEnd - world.now), () => {
     network[flag] = false;
     if (flag === 'noSpace') network.outageEndedAt = world.now;
@@ -260,7 +261,7 @@ export function calmDown({ stage, random }: Scene, actors: Iterable<Actor>): voi
     if (!actor.process.alive) continue;
     actor.link.weather = FAIR;
     actor.process.goOn(random);
-    actor.link.store.watches.resume('relist');
+    actor.link.resume('relist');
     if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
   }
 }

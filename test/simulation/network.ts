@@ -81,6 +81,7 @@ export const WEATHERS: readonly Weather[] = [
   weather('writes get lost', { 'request lost': 0.7, 'answer lost': 0.2 }, { writesOnly: true }),
   weather('repeats itself', { 'request repeated': 0.6, 'connection reset': 0.1 }),
   weather('late and out of order', { 'request late': 0.4, 'answer lost': 0.2 }, { delayMs: 3_000 }),
+  weather('writes come late', { 'request late': 0.7 }, { writesOnly: true }),
   weather('half dead', { 'request lost': 0.5, 'request late': 0.5 }),
   weather('cut off', { 'connection refused': 1 }),
   weather('throttled', { '429': 0.7, '503': 0.1 }),
@@ -126,6 +127,8 @@ export class Link implements LeaseStore {
   mayWatch = true;
   /** The last two complete lists, as the process was told, and when, in true milliseconds. */
   readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean; readonly at: number }[] = [];
+  /** When its watches last fell silent, and when what they had held back was told; true milliseconds. */
+  readonly silence = { from: -Infinity, until: -Infinity };
   /** When a watch last told it the whole state, or that it had told all, in true milliseconds. */
   caughtUpAt = -Infinity;
   /** The most requests in ten seconds. */
@@ -157,6 +160,19 @@ export class Link implements LeaseStore {
     this.#weather = next;
     if (next !== FAIR) this.fairSince = NaN;
     else if (Number.isNaN(this.fairSince)) this.fairSince = this.#network.world.now;
+  }
+
+  /** Nothing is told from now on. */
+  hush(noticed: boolean): void {
+    if (!this.store.watches.held) this.silence.from = this.#network.world.now;
+    if (noticed) this.store.watches.lose();
+    else this.store.watches.silence();
+  }
+
+  /** What was held back is told, one by one or as a whole. */
+  resume(how: 'replay' | 'relist'): void {
+    if (this.store.watches.held) this.silence.until = this.#network.world.now;
+    this.store.watches.resume(how);
   }
 
   get(ref: LeaseRef, options?: CallOptions): Promise<Lease> {

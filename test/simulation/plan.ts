@@ -34,6 +34,8 @@ export interface PublisherSlot extends Machine {
   readonly durationSeconds: number;
   readonly intervalMs: number;
   readonly policy: 'keep' | 'delete' | 'auto';
+  /** Its first process is asked to stop before it has well begun, while its writes come late. */
+  readonly hasty: boolean;
   /** A server beside it, whose health it asks for. */
   readonly health: boolean;
   /** The sweeper inside, if there is one. */
@@ -261,6 +263,19 @@ export function drawPlan(seed: number): Plan {
 const names = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`);
 
+/** Seconds of identity leases; where etcd is full some expire while others have long to go. */
+const DURATIONS: Partial<Record<Theme, readonly number[]>> = {
+  defaults: [3600],
+  outage: [40, 45, 50, 55, 60],
+  'full etcd': [40, 50, 120],
+  sweep: [45, 60],
+};
+/** Milliseconds between passes: in a moment between two outages there is little time for one. */
+const TICKS_MS: Partial<Record<Theme, readonly [number, number]>> = {
+  outage: [3_000, 12_000],
+  'full etcd': [5_000, 20_000],
+};
+
 function castOf(theme: Theme, random: Chance): Slot[] {
   const cast = CASTS[theme];
   const slots: Slot[] = [];
@@ -275,15 +290,16 @@ function castOf(theme: Theme, random: Chance): Slot[] {
   });
   const short = theme === 'outage' || theme === 'full etcd';
   const sweeps = (): SweepPlan => ({
-    tickMs: random.between(15_000, 60_000),
+    tickMs: random.between(...(TICKS_MS[theme] ?? [15_000, 60_000])),
     confirmAfterMs: 30_000,
     pageSize: random.pick([1, 2, 500]),
   });
   for (const hostname of names('host', random.whole(...cast.hosts))) {
-    const durationSeconds = theme === 'defaults' ? 3600 : short ? random.whole(40, 60) : random.pick([45, 60, 120]);
+    const durationSeconds = random.pick(DURATIONS[theme] ?? [45, 60, 120]);
     const intervalMs = theme === 'defaults' || short ? 10_000 : random.pick([5_000, 10_000]);
     const health = random.hit(0.25);
-    const policy = random.pick(['keep', 'delete', 'auto'] as const);
+    const hasty = theme === 'identity' && random.hit(0.25);
+    const policy = hasty ? 'delete' : random.pick(['keep', 'delete', 'auto'] as const);
     const twins = random.hit(0.25) ? 2 : 1;
     for (let i = 1; i <= twins; i++) {
       slots.push({
@@ -293,6 +309,7 @@ function castOf(theme: Theme, random: Chance): Slot[] {
         durationSeconds,
         intervalMs,
         policy,
+        hasty,
         health,
         sweeps: random.hit(0.2) ? sweeps() : undefined,
       });
@@ -354,8 +371,8 @@ function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: num
   if (theme === 'full etcd') add(random.between(30_000, 60_000), 'no space for writes', undefined);
   const pause = theme === 'election' ? 6_000 : theme === 'outage' || theme === 'full etcd' ? 40_000 : 10_000;
   // Some leave before they have well begun.
-  for (const slot of theme === 'identity' ? slots : []) {
-    if (slot.kind === 'publisher' && random.hit(0.3)) add(slot.startAt + random.between(500, 8_000), 'stop', slot.name);
+  for (const slot of slots) {
+    if (slot.kind === 'publisher' && slot.hasty) add(slot.startAt + random.between(500, 8_000), 'stop', slot.name);
   }
   for (let at = random.between(1_000, 8_000); at < chaosMs; at += random.between(500, pause)) {
     let left = random() * total;

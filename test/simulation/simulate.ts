@@ -188,8 +188,11 @@ class Run implements Scene {
     return actor;
   }
 
-  #firstWeather({ name }: Slot): Weather {
-    const random = stream(this.plan.seed, `${name} weather`);
+  #firstWeather(slot: Slot): Weather {
+    const random = stream(this.plan.seed, `${slot.name} weather`);
+    if (slot.kind === 'publisher' && slot.hasty) return WEATHERS.find(({ name }) => name === 'writes come late')!;
+    // Deletions that arrive when the lease has been renewed meanwhile.
+    if (slot.kind === 'sweeper' && random.hit(0.35)) return WEATHERS.find(({ name }) => name === 'writes come late')!;
     if (this.plan.theme === 'outage' || this.plan.theme === 'full etcd') return FAIR;
     return random.hit(0.4) ? random.pick(WEATHERS) : FAIR;
   }

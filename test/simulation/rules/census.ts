@@ -46,10 +46,12 @@ export class CensusRules {
       this.#judge.fail('an old answer is no answer', `${actor.name}'s is ${answer.ageMs} ms old`);
     if (now - actor.syncedAt < SETTLED_MS) return;
     this.looks++;
-    // What a process finds in its socket when it goes on may be as old as its standstill, and nothing tells.
+    // What comes late may be as old as the standstill, or the silence, that held it back, and nothing tells.
     const { runningSince, stoodStillAt } = actor.process;
-    const asOf = now - answer.ageMs;
-    const shownAt = asOf < runningSince + SLACK_MS ? Math.min(asOf, stoodStillAt) : asOf;
+    const { from, until } = actor.link.silence;
+    let shownAt = now - answer.ageMs;
+    if (shownAt < runningSince + SLACK_MS) shownAt = Math.min(shownAt, stoodStillAt);
+    if (shownAt < until + SLACK_MS) shownAt = Math.min(shownAt, from);
     let sure = 0;
     for (const { since, lastAt, by } of this.#identity.present.values()) {
       const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;

@@ -158,7 +158,7 @@ export class IdentityRules {
    * Left out, as README says: two outages in a row, when somebody renewed between them before the first look; and, where
    * a pass has to believe others' renewals, worlds in which others' clocks are wrong.
    */
-  #living(s: Actor, who: string, holder: string): void {
+  #living(s: SweeperActor | PublisherActor, who: string, holder: string): void {
     const { world, outageEndedAt, outage, noSpace, troubleBeganAt, backForAMomentAt } = this.#network;
     const publishers = [...this.#actors.values()].filter((a) => a instanceof PublisherActor);
     const alive = publishers.find((a) => a.holder === holder);
@@ -166,12 +166,16 @@ export class IdentityRules {
     const rightClock = (a: Actor): boolean => Math.abs(a.process.wallOffsetMs) <= SMALL_SKEW_MS;
     const before = troubleBeganAt - 2 * alive.slot.intervalMs;
     if (!rightClock(alive) || !(alive.link.fairSince <= before) || alive.process.runningSince > before) return;
+    const { confirmAfterMs } = s.sweeps!;
     const inTrouble = outage !== undefined || noSpace;
     if (!inTrouble && world.now - outageEndedAt >= alive.slot.intervalMs) return;
     const twice = !Number.isNaN(backForAMomentAt);
     if ((twice || noSpace || this.#network.wasSpace) && !publishers.every(rightClock)) return;
     const firstLookAt = s.link.looks[0]?.at ?? Infinity;
-    if (twice && this.#renewals.some((at) => at >= backForAMomentAt && at <= firstLookAt)) return;
+    // A second look that was due while the API was away has failed, and made the pass void.
+    const mayLook = outageEndedAt <= firstLookAt + confirmAfterMs * 1.01 + 1_000;
+    const between = this.#renewals.some((at) => at >= backForAMomentAt && at <= firstLookAt);
+    if (twice && between && mayLook) return;
     this.#fail(
       "no living holder's lease is swept",
       `${who}, ${inTrouble ? 'in' : `${world.now - outageEndedAt} ms after`} an outage`,
