@@ -161,6 +161,8 @@ if (values.readme) {
   const readme = await readFile('README.md', 'utf8');
   const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];
   if (from < 0 || to < from) throw new Error(`README.md lacks ${BEGIN} … ${END}`);
-  await writeFile('README.md', `${readme.slice(0, from + BEGIN.length)}\n\n${table}\n\n${readme.slice(to)}`);
+  const { format, resolveConfig } = await import('prettier');
+  const written = `${readme.slice(0, from + BEGIN.length)}\n\n${table}\n\n${readme.slice(to)}`;
+  await writeFile('README.md', await format(written, { ...(await resolveConfig('README.md')), filepath: 'README.md' }));
 }
 process.exitCode = failed ? 1 : 0;

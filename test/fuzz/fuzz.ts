@@ -31,8 +31,8 @@ export function fuzz<T>(
     let given = 0;
     const timed = async (input: T): Promise<void> => {
       let took = Infinity;
+      given++;
       for (let tries = 0; tries < 3 && took > boundMs; tries++) {
-        given++;
         const before = process.cpuUsage();
         await holds(input);
         const { user, system } = process.cpuUsage(before);

@@ -259,7 +259,7 @@ const problems = [
   ...(well ? [] : ['not all was well at the end']),
   ...(c && c.wrong === 0 ? [] : ['the census told a wrong number']),
   ...(stopped && ended ? [] : ['it did not end in order']),
-  ...(stopped && stopped.left.length > 0 ? [`left at the end: ${stopped.left.join(', ')}`] : []),
+  ...[...Map.groupBy(stopped?.left ?? [], (name) => name)].map(([name, of]) => `left at the end: ${of.length} ${name}`),
 ];
 for (const problem of problems) console.log(`FAILED: ${problem}`);
 if (problems.length === 0) console.log('flat');
