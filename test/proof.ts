@@ -83,12 +83,9 @@ function faultRows(): Row[] {
     const slowest = Math.max(...tried.map(({ backAfterMs }) => backAfterMs ?? NaN));
     const who = tried.map(({ capability }) => capability).join(', ');
     const survived = tried.filter((one) => one.survived).length;
-    return [
-      `fault: ${fault}`,
-      `${tried.length}`,
-      `${survived}`,
-      `${who}; all well ${(slowest / 1000).toFixed(1)} s after its end`,
-    ];
+    // Where the fault has no end there is nothing to be well after.
+    const note = slowest > 0 ? `${who}; all well ${(slowest / 1000).toFixed(1)} s after its end` : who;
+    return [`fault: ${fault}`, `${tried.length}`, `${survived}`, note];
   });
 }
 
