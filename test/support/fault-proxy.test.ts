@@ -171,6 +171,31 @@ describe('TCP proxy', () => {
     assert.equal((await answer).text.length, 1_000);
   });
 
+  through('pauses one direction alone: the server hears it, or does not', async (proxy) => {
+    for (const [only, heard] of [
+      ['answers', 1],
+      ['requests', 0],
+    ] as const) {
+      const before = seen.length;
+      proxy.set({ kind: 'pause', only });
+      const answer = call(proxy.url);
+      const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 150, 'nothing yet'))]);
+      assert.deepEqual([first, seen.length - before], ['nothing yet', heard]);
+      proxy.set('pass');
+      assert.equal((await answer).text.length, 1_000);
+    }
+  });
+
+  through('turns bits of answers over', async (proxy) => {
+    proxy.set('corrupt');
+    // In the headers it breaks the answer, in the body the text.
+    const text = await call(proxy.url, { ms: 500 }).then(
+      (answer) => answer.text,
+      () => 'broken',
+    );
+    assert.notEqual(text, 'x'.repeat(1_000));
+  });
+
   through('is slow', async (proxy) => {
     proxy.set({ kind: 'slow', bytesPerSecond: 5_000 });
     const started = performance.now();
