@@ -66,6 +66,7 @@ async function metricsOfAll(world: World): Promise<Known> {
   const main = createMetrics({
     clock,
     version,
+    clockDistanceMs: () => 0,
     census: () => world.census.snapshot(),
     gates: () => defaultFeatureGates.metrics(),
     publisher: () => ({ status: { ...status, heldBy: undefined, lastError: undefined }, leaseDurationMs: 1 }),
