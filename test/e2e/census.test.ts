@@ -63,7 +63,7 @@ describe('census', { concurrency: 3 }, () => {
     await terminate(leaves);
     const left = performance.now();
     await until('it to be gone', async () => (await census.count()).instances === 2);
-    assert.ok(performance.now() - left < 500);
+    assert.ok(performance.now() - left < 2_000);
 
     await dies.kill();
     const killed = performance.now();
