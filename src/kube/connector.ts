@@ -11,8 +11,8 @@ import type { buildConnector } from 'undici';
 import type { Clock } from '../runtime/clock.ts';
 import { bare, openTunnel } from './proxy.ts';
 
-/** As client-go: keeps load balancers, many of which forget a silent connection after 60 s, from doing so. */
-const TCP_KEEPALIVE_MS = 30_000;
+/** Milliseconds. As client-go: keeps load balancers, many of which forget a silent connection after 60 s, from doing so. */
+export const TCP_KEEPALIVE_MS = 30_000;
 
 export interface ConnectorOptions {
   readonly server: URL;

@@ -3,12 +3,15 @@
  * compiles its parser from WebAssembly, with 10 MB less memory; a request takes a third more CPU.
  *
  * Guarantees what undici's Client does, as far as an exchange can tell: `onRequestStart` just before the first byte is
- * written, interim answers left out, a connection used again unless either side said `close`.
+ * written, interim answers left out, a connection used again unless either side said `close` and for KEEP_ALIVE_MS at the
+ * most; every exchange ends when its connection does; nothing is opened after `destroy`.
  */
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
+import { KEEP_ALIVE_MS } from './client.ts';
 import type { CreateHttpClient } from './client.ts';
+import { TCP_KEEPALIVE_MS } from './connector.ts';
 
 type Controller = Dispatcher.DispatchController;
 
@@ -17,14 +20,27 @@ export const nodeClient: CreateHttpClient = ({ origin, open, onConnect }) => {
   const http = process.getBuiltinModule('node:http');
   const { host } = new URL(origin);
   let socket: Socket | undefined;
+  let destroyed = false;
 
   /** The connection of now, or a new one. */
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
+  const agent = new http.Agent({
+    keepAlive: true,
+    // Else an idle connection is probed every second, and lost with ten seconds of network.
+    keepAliveMsecs: TCP_KEEPALIVE_MS,
+    // Of an idle connection only; without it a server's own limit (Keep-Alive: timeout=…) is passed over, too.
+    timeout: KEEP_ALIVE_MS,
+    maxSockets: 1,
+    maxFreeSockets: 1,
+  });
   agent.createConnection = (_options, callback) => {
+    // For a request that was given up while it waited for the connection of the one before it.
+    if (destroyed) return void callback?.(new Error('closed'), undefined as never);
     open((error, fresh) => {
       if (error) return callback?.(error, undefined as never);
       socket = fresh;
-      socket.once('close', () => (socket = undefined));
+      fresh.once('close', () => {
+        if (socket === fresh) socket = undefined;
+      });
       onConnect();
       callback?.(null, fresh);
     });
@@ -59,12 +75,22 @@ export const nodeClient: CreateHttpClient = ({ origin, open, onConnect }) => {
       };
       request.once('socket', () => exchange.onRequestStart(controller));
       request.on('error', (error) => exchange.onResponseError(controller, error));
+      // Not every end of a connection is an error to Node: one that the server would take for another protocol is none.
+      request.once('close', () => {
+        if (!answer) exchange.onResponseError(controller, new Error('closed without an answer'));
+      });
       request.once('response', (response) => {
+        const { statusCode = 0 } = response;
+        // 101 without a word of what to; below 100 is no HTTP.
+        if (statusCode < 200) {
+          request.destroy(new Error(`the answer is a bare ${statusCode}`));
+          return;
+        }
         answer = response;
         response.on('error', (error) => exchange.onResponseError(controller, error));
         response.on('data', (chunk: Buffer) => exchange.onResponseData(controller, chunk));
         response.once('end', () => exchange.onResponseEnd());
-        exchange.onResponseStart(controller, response.statusCode ?? 0, response.headers);
+        exchange.onResponseStart(controller, statusCode, response.headers);
       });
       request.end(body ?? undefined);
     },
@@ -72,6 +98,7 @@ export const nodeClient: CreateHttpClient = ({ origin, open, onConnect }) => {
       return socket !== undefined;
     },
     destroy: async () => {
+      destroyed = true;
       agent.destroy();
       socket?.destroy();
     },

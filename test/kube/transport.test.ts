@@ -206,6 +206,39 @@ test(
   },
 );
 
+test('a server that goes over to another protocol unasked breaks the connection, at once', T, async (t) => {
+  for (const fields of ['', 'connection: upgrade\r\nupgrade: x\r\n']) {
+    const server = net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.on('data', () => socket.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close());
+    const transport = transportTo(t, `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`);
+    await assert.rejects(transport.request(put), is('Unavailable', true));
+    await assert.rejects(transport.request(get), is('Unavailable'));
+    await assert.rejects(transport.stream(get), is('Unavailable'));
+  }
+});
+
+test('given up while the connection before it closes, a request opens none', T, async (t) => {
+  const server = await startServer(t, (_, response) => json(response, 200, {}, { connection: 'close' }));
+  const transport = transportTo(t, server.url, { maxConnections: 1 });
+  const caller = new AbortController();
+  // Begins as soon as the first has its answer, before its connection is closed.
+  const given = transport.request(get).then(async () => {
+    const second = transport.request({ ...put, signal: caller.signal });
+    caller.abort();
+    return second;
+  });
+  await assert.rejects(given, is('Aborted'));
+  await until(() => server.open() === 0);
+  await until(() => transport.connections === 0);
+  // A connection begun in vain would be accepted before this one.
+  await transport.request(get);
+  assert.equal(server.sockets.length, 2);
+});
+
 test('with several dead connections a read still is sent again only once', T, async (t) => {
   const server = await startServer(t, (_, response) => json(response, 200, {}));
   const transport = transportTo(t, server.url);
