@@ -11,11 +11,24 @@ export function plainYaml(text: string): unknown {
   // What YAML makes of these is its own science.
   if (/[\t\r]/.test(text)) return undefined;
   try {
-    if (/^[ \n]*\{/.test(text)) return /"(__proto__|<<)"/.test(text) ? undefined : (JSON.parse(text) as unknown);
+    if (/^[ \n]*\{/.test(text)) return plainJson(text);
     return new Reader(text).document();
   } catch {
     return undefined;
   }
+}
+
+/** A key that stands twice, of which JSON.parse takes the last, is an error in YAML. */
+function plainJson(text: string): unknown {
+  if (/"(__proto__|<<)"/.test(text)) return undefined;
+  let kept = -1;
+  const value: unknown = JSON.parse(text, function (this: unknown, _key: string, part: unknown) {
+    if (!Array.isArray(this)) kept++;
+    return part;
+  });
+  let written = 0;
+  for (const [, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*(:?)/g)) if (colon) written++;
+  return kept === written ? value : undefined;
 }
 
 interface Line {
@@ -23,8 +36,8 @@ interface Line {
   readonly text: string;
 }
 
-/** Also that of a list's item: what stands behind its dash. */
-const ENTRY = /^([A-Za-z][\w./-]*):(?: +(.*))?$/;
+/** Also that of a list's item: what stands behind its dash. YAML takes no key of more than 1024 characters here. */
+const ENTRY = /^([A-Za-z][\w./-]{0,999}):(?: +(.*))?$/;
 const ITEM = /^(- +)(.*)$/;
 /** Begins with no indicator and holds none that would end it or begin a comment; numbers are left to the other reader. */
 const PLAIN = /^(?!\d[\d.eE+_-]*$|0[xo])(?:[\w/]|--?[A-Za-z])(?:[\w./+=@,%()~-]|:(?=[^ ])|(?<! ) (?=[\w./+=@(-]))*$/;

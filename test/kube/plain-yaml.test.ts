@@ -63,7 +63,12 @@ users:
 `;
 
 test('what tools write is understood, and means what the whole reader says', () => {
-  for (const text of [KUBECTL, EXEC, `---\n${KUBECTL}`, JSON.stringify(whole(KUBECTL))]) {
+  const json = JSON.stringify(
+    { kubeconfig: whole(KUBECTL), list: [{ '': 'a "b": c\\' }, [], [{ a: {} }], 'x:'] },
+    null,
+    2,
+  );
+  for (const text of [KUBECTL, EXEC, `---\n${KUBECTL}`, JSON.stringify(whole(KUBECTL)), json]) {
     assert.notEqual(plainYaml(text), undefined, text);
     assert.deepEqual(plainYaml(text), whole(text));
   }
@@ -91,6 +96,9 @@ test('what needs a whole reader is left to it', () => {
     '__proto__: b',
     '{"a":1',
     '{"__proto__":1}',
+    '{"a":1,"a":2}',
+    '{"a":{"b":"x: \\"b\\": y","b" : 2}}',
+    `${'k'.repeat(1100)}: a`,
     'a: b\n---\nc: d',
     '? a\n: b',
     'a: -',
