@@ -66,10 +66,11 @@ export async function withdraw(
       const seen = await look(w, ref, signal);
       const now = w.clock.monotonic();
       const ours = seen?.spec.holderIdentity === w.self.holder;
-      // Under another's lease a POST of ours is refused, and what comes after that is another's too.
-      pending = pending.filter((write) => !settledBy(write, seen, now) && (ours || !seen || write.base !== undefined));
+      pending = pending.filter((write) => !settledBy(write, seen, now));
+      // Under another's lease a POST of ours is refused, but only for as long as that is there.
+      const waiting = seen && !ours ? pending.filter((write) => write.base !== undefined) : pending;
       if (ours) known = seen;
-      else if (pending.length === 0) return deleted ? 'deleted' : seen === undefined ? 'absent' : 'notOurs';
+      else if (waiting.length === 0) return deleted ? 'deleted' : seen === undefined ? 'absent' : 'notOurs';
       else await sleep(w.clock, attempts.pause(), signal);
     } catch (error) {
       if (!isStoreError(error)) throw error;

@@ -6,7 +6,7 @@ import { identityOptions } from '../../src/identity/options.ts';
 import type { IdentityOptions, ShutdownPolicy } from '../../src/identity/options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import type { Lease } from '../../src/lease/lease.ts';
-import { leaseName } from '../../src/lease/names.ts';
+import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../../src/lease/names.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -226,6 +226,25 @@ describe('renewing', () => {
     assert.equal(p.types().filter((t) => t === 'adopted').length, 1);
     assert.equal(p.last('secondWriter'), undefined);
     await p.stop();
+  });
+
+  it('waits for its lost POST, also when another lease that came in between has gone again', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    store.next('create', { delayMs: 12_000 });
+    store.next('update', { hang: true });
+    const p = start({ clock, store, policy: 'delete' });
+    await clock.advance(1_000);
+    const labels = { [IDENTITY_LABEL]: IDENTITY_LABEL_VALUE };
+    store.put({ name, labels, spec: { holderIdentity: 'other', leaseDurationSeconds: 3600 } });
+    // The POST has timed out, and the take-over is under way.
+    await clock.advance(4_500);
+    const stopped = p.stop();
+    await clock.advance(5_500);
+    store.remove(ref);
+    assert.equal((await stopped).outcome, 'deleted');
+    await clock.advance(30_000);
+    assert.equal(store.peek(ref), undefined);
   });
 
   it('renews at once when somebody edited the lease meanwhile, keeping the edit', async () => {

@@ -21,7 +21,7 @@ export interface Scene {
   readonly chaosEnd: number;
 }
 
-const PAUSES_MS = [500, 3_000, 9_000, 14_000, 16_000, 30_000, 50_000];
+const PAUSES_MS = [500, 3_000, 9_000, 14_000, 16_000, 26_000, 28_000, 50_000];
 /** No two outages fall into one pass of a sweeper: what two in a row do is not promised. */
 const OUTAGES_APART_MS = 130_000;
 
@@ -83,7 +83,8 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
     case 'crash':
       actor.process.crash();
       // Some come back at once, some only after their lease has expired.
-      if (plan.theme === 'sweep') return scene.restart(actor, 60_000 + a * 80_000);
+      if (plan.theme === 'sweep' && actor.slot.kind === 'publisher') return scene.restart(actor, 75_000 + a * 90_000);
+      if (actor.slot.kind === 'sweeper') return scene.restart(actor, a * 5_000);
       return scene.restart(actor, a < 0.6 ? a * 30_000 : (a - 0.6) * 400_000);
     case 'overlapping restart':
       scene.restart(actor, 0);
@@ -138,18 +139,18 @@ function outage({ stage, plan, chaosEnd }: Scene, [a, b, c]: Happening['dice']):
     judge.note('API', 'is back');
   };
   const ms = 5_000 + b * 100_000;
-  const flaps = plan.theme === 'outage' && c >= 0.5;
+  const flaps = plan.theme === 'outage' && c >= 0.25;
   if (!flaps) world.schedule(Math.min(ms, chaosEnd - world.now), end);
   if (!flaps) return;
   // Long enough for every lease to expire.
   const first = 65_000 + b * 20_000;
-  const again = first + 200 + (c - 0.5) * 14_000;
+  const again = first + 200 + (c - 0.25) * 9_000;
   world.schedule(first, () => {
     end();
     network.backForAMomentAt = world.now;
   });
   // Longer than the wait for the second look, or just so that it falls into the next moment.
-  const second = a % 0.1 < 0.05 ? 45_000 : 22_000 + (a % 0.1) * 80_000;
+  const second = a % 0.1 < 0.04 ? 45_000 : 24_000 + (a % 0.1) * 60_000;
   world.schedule(again, () => {
     network.outage = a < 0.5 ? 'refuse' : 'hang';
     judge.note('API', `is out again: ${network.outage}`);

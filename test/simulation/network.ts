@@ -30,6 +30,8 @@ const LATEST_MS = 30_000;
 export const WATCH_LATE_MS = 3_000;
 
 const BURST_MS = 10_000;
+/** A DELETE may arrive some passes after the one that sent it. */
+const KEPT_LOOKS = 40;
 
 type RequestFault = Extract<
   FaultKind,
@@ -125,7 +127,7 @@ export class Link implements LeaseStore {
   /** Since when the network is fair, in true milliseconds; NaN while it is not. */
   fairSince: number;
   mayWatch = true;
-  /** The last two complete lists, as the process was told, and when, in true milliseconds. */
+  /** The last complete lists, as the process was told, and when, in true milliseconds. */
   readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean; readonly at: number }[] = [];
   /** When its watches last fell silent, and when what they had held back was told; true milliseconds. */
   readonly silence = { from: -Infinity, until: -Infinity };
@@ -202,7 +204,7 @@ export class Link implements LeaseStore {
       const leases = this.#pages.flatMap((p) => p.leases);
       const dated = this.#pages.every((p) => p.serverDate !== undefined);
       this.looks.push({ leases, dated, at: this.#network.world.now });
-      if (this.looks.length > 2) this.looks.shift();
+      if (this.looks.length > KEPT_LOOKS) this.looks.shift();
     }
     return page;
   }
@@ -253,7 +255,7 @@ export class Link implements LeaseStore {
     }
     if (call.verb === 'watch' && !this.mayWatch && chaos.inject('watch forbidden'))
       return { ...way, fail: 'Forbidden' };
-    if (this.#weather.writesOnly && !write) return way;
+    if (this.#weather.writesOnly && !write && call.verb !== 'delete') return way;
     for (const kind of Object.keys(faults) as RequestFault[]) {
       if ((dice -= faults[kind]!) >= 0) continue;
       const fault = faultOf(kind, call, which);

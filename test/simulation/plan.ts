@@ -182,14 +182,14 @@ const HAPPENINGS: Record<Theme, Weights> = {
   outage: { crash: 1, weather: 1, 'watch cut': 1, compaction: 1 },
   'full etcd': { crash: 1, weather: 0.5, compaction: 1 },
   sweep: {
-    weather: 6,
-    crash: 4,
-    pause: 4,
+    weather: 3,
+    crash: 8,
+    pause: 3,
     stop: 2,
-    'clock step': 4,
-    'no Date': 4,
-    compaction: 4,
-    'operator edits': 3,
+    'clock step': 2,
+    'no Date': 1.5,
+    compaction: 1.5,
+    'operator edits': 2,
     suspend: 1,
   },
   nodes: {
@@ -210,7 +210,7 @@ const CASTS: Record<Theme, Cast> = {
   everything: { hosts: [1, 3], sweepers: [0, 2], censuses: [0, 1], electors: [0, 3], fleets: [0, 1], monitors: [0, 1] },
   election: { hosts: [0, 0], sweepers: [0, 0], censuses: [0, 0], electors: [2, 4], fleets: [0, 0], monitors: [0, 0] },
   identity: { hosts: [1, 3], sweepers: [0, 1], censuses: [0, 2], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
-  outage: { hosts: [2, 4], sweepers: [1, 3], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
+  outage: { hosts: [3, 5], sweepers: [1, 3], censuses: [0, 1], electors: [0, 0], fleets: [0, 0], monitors: [0, 0] },
   'full etcd': {
     hosts: [1, 3],
     sweepers: [1, 2],
@@ -268,11 +268,11 @@ const DURATIONS: Partial<Record<Theme, readonly number[]>> = {
   defaults: [3600],
   outage: [40, 45, 50, 55, 60],
   'full etcd': [40, 50, 120],
-  sweep: [45, 60],
+  sweep: [45],
 };
 /** Milliseconds between passes: in a moment between two outages there is little time for one. */
 const TICKS_MS: Partial<Record<Theme, readonly [number, number]>> = {
-  outage: [3_000, 12_000],
+  outage: [2_000, 6_000],
   'full etcd': [5_000, 20_000],
 };
 
@@ -357,8 +357,8 @@ function boundOf(slot: Slot): number {
 export const sweepBound = ({ tickMs, confirmAfterMs }: SweepPlan): number => 2 * (tickMs + confirmAfterMs) + 25_000;
 
 function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: number): Phase {
-  const chaosMs =
-    theme === 'outage' || theme === 'full etcd' ? random.between(200_000, 300_000) : random.between(60_000, 150_000);
+  const long = theme === 'outage' || theme === 'full etcd' || theme === 'sweep';
+  const chaosMs = long ? random.between(200_000, 300_000) : random.between(60_000, 150_000);
   const weights = HAPPENINGS[theme];
   const kinds = Object.keys(weights) as HappeningKind[];
   const total = kinds.reduce((sum, kind) => sum + weights[kind]!, 0);

@@ -124,12 +124,12 @@ export class IdentityRules {
     }
   }
 
-  #swept({ before, name, at }: Commit, s: SweeperActor | PublisherActor, writtenAt: number): void {
+  #swept({ before, name, at, request }: Commit, s: SweeperActor | PublisherActor, writtenAt: number): void {
     this.sweeps++;
     const lease = before!;
     const who = `${s.name} swept ${hostnameOf(lease)}'s lease`;
     const { confirmAfterMs } = s.sweeps!;
-    const [first, second] = s.link.looks;
+    const [first, second] = s.link.looks.filter((look) => look.at <= (request?.at ?? at)).slice(-2);
     const holder = lease.spec.holderIdentity ?? '';
     if (holder === '') this.#fail('released leases stay', who);
     if (!isIdentity(lease)) this.#fail('sweepers delete what they look for', who);
@@ -148,7 +148,7 @@ export class IdentityRules {
       return l.spec.holderIdentity && end && serverNow.since(end) <= at - second!.at + LOOK_SLACK_MS;
     });
     if (!proof) this.#fail('a pass that would leave no unexpired lease deletes nothing', who);
-    this.#living(s, who, holder);
+    this.#living(s, who, holder, first?.at ?? Infinity);
   }
 
   /**
@@ -158,7 +158,7 @@ export class IdentityRules {
    * Left out, as README says: two outages in a row, when somebody renewed between them before the first look; and, where
    * a pass has to believe others' renewals, worlds in which others' clocks are wrong.
    */
-  #living(s: SweeperActor | PublisherActor, who: string, holder: string): void {
+  #living(s: SweeperActor | PublisherActor, who: string, holder: string, firstLookAt: number): void {
     const { world, outageEndedAt, outage, noSpace, troubleBeganAt, backForAMomentAt } = this.#network;
     const publishers = [...this.#actors.values()].filter((a) => a instanceof PublisherActor);
     const alive = publishers.find((a) => a.holder === holder);
@@ -171,7 +171,6 @@ export class IdentityRules {
     if (!inTrouble && world.now - outageEndedAt >= alive.slot.intervalMs) return;
     const twice = !Number.isNaN(backForAMomentAt);
     if ((twice || noSpace || this.#network.wasSpace) && !publishers.every(rightClock)) return;
-    const firstLookAt = s.link.looks[0]?.at ?? Infinity;
     // A second look that was due while the API was away has failed, and made the pass void.
     const mayLook = outageEndedAt <= firstLookAt + confirmAfterMs * 1.01 + 1_000;
     const between = this.#renewals.some((at) => at >= backForAMomentAt && at <= firstLookAt);
