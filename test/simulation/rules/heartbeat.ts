@@ -32,15 +32,13 @@ export class HeartbeatRules {
    * it has passed what was seen before, unless its Node was made anew as well.
    */
   #grows({ verb, name, after, at }: Commit): boolean {
+    // Whoever missed a renewal cannot see it once its lease is gone.
+    if (verb === 'delete') this.grown.delete(name);
     const time = after?.spec.renewTime;
     if (!time) return false;
     const known = this.#highest.get(name);
     const anew = verb === 'create' && known !== undefined && (this.#nodes.changedAt.get(name) ?? 0) > known.since;
-    if (known && !anew && time.compare(known.time) <= 0) {
-      // Whoever missed what was there before sees nothing newer than before that.
-      if (verb === 'create') this.grown.delete(name);
-      return false;
-    }
+    if (known && !anew && time.compare(known.time) <= 0) return false;
     this.#highest.set(name, { time, since: anew || !known ? at : known.since });
     return true;
   }
