@@ -59,9 +59,9 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         PUBLISHER,
-        "this.#claiming = { how: 'takenOver'",
+        "this.#tenure.claiming = { how: 'takenOver'",
         `await this.#store.delete({ namespace, name }, verdict.lease.metadata).catch(() => undefined);
-        this.#claiming = { how: 'takenOver'`,
+        this.#tenure.claiming = { how: 'takenOver'`,
       ),
     ],
   },
@@ -408,7 +408,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'heartbeat: a Node made anew gets its new uid',
-    replace: [change(HEARTBEAT, 'if (known) known.node = own;', '')],
+    replace: [change(HEARTBEAT, 'known.node = own;', '')],
   },
   {
     rule: 'heartbeat: renewTime always grows',
