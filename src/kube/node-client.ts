@@ -51,7 +51,14 @@ export const nodeClient: CreateHttpClient = ({ origin, open, onConnect }) => {
     dispatch({ path, method, headers, body }, exchange) {
       const raw = ['host', host, 'connection', 'keep-alive', ...headers];
       if (body !== null) raw.push('content-length', String(Buffer.byteLength(body)));
-      const request: ClientRequest = http.request({ agent, method, path, headers: raw, setHost: false });
+      let request: ClientRequest;
+      try {
+        request = http.request({ agent, method, path, headers: raw, setHost: false });
+      } catch (error) {
+        // A header's value that none may have, of a token that an auth-provider made, say.
+        exchange.onResponseError(undefined, error as Error);
+        return;
+      }
       let answer: IncomingMessage | undefined;
       const controller: Controller = {
         get aborted() {

@@ -206,6 +206,21 @@ test(
   },
 );
 
+test('credentials that no header can carry fail the request, not the process, and keep no connection', T, async (t) => {
+  const server = await startServer(t, (_, response) => json(response, 200, {}));
+  let value = 'a\nb';
+  const credentials = {
+    ...noCredentials,
+    current: async (): Promise<Credentials> => ({ headers: ['authorization', value], secureContext: undefined }),
+  };
+  const transport = transportTo(t, server.url, { credentials, maxConnections: 1 });
+  await assert.rejects(transport.request(put), is('Unavailable'));
+  await assert.rejects(transport.stream(get), is('Unavailable'));
+  assert.equal(server.seen.length, 0);
+  value = 'a';
+  await transport.request(put);
+});
+
 test('a server that goes over to another protocol unasked breaks the connection, at once', T, async (t) => {
   for (const fields of ['', 'connection: upgrade\r\nupgrade: x\r\n']) {
     const server = net.createServer((socket) => {
