@@ -77,6 +77,21 @@ test('headers beyond 8 KB and nonsense are refused; a body is not waited for', a
   assert.ok(performance.now() - began < 4_000);
 });
 
+test('headers that come drop by drop have 5 s, like all others', async (t) => {
+  const { url } = await serve(t);
+  const { port, hostname } = new URL(url);
+  const began = performance.now();
+  const socket = connect(Number(port), hostname, () => socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n'));
+  const drops = setInterval(() => socket.write('X: y\r\n'), 500);
+  let answer = '';
+  socket.on('data', (part: Buffer) => (answer += part.toString()));
+  socket.on('error', () => {});
+  await new Promise((resolve) => socket.on('close', resolve));
+  clearInterval(drops);
+  assert.match(answer, /^HTTP\/1.1 408 /);
+  assert.ok(performance.now() - began < 12_000);
+});
+
 test('on loopback a name that others may have bound to it is refused', async (t) => {
   const { url } = await serve(t);
   const status = async (host: string): Promise<string> =>
