@@ -34,7 +34,8 @@ export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[
         one('info', { node: event.node, uid: event.uid }, 'the Node was made anew');
         return;
       case 'nodeGone':
-        failing.delete(event.node);
+        // With the last that failed what was told of it is over too: the next failure is news.
+        if (failing.delete(event.node) && failing.size === 0) told.clear();
         one('info', { node: event.node }, 'the Node is gone: its heartbeat ends');
         return;
       case 'claimed':

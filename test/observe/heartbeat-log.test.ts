@@ -53,3 +53,15 @@ test('an outage of a thousand heartbeats: a line for each kind of failure, and o
   assert.equal(lines.length, 3);
   assert.match(lines[2] ?? '', /requests succeed again for all nodes/);
 });
+
+test('a failure is news again once the node that failed last is gone', () => {
+  const { log, lines } = logged();
+  const observe = logHeartbeat(log, new ManualClock());
+  const failed = (node: string): void =>
+    observe({ type: 'failed', node, operation: 'update', error: storeError('Forbidden'), attempt: 1, retryInMs: 200 });
+  failed('a');
+  observe({ type: 'nodeGone', node: 'a', uid: 'u' });
+  failed('b');
+  assert.equal(lines.length, 3);
+  assert.match(lines[2] ?? '', /writing a heartbeat failed.* node=b/);
+});
