@@ -29,6 +29,8 @@ export class Beat {
   held: Held | undefined = undefined;
   /** The renewTime that may have been stored last. */
   sent: MicroTime | undefined = undefined;
+  /** A write of ours was acknowledged: what is held is not merely what was found. */
+  written = false;
   failures = 0;
   /** Since when a renewal is due, in monotonic milliseconds; NaN: none is. */
   dueAt = Number.NaN;

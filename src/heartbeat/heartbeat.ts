@@ -77,8 +77,8 @@ export class Heartbeat {
     let held = 0;
     let failing = 0;
     let overdueMs = 0;
-    for (const { held: lease, failures, dueAt } of this.#beats.values()) {
-      if (lease) held++;
+    for (const { held: lease, written, failures, dueAt } of this.#beats.values()) {
+      if (lease && written) held++;
       if (failures > 0) failing++;
       if (now - dueAt > overdueMs) overdueMs = now - dueAt;
     }
@@ -89,7 +89,8 @@ export class Heartbeat {
   }
 
   /**
-   * Takes other options at once, without a renewal more or less: the places of the nodes in the interval stay.
+   * Takes other options at once: the places of the nodes in the interval stay, and no lease runs out by the change. Before
+   * a longer interval each node is renewed once more when it would have been: its lease says the old duration until then.
    * @param changes from `heartbeatOptions`, without problems
    */
   update(changes: HeartbeatChanges): void {
@@ -255,6 +256,7 @@ export class Heartbeat {
     }
     pace.succeeded();
     this.#writtenAt = this.#clock.monotonic();
+    beat.written = true;
     const { conflicts, latencyMs } = result;
     const lateMs = Math.max(0, result.at - beat.dueAt);
     // While it was under way the Node may have been made anew: then it is still due.
@@ -262,7 +264,8 @@ export class Heartbeat {
     if (result.kind === 'renewed') this.#observe({ type: 'renewed', node, latencyMs, lateMs, conflicts });
     else this.#observe({ type: 'claimed', node, how: result.kind, conflicts });
     if (beat.failures > 0) this.#observe({ type: 'recovered', node, failures: beat.failures });
+    // Of the retry that is not needed any more; one that a longer interval asked for stays.
+    if (beat.failures > 0) beat.seat.extra = -1;
     beat.failures = 0;
-    beat.seat.extra = -1;
   }
 }

@@ -20,6 +20,7 @@ const GONE_AFTER = 20;
 
 export class Pace {
   #intervalMs: number;
+  #shorter: { readonly intervalMs: number; readonly until: number } | undefined;
   #nodes = 0;
   #failures = 0;
   #tokens = SAVED_FLOOR;
@@ -35,9 +36,11 @@ export class Pace {
     this.#nodes = count;
   }
 
-  /** Another interval from now on. */
+  /** Another interval from now on; a shorter one before it still sets the rate until all have had their turn of that. */
   update(intervalMs: number, now: number): void {
     this.#fill(now);
+    const before = this.#intervalAt(now);
+    this.#shorter = before < intervalMs ? { intervalMs: before, until: now + 2 * before } : undefined;
     this.#intervalMs = intervalMs;
   }
 
@@ -65,17 +68,21 @@ export class Pace {
   /** Milliseconds until there is one. */
   wait(now: number): number {
     this.#fill(now);
-    return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#rate;
+    return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#rate(now);
+  }
+
+  #intervalAt(now: number): number {
+    return this.#shorter && now < this.#shorter.until ? this.#shorter.intervalMs : this.#intervalMs;
   }
 
   /** Requests a millisecond. */
-  get #rate(): number {
+  #rate(now: number): number {
     const factor = this.#failures >= GONE_AFTER ? PROBING : CATCH_UP;
-    return Math.max(FLOOR_PER_SECOND / 1000, (factor * this.#nodes) / this.#intervalMs);
+    return Math.max(FLOOR_PER_SECOND / 1000, (factor * this.#nodes) / this.#intervalAt(now));
   }
 
   #fill(now: number): void {
-    const rate = this.#rate;
+    const rate = this.#rate(now);
     this.#tokens = Math.min(this.#tokens + (now - this.#at) * rate, Math.max(SAVED_FLOOR, rate * SAVED_MS));
     this.#at = now;
   }

@@ -131,7 +131,10 @@ export class Rota {
     if (this.backlog > 0 || beat.failures > 0) this.turn();
   }
 
-  /** Other timing from now on: who was next stays next, and nobody waits longer than the longer of the two intervals. */
+  /**
+   * Other timing from now on: who was next stays next, and everybody is due once more within the shorter of the two
+   * intervals, so that nothing that was written for the old one runs out.
+   */
   update(timing: RotaTiming): void {
     this.turn();
     const now = this.#clock.monotonic();

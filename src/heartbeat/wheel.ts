@@ -41,11 +41,28 @@ export class Wheel<Item extends { readonly seat: Seat }> {
     return this.#size;
   }
 
-  /** A turn takes another time from now on: the places stay, and so does how much of its turn each item still waits. */
+  /**
+   * A turn takes another time from now on: the places stay, and so does how much of its turn each item still waits. When
+   * it takes longer, each item is also due once more at the moment at which it would have been.
+   */
   update(intervalMs: number, now: number): void {
+    const promised = intervalMs > this.#tickMs * PLACES ? this.#promises() : [];
     const ticks = (now - this.#origin) / this.#tickMs;
     this.#tickMs = intervalMs / PLACES;
     this.#origin = now - ticks * this.#tickMs;
+    for (const [item, at] of promised) this.once(item, at);
+  }
+
+  /** When each item is due next. */
+  #promises(): [Item, number][] {
+    const promises: [Item, number][] = [];
+    for (let tick = this.#tick + 1; tick <= this.#tick + PLACES; tick++) {
+      for (const item of this.#places[tick % PLACES] as Set<Item>) {
+        const { extra } = item.seat;
+        promises.push([item, this.#origin + (extra < 0 ? tick : Math.min(tick, extra)) * this.#tickMs]);
+      }
+    }
+    return promises;
   }
 
   add(item: Item): void {

@@ -460,11 +460,45 @@ test('another interval while running: taken at once, evenly, and never too late 
   assert.ok(longest(changed) > 2_100, 'gaps are measured');
 
   changed = f.clock.monotonic();
+  const due = new Map(f.store.history.map(({ name, at: when }) => [name, when + 2_000]));
   f.heartbeat.update(heartbeatOptions({ renewIntervalMs: 30_000, namespace: 'elsewhere' }));
   await f.clock.advance(60_000);
+  for (const { name, at: when } of f.store.history.toReversed()) if (when > changed) due.set(`${name} next`, when);
+  for (const name of many(n)) {
+    const late = (due.get(`${name} next`) as number) - (due.get(name) as number);
+    assert.ok(late <= 200, `${name}: the lease of 8 s is renewed ${late} ms after its turn`);
+  }
   assert.ok(longest(changed) <= 30_200, 'longer again');
   assert.equal(f.heartbeat.options.namespace, NAMESPACE, 'that needs a restart');
   assert.ok(Math.abs(writes(f).filter((when) => when > changed + 30_000).length - n) <= 2);
+  await f.stop();
+});
+
+test('a longer interval lets no lease run out that says the shorter duration, however many there are', async () => {
+  const n = 1_000;
+  const f = await fleet({ names: many(n), options: { renewIntervalMs: 2_000, leaseDurationSeconds: 8 } });
+  await f.clock.advance(5_000);
+  const changed = f.clock.monotonic();
+  f.heartbeat.update(heartbeatOptions({ renewIntervalMs: 60_000, leaseDurationSeconds: 240 }));
+  await f.clock.advance(6_000);
+  const renewed = new Set(f.store.history.filter(({ at: when }) => when > changed).map(({ name }) => name));
+  assert.equal(renewed.size, n);
+  for (const name of many(n)) assert.equal((await f.store.get(at(name), {})).spec.leaseDurationSeconds, 240);
+  await f.stop();
+});
+
+test('a lease that was found but cannot be written is not told as held', async () => {
+  const clock = new ManualClock();
+  const store = new MemoryStore({ clock });
+  const first = await fleet({ store, clock });
+  await first.stop();
+  store.faults = ({ verb }) => (verb === 'update' ? { fail: 'Forbidden' } : undefined);
+  const f = await fleet({ store, clock });
+  await f.clock.advance(10_000);
+  assert.deepEqual([f.heartbeat.status.failing, f.heartbeat.status.held], [1, 0]);
+  store.faults = undefined;
+  await f.clock.advance(10_000);
+  assert.deepEqual([f.heartbeat.status.failing, f.heartbeat.status.held], [0, 1]);
   await f.stop();
 });
 
