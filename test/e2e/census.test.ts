@@ -179,7 +179,7 @@ describe('census', { concurrency: 3 }, () => {
 
   it('publish --http-address: its own lease, metrics, one PUT a renewal and watches that open once', async (t) => {
     const { server, kubeconfig, at } = await embedded(t);
-    const args = ['--renew-interval=200ms', '--http-address=127.0.0.1:0', '--log-level=debug'];
+    const args = ['--renew-interval=400ms', '--http-address=127.0.0.1:0'];
     const program = publish(t, kubeconfig, 'host', ...args);
     const shown = await endpoints(program);
     await claimed(program, at, 'host');

@@ -114,7 +114,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       const kubeconfig = await api.kubeconfig({ user: 'blind' });
       const program = publish(t, kubeconfig, 'blind', ...QUICK);
       const before = await claimed(program, at, 'blind');
-      await program.waitForLine(/watching .*cannot list resource .*leases/);
+      await program.waitForLine(/watching .*cannot watch resource .*leases/);
       await at.remove('blind');
       const after = await until('the lease to be back', async () => at.lease('blind'));
       assert.equal(after.spec.holderIdentity, before.spec.holderIdentity);
