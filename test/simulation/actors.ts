@@ -291,6 +291,11 @@ export class MonitorActor extends Actor<MonitorSlot> {
     super(stage, slot, start);
     const { process, random, link: store } = this;
     this.nodes = new NodeLink(stage.nodes, stage.network.world, process, stream(stage.seed, `${this.name} nodes`));
+    if (stream(stage.seed, `${this.name} permission`).hit(0.25)) {
+      // Nodes may be read at once, their leases only later.
+      this.link.mayWatch = false;
+      stage.network.world.schedule(70_000, () => (this.link.mayWatch = true));
+    }
     this.monitor = new NodeMonitor({
       store,
       nodes: this.nodes,
@@ -348,7 +353,7 @@ export class ElectorActor extends Actor<ElectorSlot> {
       lease: ELECTION,
       id: clone ? 'clone' : slot.name,
       uuid: clone ? 'same' : String(start),
-      options: slot.tight ? { renewDeadlineMs: 14_900 } : {},
+      options: slot.tight ? { renewDeadlineMs: 14_990 } : {},
       watch: slot.shared ? createSharedWatch({ store: link, namespace: ELECTION.namespace }) : undefined,
       observe: (event) => this.#see(event),
     });

@@ -261,6 +261,7 @@ export function calmDown({ stage, random }: Scene, actors: Iterable<Actor>): voi
   for (const actor of actors) {
     if (!actor.process.alive) continue;
     actor.link.weather = FAIR;
+    if (actor instanceof MonitorActor) actor.link.mayWatch = true;
     actor.process.goOn(random);
     actor.link.resume('relist');
     if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
