@@ -119,7 +119,7 @@ export class IdentityRules {
 
   #forServer(p: PublisherActor, sentAt: number): void {
     const downAt = this.#serversDown.get(p.slot.hostname);
-    if (p.slot.health && downAt !== undefined && sentAt > downAt + SERVER_GONE_MS) {
+    if (p.slot.health && downAt !== undefined && sentAt > Math.max(downAt, p.process.runningSince) + SERVER_GONE_MS) {
       this.#fail('no renewal for a dead server', `${p.name} wrote ${sentAt - downAt} ms after its server was gone`);
     }
   }
