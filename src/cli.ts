@@ -29,11 +29,24 @@ function run(): void {
   // Nobody left to tell; a service goes on without its log.
   process.stderr.on('error', () => {});
   // Saves parsing the program anew at each start. Where the cache cannot be written Node goes on without.
-  if (!import.meta.url.endsWith('.ts')) process.getBuiltinModule('node:module').enableCompileCache();
+  const cache = cacheDirectory();
+  if (cache !== undefined && !import.meta.url.endsWith('.ts'))
+    process.getBuiltinModule('node:module').enableCompileCache(cache);
   const command = process.argv[2];
   (command === 'count' || command === 'get' ? import('./commands/brief.ts') : import('./commands/main.ts'))
     .then((commands) => commands.main(process.argv.slice(2)))
     .then(end, fail);
+}
+
+/**
+ * The user's own; undefined where there is none. What lies in a cache is run unseen, and Node's default is in /tmp, where
+ * any other user of the machine could have made it before.
+ */
+function cacheDirectory(): string | undefined {
+  const { XDG_CACHE_HOME: caches, HOME: home, LOCALAPPDATA: local } = process.env;
+  if (process.platform === 'win32') return local && local + '\\leasekeeper';
+  if (caches !== undefined && caches.startsWith('/')) return caches + '/leasekeeper';
+  return home !== undefined && home.startsWith('/') ? home + '/.cache/leasekeeper' : undefined;
 }
 
 /** Ends the process once everything written so far has gone out. */

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -98,6 +98,23 @@ test('the entry says the same as `engines`, and imports nothing statically', asy
   const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
   assert.equal(manifest.engines.node, '>=22.19');
   assert.doesNotMatch(await readFile(entry, 'utf8'), /^import[\s{*"']/m);
+});
+
+test("the compiled program is kept with the user's own files only, never where others could put one", async () => {
+  const home = await mkdtemp(join(directory, 'home-'));
+  const shared = await mkdtemp(join(directory, 'tmp-'));
+  const env = { NODE_DISABLE_COMPILE_CACHE: undefined, NODE_COMPILE_CACHE: undefined, TMPDIR: shared };
+  const none = { HOME: undefined, XDG_CACHE_HOME: undefined };
+  for (const where of [
+    {},
+    { HOME: home },
+    { XDG_CACHE_HOME: 'relative', HOME: 'relative' },
+    { XDG_CACHE_HOME: join(home, 'xdg') },
+  ])
+    assert.equal(start(['code', '4'], { env: { ...env, ...none, ...where } }).status, 4);
+  assert.deepEqual(await readdir(shared), []);
+  assert.deepEqual((await readdir(home)).sort(), ['.cache', 'xdg']);
+  for (const caches of ['.cache', 'xdg']) assert.deepEqual(await readdir(join(home, caches)), ['leasekeeper']);
 });
 
 test("a command's result is the exit code, at once, whatever it left open", () => {
