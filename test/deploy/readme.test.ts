@@ -20,12 +20,12 @@ function commands(heading: string): string[] {
   const level = heading.split(' ')[0]!.length;
   const rest = README.slice(start + 1 + heading.length);
   const end = rest.search(new RegExp(`^#{1,${level}} `, 'm'));
-  const blocks = (end < 0 ? rest : rest.slice(0, end)).matchAll(/^ *```\n([\s\S]*?)^ *```$/gm);
-  return [...blocks].flatMap(([, block = '']) =>
+  const blocks = (end < 0 ? rest : rest.slice(0, end)).matchAll(/^ *```(\w*)\n([\s\S]*?)^ *```$/gm);
+  return [...blocks].flatMap(([, language, block = '']) =>
     block
       .split('\n')
       .map((line) => line.trim())
-      .filter(Boolean),
+      .filter((line) => line !== '' && language === ''),
   );
 }
 
@@ -35,6 +35,12 @@ test('every file of deploy/ that README names exists', () => {
   const named = [...README.matchAll(/\bdeploy\/[\w./+-]*\w/g)].map(([path]) => path);
   assert.ok(named.length > 12);
   for (const path of named) assert.ok(existsSync(join(ROOT, path)), path);
+});
+
+test('no kubeadm command has --config and --patches: it refuses the two together', () => {
+  const kubeadm = deploying.filter((line) => line.startsWith('kubeadm '));
+  assert.ok(kubeadm.length > 0);
+  for (const line of kubeadm) assert.ok(!(line.includes('--config') && line.includes('--patches')), line);
 });
 
 test('every command line is one', async () => {
