@@ -2,9 +2,10 @@
  * The sidecar's HTTP server: endpoints by path, read-only.
  *
  * Guarantees: GET and HEAD only; a request has 8 KB of headers and 5 s for them, no body is read, a connection that does
- * nothing is closed, and there are at most 256 of them; slow readers hold no more than unsent.ts says; every answer forbids caching, framing, sniffing and resources
- * from elsewhere. On loopback, a request that names another host (a web page whose name was bound to 127.0.0.1) is
- * refused. Nothing is logged of a request. `run` settles once every connection is closed, within its signal's turn.
+ * nothing is closed, and there are at most 256 of them: those kept for a next request make room for new ones; slow readers
+ * hold no more than unsent.ts says; every answer forbids caching, framing, sniffing and resources from elsewhere. On
+ * loopback, a request that names another host (a web page whose name was bound to 127.0.0.1) is refused. Nothing is logged
+ * of a request. `run` settles once every connection is closed, within its signal's turn.
  * Does not guarantee: secrecy. There are no credentials here, so nothing is told that a lease's reader may not know.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -27,6 +28,8 @@ const KEEP_ALIVE_MS = 20_000;
 const IDLE_MS = 30_000;
 const MAX_HEADER_BYTES = 8 * 1024;
 const MAX_CONNECTIONS = 256;
+/** From so many on, each new one costs the oldest of those that wait for a next request: kubelet's probes are new ones. */
+const CROWDED = MAX_CONNECTIONS - 16;
 
 const COMMON_HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
@@ -90,6 +93,18 @@ export async function listen(
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = IDLE_MS;
   server.maxConnections = MAX_CONNECTIONS;
+  let open = 0;
+  const idle = new Set<Socket>();
+  server.on('connection', (socket) => {
+    open++;
+    socket.once('close', () => {
+      open--;
+      idle.delete(socket);
+    });
+    if (open <= CROWDED) return;
+    const [oldest] = idle;
+    oldest?.destroy();
+  });
   let loopback = false;
   const unsent = new Unsent(clock);
   // One question at a time on each connection: answers to thousands that came in one packet would lie in memory.
@@ -98,7 +113,11 @@ export async function listen(
     const { socket } = request;
     if (busy.has(socket)) return void socket.destroy();
     busy.add(socket);
-    response.once('close', () => busy.delete(socket));
+    idle.delete(socket);
+    response.once('close', () => {
+      busy.delete(socket);
+      if (!socket.destroyed) idle.add(socket);
+    });
     void respond(routes, request, response, { loopback, unsent });
   });
   await new Promise<void>((resolve, reject) => {

@@ -92,6 +92,22 @@ test('headers that come drop by drop have 5 s, like all others', async (t) => {
   assert.ok(performance.now() - began < 12_000);
 });
 
+test('however many connections are kept open, a new one is answered', async (t) => {
+  const { url } = await serve(t);
+  const { port, hostname } = new URL(url);
+  const kept = await Promise.all(
+    Array.from({ length: 300 }, async () => {
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => {});
+      socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await new Promise((resolve) => socket.once('data', resolve).once('close', resolve));
+      return socket;
+    }),
+  );
+  t.after(() => kept.forEach((socket) => socket.destroy()));
+  assert.match(await raw(url, 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'), /^HTTP\/1.1 200 /);
+});
+
 test('on loopback a name that others may have bound to it is refused', async (t) => {
   const { url } = await serve(t);
   const status = async (host: string): Promise<string> =>
