@@ -247,6 +247,8 @@ describe('monitoring', () => {
         ['LeasekeeperDeletionsFailing', { 'leasekeeper_sweep_leases_total{result="failed"}': '0+1x90' }],
         ['LeasekeeperClockApart', { leasekeeper_clock_distance_seconds: '-90x90' }],
         ['LeasekeeperHeartbeatsLate', { leasekeeper_heartbeat_overdue_seconds: '25x90' }],
+        ['LeasekeeperHeartbeatsGone', { leasekeeper_heartbeat_nodes: '5x40 _x50' }],
+        ['LeasekeeperNodesNotFollowed', { leasekeeper_heartbeat_nodes_synced: '0x90' }],
       ];
       const names = RULES.groups.flatMap(({ rules }) => rules.map(({ alert }) => alert));
       assert.deepEqual(cases.map(([name]) => name).filter(Boolean), names);
