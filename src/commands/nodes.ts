@@ -3,7 +3,8 @@
  *
  * Guarantees: nothing is told that was not seen: the command looks on until every node was seen to be renewed, or was not
  * for the grace period; with a shorter --wait what is open is Pending. When Nodes or leases cannot be read at first it ends
- * with that error; with --watch a loss later on is told, and survived. With --http-address it serves the same over HTTP.
+ * with that error; with --watch a loss later on is told, and survived. A Node that was asked for by name and is not there
+ * is an error as well, once the others were printed. With --http-address it serves the same over HTTP.
  */
 import { NODES_OPTIONS, NODE_OPTIONS, availabilitySettings } from '../config/heartbeat-options.ts';
 import { API_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
@@ -23,7 +24,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
-import { EXIT, UsageError } from './command.ts';
+import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import { staySmall } from './memory.ts';
@@ -96,10 +97,14 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   if (failed) throw failed;
   if (values.watch) return EXIT.ok;
   if (!began) return EXIT.failed;
-  const printed = await printNodes(monitor.snapshot(), format, { color });
-  if (printed.stderr !== '') io.err(printed.stderr);
+  const snapshot = monitor.snapshot();
+  const found = new Set(snapshot.nodes.map(({ name }) => name));
+  const missing = (values.node ?? []).filter((name) => !found.has(name));
+  const printed = await printNodes(snapshot, format, { color });
+  if (printed.stderr !== '' && missing.length === 0) io.err(printed.stderr);
   if (printed.stdout !== '') io.out(printed.stdout);
-  return EXIT.ok;
+  if (missing.length === 0) return EXIT.ok;
+  throw new CommandError(`there is no such Node: ${missing.join(', ')}`);
 }
 
 /** Goes on until SIGTERM, also while the API is away. */

@@ -157,6 +157,17 @@ describe('on the embedded server', { concurrency: 3 }, () => {
     assert.match(open.stdout, /dead +Pending/, 'not looked at long enough: neither Ready nor Unknown');
   });
 
+  it('nodes tells of a Node that was asked for and is not there', async (t) => {
+    const world = await embedded(t);
+    await makeNode(world, 'here');
+    const nodes = (...names: readonly string[]): ReturnType<typeof runProgram> =>
+      runProgram(['nodes', '--kubeconfig', world.kubeconfig, '--wait', '0s', ...names.map((name) => `--node=${name}`)]);
+    const [some, none] = await Promise.all([nodes('here', 'gone'), nodes('gone')]);
+    assert.deepEqual([some.code, some.stderr], [1, 'leasekeeper: there is no such Node: gone\n']);
+    assert.match(some.stdout, /^here +Pending/m);
+    assert.deepEqual([none.code, none.stdout, none.stderr], [1, '', 'leasekeeper: there is no such Node: gone\n']);
+  });
+
   it('nodes --watch prints what changes', async (t) => {
     const world = await embedded(t);
     await makeNode(world, 'a');
