@@ -64,6 +64,8 @@ export class CensusService {
   #answer: Omit<Answer, 'asOf' | 'ageMs'> | undefined;
   #answeredAt = 0;
   #armedFor = Infinity;
+  /** The last timer fired late, and was put off. */
+  #putOff = false;
   #disarm: () => void = () => {};
 
   constructor(given: CensusServiceOptions) {
@@ -230,8 +232,11 @@ export class CensusService {
   }
 
   #wake(): void {
-    this.#armedFor = Infinity;
     const now = this.#clock.monotonic();
+    // A timer this late is that of a stalled process: the first of what waits in its socket may be all that was read.
+    this.#putOff = !this.#putOff && now - this.#armedFor > LOOK_AFTER_MS;
+    this.#armedFor = Infinity;
+    if (this.#putOff) return this.#setTimer(now + LOOK_AFTER_MS);
     const proof = this.#proof ?? -Infinity;
     if (this.#lost && !this.#heard) return;
     if (!this.#lost && now > this.#register.deadline) {

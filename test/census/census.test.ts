@@ -440,6 +440,22 @@ describe('when the API is not there', () => {
     assert.equal(w.counts(), '2/2/0/0/0');
     assert.deepEqual(told(w, 'changed'), []);
   });
+
+  test('nor when a timer of before the stall fires between the first of them and the rest', async (t) => {
+    const w = await start(t, [
+      { hostname: 'a', renewedAgoMs: 0 },
+      { hostname: 'b', renewedAgoMs: 0 },
+    ]);
+    w.clock.jump(60_000);
+    await w.renew('a');
+    await w.clock.advance(0);
+    assert.equal(w.counts(), '2/2/0/0/0');
+    await w.renew('b');
+    await w.clock.advance(500);
+    assert.equal(w.counts(), '2/2/0/0/0');
+    assert.deepEqual(told(w, 'changed'), []);
+    assert.equal(w.store.opened, 1);
+  });
 });
 
 test('run settles when told, with no watch and no timer left', async (t) => {
