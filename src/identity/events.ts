@@ -17,7 +17,7 @@ export type ShutdownOutcome =
   | 'absent'
   /** It belongs to somebody else and was not touched. */
   | 'notOurs'
-  /** The API did not answer in time: the lease may still be there. */
+  /** The API did not answer in time: the lease may still be there, or yet appear by a write whose answer was lost. */
   | 'unknown';
 
 /** What a publisher tells its observer. */

@@ -3,8 +3,9 @@
  *
  * Guarantees: only a lease whose holder is us is ever deleted, and only the version that was seen to be ours (uid and
  * resourceVersion as preconditions), so a successor's is never touched; a write of ours whose answer was lost is waited
- * for as long as it could still take effect and time is left; settles by its signal at the latest. `deleted` says that the
- * API server took the deletion; a finalizer that somebody set may hold the object back.
+ * for as long as it could still take effect and time is left, so that nothing of ours comes after any outcome but `unknown`;
+ * settles by its signal at the latest. `deleted` says that the API server took the deletion; a finalizer that somebody set
+ * may hold the object back.
  */
 import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
@@ -67,10 +68,9 @@ export async function withdraw(
       const now = w.clock.monotonic();
       const ours = seen?.spec.holderIdentity === w.self.holder;
       pending = pending.filter((write) => !settledBy(write, seen, now));
-      // Under another's lease a POST of ours is refused, but only for as long as that is there.
-      const waiting = seen && !ours ? pending.filter((write) => write.base !== undefined) : pending;
       if (ours) known = seen;
-      else if (waiting.length === 0) return deleted ? 'deleted' : seen === undefined ? 'absent' : 'notOurs';
+      // Another's lease is no reason not to wait: it keeps a POST of ours out only for as long as it is there.
+      else if (pending.length === 0) return deleted ? 'deleted' : seen === undefined ? 'absent' : 'notOurs';
       else await sleep(w.clock, attempts.pause(), signal);
     } catch (error) {
       if (!isStoreError(error)) throw error;

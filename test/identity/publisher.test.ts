@@ -699,6 +699,25 @@ describe('what goes wrong for long', () => {
     assert.equal(p.lease(), undefined);
   });
 
+  for (const [how, leavesAt, outcome] of [
+    ['leaves in time: what that POST makes is deleted', 1_000, 'deleted'],
+    ['stays: nobody can know', Infinity, 'unknown'],
+  ] as const) {
+    it(`a POST under way when another holds the name, and ${how}`, async () => {
+      const clock = new ManualClock();
+      const store = new MemoryStore({ clock });
+      // It lands 12 s after the start.
+      store.next('create', { delayMs: 12_000 });
+      const p = start({ clock, store, policy: 'delete' });
+      await clock.advance(6_000);
+      p.store.edit(ref, other);
+      clock.schedule(leavesAt, () => store.remove(ref));
+      assert.equal((await p.stop()).outcome, outcome);
+      await clock.advance(60_000);
+      assert.notEqual(p.lease()?.spec.holderIdentity, 'me');
+    });
+  }
+
   it('does not wait for a lost POST that the server has given up long ago', async () => {
     const clock = new ManualClock();
     const store = new MemoryStore({ clock });

@@ -83,7 +83,7 @@ export class IdentityRules {
     const was = before?.spec.holderIdentity ?? '';
     if (name !== p.leaseName) this.#fail('publishers write their own lease', `${p.name} wrote ${name}`);
     if (verb !== 'delete') this.#renewals = [...this.#renewals.slice(-99), at];
-    if (p.outcome === 'deleted' || p.outcome === 'absent') {
+    if (p.outcome === 'deleted' || p.outcome === 'absent' || p.outcome === 'notOurs') {
       this.#fail('nothing after leaving', `${p.name} said ${p.outcome}, then ${verb}d its lease`);
     }
     if (verb === 'delete') {
