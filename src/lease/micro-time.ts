@@ -74,7 +74,9 @@ export class MicroTime {
 
   /** From milliseconds since the epoch, as `Date` or `epochMs` gives them; rounded to the nearest microsecond. */
   static fromEpochMs(epochMs: number): MicroTime {
-    return MicroTime.fromEpochMicros(Math.round(epochMs * 1000));
+    // Apart: a product of the whole number would be rounded once more, and from the year 2109 on to another microsecond.
+    const whole = Math.floor(epochMs);
+    return MicroTime.fromEpochMicros(whole * 1000 + Math.round((epochMs - whole) * 1000));
   }
 
   /** Milliseconds since the epoch, with the microseconds as a fraction (to the microsecond until the year 2248). */

@@ -273,7 +273,10 @@ describe('census', { concurrency: 3 }, () => {
     await name.waitForLine(/lease/);
     assert.equal(table.stdout.filter((line) => line.startsWith('NAME')).length, 1);
     assert.deepEqual(
-      table.stdout.slice(1).map((line) => line.split(/ {2,}/)[2]),
+      table.stdout
+        .slice(1)
+        .map((line) => line.split(/ {2,}/)[2])
+        .filter((state, i, all) => state !== all[i - 1]),
       ['Live', 'Stale', 'Expired', 'Deleted'],
     );
     assert.deepEqual(new Set(name.stdout), new Set([`lease.coordination.k8s.io/${leaseName('host')}`]));
@@ -281,12 +284,15 @@ describe('census', { concurrency: 3 }, () => {
       kind: string;
       status: { state: string };
     }[];
-    assert.deepEqual(documents.map(({ status }) => status.state).slice(0, 3), ['live', 'stale', 'expired']);
+    // A renewal that was on its way at the end is a change in the same state.
+    const states = (documents: readonly { readonly status: { readonly state: string } }[]): string[] =>
+      documents.map(({ status }) => status.state).filter((state, i, all) => state !== all[i - 1]);
+    assert.deepEqual(states(documents).slice(0, 3), ['live', 'stale', 'expired']);
     // As kubectl: `---` stands between two documents, and before none.
     const texts = yaml.stdout.join('\n').split(/^---$/m);
     const parsed = texts.map((text) => parse(text) as { kind: string; status: { state: string; deleted?: boolean } });
     assert.deepEqual(new Set(parsed.map(({ kind }) => kind)), new Set(['Lease']));
-    assert.deepEqual(parsed.map(({ status }) => status.state).slice(0, 3), ['live', 'stale', 'expired']);
+    assert.deepEqual(states(parsed).slice(0, 3), ['live', 'stale', 'expired']);
     assert.equal(parsed.at(-1)?.status.deleted, true);
     assert.match(
       wide.stdout[0]!,
