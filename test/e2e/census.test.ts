@@ -264,7 +264,12 @@ describe('census', { concurrency: 3 }, () => {
     ]);
     await host.kill();
     await table.waitForLine(/ host +Stale /);
-    await Promise.all([table.waitForLine(/ host +Expired /), json.waitForLine(/"state": "expired"/)]);
+    await Promise.all([
+      table.waitForLine(/ host +Expired /),
+      wide.waitForLine(/ host +Expired /),
+      json.waitForLine(/"state": "expired"/),
+      yaml.waitForLine(/^ {2}state: expired/),
+    ]);
     await at.remove('host');
     await table.waitForLine(/ host +Deleted /);
     await json.waitForLine(/"deleted": true/);
