@@ -13,7 +13,7 @@ import { WATCH_LATE_MS } from '../network.ts';
 import type { IdentityRules } from './identity.ts';
 
 const MAX_AGE_MS = censusOptions().maxAgeMs + 10;
-/** A census has seen every living publisher renew by then. */
+/** A census that runs, and is told, has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
 /** A clock that is off by no more than this makes no age wrong that matters. */
 const SMALL_SKEW_MS = 1_000;
@@ -44,18 +44,19 @@ export class CensusRules {
     const { answer } = snapshot;
     if (answer.ageMs > MAX_AGE_MS)
       this.#judge.fail('an old answer is no answer', `${actor.name}'s is ${answer.ageMs} ms old`);
-    if (now - actor.syncedAt < SETTLED_MS) return;
-    this.looks++;
     // What comes late may be as old as the standstill, or the silence, that held it back, and nothing tells.
     const { runningSince, stoodStillAt } = actor.process;
     const { from, until } = actor.link.silence;
     let shownAt = now - answer.ageMs;
     if (shownAt < runningSince + SLACK_MS) shownAt = Math.min(shownAt, stoodStillAt);
     if (shownAt < until + SLACK_MS) shownAt = Math.min(shownAt, from);
+    // It has seen who renews by the moment that it shows, not while it stood still or heard nothing.
+    if (shownAt - actor.syncedAt < SETTLED_MS) return;
+    this.looks++;
     let sure = 0;
     for (const { since, lastAt, by } of this.#identity.present.values()) {
       const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;
-      if (wrongClock && now - actor.link.caughtUpAt < SETTLED_MS) continue;
+      if (wrongClock && shownAt - actor.link.caughtUpAt < SETTLED_MS) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= 15_000) sure++;
     }
     const { instances, live } = answer.counts;
