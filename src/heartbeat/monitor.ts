@@ -22,6 +22,11 @@ import type { NodeAvailability } from './register.ts';
 
 /** How long silence may wait for the next event to prove it before the watch is replaced, in milliseconds. */
 const PROOF_SLACK_MS = 1_000;
+/**
+ * How long after a list, or a stall, silence is acted upon, in milliseconds: a list that a stalled process reads is old, and
+ * what follows it, or waits in the socket, is read by then.
+ */
+const LOOK_AFTER_MS = 100;
 /** How old an answer may be while no watch is known to be lost, in milliseconds: a quiet one tells of itself once a minute. */
 const QUIET_MS = 90_000;
 /** The shortest time between two looks at every node, in milliseconds. */
@@ -95,6 +100,8 @@ export class NodeMonitor {
   #server: { readonly date: MicroTime; readonly at: number } | undefined;
   #turn: AbortController | undefined;
   #armedFor = Infinity;
+  /** The last timer fired late, and was put off. */
+  #putOff = false;
   #disarm: () => void = () => {};
 
   constructor(parts: NodeMonitorParts) {
@@ -230,8 +237,8 @@ export class NodeMonitor {
     if (whole) this.#found('leases');
     if (this.#lost.leases !== undefined) return;
     this.#proof = now;
-    if (whole) this.#wake();
-    else this.#armAgain(now);
+    if (!whole) this.#armAgain(now);
+    else if (now + LOOK_AFTER_MS < this.#armedFor) this.#arm(now + LOOK_AFTER_MS);
   }
 
   #lose(side: Side, error: LeaseStoreError): void {
@@ -275,7 +282,10 @@ export class NodeMonitor {
     if (at === Infinity) return;
     this.#disarm = this.#clock.schedule(Math.max(1, Math.ceil(at - this.#clock.monotonic())), () => {
       this.#armedFor = Infinity;
-      this.#wake();
+      const now = this.#clock.monotonic();
+      this.#putOff = !this.#putOff && now - at > LOOK_AFTER_MS;
+      if (this.#putOff) this.#arm(now + LOOK_AFTER_MS);
+      else this.#wake();
     });
   }
 }

@@ -31,6 +31,8 @@ interface Entry {
   sighting: Sighting;
   /** The lease that the sighting began with. */
   leaseUid: string | undefined;
+  /** That lease was last seen to be owned by another Node: the one of this name before. */
+  inherited: boolean;
   status: Availability;
 }
 
@@ -66,7 +68,7 @@ export class Register {
     }
     const { renewTime, leaseUid } = this.#leases.get(node.name) ?? {};
     const sighting = { ...firstSight(now), renewTime };
-    const entry: Entry = { node, sighting, leaseUid, status: 'Pending' };
+    const entry: Entry = { node, sighting, leaseUid, inherited: false, status: 'Pending' };
     this.#entries.set(node.name, entry);
     this.#onChange(this.#show(entry, now), known?.status);
   }
@@ -133,10 +135,12 @@ export class Register {
     this.#leases.set(name, { holder, renewTime, leaseDurationSeconds, leaseUid });
     const entry = this.#entries.get(name);
     if (!entry) return;
-    // What a Node made anew found there is no measure any more, once that lease is gone with its writer and his clock.
-    if (entry.leaseUid !== leaseUid && !entry.sighting.observed)
+    // What a Node made anew found there, or its predecessor wrote, is no measure any more once that lease is gone with its
+    // writer and his clock.
+    if (entry.leaseUid !== leaseUid && (!entry.sighting.observed || entry.inherited))
       entry.sighting = { ...entry.sighting, renewTime: undefined };
     entry.leaseUid = leaseUid;
+    entry.inherited = lease.metadata.ownerReferences.some(({ kind, uid }) => kind === 'Node' && uid !== entry.node.uid);
     const next = sighted(entry.sighting, lease, now, happened);
     if (next === entry.sighting) return;
     entry.sighting = next;

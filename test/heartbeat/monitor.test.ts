@@ -246,6 +246,33 @@ test('a machine that was suspended does not call its nodes dead', async (t) => {
   assert.ok(!w.events.some((e) => e.type === 'changed' && e.node.status === 'Unknown'));
 });
 
+const unknowns = ({ events }: World): AvailabilityEvent[] =>
+  events.filter((e) => e.type === 'changed' && e.node.status === 'Unknown');
+
+test('a stalled process whose timer fires between two renewals that wait in its socket calls nobody dead', async (t) => {
+  const w = await world(t, ['a', 'b']);
+  await w.pass(10_000, 'a', 'b');
+  w.clock.jump(60_000);
+  w.renew('a');
+  await w.clock.advance(0);
+  w.renew('b');
+  await w.clock.advance(5_000);
+  assert.deepEqual(unknowns(w), []);
+  await w.pass(55_000, 'a');
+  assert.deepEqual([w.status('a'), w.status('b')], ['Ready', 'Unknown'], 'nor does it wait for ever');
+});
+
+test('a list that was answered before a stall says nothing of the time since', async (t) => {
+  const w = await world(t, ['a']);
+  await w.pass(10_000, 'a');
+  w.store.watches.silence();
+  w.clock.jump(60_000);
+  w.store.watches.resume('relist');
+  w.renew('a');
+  await w.clock.advance(5_000);
+  assert.deepEqual(unknowns(w), []);
+});
+
 test("the grace period is the controller manager's; every rule is told", () => {
   assert.deepEqual(availabilityOptions(), { namespace: NAMESPACE, graceMs: 50_000 });
   assert.deepEqual(
@@ -312,5 +339,22 @@ test('the lease of the Node before, by a clock that was ahead, does not hide the
   await settle();
   w.store.remove({ namespace: NAMESPACE, name: 'a' });
   await w.pass(20_000, 'a');
+  assert.equal(w.status(), 'Ready');
+});
+
+test('nor does what that Node still wrote when the new one was known', async (t) => {
+  const w = await world(t, ['a'], []);
+  const ref = { namespace: NAMESPACE, name: 'a' };
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'Node', ...w.nodes.nodes.get('a')! }];
+  w.nodes.remove('a');
+  w.nodes.add('a');
+  await settle();
+  for (const second of [86_400, 86_401]) {
+    w.renew('a', second);
+    w.store.edit(ref, (lease) => ({ ...lease, metadata: { ...lease.metadata, ownerReferences } }));
+    await settle();
+  }
+  w.store.remove(ref);
+  await w.pass(60_000, 'a');
   assert.equal(w.status(), 'Ready');
 });
