@@ -108,7 +108,7 @@ class Run implements Scene {
     for (const name of this.plan.nodes) nodes.add(name);
     this.#election = new ElectionRules(this.#world, this.#judge, this.#actors);
     this.#identity = new IdentityRules(this.#network, this.#judge, this.#actors, serversDown);
-    this.#heartbeat = new HeartbeatRules(this.#judge, this.#actors, nodes);
+    this.#heartbeat = new HeartbeatRules(this.#judge, this.#actors);
     this.#census = new CensusRules(this.#judge, this.#actors, this.#identity);
     this.stage = {
       seed,

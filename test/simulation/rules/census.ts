@@ -2,8 +2,9 @@
  * What must hold of a census at every moment: whatever it says is known leaves out no host that has had a lease, renewed
  * again and again, since before the moment that the census shows. So 0 is never said for what is not known.
  *
- * Left out: the first seconds of a census, and after a loss those hosts whose wall clock is wrong: the age of what was
- * there before it looked comes from what publishers say (DESIGN 2.5), until they are seen to renew.
+ * Left out: the first seconds of a census, and after a loss those hosts whose wall clock is wrong, or whose last write was
+ * under way for long: the age of what was there before it looked comes from what publishers say (DESIGN 2.5), until they
+ * are seen to renew.
  */
 import { censusOptions } from '../../../src/census/options.ts';
 import { CensusActor } from '../actors.ts';
@@ -17,6 +18,8 @@ const MAX_AGE_MS = censusOptions().maxAgeMs + 10;
 const SETTLED_MS = 20_000;
 /** A clock that is off by no more than this makes no age wrong that matters. */
 const SMALL_SKEW_MS = 1_000;
+/** Whoever renews has done so within this. */
+const RENEWS_MS = 15_000;
 /** What a watch may have under way, and what a census takes to act on it. */
 const SLACK_MS = WATCH_LATE_MS + 2_000;
 
@@ -54,10 +57,11 @@ export class CensusRules {
     if (shownAt - actor.syncedAt < SETTLED_MS) return;
     this.looks++;
     let sure = 0;
-    for (const { since, lastAt, by } of this.#identity.present.values()) {
+    const toldAnew = shownAt - actor.link.caughtUpAt < SETTLED_MS;
+    for (const { since, lastAt, sentAt, by } of this.#identity.present.values()) {
       const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;
-      if (wrongClock && shownAt - actor.link.caughtUpAt < SETTLED_MS) continue;
-      if (since <= shownAt - SLACK_MS && now - lastAt <= 15_000) sure++;
+      if (toldAnew && (wrongClock || now - sentAt > RENEWS_MS)) continue;
+      if (since <= shownAt - SLACK_MS && now - lastAt <= RENEWS_MS) sure++;
     }
     const { instances, live } = answer.counts;
     if (instances < sure || live < sure) {

@@ -5,7 +5,6 @@ import { FleetActor, MonitorActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import { WATCH_LATE_MS } from '../network.ts';
-import type { Nodes } from '../nodes.ts';
 import type { MicroTime } from '../../../src/lease/micro-time.ts';
 
 const RATE = 0.985;
@@ -13,33 +12,32 @@ const RATE = 0.985;
 export class HeartbeatRules {
   readonly #judge: Judge;
   readonly #actors: ReadonlyMap<string, Actor>;
-  readonly #nodes: Nodes;
   /** When the renewTime of each node's lease grew past all before it, in true milliseconds; the last few. */
   readonly grown = new Map<string, number[]>();
   /** When each node's lease was last written. */
   readonly writtenAt = new Map<string, number>();
-  readonly #highest = new Map<string, { time: MicroTime; since: number }>();
+  readonly #highest = new Map<string, { time: MicroTime; owner: string | undefined }>();
   renewals = 0;
 
-  constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, nodes: Nodes) {
+  constructor(judge: Judge, actors: ReadonlyMap<string, Actor>) {
     this.#judge = judge;
     this.#actors = actors;
-    this.#nodes = nodes;
   }
 
   /**
    * As the node lifecycle controller counts: a lease that was deleted and made again by a slower clock shows no renewal until
-   * it has passed what was seen before, unless its Node was made anew as well.
+   * it has passed what was seen before, unless it is the first of a Node made anew.
    */
-  #grows({ verb, name, after, at }: Commit): boolean {
+  #grows({ verb, name, after }: Commit): boolean {
     // Whoever missed a renewal cannot see it once its lease is gone.
     if (verb === 'delete') this.grown.delete(name);
     const time = after?.spec.renewTime;
     if (!time) return false;
     const known = this.#highest.get(name);
-    const anew = verb === 'create' && known !== undefined && (this.#nodes.changedAt.get(name) ?? 0) > known.since;
+    const owner = after.metadata.ownerReferences[0]?.uid;
+    const anew = verb === 'create' && known !== undefined && owner !== known.owner;
     if (known && !anew && time.compare(known.time) <= 0) return false;
-    this.#highest.set(name, { time, since: anew || !known ? at : known.since });
+    this.#highest.set(name, { time, owner });
     return true;
   }
 

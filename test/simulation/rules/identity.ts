@@ -33,8 +33,11 @@ export class IdentityRules {
   readonly #serversDown: ReadonlyMap<string, number>;
   /** When each version that is there was written, by lease name. */
   readonly writtenAt = new Map<string, number>();
-  /** Since when the lease of a hostname has been renewed again and again, and when last; true milliseconds. */
-  readonly present = new Map<string, { since: number; lastAt: number; by: string }>();
+  /**
+   * Since when the lease of a hostname has been renewed again and again, when last, and when that write was sent; true
+   * milliseconds.
+   */
+  readonly present = new Map<string, { since: number; lastAt: number; sentAt: number; by: string }>();
   /** When publishers wrote; the last few. */
   #renewals: number[] = [];
   /** Leases that an operator has edited. */
@@ -182,7 +185,7 @@ export class IdentityRules {
   }
 
   /** Keeps account of which hosts have a lease that somebody renews. */
-  #seen({ before, after, at, by }: Commit): void {
+  #seen({ before, after, at, by, request }: Commit): void {
     const host = after && hostnameOf(after);
     const gone = before && hostnameOf(before);
     if (gone !== undefined && (gone !== host || !isIdentity(after) || !after?.spec.holderIdentity))
@@ -195,6 +198,6 @@ export class IdentityRules {
     }
     const known = this.present.get(host);
     const since = known && at - known.lastAt <= 15_000 ? known.since : at;
-    this.present.set(host, { since, lastAt: at, by });
+    this.present.set(host, { since, lastAt: at, sentAt: request?.at ?? at, by });
   }
 }
