@@ -424,6 +424,7 @@ export const MUTANTS: readonly Mutant[] = [
         'const next = this.#register.look(this.#proof);',
         'const next = this.#register.look(now);',
       ),
+      change('src/heartbeat/monitor.ts', 'if (this.#putOff) this.#arm(now + LOOK_AFTER_MS);', 'if (!this) return;'),
     ],
   },
   {
@@ -439,6 +440,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'census: silence counts only as far as it is proved',
-    replace: [change(CENSUS, 'this.#register.look(proof);', 'this.#register.look(now);')],
+    replace: [
+      change(CENSUS, 'this.#register.look(proof);', 'this.#register.look(now);'),
+      // A late timer that is put off finds a newer proof, most of the time.
+      change(CENSUS, 'if (this.#putOff) return this.#setTimer(now + LOOK_AFTER_MS);', ''),
+    ],
   },
 ];
