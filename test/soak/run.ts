@@ -2,7 +2,7 @@
  * `npm run soak`: every capability in one process for a long time, with faults now and then; its memory and its handles must be
  * flat in the end. Prints a table; exit code 1 when something grows, a number was wrong, or not all is well at the end.
  *
- * `-- --minutes N` (default 3), `--speed N` (default 20: a renewal every half second; 1: as in life),
+ * `-- --minutes N` (default 5: as many renewals as in an hour), `--speed N` (default 20: a renewal every half second; 1: as in life),
  * `--leak heap|timers|sockets` lets it grow by hand, to be seen to fail. With KUBEBUILDER_ASSETS it runs against a real
  * API server, which is killed and restarted too; else against the embedded one.
  */
@@ -26,7 +26,7 @@ import type { Counters, Sample, Stopped } from './worker.ts';
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string', default: '3' },
+    minutes: { type: 'string', default: '5' },
     speed: { type: 'string', default: '20' },
     leak: { type: 'string' },
   },
