@@ -6,20 +6,24 @@
  *
  * @type {Record<string, readonly string[]>}
  */
-const capabilities = ['identity', 'sweep', 'census', 'election', 'heartbeat'];
+const capabilities = ['identity', 'sweep', 'census', 'election', 'heartbeat', 'availability'];
 
 /** Folder or file of src/ → what else of src/ it may import. */
 const MAY_IMPORT = {
   lease: [],
   features: [],
-  runtime: [],
+  runtime: ['lease'],
   ...Object.fromEntries(capabilities.map((capability) => [capability, ['lease', 'runtime']])),
+  // What replicas need, built on the capabilities.
+  recipes: ['lease', 'runtime', ...capabilities],
   kube: ['lease', 'runtime'],
   // Client and server must not share a bug: the embedded server reads and writes leases with code of its own.
   embedded: [],
-  config: ['lease', 'runtime', 'features', ...capabilities],
-  observe: ['lease', 'runtime', 'features', ...capabilities],
-  http: ['lease', 'runtime', 'features', ...capabilities],
+  // The watchdog loads as little as it can: it stands beside every elected command.
+  guard: ['runtime'],
+  config: ['lease', 'runtime', 'features', ...capabilities, 'recipes'],
+  observe: ['lease', 'runtime', 'features', ...capabilities, 'recipes'],
+  http: ['lease', 'runtime', 'features', ...capabilities, 'recipes'],
   // Only the commands compose: they may import everything but the entries.
   commands: [
     'lease',
@@ -27,6 +31,8 @@ const MAY_IMPORT = {
     'features',
     ...capabilities,
     'kube',
+    'recipes',
+    'guard',
     'embedded',
     'config',
     'observe',
@@ -35,12 +41,16 @@ const MAY_IMPORT = {
   ],
   'version.ts': [],
   'cli.ts': ['commands'],
-  'index.ts': ['lease', 'runtime', 'features', ...capabilities, 'kube', 'version.ts'],
+  // What the command line logs and measures, for a logger and a registry of the caller's: an entry of the package each.
+  adapters: ['observe'],
+  // The door composes, as the commands do, for programs.
+  'leases.ts': ['lease', 'runtime', ...capabilities, 'recipes', 'kube', 'version.ts'],
+  'index.ts': ['lease', 'runtime', 'features', ...capabilities, 'recipes', 'kube', 'leases.ts', 'version.ts'],
   'testing.ts': ['lease', 'runtime', 'embedded'],
 };
 
 /** What a type-only import may name besides. */
-const MAY_IMPORT_TYPES = { embedded: ['lease'] };
+const MAY_IMPORT_TYPES = { embedded: ['lease'], adapters: ['lease', 'runtime', ...capabilities, 'recipes'] };
 
 /** A pattern for these folders and files of src/. */
 const inSrc = (/** @type {readonly string[]} */ names) =>

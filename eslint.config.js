@@ -113,7 +113,15 @@ export default defineConfig(
   },
   {
     files: ['src/**'],
-    ignores: ['src/cli.ts', 'src/testing.ts', 'src/runtime/clock.ts', 'src/commands/**', 'src/embedded/**'],
+    ignores: [
+      'src/cli.ts',
+      'src/leases.ts',
+      'src/testing.ts',
+      'src/runtime/clock.ts',
+      'src/commands/**',
+      'src/guard/**',
+      'src/embedded/**',
+    ],
     rules: {
       'no-restricted-globals': ['error', ...ambient.globals.map((name) => ({ name, message: `Time ${FROM_OUTSIDE}` }))],
       'no-restricted-properties': [

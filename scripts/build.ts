@@ -188,27 +188,27 @@ export const bundleOptions: BuildOptions = {
   plugins: [builtinsAsObjects, lazyCommonJs, clientNodeIsPure, loadLess],
 };
 
-/** What all commands load only when they meet the need, under names that `brief.js` can tell. */
+/** What all commands load only when they meet the need, under names that `short-commands.js` can tell. */
 const SHARED: Readonly<Record<string, string>> = {
   yaml: 'yaml',
   exec_auth: '@kubernetes/client-node/dist/exec_auth.js',
   kube_config: '@kubernetes/client-node/dist/config.js',
-  undici_client: './src/kube/undici-client.ts',
+  undici_client: './src/kube/wire/undici-client.ts',
 };
 
-/** The commands that the entry looks for in `brief.js`. */
-const BRIEF = ['count', 'get'];
+/** The commands that the entry looks for in `short-commands.js`. */
+const SHORT = ['count', 'get'];
 
-/** `brief.ts` in one file: its commands inside, what is shared and every other command in files of their own. */
-const briefOnly: Plugin = {
-  name: 'only the brief commands',
+/** `short-commands.ts` in one file: its commands inside, what is shared and every other command in files of their own. */
+const shortOnly: Plugin = {
+  name: 'only the short commands',
   setup(plugin) {
     plugin.onResolve({ filter: /.*/ }, ({ kind, path, importer }) => {
       if (kind !== 'dynamic-import') return undefined;
       const shared = Object.keys(SHARED).find((name) => basename(SHARED[name] ?? '') === basename(path));
       if (shared !== undefined) return { path: `./${shared}.js`, external: true };
       // The entry sends them there itself.
-      if (basename(importer) === 'commands.ts' && !BRIEF.includes(basename(path, '.ts')))
+      if (basename(importer) === 'commands.ts' && !SHORT.includes(basename(path, '.ts')))
         return { path: './main.js', external: true };
       return undefined;
     });
@@ -220,15 +220,15 @@ const briefOnly: Plugin = {
  * licences of what they hold of others.
  */
 export async function buildCommands(outdir: string): Promise<void> {
-  const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/commands/elect/watchdog.ts', ...SHARED };
+  const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/guard/watchdog.ts', ...SHARED };
   const built = [
     await build({ ...bundleOptions, entryPoints, outdir: join(outdir, 'cli'), metafile: true }),
     await build({
       ...bundleOptions,
       splitting: false,
-      entryPoints: { brief: 'src/commands/brief.ts' },
+      entryPoints: { 'short-commands': 'src/commands/short-commands.ts' },
       outdir: join(outdir, 'cli'),
-      plugins: [briefOnly, ...(bundleOptions.plugins ?? [])],
+      plugins: [shortOnly, ...(bundleOptions.plugins ?? [])],
       metafile: true,
     }),
   ];
@@ -247,7 +247,7 @@ export async function buildEntry(outdir: string): Promise<void> {
       {
         name: 'commands are built apart',
         setup(plugin) {
-          plugin.onResolve({ filter: /^\.\/commands\/(main|brief)\.ts$/ }, ({ path }) => ({
+          plugin.onResolve({ filter: /^\.\/commands\/(main|short-commands)\.ts$/ }, ({ path }) => ({
             path: `./cli/${basename(path, '.ts')}.js`,
             external: true,
           }));

@@ -33,7 +33,7 @@ function run(): void {
   if (cache !== undefined && !import.meta.url.endsWith('.ts'))
     process.getBuiltinModule('node:module').enableCompileCache(cache);
   const command = process.argv[2];
-  (command === 'count' || command === 'get' ? import('./commands/brief.ts') : import('./commands/main.ts'))
+  (command === 'count' || command === 'get' ? import('./commands/short-commands.ts') : import('./commands/main.ts'))
     .then((commands) => commands.main(process.argv.slice(2)))
     .then(end, fail);
 }

@@ -44,29 +44,29 @@ export type { OptionProblem } from './runtime/problem.ts';
 
 export { connect } from './kube/connection.ts';
 export type { ConnectOptions, Connection } from './kube/connection.ts';
-export type { LoadOptions } from './kube/config.ts';
-export { KubeConfigError } from './kube/settings.ts';
-export type { KubeConfigErrorCode } from './kube/settings.ts';
+export type { LoadOptions } from './kube/auth/kubeconfig.ts';
+export { KubeConfigError } from './kube/auth/settings.ts';
+export type { KubeConfigErrorCode } from './kube/auth/settings.ts';
 
 export { Publisher } from './identity/publisher.ts';
 export type { PublisherOptions } from './identity/publisher-options.ts';
-export { ServerHealth } from './identity/health.ts';
-export type { HealthProbe, ServerHealthOptions } from './identity/health.ts';
-export { identityOptions, identityProblems } from './identity/options.ts';
-export type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/options.ts';
+export { ServerHealth } from './identity/server-health.ts';
+export type { HealthProbe, ServerHealthOptions } from './identity/server-health.ts';
+export { identityOptions, identityProblems } from './identity/identity-options.ts';
+export type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
 export type {
   PublisherEvent,
   PublisherOperation,
   PublisherPhase,
   PublisherStatus,
   ShutdownOutcome,
-} from './identity/events.ts';
+} from './identity/publisher-events.ts';
 
 export { createSweeper } from './sweep/sweeper.ts';
 export type { Sweeper, SweeperParts, Ticks } from './sweep/sweeper.ts';
-export { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from './sweep/options.ts';
-export type { SweepOptions } from './sweep/options.ts';
-export type { PassOutcome, PassResult, StopReason as SweepStopReason, SweepEvent } from './sweep/events.ts';
+export { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from './sweep/sweep-options.ts';
+export type { SweepOptions } from './sweep/sweep-options.ts';
+export type { PassOutcome, PassResult, StopReason as SweepStopReason, SweepEvent } from './sweep/sweep-events.ts';
 export type { Collectable, FutureRenewal, KeepReason, OwnLease, VoidReason } from './sweep/decide.ts';
 
 export { FeatureGates, FeatureGatesError, defaultFeatureGates } from './features/gates.ts';
@@ -74,8 +74,8 @@ export type { GateMetric, GateName, GateProblem, GateSource, GateSpec, Stage } f
 
 export { CensusService } from './census/census.ts';
 export type { CensusServiceOptions } from './census/census.ts';
-export type { Answer, CensusEvent, CensusSnapshot, InstanceState, UnknownReason } from './census/events.ts';
-export type { CensusOptions } from './census/options.ts';
+export type { Answer, CensusEvent, CensusSnapshot, InstanceState, UnknownReason } from './census/census-events.ts';
+export type { CensusOptions } from './census/census-options.ts';
 export { takeCensus } from './census/list.ts';
 export type { LookOptions } from './census/list.ts';
 export type { Census, CensusClock, CensusLease, Counts, Instance } from './census/count.ts';
@@ -85,44 +85,43 @@ export { LeaderElector } from './election/elector.ts';
 export type { LeaderElectorOptions } from './election/elector.ts';
 export type { Term } from './election/term.ts';
 export type { Work } from './election/lead.ts';
-export { ELECTION_DEFAULTS, electionOptions, electionProblems } from './election/options.ts';
-export type { ElectionOptions } from './election/options.ts';
-export { ElectionOptionsError, LeadershipError } from './election/errors.ts';
-export type { LeadershipErrorCode, LossReason } from './election/errors.ts';
+export { ELECTION_DEFAULTS, electionOptions, electionProblems } from './election/election-options.ts';
+export type { ElectionOptions } from './election/election-options.ts';
+export { ElectionOptionsError, LeadershipError } from './election/leadership-error.ts';
+export type { LeadershipErrorCode, LossReason } from './election/leadership-error.ts';
 export type {
   AcquireReason,
   ElectionEvent,
   ElectionHappening,
   ElectionOperation,
   StopReason,
-} from './election/events.ts';
+} from './election/election-events.ts';
 export { createSharedWatch } from './election/shared-watch.ts';
 export type { WatchLease } from './election/sight.ts';
 
 export { Heartbeat } from './heartbeat/heartbeat.ts';
 export type { HeartbeatChanges, HeartbeatParts } from './heartbeat/heartbeat.ts';
 export type { Disturbance } from './heartbeat/decide.ts';
-export type { HeartbeatEvent, HeartbeatOperation, HeartbeatStatus } from './heartbeat/events.ts';
-export { NodeMonitor } from './heartbeat/monitor.ts';
+export type { HeartbeatEvent, HeartbeatOperation, HeartbeatStatus } from './heartbeat/heartbeat-events.ts';
+export { NodeMonitor } from './availability/node-monitor.ts';
 export type {
   AvailabilityEvent,
   AvailabilitySnapshot,
   AvailabilityStatus,
   NodeMonitorParts,
   NodesUnknownReason,
-} from './heartbeat/monitor.ts';
-export type { Availability } from './heartbeat/availability.ts';
-export type { NodeAvailability } from './heartbeat/register.ts';
-export type { NodeEvent, NodeInfo, NodeSource } from './heartbeat/nodes.ts';
+} from './availability/node-monitor.ts';
+export type { Availability } from './availability/decide.ts';
+export type { NodeAvailability } from './availability/node-register.ts';
+export type { NodeEvent, NodeInfo, NodeSource } from './lease/node-source.ts';
+export { HEARTBEAT_DEFAULTS, heartbeatOptions, heartbeatProblems } from './heartbeat/heartbeat-options.ts';
 export {
   AVAILABILITY_DEFAULTS,
-  HEARTBEAT_DEFAULTS,
   availabilityOptions,
   availabilityProblems,
-  heartbeatOptions,
-  heartbeatProblems,
-} from './heartbeat/options.ts';
-export type { AvailabilityOptions, HeartbeatOptions } from './heartbeat/options.ts';
-export { createNodesApi } from './kube/nodes-api.ts';
-export type { ApiNode, ApiNodeEvent, NodesApi, NodesApiOptions } from './kube/nodes-api.ts';
+} from './availability/availability-options.ts';
+export type { HeartbeatOptions } from './heartbeat/heartbeat-options.ts';
+export type { AvailabilityOptions } from './availability/availability-options.ts';
+export { createNodesApi } from './kube/node-api.ts';
+export type { ApiNode, ApiNodeEvent, NodesApi, NodesApiOptions } from './kube/node-api.ts';
 export { RESERVED_PREFIXES, WorkloadNameError, workloadLeaseName } from './lease/workload-names.ts';

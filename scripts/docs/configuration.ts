@@ -6,11 +6,11 @@
 import type { CommandSpec } from '../../src/commands/command.ts';
 import { EXIT } from '../../src/commands/command.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
-import { API_VERSION, KIND, MAX_FILE_BYTES } from '../../src/config/file.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/options.ts';
+import { API_VERSION, KIND, MAX_FILE_BYTES } from '../../src/config/config-file.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/shared-flags.ts';
 import { settable, variableName } from '../../src/config/sources.ts';
-import { defaultText } from '../../src/config/spec.ts';
-import type { OptionSpec } from '../../src/config/spec.ts';
+import { defaultText } from '../../src/config/option-spec.ts';
+import type { OptionSpec } from '../../src/config/option-spec.ts';
 import { GATES } from '../../src/features/gates.ts';
 import type { GateName } from '../../src/features/gates.ts';
 import { rulesOf } from './rules.ts';

@@ -8,7 +8,7 @@ import { createAvailabilityMetrics, createHeartbeatMetrics } from '../../src/obs
 import { createMetrics } from '../../src/observe/metrics.ts';
 import type { Metrics } from '../../src/observe/metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
-import type { PassResult } from '../../src/sweep/events.ts';
+import type { PassResult } from '../../src/sweep/sweep-events.ts';
 
 interface Described {
   readonly name: string;

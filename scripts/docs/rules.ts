@@ -2,13 +2,13 @@
  * The rules of options, in the words in which the program refuses a bad value: asked of the program itself, by giving it
  * bad values. A rule that no probe here breaks is not found; one that is found is a real one.
  */
-import type { OptionSpec, Problem } from '../../src/config/spec.ts';
-import { readOption } from '../../src/config/spec.ts';
-import { electSettings } from '../../src/config/elect-options.ts';
-import { availabilitySettings, heartbeatSettings } from '../../src/config/heartbeat-options.ts';
-import { httpSettings } from '../../src/config/http-options.ts';
-import { publisherOptions } from '../../src/config/publish-options.ts';
-import { sweepSettings } from '../../src/config/sweep-options.ts';
+import type { OptionSpec, Problem } from '../../src/config/option-spec.ts';
+import { readOption } from '../../src/config/option-spec.ts';
+import { electSettings } from '../../src/config/elect-flags.ts';
+import { availabilitySettings, heartbeatSettings } from '../../src/config/heartbeat-flags.ts';
+import { httpSettings } from '../../src/config/http-flags.ts';
+import { publisherOptions } from '../../src/config/publish-flags.ts';
+import { sweepSettings } from '../../src/config/sweep-flags.ts';
 
 type Table = Readonly<Record<string, OptionSpec>>;
 type Values = Record<string, unknown>;

@@ -16,9 +16,9 @@ import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Census } from './count.ts';
 import { census } from './count.ts';
-import type { Answer, CensusEvent, CensusSnapshot, UnknownReason } from './events.ts';
-import type { CensusOptions } from './options.ts';
-import { Register } from './register.ts';
+import type { Answer, CensusEvent, CensusSnapshot, UnknownReason } from './census-events.ts';
+import type { CensusOptions } from './census-options.ts';
+import { Register } from './census-register.ts';
 
 /** How long silence may wait for the next event to prove it before the watch is replaced, in milliseconds. */
 const PROOF_SLACK_MS = 1_000;

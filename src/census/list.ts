@@ -11,7 +11,7 @@ import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Census } from './count.ts';
 import { publishedCensus } from './count.ts';
-import { CENSUS_DEFAULTS } from './options.ts';
+import { CENSUS_DEFAULTS } from './census-options.ts';
 
 /** kubectl's own page. */
 const PAGE_LIMIT = 500;

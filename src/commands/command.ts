@@ -1,10 +1,10 @@
 /**
  * What a command is, what it gets, and how its bad input is told.
  */
-import type { FileText } from '../config/file.ts';
+import type { FileText } from '../config/config-file.ts';
 import type { Sources } from '../config/sources.ts';
-import { problemText } from '../config/spec.ts';
-import type { Given, OptionSpec, Problem } from '../config/spec.ts';
+import { problemText } from '../config/option-spec.ts';
+import type { Given, OptionSpec, Problem } from '../config/option-spec.ts';
 
 /** Exit codes of the program. */
 export const EXIT = {

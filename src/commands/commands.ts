@@ -1,8 +1,8 @@
 /**
  * The commands: their words and options. What they do is loaded when they run.
  */
-import { BESIDE_OTHERS, ELECT_OPTIONS } from '../config/elect-options.ts';
-import { HTTP_OPTIONS, SWEEP_HTTP_OPTIONS } from '../config/http-options.ts';
+import { BESIDE_OTHERS, ELECT_OPTIONS } from '../config/elect-flags.ts';
+import { HTTP_OPTIONS, SWEEP_HTTP_OPTIONS } from '../config/http-flags.ts';
 import {
   API_OPTIONS,
   CONFIG_OPTIONS,
@@ -14,13 +14,13 @@ import {
   LOG_OPTIONS,
   OUTPUT_OPTIONS,
   WATCH_OPTIONS,
-} from '../config/options.ts';
-import { PUBLISH_OPTIONS } from '../config/publish-options.ts';
-import { PERMITTED, RBAC_OPTIONS } from '../config/rbac-options.ts';
-import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-options.ts';
+} from '../config/shared-flags.ts';
+import { PUBLISH_OPTIONS } from '../config/publish-flags.ts';
+import { PERMITTED, RBAC_OPTIONS } from '../config/rbac-flags.ts';
+import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-flags.ts';
 import { settable } from '../config/sources.ts';
-import type { OptionSpec } from '../config/spec.ts';
-import { ONCE_OPTIONS, PUBLISH_SWEEP_OPTIONS, SWEEP_OPTIONS } from '../config/sweep-options.ts';
+import type { OptionSpec } from '../config/option-spec.ts';
+import { ONCE_OPTIONS, PUBLISH_SWEEP_OPTIONS, SWEEP_OPTIONS } from '../config/sweep-flags.ts';
 import type { CommandSpec } from './command.ts';
 
 const DOING: readonly CommandSpec[] = [

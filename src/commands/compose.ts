@@ -1,9 +1,9 @@
 /**
  * Where adapters meet services: what several commands put together in the same way.
  */
-import type { API_OPTIONS } from '../config/options.ts';
-import type { OptionValues } from '../config/spec.ts';
-import { KubeConfigError } from '../kube/settings.ts';
+import type { API_OPTIONS } from '../config/shared-flags.ts';
+import type { OptionValues } from '../config/option-spec.ts';
+import { KubeConfigError } from '../kube/auth/settings.ts';
 import { connect } from '../kube/connection.ts';
 import type { Connection } from '../kube/connection.ts';
 import type { Clock } from '../runtime/clock.ts';

@@ -2,16 +2,16 @@
  * `leasekeeper config`: the configuration in force, and where each value comes from. Nothing is sent to anybody.
  */
 import { hostname } from 'node:os';
-import { PUBLISH_ADDRESS } from '../config/http-options.ts';
-import { CONFIG_PRINT_OPTIONS } from '../config/options.ts';
-import { readOptions } from '../config/spec.ts';
-import type { OptionSpec } from '../config/spec.ts';
-import { sweepSettings } from '../config/sweep-options.ts';
-import { configFile, shownValues } from '../config/values.ts';
-import type { Shown } from '../config/values.ts';
+import { PUBLISH_ADDRESS } from '../config/http-flags.ts';
+import { CONFIG_PRINT_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions } from '../config/option-spec.ts';
+import type { OptionSpec } from '../config/option-spec.ts';
+import { sweepSettings } from '../config/sweep-flags.ts';
+import { configFile, shownValues } from '../config/written-values.ts';
+import type { Shown } from '../config/written-values.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { Table } from './output/table.ts';
+import { Table } from './output/text-table.ts';
 import { PUBLISH_TABLE, publishProblems, publishSettings } from './publish-settings.ts';
 import type { PublishValues } from './publish-settings.ts';
 

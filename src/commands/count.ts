@@ -1,8 +1,8 @@
 /**
  * `leasekeeper count`: one number. What is not known is an error, never a number.
  */
-import { API_OPTIONS, COUNT_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
-import { readOptions } from '../config/spec.ts';
+import { API_OPTIONS, COUNT_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions } from '../config/option-spec.ts';
 import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { lookAtLeases } from './identity-leases.ts';

@@ -19,7 +19,7 @@ import { CommandError, EXIT, programName } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { runCommand, startPublisher } from './demo-process.ts';
 import type { PublisherProcess } from './demo-process.ts';
-import { leaseTable } from './output/census.ts';
+import { leaseTable } from './output/print-census.ts';
 import { stopSignal } from './signals.ts';
 
 /** Ten times faster than in production, so that the story takes half a minute. */

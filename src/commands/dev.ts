@@ -5,8 +5,8 @@
  * an earlier `dev` left it behind.
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { DEV_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
-import { readOptions } from '../config/spec.ts';
+import { DEV_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions } from '../config/option-spec.ts';
 import { startEmbeddedServer } from '../embedded/server.ts';
 import { CommandError, EXIT, UsageError, programName } from './command.ts';
 import type { CommandInput } from './command.ts';

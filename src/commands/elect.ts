@@ -7,19 +7,19 @@
  */
 import { constants, hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
-import { ELECT_OPTIONS, electSettings } from '../config/elect-options.ts';
-import type { RestartPolicy } from '../config/elect-options.ts';
-import { API_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { ELECT_OPTIONS, electSettings } from '../config/elect-flags.ts';
+import type { RestartPolicy } from '../config/elect-flags.ts';
+import { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
 import { COMMAND_VARIABLES } from '../config/sources.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
-import type { Problem } from '../config/spec.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import type { Problem } from '../config/option-spec.ts';
 import { LeaderElector } from '../election/elector.ts';
-import { LeadershipError } from '../election/errors.ts';
-import type { ElectionEvent } from '../election/events.ts';
+import { LeadershipError } from '../election/leadership-error.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
 import type { Term } from '../election/term.ts';
 import { createEventsApi } from '../kube/events-api.ts';
 import { logElection } from '../observe/elect-log.ts';
-import { LeaseEvents } from '../observe/events.ts';
+import { LeaseEvents } from '../observe/lease-events.ts';
 import { createLog } from '../observe/log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
@@ -28,9 +28,9 @@ import { version } from '../version.ts';
 import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
-import { commandProblem } from './elect/find-command.ts';
-import { Guard, KILL_MARGIN_MS } from './elect/guard.ts';
-import type { Outcome } from './elect/guard.ts';
+import { commandProblem } from '../guard/find-command.ts';
+import { Guard, KILL_MARGIN_MS } from '../guard/guard.ts';
+import type { Outcome } from '../guard/guard.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal } from './signals.ts';
 
@@ -63,7 +63,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
     const endpoints =
       settings.http &&
       (await (
-        await import('./elect/endpoints.ts')
+        await import('./elect-endpoints.ts')
       ).electEndpoints(settings.http, settings.lease, clock, () => elector));
     const events = new LeaseEvents({
       post: createEventsApi(connection.transport),

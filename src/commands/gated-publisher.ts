@@ -7,7 +7,7 @@
  * Of several switches during a request only the last one counts. A stop is bounded as the publisher's own is: a lease that
  * is being given up goes on being so for as long as that allows.
  */
-import type { ShutdownOutcome } from '../identity/events.ts';
+import type { ShutdownOutcome } from '../identity/publisher-events.ts';
 import type { Publisher } from '../identity/publisher.ts';
 import { Stop } from '../identity/stop.ts';
 import type { Clock } from '../runtime/clock.ts';

@@ -1,13 +1,13 @@
 /**
  * `leasekeeper get`: the identity leases as a table, or as a document.
  */
-import { API_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
-import { readOptions } from '../config/spec.ts';
+import { API_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions } from '../config/option-spec.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { lookAtLeases } from './identity-leases.ts';
-import { printCensus } from './output/census.ts';
-import type { OutputFormat } from './output/census.ts';
+import { printCensus } from './output/print-census.ts';
+import type { OutputFormat } from './output/print-census.ts';
 
 const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...LEASE_OPTIONS, ...OUTPUT_OPTIONS, ...WATCH_OPTIONS };
 

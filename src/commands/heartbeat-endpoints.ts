@@ -2,13 +2,13 @@
  * The HTTP endpoints of `heartbeat` and of `nodes`. Loaded only where they are wanted.
  */
 import type { Heartbeat } from '../heartbeat/heartbeat.ts';
-import type { HeartbeatEvent } from '../heartbeat/events.ts';
-import type { AvailabilityEvent, NodeMonitor } from '../heartbeat/monitor.ts';
+import type { HeartbeatEvent } from '../heartbeat/heartbeat-events.ts';
+import type { AvailabilityEvent, NodeMonitor } from '../availability/node-monitor.ts';
 import type { Endpoint } from '../http/answer.ts';
-import { PING, healthz } from '../http/health.ts';
-import type { Check } from '../http/health.ts';
+import { PING, healthz } from '../http/health-endpoint.ts';
+import type { Check } from '../http/health-endpoint.ts';
 import { heartbeatCheck } from '../http/heartbeat-health.ts';
-import { NodesApi, availabilityCheck } from '../http/nodes-api.ts';
+import { NodesApi, availabilityCheck } from '../http/nodes-endpoint.ts';
 import { ListenError, listen } from '../http/server.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
 import { createAvailabilityMetrics, createHeartbeatMetrics } from '../observe/heartbeat-metrics.ts';
@@ -17,7 +17,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { version } from '../version.ts';
 import { CommandError } from './command.ts';
-import { nodeDocument } from './output/nodes.ts';
+import { nodeDocument } from './output/print-nodes.ts';
 
 export interface HeartbeatEndpoints<Event> {
   readonly server: HttpServer & AsyncDisposable;

@@ -1,12 +1,12 @@
 /**
  * `leasekeeper heartbeat`: keeps the heartbeats of Nodes until SIGTERM. The leases stay, and expire by themselves.
  */
-import { HEARTBEAT_OPTIONS, NODE_OPTIONS, heartbeatSettings } from '../config/heartbeat-options.ts';
-import { API_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
-import type { Given, OptionValues, Problem } from '../config/spec.ts';
+import { HEARTBEAT_OPTIONS, NODE_OPTIONS, heartbeatSettings } from '../config/heartbeat-flags.ts';
+import { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import type { Given, OptionValues, Problem } from '../config/option-spec.ts';
 import { Heartbeat } from '../heartbeat/heartbeat.ts';
-import { createNodesApi } from '../kube/nodes-api.ts';
+import { createNodesApi } from '../kube/node-api.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
 import { createLog } from '../observe/log.ts';
 import { createSystemClock } from '../runtime/clock.ts';

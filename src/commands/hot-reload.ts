@@ -3,8 +3,8 @@
  */
 import { Reloader } from '../config/reload.ts';
 import type { Change, ReloadEvent, ReloaderOptions } from '../config/reload.ts';
-import { problemText } from '../config/spec.ts';
-import type { OptionSpec } from '../config/spec.ts';
+import { problemText } from '../config/option-spec.ts';
+import type { OptionSpec } from '../config/option-spec.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';

@@ -2,16 +2,16 @@
  * The HTTP endpoints and what they show: a census of its own, and metrics. Loaded only where they are wanted.
  */
 import { CensusService } from '../census/census.ts';
-import type { HttpSettings } from '../config/http-options.ts';
+import type { HttpSettings } from '../config/http-flags.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
-import { InstancesApi, countAnswer } from '../http/census-api.ts';
-import { PING, censusCheck, healthz, leaseCheck } from '../http/health.ts';
-import type { LeaseReadiness } from '../http/health.ts';
-import { pageAnswer } from '../http/page.ts';
+import { InstancesApi, countAnswer } from '../http/census-endpoint.ts';
+import { PING, censusCheck, healthz, leaseCheck } from '../http/health-endpoint.ts';
+import type { LeaseReadiness } from '../http/health-endpoint.ts';
+import { pageAnswer } from '../http/census-page.ts';
 import { reuse } from '../http/reuse.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
 import { ListenError, listen } from '../http/server.ts';
-import type { Transport } from '../kube/transport.ts';
+import type { Transport } from '../kube/wire/transport.ts';
 import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
 import type { Logger } from '../observe/log.ts';
 import { logCensus } from '../observe/census-log.ts';

@@ -1,11 +1,11 @@
 /**
  * One look at the identity leases, for `get` and `count`.
  */
-import { censusOptions, censusProblems } from '../census/options.ts';
+import { censusOptions, censusProblems } from '../census/census-options.ts';
 import { formatDuration } from '../config/duration.ts';
-import { LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/options.ts';
-import type { API_OPTIONS } from '../config/options.ts';
-import type { OptionValues, Problem } from '../config/spec.ts';
+import { LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/shared-flags.ts';
+import type { API_OPTIONS } from '../config/shared-flags.ts';
+import type { OptionValues, Problem } from '../config/option-spec.ts';
 import type { Census } from '../census/count.ts';
 import { takeCensus } from '../census/list.ts';
 import { isLabelValue, labelKeyProblem, objectNameProblem } from '../lease/names.ts';

@@ -3,10 +3,10 @@
  */
 import { basename } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
 import { sources } from '../config/sources.ts';
-import { defaultText } from '../config/spec.ts';
-import type { OptionSpec } from '../config/spec.ts';
+import { defaultText } from '../config/option-spec.ts';
+import type { OptionSpec } from '../config/option-spec.ts';
 import { version } from '../version.ts';
 import { ConfigurationError, EXIT, UsageError } from './command.ts';
 import type { CommandSpec, Io } from './command.ts';

@@ -6,18 +6,18 @@
  * with that error; with --watch a loss later on is told, and survived. A Node that was asked for by name and is not there
  * is an error as well, once the others were printed. With --http-address it serves the same over HTTP.
  */
-import { NODES_OPTIONS, NODE_OPTIONS, availabilitySettings } from '../config/heartbeat-options.ts';
-import { API_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
-import type { OptionValues } from '../config/spec.ts';
-import type { AvailabilityEvent } from '../heartbeat/monitor.ts';
-import { NodeMonitor } from '../heartbeat/monitor.ts';
-import type { AvailabilityOptions } from '../heartbeat/options.ts';
-import type { NodeAvailability } from '../heartbeat/register.ts';
+import { NODES_OPTIONS, NODE_OPTIONS, availabilitySettings } from '../config/heartbeat-flags.ts';
+import { API_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import type { OptionValues } from '../config/option-spec.ts';
+import type { AvailabilityEvent } from '../availability/node-monitor.ts';
+import { NodeMonitor } from '../availability/node-monitor.ts';
+import type { AvailabilityOptions } from '../availability/availability-options.ts';
+import type { NodeAvailability } from '../availability/node-register.ts';
 import type { HttpAddress } from '../http/server.ts';
 import type { Connection } from '../kube/connection.ts';
-import { createNodesApi } from '../kube/nodes-api.ts';
-import type { NodesApi } from '../kube/nodes-api.ts';
+import { createNodesApi } from '../kube/node-api.ts';
+import type { NodesApi } from '../kube/node-api.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -28,10 +28,10 @@ import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import { staySmall } from './memory.ts';
-import { toJson, toYaml } from './output/census.ts';
-import type { OutputFormat } from './output/census.ts';
-import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/nodes.ts';
-import { printable } from './output/text.ts';
+import { toJson, toYaml } from './output/print-census.ts';
+import type { OutputFormat } from './output/print-census.ts';
+import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/print-nodes.ts';
+import { printable } from './output/text-width.ts';
 import { stopSignal } from './signals.ts';
 
 const { output } = OUTPUT_OPTIONS;

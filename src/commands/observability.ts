@@ -4,19 +4,19 @@
  * Guarantees: with the endpoints off nothing is watched and no metrics are kept; with the gate LeaseEvents off no Event is
  * made. Listens before it resolves, so that a port that is taken ends the command before anything begins.
  */
-import type { HttpSettings } from '../config/http-options.ts';
+import type { HttpSettings } from '../config/http-flags.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
-import type { PublisherEvent } from '../identity/events.ts';
+import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Connection } from '../kube/connection.ts';
 import { createEventsApi } from '../kube/events-api.ts';
 import type { LeaseQuery } from '../lease/store.ts';
-import { LeaseEvents } from '../observe/events.ts';
+import { LeaseEvents } from '../observe/lease-events.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
-import type { SweepEvent } from '../sweep/events.ts';
+import type { SweepEvent } from '../sweep/sweep-events.ts';
 import type { PublisherView } from './http-endpoints.ts';
 
 export interface ObservabilityOptions {

@@ -6,22 +6,22 @@
  * after a change of options the table is asked anew.
  */
 import { hostname } from 'node:os';
-import { ELECT_OPTIONS, electSettings } from '../config/elect-options.ts';
+import { ELECT_OPTIONS, electSettings } from '../config/elect-flags.ts';
 import {
   HEARTBEAT_OPTIONS,
   NODES_OPTIONS,
   NODE_OPTIONS,
   availabilitySettings,
   heartbeatSettings,
-} from '../config/heartbeat-options.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, WATCH_OPTIONS } from '../config/options.ts';
-import type { Permitted } from '../config/rbac-options.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
-import type { Given, OptionSpec, OptionValues, Problem } from '../config/spec.ts';
-import { SWEEP_OPTIONS, sweepSettings } from '../config/sweep-options.ts';
+} from '../config/heartbeat-flags.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, WATCH_OPTIONS } from '../config/shared-flags.ts';
+import type { Permitted } from '../config/rbac-flags.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import type { Given, OptionSpec, OptionValues, Problem } from '../config/option-spec.ts';
+import { SWEEP_OPTIONS, sweepSettings } from '../config/sweep-flags.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
 import { leaseName } from '../lease/names.ts';
-import { KILL_MARGIN_MS } from './elect/guard.ts';
+import { KILL_MARGIN_MS } from '../guard/guard.ts';
 import { queryProblems } from './identity-leases.ts';
 import { publishSettings, readPublish } from './publish-settings.ts';
 
@@ -130,7 +130,7 @@ export const PERMISSIONS: Readonly<Record<Permitted, Grants>> = {
       const { namespace, name } = electSettings(values, hostname(), KILL_MARGIN_MS).settings.lease;
       return [
         leasesOf(namespace, ['create'], 'makes the lease where there is none'),
-        // Without list a watch begins with what there is: see kube/watch.ts.
+        // Without list a watch begins with what there is: see kube/list-watch.ts.
         leasesOf(
           namespace,
           ['get', 'watch', 'update'],

@@ -2,16 +2,16 @@
  * What `publish` is told: its options read, checked against each other, and made into what its services take.
  */
 import { formatDuration } from '../config/duration.ts';
-import { HTTP_OPTIONS, PUBLISH_ADDRESS, httpSettings } from '../config/http-options.ts';
-import type { HttpSettings } from '../config/http-options.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
-import { PUBLISH_OPTIONS, healthTimeoutMs, publisherOptions } from '../config/publish-options.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
-import type { Given, OptionValues, Problem } from '../config/spec.ts';
-import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from '../config/sweep-options.ts';
-import type { SweepSettings } from '../config/sweep-options.ts';
-import type { ServerHealthOptions } from '../identity/health.ts';
-import type { IdentityOptions } from '../identity/options.ts';
+import { HTTP_OPTIONS, PUBLISH_ADDRESS, httpSettings } from '../config/http-flags.ts';
+import type { HttpSettings } from '../config/http-flags.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import { PUBLISH_OPTIONS, healthTimeoutMs, publisherOptions } from '../config/publish-flags.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import type { Given, OptionValues, Problem } from '../config/option-spec.ts';
+import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from '../config/sweep-flags.ts';
+import type { SweepSettings } from '../config/sweep-flags.ts';
+import type { ServerHealthOptions } from '../identity/server-health.ts';
+import type { IdentityOptions } from '../identity/identity-options.ts';
 import { scheduleProblem } from './cron.ts';
 
 /** The two looks of a sweep are at least so many renew intervals apart. */

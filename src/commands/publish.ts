@@ -5,7 +5,7 @@
  */
 import { hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
-import { ServerHealth } from '../identity/health.ts';
+import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
 import { holderIdentity, leaseName } from '../lease/names.ts';
 import { createLog } from '../observe/log.ts';

@@ -2,13 +2,13 @@
  * `leasekeeper rbac`: the smallest Role and RoleBinding for a command and its options. Nothing is sent to anybody.
  */
 import { nearest } from '../config/nearest.ts';
-import { PERMITTED, RBAC_OPTIONS, rbacSettings } from '../config/rbac-options.ts';
-import type { Permitted } from '../config/rbac-options.ts';
-import { readOptions } from '../config/spec.ts';
-import type { Given, Problem } from '../config/spec.ts';
+import { PERMITTED, RBAC_OPTIONS, rbacSettings } from '../config/rbac-flags.ts';
+import type { Permitted } from '../config/rbac-flags.ts';
+import { readOptions } from '../config/option-spec.ts';
+import type { Given, Problem } from '../config/option-spec.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput, CommandModule } from './command.ts';
-import { rbacObjects, rbacYaml } from './output/rbac.ts';
+import { rbacObjects, rbacYaml } from './output/print-roles.ts';
 import { PERMISSIONS } from './permissions.ts';
 
 /** What runs on its own in a cluster, for `rbac` without a command; heartbeats of all Nodes. */

@@ -1,9 +1,9 @@
 /**
  * `leasekeeper serve`: the census over HTTP, without publishing anything, until SIGTERM.
  */
-import { HTTP_OPTIONS, SERVE_ADDRESS, httpSettings } from '../config/http-options.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
+import { HTTP_OPTIONS, SERVE_ADDRESS, httpSettings } from '../config/http-flags.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
 import { createLog } from '../observe/log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';

@@ -4,11 +4,11 @@
  * Guarantees: our credentials go to the origin of the kubeconfig's server and to nobody else; TLS is verified with the
  * kubeconfig's CA, unless the kubeconfig says not to. Has its own connection: a probe that hangs delays no other request.
  */
-import type { HealthProbe } from '../identity/health.ts';
-import { loadKubeConfig } from '../kube/config.ts';
-import { createCredentials } from '../kube/credentials.ts';
-import { nodeClient } from '../kube/node-client.ts';
-import { createTransport } from '../kube/transport.ts';
+import type { HealthProbe } from '../identity/server-health.ts';
+import { loadKubeConfig } from '../kube/auth/kubeconfig.ts';
+import { createCredentials } from '../kube/auth/credentials.ts';
+import { nodeClient } from '../kube/wire/node-client.ts';
+import { createTransport } from '../kube/wire/transport.ts';
 import { isStoreError } from '../lease/store.ts';
 import { isTimeout } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';

@@ -5,15 +5,15 @@
  * of later passes: metrics tell of those, and an API that is away for a while must not take its sweepers down.
  */
 import type { FeatureGates, GateName } from '../features/gates.ts';
-import { PING, healthz } from '../http/health.ts';
-import type { Check } from '../http/health.ts';
+import { PING, healthz } from '../http/health-endpoint.ts';
+import type { Check } from '../http/health-endpoint.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
 import { ListenError, listen } from '../http/server.ts';
-import type { Transport } from '../kube/transport.ts';
+import type { Transport } from '../kube/wire/transport.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
-import type { PassResult, SweepEvent } from '../sweep/events.ts';
+import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import { version } from '../version.ts';
 import { CommandError } from './command.ts';
 

@@ -2,7 +2,7 @@
  * A sweeper whose settings change while it runs, as a service. Without settings it rests.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { SweepSettings } from '../config/sweep-options.ts';
+import type { SweepSettings } from '../config/sweep-flags.ts';
 import { Latest } from '../runtime/latest.ts';
 import type { SweeperParts, Ticks } from '../sweep/sweeper.ts';
 import { createSweeper } from '../sweep/sweeper.ts';

@@ -4,12 +4,12 @@
  * Guarantees: nothing is sent before every option is checked; with --once the exit code tells whether the pass did all
  * that it found to do: 1 also when expired leases are left for a later pass, because renewals may not work now.
  */
-import { PUBLISH_ADDRESS, SWEEP_HTTP_OPTIONS, httpAddress } from '../config/http-options.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/options.ts';
-import { readOptions, ruleProblems } from '../config/spec.ts';
-import type { Given, OptionValues, Problem } from '../config/spec.ts';
-import { ONCE_OPTIONS, SWEEP_OPTIONS, sweepSettings } from '../config/sweep-options.ts';
-import type { SweepSettings } from '../config/sweep-options.ts';
+import { PUBLISH_ADDRESS, SWEEP_HTTP_OPTIONS, httpAddress } from '../config/http-flags.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import type { Given, OptionValues, Problem } from '../config/option-spec.ts';
+import { ONCE_OPTIONS, SWEEP_OPTIONS, sweepSettings } from '../config/sweep-flags.ts';
+import type { SweepSettings } from '../config/sweep-flags.ts';
 import type { Connection } from '../kube/connection.ts';
 import { createLog } from '../observe/log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
@@ -17,7 +17,7 @@ import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
-import type { PassResult, SweepEvent } from '../sweep/events.ts';
+import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import { createSweeper } from '../sweep/sweeper.ts';
 import { version } from '../version.ts';
 import { EXIT, UsageError } from './command.ts';
@@ -25,7 +25,7 @@ import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import { scheduleProblem } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
-import { printable } from './output/text.ts';
+import { printable } from './output/text-width.ts';
 import { stopSignal } from './signals.ts';
 import type { SweepEndpoints, SweepEndpointsOptions } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';

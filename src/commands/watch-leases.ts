@@ -6,10 +6,10 @@
  * back. When the first list fails it ends as `get` does.
  */
 import { CensusService } from '../census/census.ts';
-import type { CensusEvent } from '../census/events.ts';
-import { censusOptions } from '../census/options.ts';
-import type { API_OPTIONS, LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/options.ts';
-import type { OptionValues } from '../config/spec.ts';
+import type { CensusEvent } from '../census/census-events.ts';
+import { censusOptions } from '../census/census-options.ts';
+import type { API_OPTIONS, LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/shared-flags.ts';
+import type { OptionValues } from '../config/option-spec.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { createSystemClock } from '../runtime/clock.ts';
@@ -18,9 +18,9 @@ import { EXIT, UsageError } from './command.ts';
 import type { Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import { freshProblems, leaseQuery, queryProblems } from './identity-leases.ts';
-import { leaseDocument, leaseTable, nameLine, toJson, toYaml } from './output/census.ts';
-import type { PrintOptions, Row } from './output/census.ts';
-import { printable } from './output/text.ts';
+import { leaseDocument, leaseTable, nameLine, toJson, toYaml } from './output/print-census.ts';
+import type { PrintOptions, Row } from './output/print-census.ts';
+import { printable } from './output/text-width.ts';
 import { stopSignal } from './signals.ts';
 
 type Values = OptionValues<typeof API_OPTIONS & typeof LEASE_OPTIONS & Pick<typeof OUTPUT_OPTIONS, 'freshFor'>>;

@@ -8,12 +8,12 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
-import type { FileText } from './file.ts';
+import type { FileText } from './config-file.ts';
 import type { Sources } from './sources.ts';
-import { problemText, readOptions } from './spec.ts';
-import type { Given, OptionSpec, OptionValues, Problem } from './spec.ts';
-import { valueText } from './values.ts';
-import { FileWatch } from './watch.ts';
+import { problemText, readOptions } from './option-spec.ts';
+import type { Given, OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { valueText } from './written-values.ts';
+import { FileWatch } from './file-watch.ts';
 
 export interface Change {
   /** The option's key. */

@@ -5,10 +5,10 @@
  * that Kubernetes sets for a Service named `leasekeeper` (LEASEKEEPER_SERVICE_HOST, LEASEKEEPER_PORT and so on) mean
  * nothing here.
  */
-import { foreignProblems, parseConfig, readFileText } from './file.ts';
-import type { FileText } from './file.ts';
+import { foreignProblems, parseConfig, readFileText } from './config-file.ts';
+import type { FileText } from './config-file.ts';
 import { nearest } from './nearest.ts';
-import type { Given, OptionSpec, Problem, Sourced } from './spec.ts';
+import type { Given, OptionSpec, Problem, Sourced } from './option-spec.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Table = Readonly<Record<string, OptionSpec>>;

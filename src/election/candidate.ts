@@ -13,8 +13,8 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { MAX_TOKEN, observeLease } from './decide.ts';
 import type { Attempt, Observation } from './decide.ts';
-import type { ElectionEvent, ElectionHappening } from './events.ts';
-import type { Timing } from './options.ts';
+import type { ElectionEvent, ElectionHappening } from './election-events.ts';
+import type { Timing } from './election-options.ts';
 
 /** Writes without an answer that are remembered. What is forgotten counts as another's, which is safe, only slower. */
 const MAX_ATTEMPTS = 64;

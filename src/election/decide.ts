@@ -13,10 +13,10 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import type { LossReason } from './errors.ts';
-import type { AcquireReason } from './events.ts';
-import { MAX_LEASE_DURATION_MS } from './options.ts';
-import type { Timing } from './options.ts';
+import type { LossReason } from './leadership-error.ts';
+import type { AcquireReason } from './election-events.ts';
+import { MAX_LEASE_DURATION_MS } from './election-options.ts';
+import type { Timing } from './election-options.ts';
 
 /** The API's own bound on leaseTransitions (int32). */
 export const MAX_TOKEN = 2_147_483_647;

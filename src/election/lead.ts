@@ -10,7 +10,7 @@ import { createBackoff } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Candidate } from './candidate.ts';
 import { decideLeader, renewPause, renewTimeout } from './decide.ts';
-import type { StopReason } from './events.ts';
+import type { StopReason } from './election-events.ts';
 import { release } from './release.ts';
 import type { Acquired } from './standby.ts';
 import { HeldTerm } from './term.ts';

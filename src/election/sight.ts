@@ -9,7 +9,7 @@ import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { LeaseEvent, LeaseRef } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Candidate } from './candidate.ts';
-import { POLL_JITTER } from './options.ts';
+import { POLL_JITTER } from './election-options.ts';
 import type { Wake } from '../runtime/wake.ts';
 
 /** How the leases of a name are followed; ends as LeaseStore.watch does. */

@@ -8,9 +8,9 @@
  */
 import type { LeaseRef } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { LeadershipError } from './errors.ts';
-import type { LossReason } from './errors.ts';
-import type { Timing } from './options.ts';
+import { LeadershipError } from './leadership-error.ts';
+import type { LossReason } from './leadership-error.ts';
+import type { Timing } from './election-options.ts';
 
 /**
  * A term of leadership: a deadline, not a boolean. `check` before each guarded step; send `fencingToken` along where it

@@ -4,7 +4,7 @@
  * Without tokens everybody may do everything. With them, whoever brings none, or one that is not known, gets 401; what
  * the user's `allow` refuses gets 403, in Kubernetes' words.
  */
-import { forbidden, unauthorized } from './errors.ts';
+import { forbidden, unauthorized } from './status-errors.ts';
 import type { RequestInfo, Verb } from './routes.ts';
 
 /** What a request asks for, as RBAC sees it. */

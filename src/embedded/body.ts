@@ -1,6 +1,6 @@
 /** The body of an HTTP request, bounded. */
 import type { IncomingMessage } from 'node:http';
-import { tooLarge } from './errors.ts';
+import { tooLarge } from './status-errors.ts';
 
 /** Bytes: kube-apiserver's own limit. */
 export const MAX_BODY = 3 * 1024 * 1024;

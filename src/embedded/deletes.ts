@@ -1,17 +1,17 @@
 /** Deleting objects: preconditions, finalizers, collections. */
-import type { Preconditions } from './collection.ts';
-import { badRequest, notFound, preconditionFailed } from './errors.ts';
-import type { ApiError } from './errors.ts';
-import { Namespaces } from './namespaces.ts';
+import type { Preconditions } from './store/collection.ts';
+import { badRequest, notFound, preconditionFailed } from './status-errors.ts';
+import type { ApiError } from './status-errors.ts';
+import { Namespaces } from './objects/namespaces.ts';
 import { BODY_TYPES, mediaType, parseBody } from './negotiate.ts';
-import { unsupportedMediaType } from './errors.ts';
-import type { ObjectStore } from './object-store.ts';
-import { checkDryRun, listOptions, selection, writeOptions } from './options.ts';
-import type { ResourceType } from './resources.ts';
+import { unsupportedMediaType } from './status-errors.ts';
+import type { ObjectStore } from './store/object-store.ts';
+import { checkDryRun, listOptions, selection, writeOptions } from './request-options.ts';
+import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
-import { DecodeContext, DecodeError, boolean, int64, isObject, list, string, struct } from './schema.ts';
-import { StoreError } from './store-error.ts';
-import type { Version } from './version.ts';
+import { DecodeContext, DecodeError, boolean, int64, isObject, list, string, struct } from './objects/schema.ts';
+import { StoreError } from './store/store-error.ts';
+import type { Version } from './objects/object-version.ts';
 import type { WriteRequest } from './writes.ts';
 
 export interface Deleted {

@@ -1,7 +1,7 @@
 /** What is served, as kubectl and other clients ask for it before anything else: derived from the table of resources. */
-import { RESOURCES } from './resources.ts';
-import type { ResourceType } from './resources.ts';
-import type { Json } from './schema.ts';
+import { RESOURCES } from './objects/resources.ts';
+import type { ResourceType } from './objects/resources.ts';
+import type { Json } from './objects/schema.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 

@@ -1,6 +1,6 @@
 /** Media types: what a client wants to read, and how what it sent is to be parsed. */
-import { badRequest, notAcceptable, unsupportedMediaType } from './errors.ts';
-import { isObject } from './schema.ts';
+import { badRequest, notAcceptable, unsupportedMediaType } from './status-errors.ts';
+import { isObject } from './objects/schema.ts';
 
 /** In which form objects are shown. */
 export type View = 'object' | 'Table' | 'PartialObjectMetadata';

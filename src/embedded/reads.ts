@@ -1,17 +1,24 @@
 /** Reading: one object, lists in pages, watches; in each of the forms that a client may ask for. */
-import { continueExpired, listOptions, selection, versionTooLarge, watchOptions, writeToken } from './options.ts';
-import { expired, notFound } from './errors.ts';
+import {
+  continueExpired,
+  listOptions,
+  selection,
+  versionTooLarge,
+  watchOptions,
+  writeToken,
+} from './request-options.ts';
+import { expired, notFound } from './status-errors.ts';
 import type { View } from './negotiate.ts';
-import type { ObjectStore } from './object-store.ts';
-import type { ResourceType } from './resources.ts';
+import type { ObjectStore } from './store/object-store.ts';
+import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
-import type { Json } from './schema.ts';
-import { StoreError } from './store-error.ts';
-import { partialMetadata, table } from './table.ts';
-import type { IncludeObject } from './table.ts';
-import type { ServerClock } from './time.ts';
-import type { Version } from './version.ts';
-import { WatchStream } from './watch.ts';
+import type { Json } from './objects/schema.ts';
+import { StoreError } from './store/store-error.ts';
+import { partialMetadata, table } from './objects/table-view.ts';
+import type { IncludeObject } from './objects/table-view.ts';
+import type { ServerClock } from './objects/time-formats.ts';
+import type { Version } from './objects/object-version.ts';
+import { WatchStream } from './watch-answer.ts';
 import { toJson } from './writes.ts';
 
 export interface ReadRequest {

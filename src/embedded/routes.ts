@@ -4,9 +4,9 @@
  * Guarantees: never throws for what a client may send but ApiError (400 for a malformed escape); the same words (verb,
  * group, resource, …) serve authorization, metrics, faults and the handler.
  */
-import { badRequest } from './errors.ts';
-import { RESOURCES } from './resources.ts';
-import type { ResourceType } from './resources.ts';
+import { badRequest } from './status-errors.ts';
+import { RESOURCES } from './objects/resources.ts';
+import type { ResourceType } from './objects/resources.ts';
 
 /** What RBAC calls it. */
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection';

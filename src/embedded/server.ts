@@ -12,27 +12,27 @@ import { Api, errorResponse } from './api.ts';
 import type { ApiOptions, ApiRequest, ApiResponse } from './api.ts';
 import { firstToken } from './auth.ts';
 import { readBody } from './body.ts';
-import { faultResponse } from './fault-response.ts';
-import { Faults } from './faults.ts';
-import type { Applied, FaultRequest } from './faults.ts';
+import { faultResponse } from './faults/fault-response.ts';
+import { Faults } from './faults/fault-rules.ts';
+import type { Applied, FaultRequest } from './faults/fault-rules.ts';
 import { kubeconfigFor } from './kubeconfig.ts';
 import { isYaml, loadYaml, mediaType } from './negotiate.ts';
-import type { ObjectStore } from './object-store.ts';
-import { PROTOBUF, protobufToJson } from './protobuf.ts';
-import { RequestLog } from './request-log.ts';
+import type { ObjectStore } from './store/object-store.ts';
+import { PROTOBUF, protobufToJson } from './objects/protobuf.ts';
+import { RequestLog } from './faults/request-log.ts';
 import { requestInfo } from './routes.ts';
 import type { RequestInfo } from './routes.ts';
-import { systemClock } from './time.ts';
-import type { ServerClock } from './time.ts';
-import type { WatchStream } from './watch.ts';
+import { systemClock } from './objects/time-formats.ts';
+import type { ServerClock } from './objects/time-formats.ts';
+import type { WatchStream } from './watch-answer.ts';
 
 export type { ApiRequest, ApiResponse } from './api.ts';
 export type { Attributes, Tokens, User } from './auth.ts';
-export type { Change, KubeObject } from './version.ts';
-export type { Fault, FaultHandle, FaultMatch, FaultRequest, FaultRule, Faults, Matcher } from './faults.ts';
-export type { ObjectStore } from './object-store.ts';
-export type { LoggedRequest, RequestLog } from './request-log.ts';
-export type { ServerClock } from './time.ts';
+export type { Change, KubeObject } from './objects/object-version.ts';
+export type { Fault, FaultHandle, FaultMatch, FaultRequest, FaultRule, Faults, Matcher } from './faults/fault-rules.ts';
+export type { ObjectStore } from './store/object-store.ts';
+export type { LoggedRequest, RequestLog } from './faults/request-log.ts';
+export type { ServerClock } from './objects/time-formats.ts';
 
 /** How the embedded server runs; all of it may be left out. */
 export interface EmbeddedServerOptions extends ApiOptions {

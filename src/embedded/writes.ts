@@ -4,10 +4,10 @@
  * Guarantees: nothing is stored that breaks a rule of its type; a write happens as a whole or not at all; with a dry run
  * everything is checked and answered as if, and nothing is stored.
  */
-import { serverSideApply } from './apply.ts';
-import type { Collection } from './collection.ts';
-import { adoptPath, decodeObject } from './decode.ts';
-import type { Decoded } from './decode.ts';
+import { serverSideApply } from './objects/apply.ts';
+import type { Collection } from './store/collection.ts';
+import { adoptPath, decodeObject } from './objects/decode.ts';
+import type { Decoded } from './objects/decode.ts';
 import {
   ApiError,
   alreadyExists,
@@ -18,21 +18,21 @@ import {
   invalidValue,
   notFound,
   unsupportedMediaType,
-} from './errors.ts';
-import type { Namespaces } from './namespaces.ts';
+} from './status-errors.ts';
+import type { Namespaces } from './objects/namespaces.ts';
 import { mediaType, parseBody, parseObject } from './negotiate.ts';
-import type { ObjectStore } from './object-store.ts';
-import { writeOptions } from './options.ts';
-import type { WriteOptions } from './options.ts';
-import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
-import type { ResourceType } from './resources.ts';
+import type { ObjectStore } from './store/object-store.ts';
+import { writeOptions } from './request-options.ts';
+import type { WriteOptions } from './request-options.ts';
+import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from './objects/patch.ts';
+import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
-import { isObject } from './schema.ts';
-import type { Json } from './schema.ts';
-import { StoreError } from './store-error.ts';
-import { formatTime } from './time.ts';
-import { validateMeta, validateMetaUpdate } from './validation.ts';
-import type { KubeObject, Version } from './version.ts';
+import { isObject } from './objects/schema.ts';
+import type { Json } from './objects/schema.ts';
+import { StoreError } from './store/store-error.ts';
+import { formatTime } from './objects/time-formats.ts';
+import { validateMeta, validateMetaUpdate } from './objects/validation.ts';
+import type { KubeObject, Version } from './objects/object-version.ts';
 
 export interface WriteRequest {
   readonly info: RequestInfo;

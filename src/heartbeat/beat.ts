@@ -13,9 +13,9 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { afterFailure, disturbance, firstHeartbeat, held, nextHeartbeat, unheld } from './decide.ts';
 import type { Held } from './decide.ts';
-import type { HeartbeatEvent, HeartbeatOperation } from './events.ts';
-import type { NodeInfo } from './nodes.ts';
-import type { HeartbeatOptions } from './options.ts';
+import type { HeartbeatEvent, HeartbeatOperation } from './heartbeat-events.ts';
+import type { NodeInfo } from '../lease/node-source.ts';
+import type { HeartbeatOptions } from './heartbeat-options.ts';
 import type { Seat } from './wheel.ts';
 
 /** Refused writes in a row that are answered at once; after these the waits of a failure apply (component-helpers' own). */

@@ -9,8 +9,8 @@ import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease, OwnerReference } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
-import type { NodeInfo } from './nodes.ts';
-import type { HeartbeatOptions } from './options.ts';
+import type { NodeInfo } from '../lease/node-source.ts';
+import type { HeartbeatOptions } from './heartbeat-options.ts';
 
 type LeaseOptions = Pick<HeartbeatOptions, 'namespace' | 'leaseDurationSeconds'>;
 

@@ -16,9 +16,9 @@ import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { Beat, renew } from './beat.ts';
 import type { BeatParts, BeatResult } from './beat.ts';
-import type { HeartbeatEvent, HeartbeatStatus } from './events.ts';
-import type { NodeEvent, NodeInfo, NodeSource } from './nodes.ts';
-import type { HeartbeatOptions } from './options.ts';
+import type { HeartbeatEvent, HeartbeatStatus } from './heartbeat-events.ts';
+import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
+import type { HeartbeatOptions } from './heartbeat-options.ts';
 import { Rota } from './rota.ts';
 
 /** First wait after a node's failure, in milliseconds (component-helpers' own); doubled each time, capped at the interval. */

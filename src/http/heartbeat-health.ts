@@ -1,8 +1,8 @@
 /**
  * What /readyz says of heartbeats.
  */
-import type { HeartbeatStatus } from '../heartbeat/events.ts';
-import type { Check } from './health.ts';
+import type { HeartbeatStatus } from '../heartbeat/heartbeat-events.ts';
+import type { Check } from './health-endpoint.ts';
 
 /**
  * Ready once the Nodes were read, and until no heartbeat could be written for a whole lease duration: an API that is away

@@ -6,7 +6,7 @@ import type { LeaseStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Observe } from '../runtime/observer.ts';
-import type { PublisherEvent, PublisherOperation } from './events.ts';
+import type { PublisherEvent, PublisherOperation } from './publisher-events.ts';
 
 /** First wait after a failure, in milliseconds (component-helpers' own). */
 const FIRST_BACKOFF_MS = 200;

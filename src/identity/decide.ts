@@ -11,7 +11,7 @@ import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { hostnameMarks, leaseName } from '../lease/names.ts';
-import type { IdentityOptions } from './options.ts';
+import type { IdentityOptions } from './identity-options.ts';
 
 /** Who we are: fixed for the life of the process. */
 export interface Self {

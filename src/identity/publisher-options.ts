@@ -4,9 +4,9 @@
 import type { LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
-import type { PublisherEvent } from './events.ts';
-import type { ServerHealth } from './health.ts';
-import type { IdentityOptions } from './options.ts';
+import type { PublisherEvent } from './publisher-events.ts';
+import type { ServerHealth } from './server-health.ts';
+import type { IdentityOptions } from './identity-options.ts';
 
 /** What a publisher is made of. */
 export interface PublisherOptions {

@@ -7,7 +7,7 @@
 import type { Observation } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { Observe } from '../runtime/observer.ts';
-import type { PublisherEvent, PublisherPhase } from './events.ts';
+import type { PublisherEvent, PublisherPhase } from './publisher-events.ts';
 
 export class Tenure {
   phase: PublisherPhase = 'idle';

@@ -16,7 +16,7 @@ import type { Observe } from '../runtime/observer.ts';
 import { settledBy } from './decide.ts';
 import type { LostWrite, Self } from './decide.ts';
 import { Attempts } from './attempts.ts';
-import type { PublisherEvent, PublisherOperation, ShutdownOutcome } from './events.ts';
+import type { PublisherEvent, PublisherOperation, ShutdownOutcome } from './publisher-events.ts';
 
 /** Longest wait between two tries, in milliseconds. */
 const BACKOFF_CAP_MS = 1_000;

@@ -7,14 +7,14 @@ import { setDefaultCACertificates } from 'node:tls';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { CreateHttpClient } from './client.ts';
-import { loadKubeConfig } from './config.ts';
-import type { LoadOptions } from './config.ts';
-import { createCredentials } from './credentials.ts';
+import type { CreateHttpClient } from './wire/http-client.ts';
+import { loadKubeConfig } from './auth/kubeconfig.ts';
+import type { LoadOptions } from './auth/kubeconfig.ts';
+import { createCredentials } from './auth/credentials.ts';
 import { createLeaseApi } from './lease-api.ts';
-import type { KubeSettings } from './settings.ts';
-import { createTransport } from './transport.ts';
-import type { Transport } from './transport.ts';
+import type { KubeSettings } from './auth/settings.ts';
+import { createTransport } from './wire/transport.ts';
+import type { Transport } from './wire/transport.ts';
 
 /**
  * How to reach an API server. Without a kubeconfig: $KUBECONFIG, then the service account of the pod, then
@@ -28,7 +28,7 @@ export interface ConnectOptions extends LoadOptions {
   readonly requestTimeoutMs?: number | undefined;
   /** Default 64, opened when needed; watches do not count. */
   readonly maxConnections?: number | undefined;
-  /** Milliseconds; default 75,000: see watch.ts. */
+  /** Milliseconds; default 75,000: see list-watch.ts. */
   readonly watchSilenceMs?: number | undefined;
   /** Default `leasekeeper/<version>`. */
   readonly userAgent?: string | undefined;
@@ -45,7 +45,7 @@ export interface ConnectOptions extends LoadOptions {
 }
 
 const httpClient = async (light: boolean): Promise<CreateHttpClient> =>
-  light ? (await import('./node-client.ts')).nodeClient : (await import('./undici-client.ts')).undiciClient;
+  light ? (await import('./wire/node-client.ts')).nodeClient : (await import('./wire/undici-client.ts')).undiciClient;
 
 /** An API server, ready for use. */
 export interface Connection {

@@ -4,7 +4,7 @@
  * An Event is one POST, tried once. The API server keeps it for an hour by default, and never changes it.
  */
 import type { CallOptions } from '../lease/store.ts';
-import type { Transport } from './transport.ts';
+import type { Transport } from './wire/transport.ts';
 
 /** An Event as the API takes it, without what this file adds. */
 export interface EventObject {

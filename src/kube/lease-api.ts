@@ -10,17 +10,17 @@ import { API_VERSION, LeaseParseError, leaseToJson, parseLease } from '../lease/
 import type { Lease } from '../lease/lease.ts';
 import type { LeasePage, LeaseQuery, LeaseRef, LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { badAnswer, clean } from './errors.ts';
-import { readList } from './page.ts';
-import type { Answer, Request, Transport } from './transport.ts';
-import { watchLeases } from './watch.ts';
+import { badAnswer, clean } from './wire/api-errors.ts';
+import { readList } from './list-page.ts';
+import type { Answer, Request, Transport } from './wire/transport.ts';
+import { watchLeases } from './list-watch.ts';
 
 export interface LeaseApiOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
-  /** Milliseconds without a word after which a watch is given up; default 75,000: see watch.ts. */
+  /** Milliseconds without a word after which a watch is given up; default 75,000: see list-watch.ts. */
   readonly watchSilenceMs?: number | undefined;
 }
 

@@ -5,8 +5,8 @@
  * `bad`, never left out, for it may have been a change.
  */
 import type { LeaseStoreError } from '../lease/store.ts';
-import { Chunks } from './chunks.ts';
-import { statusEventError } from './errors.ts';
+import { Chunks } from './wire/chunks.ts';
+import { statusEventError } from './wire/api-errors.ts';
 
 /** Bytes of one line at the most: etcd takes objects of 1.5 MiB, JSON may make a few times that of them. */
 export const MAX_LINE_BYTES = 8 * 1024 * 1024;

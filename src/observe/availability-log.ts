@@ -1,7 +1,7 @@
 /**
  * What the events of a monitor of nodes say in the log: nodes that become Unknown, and Ready again; a few lines a minute.
  */
-import type { AvailabilityEvent } from '../heartbeat/monitor.ts';
+import type { AvailabilityEvent } from '../availability/node-monitor.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { fewLines } from './few-lines.ts';

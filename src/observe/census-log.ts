@@ -1,7 +1,7 @@
 /**
  * What a kept census says in the log: when it stops and begins to be right. What it counts is for those who ask.
  */
-import type { CensusEvent } from '../census/events.ts';
+import type { CensusEvent } from '../census/census-events.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Logger } from './log.ts';
 

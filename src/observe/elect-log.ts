@@ -4,7 +4,7 @@
  * Guarantees: every term has a line when it begins and one when it ends, with why; who leads is told when it changes; an
  * outage is told once for each kind of failure in it, and its end; renewals are for level debug.
  */
-import type { ElectionEvent, StopReason } from '../election/events.ts';
+import type { ElectionEvent, StopReason } from '../election/election-events.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Logger } from './log.ts';
 

@@ -5,7 +5,7 @@
  * noticed; the labels hold the lease's name, which the user gave, and words of this program.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { ElectionEvent } from '../election/events.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { processMetrics } from './process-metrics.ts';

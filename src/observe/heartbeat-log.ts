@@ -4,7 +4,7 @@
  * Guarantees: an outage of ten thousand nodes is a line for each kind of failure in it and one when it ends, not a line a
  * node; what is told of single nodes is bounded to a few lines a minute, with how many were left out.
  */
-import type { HeartbeatEvent } from '../heartbeat/events.ts';
+import type { HeartbeatEvent } from '../heartbeat/heartbeat-events.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { fewLines } from './few-lines.ts';

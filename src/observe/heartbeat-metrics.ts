@@ -5,8 +5,8 @@
  * series than one; a number that is not known is missing, never 0.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { HeartbeatEvent, HeartbeatStatus } from '../heartbeat/events.ts';
-import type { AvailabilityEvent, AvailabilityStatus } from '../heartbeat/monitor.ts';
+import type { HeartbeatEvent, HeartbeatStatus } from '../heartbeat/heartbeat-events.ts';
+import type { AvailabilityEvent, AvailabilityStatus } from '../availability/node-monitor.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { LATENCY_BUCKETS, gauge } from './metrics.ts';

@@ -7,13 +7,13 @@
  * prom-client is loaded with this file, which nothing imports before metrics are wanted.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CensusEvent, CensusSnapshot } from '../census/events.ts';
+import type { CensusEvent, CensusSnapshot } from '../census/census-events.ts';
 import { LEASE_STATES } from '../census/judge.ts';
 import type { GateMetric } from '../features/gates.ts';
-import type { PublisherEvent, PublisherStatus } from '../identity/events.ts';
+import type { PublisherEvent, PublisherStatus } from '../identity/publisher-events.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
-import type { SweepEvent } from '../sweep/events.ts';
+import type { SweepEvent } from '../sweep/sweep-events.ts';
 import { processMetrics } from './process-metrics.ts';
 
 /** Seconds: a renewal on one machine takes 2 ms, and times out at 5 s by default. */

@@ -4,7 +4,7 @@
  * Guarantees: an outage is told once for each kind of failure in it, however many requests it costs, again after every
  * `REMIND_EVERY` attempts, and once when it ends; what lies between is for level debug. What others wrote is cut to `MAX_FOREIGN`.
  */
-import type { PublisherEvent } from '../identity/events.ts';
+import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Lease } from '../lease/lease.ts';
 import { hostnameOf } from '../lease/names.ts';
 import type { Observe } from '../runtime/observer.ts';

@@ -7,7 +7,7 @@
  */
 import type { Observe } from '../runtime/observer.ts';
 import type { Collectable } from '../sweep/decide.ts';
-import type { PassResult, SweepEvent } from '../sweep/events.ts';
+import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import type { Logger } from './log.ts';
 
 export function logSweeper(log: Logger): Observe<SweepEvent> {

@@ -12,7 +12,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Collectable } from './decide.ts';
-import type { StopReason, SweepEvent } from './events.ts';
+import type { StopReason, SweepEvent } from './sweep-events.ts';
 
 /** Milliseconds of pause after a 429 that asks for none: what Kubernetes' own 429s ask for. */
 const FIRST_PAUSE_MS = 1_000;

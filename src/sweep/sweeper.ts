@@ -17,9 +17,9 @@ import type { Collected } from './collector.ts';
 import { collect } from './collector.ts';
 import type { FirstLook, Look, OwnLease, Plan } from './decide.ts';
 import { NO_FIRST_LOOK, decide, noneKept, remember } from './decide.ts';
-import type { PassResult, SweepEvent } from './events.ts';
-import type { SweepOptions } from './options.ts';
-import { SweepOptionsError, sweepOptions, sweepProblems } from './options.ts';
+import type { PassResult, SweepEvent } from './sweep-events.ts';
+import type { SweepOptions } from './sweep-options.ts';
+import { SweepOptionsError, sweepOptions, sweepProblems } from './sweep-options.ts';
 
 /** What a sweeper is made of. */
 export interface SweeperParts {

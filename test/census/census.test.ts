@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { CensusService } from '../../src/census/census.ts';
-import type { CensusEvent, CensusSnapshot } from '../../src/census/events.ts';
+import type { CensusEvent, CensusSnapshot } from '../../src/census/census-events.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import type { LeaseEvent } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';

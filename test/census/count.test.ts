@@ -4,10 +4,10 @@ import { Tally, publishedCensus } from '../../src/census/count.ts';
 import type { Counts } from '../../src/census/count.ts';
 import { publishedState } from '../../src/census/judge.ts';
 import type { LeaseState } from '../../src/census/judge.ts';
-import { censusOptions, censusProblems } from '../../src/census/options.ts';
+import { censusOptions, censusProblems } from '../../src/census/census-options.ts';
 import { HOSTNAME_ANNOTATION, leaseName } from '../../src/lease/names.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
-import { Register } from '../../src/census/register.ts';
+import { Register } from '../../src/census/census-register.ts';
 import type { Sketch } from './support.ts';
 import { at, lease } from './support.ts';
 

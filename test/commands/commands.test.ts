@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { main } from '../../src/commands/main.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
-import { LOG_OPTIONS } from '../../src/config/options.ts';
+import { LOG_OPTIONS } from '../../src/config/shared-flags.ts';
 import { settable } from '../../src/config/sources.ts';
-import type { OptionSpec } from '../../src/config/spec.ts';
+import type { OptionSpec } from '../../src/config/option-spec.ts';
 
 test('no command has a flag twice', () => {
   for (const { name, options } of COMMANDS) {

@@ -7,9 +7,9 @@ import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { main } from '../../src/commands/main.ts';
-import { LOG_OPTIONS } from '../../src/config/options.ts';
-import { PERMITTED } from '../../src/config/rbac-options.ts';
-import type { OptionSpec } from '../../src/config/spec.ts';
+import { LOG_OPTIONS } from '../../src/config/shared-flags.ts';
+import { PERMITTED } from '../../src/config/rbac-flags.ts';
+import type { OptionSpec } from '../../src/config/option-spec.ts';
 import { leaseName } from '../../src/lease/names.ts';
 
 interface Printed {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { serverProbe } from '../../src/commands/server-probe.ts';
-import { ServerHealth } from '../../src/identity/health.ts';
+import { ServerHealth } from '../../src/identity/server-health.ts';
 import { connect } from '../../src/kube/connection.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import type { Clock } from '../../src/runtime/clock.ts';

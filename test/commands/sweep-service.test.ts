@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cronTicks, scheduleProblem } from '../../src/commands/cron.ts';
 import { sweepService } from '../../src/commands/sweep-service.ts';
-import type { SweepSettings } from '../../src/config/sweep-options.ts';
+import type { SweepSettings } from '../../src/config/sweep-flags.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
-import { sweepOptions } from '../../src/sweep/options.ts';
+import { sweepOptions } from '../../src/sweep/sweep-options.ts';
 import { HOUR, World } from '../sweep/world.ts';
 
 const settings = (more: object = {}, schedule = '*/5 * * * *'): SweepSettings => ({

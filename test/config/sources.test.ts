@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { COMMANDS, allOptions } from '../../src/commands/commands.ts';
-import { CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/options.ts';
-import { PUBLISH_OPTIONS } from '../../src/config/publish-options.ts';
+import { CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/shared-flags.ts';
+import { PUBLISH_OPTIONS } from '../../src/config/publish-flags.ts';
 import { isOfAService, settable, sources, variableName } from '../../src/config/sources.ts';
 import type { SourcesOptions } from '../../src/config/sources.ts';
-import { problemText, readOptions } from '../../src/config/spec.ts';
-import type { OptionSpec } from '../../src/config/spec.ts';
-import { SWEEP_OPTIONS } from '../../src/config/sweep-options.ts';
+import { problemText, readOptions } from '../../src/config/option-spec.ts';
+import type { OptionSpec } from '../../src/config/option-spec.ts';
+import { SWEEP_OPTIONS } from '../../src/config/sweep-flags.ts';
 
 const TABLE = {
   ...LOG_OPTIONS,

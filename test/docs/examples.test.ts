@@ -21,7 +21,7 @@ import { describe, it, test } from 'node:test';
 import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { COMMANDS } from '../../src/commands/commands.ts';
-import { LOG_OPTIONS } from '../../src/config/options.ts';
+import { LOG_OPTIONS } from '../../src/config/shared-flags.ts';
 import type { EmbeddedServer } from '../../src/embedded/server.ts';
 import { embedded, scratch, until } from '../e2e/support.ts';
 import { consoleSteps, runConsole } from '../support/console.ts';

@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { stalePages } from '../../scripts/docs.ts';
 import { EXIT } from '../../src/commands/command.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
-import { LOG_OPTIONS } from '../../src/config/options.ts';
+import { LOG_OPTIONS } from '../../src/config/shared-flags.ts';
 import { variableName } from '../../src/config/sources.ts';
-import type { OptionSpec } from '../../src/config/spec.ts';
+import type { OptionSpec } from '../../src/config/option-spec.ts';
 import { markdownFiles, read } from './markdown.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -3,7 +3,7 @@
  */
 import { LeaderElector } from '../../src/election/elector.ts';
 import type { LeaderElectorOptions } from '../../src/election/elector.ts';
-import type { ElectionEvent } from '../../src/election/events.ts';
+import type { ElectionEvent } from '../../src/election/election-events.ts';
 import type { Work } from '../../src/election/lead.ts';
 import type { Term } from '../../src/election/term.ts';
 import type { Lease } from '../../src/lease/lease.ts';

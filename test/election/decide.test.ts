@@ -9,7 +9,7 @@ import {
   renewTimeout,
 } from '../../src/election/decide.ts';
 import type { Attempt, Observation } from '../../src/election/decide.ts';
-import { electionOptions, timing } from '../../src/election/options.ts';
+import { electionOptions, timing } from '../../src/election/election-options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LeadershipError } from '../../src/election/errors.ts';
+import { LeadershipError } from '../../src/election/leadership-error.ts';
 import type { Term } from '../../src/election/term.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { REF, Scene, obedient, passes } from './actors.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LeaderElector } from '../../src/election/elector.ts';
-import { timing } from '../../src/election/options.ts';
+import { timing } from '../../src/election/election-options.ts';
 import { HeldTerm } from '../../src/election/term.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ObjectStore } from '../../src/embedded/object-store.ts';
-import { StoreError } from '../../src/embedded/store-error.ts';
-import type { Change, KubeObject } from '../../src/embedded/version.ts';
+import { ObjectStore } from '../../src/embedded/store/object-store.ts';
+import { StoreError } from '../../src/embedded/store/store-error.ts';
+import type { Change, KubeObject } from '../../src/embedded/objects/object-version.ts';
 
 const newStore = (historySize?: number): ObjectStore => new ObjectStore({ now: () => 1.7e15, historySize });
 const object = (name: string, value = 0, more: object = {}): KubeObject => ({

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { serverSideApply } from '../../src/embedded/apply.ts';
-import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from '../../src/embedded/patch.ts';
+import { serverSideApply } from '../../src/embedded/objects/apply.ts';
+import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from '../../src/embedded/objects/patch.ts';
 import type { Json } from './support.ts';
 
 test('merge patch, by the examples of RFC 7386', () => {

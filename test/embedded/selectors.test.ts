@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SelectorError, matchesFields, parseFieldSelector, parseLabelSelector } from '../../src/embedded/selectors.ts';
+import {
+  SelectorError,
+  matchesFields,
+  parseFieldSelector,
+  parseLabelSelector,
+} from '../../src/embedded/store/selectors.ts';
 
 const matches = (selector: string, labels: Record<string, string>): boolean =>
   parseLabelSelector(selector)?.(labels) ?? true;

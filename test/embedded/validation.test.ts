@@ -7,8 +7,8 @@ import {
   qualifiedName,
   validateMeta,
   validateMetaUpdate,
-} from '../../src/embedded/validation.ts';
-import { formatTime, humanDuration, parseMicroTime, parseTime } from '../../src/embedded/time.ts';
+} from '../../src/embedded/objects/validation.ts';
+import { formatTime, humanDuration, parseMicroTime, parseTime } from '../../src/embedded/objects/time-formats.ts';
 
 test('names, labels and keys', () => {
   const good = {

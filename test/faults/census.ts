@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { CensusService } from '../../src/census/census.ts';
-import type { CensusEvent } from '../../src/census/events.ts';
-import { countAnswer } from '../../src/http/census-api.ts';
+import type { CensusEvent } from '../../src/census/census-events.ts';
+import { countAnswer } from '../../src/http/census-endpoint.ts';
 import { listen } from '../../src/http/server.ts';
 import { until } from '../e2e/support.ts';
 import { COUNTED, selector } from './identity.ts';

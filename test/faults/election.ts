@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { LeaderElector } from '../../src/election/elector.ts';
-import type { ElectionEvent } from '../../src/election/events.ts';
+import type { ElectionEvent } from '../../src/election/election-events.ts';
 import { until } from '../e2e/support.ts';
 import type { Capability, World } from './world.ts';
 import { PACE, SLACK_MS, STEADY_MS } from './world.ts';
@@ -16,7 +16,7 @@ const OPTIONS = {
   retryPeriodMs: 300 * PACE,
   workTimeoutMs: 500,
 };
-/** The longest pause of a watch that is being repaired, see src/kube/watch.ts. */
+/** The longest pause of a watch that is being repaired, see src/kube/list-watch.ts. */
 const REOPEN_MS = 4_000;
 
 class Candidate {

@@ -2,10 +2,10 @@
  * Twenty heartbeats under a fault: all are renewed again within their bound, and never in a burst.
  */
 import assert from 'node:assert/strict';
-import type { HeartbeatEvent } from '../../src/heartbeat/events.ts';
+import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
-import { heartbeatOptions } from '../../src/heartbeat/options.ts';
-import { createNodesApi } from '../../src/kube/nodes-api.ts';
+import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import { createNodesApi } from '../../src/kube/node-api.ts';
 import type { LeaseStore } from '../../src/lease/store.ts';
 import { until } from '../e2e/support.ts';
 import type { Capability, World } from './world.ts';

@@ -3,12 +3,12 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { PublisherEvent } from '../../src/identity/events.ts';
-import { identityOptions } from '../../src/identity/options.ts';
+import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
+import { identityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { holderIdentity, leaseName } from '../../src/lease/names.ts';
 import type { Connection } from '../../src/kube/connection.ts';
-import type { SweepEvent } from '../../src/sweep/events.ts';
+import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { createSweeper } from '../../src/sweep/sweeper.ts';
 import type { LeaseJson } from '../e2e/support.ts';
 import { until } from '../e2e/support.ts';

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { before } from 'node:test';
 import fc from 'fast-check';
-import { ApiError } from '../../src/embedded/errors.ts';
+import { ApiError } from '../../src/embedded/status-errors.ts';
 import { loadYaml } from '../../src/embedded/negotiate.ts';
-import { protobufToJson } from '../../src/embedded/protobuf.ts';
-import { SelectorError, parseFieldSelector, parseLabelSelector } from '../../src/embedded/selectors.ts';
+import { protobufToJson } from '../../src/embedded/objects/protobuf.ts';
+import { SelectorError, parseFieldSelector, parseLabelSelector } from '../../src/embedded/store/selectors.ts';
 import type { Json } from '../embedded/support.ts';
 import { LEASES, TestApi, lease } from '../embedded/support.ts';
 import { parseLease } from '../../src/lease/lease.ts';

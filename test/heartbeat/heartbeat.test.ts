@@ -1,7 +1,7 @@
 /** Heartbeats on a clock moved by hand: the lease, its renewals, disturbances, outages, Nodes that come and go. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { heartbeatOptions, heartbeatProblems } from '../../src/heartbeat/options.ts';
+import { heartbeatOptions, heartbeatProblems } from '../../src/heartbeat/heartbeat-options.ts';
 import { leaseToJson } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';

@@ -1,9 +1,9 @@
 /** What the tests of heartbeats share: Nodes that a test makes and deletes, and a fleet on a clock moved by hand. */
-import type { NodeEvent, NodeInfo, NodeSource } from '../../src/heartbeat/nodes.ts';
-import type { HeartbeatEvent } from '../../src/heartbeat/events.ts';
+import type { NodeEvent, NodeInfo, NodeSource } from '../../src/lease/node-source.ts';
+import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
-import { heartbeatOptions } from '../../src/heartbeat/options.ts';
-import type { HeartbeatOptions } from '../../src/heartbeat/options.ts';
+import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import type { HeartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import type { LeaseStoreError } from '../../src/lease/store.ts';
 import { storeError } from '../support/memory-api.ts';

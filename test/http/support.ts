@@ -2,7 +2,7 @@
  * A census that a test moves by hand, behind a real socket.
  */
 import { CensusService } from '../../src/census/census.ts';
-import { censusOptions } from '../../src/census/options.ts';
+import { censusOptions } from '../../src/census/census-options.ts';
 import type { LeaseEvent } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { NOW, ScriptedWatch, at } from '../census/support.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { created, decide, identitySelf, renewed, settledBy, takenOver } from '../../src/identity/decide.ts';
 import type { Memory } from '../../src/identity/decide.ts';
-import { identityOptions, identityProblems } from '../../src/identity/options.ts';
+import { identityOptions, identityProblems } from '../../src/identity/identity-options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { PublisherEvent } from '../../src/identity/events.ts';
-import { ServerHealth } from '../../src/identity/health.ts';
-import { identityOptions } from '../../src/identity/options.ts';
-import type { IdentityOptions, ShutdownPolicy } from '../../src/identity/options.ts';
+import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
+import { ServerHealth } from '../../src/identity/server-health.ts';
+import { identityOptions } from '../../src/identity/identity-options.ts';
+import type { IdentityOptions, ShutdownPolicy } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../../src/lease/names.ts';

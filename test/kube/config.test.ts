@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadKubeConfig } from '../../src/kube/config.ts';
-import { KubeConfigError } from '../../src/kube/settings.ts';
-import type { LoadOptions } from '../../src/kube/config.ts';
-import type { KubeConfigErrorCode } from '../../src/kube/settings.ts';
+import { loadKubeConfig } from '../../src/kube/auth/kubeconfig.ts';
+import { KubeConfigError } from '../../src/kube/auth/settings.ts';
+import type { LoadOptions } from '../../src/kube/auth/kubeconfig.ts';
+import type { KubeConfigErrorCode } from '../../src/kube/auth/settings.ts';
 import { tempDir } from './support.ts';
 
 const whole = (name: string): string => `

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerError, socketError } from '../../src/kube/errors.ts';
-import type { Asked } from '../../src/kube/errors.ts';
+import { answerError, socketError } from '../../src/kube/wire/api-errors.ts';
+import type { Asked } from '../../src/kube/wire/api-errors.ts';
 import { statusBody } from './support.ts';
 
 const NOW = Date.UTC(2026, 0, 1);

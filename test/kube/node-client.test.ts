@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
-import { KEEP_ALIVE_MS } from '../../src/kube/client.ts';
-import { Exchange } from '../../src/kube/exchange.ts';
-import { nodeClient } from '../../src/kube/node-client.ts';
+import { KEEP_ALIVE_MS } from '../../src/kube/wire/http-client.ts';
+import { Exchange } from '../../src/kube/wire/exchange.ts';
+import { nodeClient } from '../../src/kube/wire/node-client.ts';
 import { json, startServer, until, useClient } from './support.ts';
 
 useClient(nodeClient);

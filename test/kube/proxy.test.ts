@@ -4,8 +4,8 @@ import net from 'node:net';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { isStoreError } from '../../src/lease/store.ts';
-import { createCredentials } from '../../src/kube/credentials.ts';
-import { proxyFor } from '../../src/kube/proxy.ts';
+import { createCredentials } from '../../src/kube/auth/credentials.ts';
+import { proxyFor } from '../../src/kube/wire/proxy.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import { fixture, fixtureText, json, startServer, transportTo } from './support.ts';
 

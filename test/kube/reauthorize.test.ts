@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import type { Credentials } from '../../src/kube/material.ts';
-import type { Request } from '../../src/kube/transport.ts';
+import type { Credentials } from '../../src/kube/auth/material.ts';
+import type { Request } from '../../src/kube/wire/transport.ts';
 import { LeaseStoreError, isStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { json, startServer, statusBody, transportTo, until } from './support.ts';

@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createCredentials } from '../../src/kube/credentials.ts';
-import type { CredentialSource } from '../../src/kube/material.ts';
-import type { CreateHttpClient } from '../../src/kube/client.ts';
-import { undiciClient } from '../../src/kube/undici-client.ts';
-import { createTransport } from '../../src/kube/transport.ts';
-import type { Transport, TransportOptions } from '../../src/kube/transport.ts';
+import { createCredentials } from '../../src/kube/auth/credentials.ts';
+import type { CredentialSource } from '../../src/kube/auth/material.ts';
+import type { CreateHttpClient } from '../../src/kube/wire/http-client.ts';
+import { undiciClient } from '../../src/kube/wire/undici-client.ts';
+import { createTransport } from '../../src/kube/wire/transport.ts';
+import type { Transport, TransportOptions } from '../../src/kube/wire/transport.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { parseLease } from '../../src/lease/lease.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { LeaseEvent, LeasePage } from '../../src/lease/store.ts';
-import { watchLeases } from '../../src/kube/watch.ts';
+import { watchLeases } from '../../src/kube/list-watch.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { leaseJson, statusBody } from './support.ts';
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LeaseEvent, LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
-import { watchLeases } from '../../src/kube/watch.ts';
-import type { ByteStream, WatchFrom } from '../../src/kube/watch.ts';
+import { watchLeases } from '../../src/kube/list-watch.ts';
+import type { ByteStream, WatchFrom } from '../../src/kube/list-watch.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { leaseJson } from './support.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ElectionEvent, ElectionHappening, ElectionOperation } from '../../src/election/events.ts';
+import type { ElectionEvent, ElectionHappening, ElectionOperation } from '../../src/election/election-events.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { logElection } from '../../src/observe/elect-log.ts';

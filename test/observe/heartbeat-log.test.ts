@@ -1,7 +1,7 @@
 /** What the log says of heartbeats and of nodes: an outage in a few lines, however many nodes there are. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NodeAvailability } from '../../src/heartbeat/register.ts';
+import type { NodeAvailability } from '../../src/availability/node-register.ts';
 import { logAvailability } from '../../src/observe/availability-log.ts';
 import { logHeartbeat } from '../../src/observe/heartbeat-log.ts';
 import { createLog } from '../../src/observe/log.ts';

@@ -1,8 +1,8 @@
 /** What /metrics of `heartbeat` and `nodes` says, as events come. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AvailabilityStatus } from '../../src/heartbeat/monitor.ts';
-import type { NodeAvailability } from '../../src/heartbeat/register.ts';
+import type { AvailabilityStatus } from '../../src/availability/node-monitor.ts';
+import type { NodeAvailability } from '../../src/availability/node-register.ts';
 import { createAvailabilityMetrics, createHeartbeatMetrics } from '../../src/observe/heartbeat-metrics.ts';
 import { observers } from '../../src/runtime/observer.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';

@@ -6,7 +6,7 @@ import { LeaseStoreError } from '../../src/lease/store.ts';
 import { createMetrics } from '../../src/observe/metrics.ts';
 import type { Metrics } from '../../src/observe/metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
-import type { PassResult } from '../../src/sweep/events.ts';
+import type { PassResult } from '../../src/sweep/sweep-events.ts';
 import { lease } from '../census/support.ts';
 import { World } from '../http/support.ts';
 

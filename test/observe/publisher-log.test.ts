@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { PublisherEvent, PublisherOperation } from '../../src/identity/events.ts';
+import type { PublisherEvent, PublisherOperation } from '../../src/identity/publisher-events.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { createLog } from '../../src/observe/log.ts';

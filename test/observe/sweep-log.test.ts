@@ -5,7 +5,7 @@ import { createLog } from '../../src/observe/log.ts';
 import { logSweeper, spanText } from '../../src/observe/sweep-log.ts';
 import type { Collectable } from '../../src/sweep/decide.ts';
 import { noneKept } from '../../src/sweep/decide.ts';
-import type { PassResult, SweepEvent } from '../../src/sweep/events.ts';
+import type { PassResult, SweepEvent } from '../../src/sweep/sweep-events.ts';
 
 function tell(...events: readonly SweepEvent[]): string[] {
   const lines: string[] = [];

@@ -60,7 +60,7 @@ test('the short commands are one file without undici, YAML and plugins, and name
   const outdir = await mkdtemp(join(tmpdir(), 'leasekeeper-build-'));
   t.after(() => rm(outdir, { recursive: true, force: true }));
   await buildCommands(outdir);
-  const text = await readFile(join(outdir, 'cli/brief.js'), 'utf8');
+  const text = await readFile(join(outdir, 'cli/short-commands.js'), 'utf8');
   assert.doesNotMatch(text, /llhttp|WebAssembly|^import/m);
   const named = new Set([...text.matchAll(/import\("(.*?)"\)/g)].map(([, name]) => name ?? ''));
   assert.deepEqual([...named].toSorted(), [

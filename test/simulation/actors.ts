@@ -2,23 +2,24 @@
  * Who takes part: each is one process with the services as they are shipped, from its start to its stop or crash.
  */
 import { CensusService } from '../../src/census/census.ts';
-import { censusOptions } from '../../src/census/options.ts';
+import { censusOptions } from '../../src/census/census-options.ts';
 import { LeaderElector } from '../../src/election/elector.ts';
-import type { ElectionEvent } from '../../src/election/events.ts';
+import type { ElectionEvent } from '../../src/election/election-events.ts';
 import { createSharedWatch } from '../../src/election/shared-watch.ts';
 import type { Term } from '../../src/election/term.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
-import { NodeMonitor } from '../../src/heartbeat/monitor.ts';
-import { availabilityOptions, heartbeatOptions } from '../../src/heartbeat/options.ts';
-import type { HeartbeatEvent } from '../../src/heartbeat/events.ts';
-import type { AvailabilityEvent } from '../../src/heartbeat/monitor.ts';
-import type { PublisherEvent } from '../../src/identity/events.ts';
-import { ServerHealth } from '../../src/identity/health.ts';
-import { identityOptions } from '../../src/identity/options.ts';
+import { NodeMonitor } from '../../src/availability/node-monitor.ts';
+import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import { availabilityOptions } from '../../src/availability/availability-options.ts';
+import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
+import type { AvailabilityEvent } from '../../src/availability/node-monitor.ts';
+import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
+import { ServerHealth } from '../../src/identity/server-health.ts';
+import { identityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, holderIdentity, leaseName } from '../../src/lease/names.ts';
 import { sleep } from '../../src/runtime/clock.ts';
-import type { SweepEvent } from '../../src/sweep/events.ts';
+import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { createSweeper } from '../../src/sweep/sweeper.ts';
 import type { SweeperParts } from '../../src/sweep/sweeper.ts';
 import type { Chance } from './chance.ts';

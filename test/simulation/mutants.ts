@@ -371,7 +371,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'election: allowance for clock rates',
-    replace: [change('src/election/options.ts', 'const CLOCK_RATE = 0.99;', 'const CLOCK_RATE = 1.01;')],
+    replace: [change('src/election/election-options.ts', 'const CLOCK_RATE = 0.99;', 'const CLOCK_RATE = 1.01;')],
   },
   {
     rule: 'clock: time suspended is counted',
@@ -420,17 +420,25 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'nodes: silence counts only as far as it is proved',
     replace: [
       change(
-        'src/heartbeat/monitor.ts',
+        'src/availability/node-monitor.ts',
         'const next = this.#register.look(this.#proof);',
         'const next = this.#register.look(now);',
       ),
-      change('src/heartbeat/monitor.ts', 'if (this.#putOff) this.#arm(now + LOOK_AFTER_MS);', 'if (!this) return;'),
+      change(
+        'src/availability/node-monitor.ts',
+        'if (this.#putOff) this.#arm(now + LOOK_AFTER_MS);',
+        'if (!this) return;',
+      ),
     ],
   },
   {
     rule: 'nodes: the grace period begins with the first read of leases',
     replace: [
-      change('src/heartbeat/register.ts', 'if (!known) for (const entry', 'if (known === undefined) for (const entry'),
+      change(
+        'src/availability/node-register.ts',
+        'if (!known) for (const entry',
+        'if (known === undefined) for (const entry',
+      ),
     ],
   },
   // Census.

@@ -1,5 +1,5 @@
 /** The Nodes of a world: made, deleted and made anew; each process is told of them on its own way, in order. */
-import type { NodeEvent, NodeInfo, NodeSource } from '../../src/heartbeat/nodes.ts';
+import type { NodeEvent, NodeInfo, NodeSource } from '../../src/lease/node-source.ts';
 import { storeError } from '../support/memory-api.ts';
 import type { Chance } from './chance.ts';
 import type { Process } from './process.ts';

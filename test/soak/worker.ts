@@ -23,7 +23,7 @@ import {
   identityOptions,
   leaseName,
 } from '../../src/index.ts';
-import { countAnswer } from '../../src/http/census-api.ts';
+import { countAnswer } from '../../src/http/census-endpoint.ts';
 import { listen } from '../../src/http/server.ts';
 
 export interface Counters {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { publishedExpiry } from '../../src/lease/expiry.ts';
-import type { SweepEvent } from '../../src/sweep/events.ts';
+import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import type { Call } from '../support/memory-store.ts';
 import { HOUR, NAMESPACE, World, seeded } from './world.ts';
 

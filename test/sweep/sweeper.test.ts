@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { IDENTITY_LABEL } from '../../src/lease/names.ts';
 import type { LeaseStore } from '../../src/lease/store.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
-import type { SweepEvent } from '../../src/sweep/events.ts';
+import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { SweepInProgressError } from '../../src/sweep/sweeper.ts';
 import { HOUR, NAMESPACE, World, skewed } from './world.ts';
 

@@ -9,8 +9,8 @@ import { HOSTNAME_LABEL, IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../../src/
 import type { Clock } from '../../src/runtime/clock.ts';
 import { sleep } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
-import type { SweepEvent } from '../../src/sweep/events.ts';
-import type { SweepOptions } from '../../src/sweep/options.ts';
+import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
+import type { SweepOptions } from '../../src/sweep/sweep-options.ts';
 import type { Sweeper, SweeperParts } from '../../src/sweep/sweeper.ts';
 import { createSweeper } from '../../src/sweep/sweeper.ts';
 import { MemoryStore } from '../support/memory-store.ts';

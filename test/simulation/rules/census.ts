@@ -6,7 +6,7 @@
  * under way for long: the age of what was there before it looked comes from what publishers say (DESIGN 2.5), until they
  * are seen to renew.
  */
-import { censusOptions } from '../../../src/census/options.ts';
+import { censusOptions } from '../../../src/census/census-options.ts';
 import { CensusActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';

@@ -1,5 +1,5 @@
 /** What must hold of heartbeats at every commit, and of who is called Unknown. */
-import { availabilityOptions } from '../../../src/heartbeat/options.ts';
+import { availabilityOptions } from '../../../src/availability/availability-options.ts';
 import type { Commit } from '../../support/memory-api.ts';
 import { FleetActor, MonitorActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';

@@ -1,0 +1,164 @@
+/**
+ * The nodes that a monitor knows, and what it has seen of their leases. Time comes as an argument: nothing here waits.
+ *
+ * Guarantees: taking in one lease costs the same however many nodes there are. A Node that was made anew begins anew; a
+ * lease that is deleted and made again does not, for its node is the same.
+ */
+import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
+import { availabilityOf, firstSight, sighted } from './decide.ts';
+import type { Availability, Sighting } from './decide.ts';
+import type { NodeInfo } from '../lease/node-source.ts';
+
+/** One Node and what was seen of its lease. */
+export interface NodeAvailability {
+  readonly name: string;
+  readonly uid: string;
+  readonly status: Availability;
+  /** Who holds the lease; absent without one. */
+  readonly holder?: string | undefined;
+  /** Milliseconds since the lease was seen to be renewed; absent when it was not. */
+  readonly renewedAgoMs?: number | undefined;
+  /** As the lease says, by its writer's clock: to be shown, not judged by. */
+  readonly renewTime?: MicroTime | undefined;
+  readonly leaseDurationSeconds?: number | undefined;
+  readonly hasLease: boolean;
+  readonly creationTimestamp?: MicroTime | undefined;
+}
+
+interface Entry {
+  node: NodeInfo;
+  sighting: Sighting;
+  /** The lease that the sighting began with. */
+  leaseUid: string | undefined;
+  /** That lease was last seen to be owned by another Node: the one of this name before. */
+  inherited: boolean;
+  status: Availability;
+}
+
+type LeasePart = Pick<NodeAvailability, 'holder' | 'renewTime' | 'leaseDurationSeconds'>;
+interface Known extends LeasePart {
+  readonly leaseUid: string;
+}
+
+export class Register {
+  readonly #graceMs: number;
+  readonly #onChange: (entry: NodeAvailability, from: Availability | undefined) => void;
+  readonly #entries = new Map<string, Entry>();
+  /** Of all leases, whether or not there is such a node: either may come first. */
+  readonly #leases = new Map<string, Known>();
+  /** False before the first list of leases: what that holds was there before we looked. */
+  #sawLeases = false;
+
+  /** @param onChange called when a node appears (`from` undefined) or its status becomes another */
+  constructor(graceMs: number, onChange: (entry: NodeAvailability, from: Availability | undefined) => void) {
+    this.#graceMs = graceMs;
+    this.#onChange = onChange;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  putNode(node: NodeInfo, now: number): void {
+    const known = this.#entries.get(node.name);
+    if (known?.node.uid === node.uid) {
+      known.node = node;
+      return;
+    }
+    const { renewTime, leaseUid } = this.#leases.get(node.name) ?? {};
+    const sighting = { ...firstSight(now), renewTime };
+    const entry: Entry = { node, sighting, leaseUid, inherited: false, status: 'Pending' };
+    this.#entries.set(node.name, entry);
+    this.#onChange(this.#show(entry, now), known?.status);
+  }
+
+  /** As it was; undefined when it was not known. */
+  dropNode(name: string, now: number): NodeAvailability | undefined {
+    const entry = this.#entries.get(name);
+    this.#entries.delete(name);
+    return entry && this.#show(entry, now);
+  }
+
+  /** The whole state: nodes that it does not name are gone. Gives those. */
+  replaceNodes(nodes: readonly NodeInfo[], now: number): NodeAvailability[] {
+    const names = new Set(nodes.map(({ name }) => name));
+    const gone = [...this.#entries.keys()].filter((name) => !names.has(name));
+    for (const node of nodes) this.putNode(node, now);
+    return gone.flatMap((name) => this.dropNode(name, now) ?? []);
+  }
+
+  putLease(lease: Lease, now: number): void {
+    this.#put(lease, now, this.#sawLeases);
+  }
+
+  dropLease(name: string): void {
+    this.#leases.delete(name);
+  }
+
+  replaceLeases(leases: readonly Lease[], now: number): void {
+    const known = this.#sawLeases;
+    this.#leases.clear();
+    // Whatever the Nodes' age, their leases are looked at from now on only.
+    if (!known) for (const entry of this.#entries.values()) entry.sighting = firstSight(now);
+    for (const lease of leases) this.#put(lease, now, known);
+    this.#sawLeases = true;
+  }
+
+  /** Lets silence up to `proof` change states. Gives the moment at which silence would next do so; Infinity: never. */
+  look(proof: number): number {
+    let next = Infinity;
+    for (const entry of this.#entries.values()) {
+      this.#judge(entry, proof);
+      if (entry.status !== 'Unknown') next = Math.min(next, entry.sighting.since + this.#graceMs);
+    }
+    return next;
+  }
+
+  /** How many are in each state. */
+  tally(): Record<Availability, number> {
+    const counts = { Ready: 0, Unknown: 0, Pending: 0 };
+    for (const { status } of this.#entries.values()) counts[status]++;
+    return counts;
+  }
+
+  /** All nodes by name. */
+  nodes(now: number): NodeAvailability[] {
+    const all = [...this.#entries.values()].map((entry) => this.#show(entry, now));
+    return all.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #put(lease: Lease, now: number, happened: boolean): void {
+    const { name } = lease.metadata;
+    const { holderIdentity: holder, renewTime, leaseDurationSeconds } = lease.spec;
+    const leaseUid = lease.metadata.uid;
+    this.#leases.set(name, { holder, renewTime, leaseDurationSeconds, leaseUid });
+    const entry = this.#entries.get(name);
+    if (!entry) return;
+    // What a Node made anew found there, or its predecessor wrote, is no measure any more once that lease is gone with its
+    // writer and his clock.
+    if (entry.leaseUid !== leaseUid && (!entry.sighting.observed || entry.inherited))
+      entry.sighting = { ...entry.sighting, renewTime: undefined };
+    entry.leaseUid = leaseUid;
+    entry.inherited = lease.metadata.ownerReferences.some(({ kind, uid }) => kind === 'Node' && uid !== entry.node.uid);
+    const next = sighted(entry.sighting, lease, now, happened);
+    if (next === entry.sighting) return;
+    entry.sighting = next;
+    this.#judge(entry, now);
+  }
+
+  #judge(entry: Entry, proof: number): void {
+    const status = availabilityOf(entry.sighting, proof, this.#graceMs);
+    const from = entry.status;
+    if (status === from) return;
+    entry.status = status;
+    this.#onChange(this.#show(entry, proof), from);
+  }
+
+  #show({ node, sighting, status }: Entry, now: number): NodeAvailability {
+    const { name, uid, creationTimestamp } = node;
+    const lease = this.#leases.get(name);
+    const renewedAgoMs = sighting.observed ? Math.max(0, now - sighting.since) : undefined;
+    return { name, uid, status, ...lease, renewedAgoMs, hasLease: lease !== undefined, creationTimestamp };
+  }
+}

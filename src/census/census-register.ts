@@ -1,0 +1,223 @@
+/**
+ * The leases that a kept census remembers, their states, and the numbers they make.
+ *
+ * Guarantees: taking in one lease costs the same however many there are, but for `replace` and `look`, which go through
+ * all; only what a census shows is kept of a lease. Time comes as an argument: nothing here waits.
+ */
+import type { Lease } from '../lease/lease.ts';
+import { MicroTime } from '../lease/micro-time.ts';
+import type { Observe } from '../runtime/observer.ts';
+import type { CensusLease } from './count.ts';
+import type { Group } from './count.ts';
+import { Tally, summary } from './count.ts';
+import type { CensusEvent, InstanceState } from './census-events.ts';
+import type { LeaseState, Sighting } from './judge.ts';
+import { deadlineOf, isReleased, observedState, sight } from './judge.ts';
+
+type Summary = ReturnType<typeof summary>;
+type Told = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' }>;
+
+interface Entry {
+  lease: Summary;
+  source: Lease | undefined;
+  group: Group;
+  state: LeaseState;
+  sighting: Sighting;
+  /** The last `replace` that saw it. */
+  round: number;
+}
+
+export interface RegisterOptions {
+  readonly freshForMs: number;
+  readonly keepSource: boolean;
+  readonly observe: Observe<Told>;
+}
+
+/** What `replace` is told of a list besides its leases. */
+export interface ListTimes {
+  /** Monotonic milliseconds. */
+  readonly now: number;
+  /** How long ago a change that the list shows can have been at the most, in milliseconds. */
+  readonly sinceMs: number;
+  /** The API server's `Date`. */
+  readonly date: MicroTime | undefined;
+}
+
+export class Register {
+  readonly tally = new Tally();
+  /** True when a number became another; whoever reads the numbers sets it back. */
+  changed = false;
+  /** Leases called live by their published times alone. */
+  estimated = 0;
+  /** The monotonic millisecond before which silence changes no state; `look` works it out again. */
+  deadline = Infinity;
+  readonly #entries = new Map<string, Entry>();
+  readonly #options: RegisterOptions;
+  /** The API server's clock at monotonic 0, in milliseconds since the epoch. */
+  #serverOffset: number | undefined;
+  #round = 0;
+
+  constructor(options: RegisterOptions) {
+    this.#options = options;
+  }
+
+  /** Takes in the whole state: what the list does not have is gone. */
+  replace(leases: readonly Lease[], { now, sinceMs, date }: ListTimes): void {
+    if (date) this.#serverOffset = date.epochMs - now;
+    this.#round += 1;
+    for (const lease of leases) this.put(lease, now, sinceMs);
+    for (const entry of this.#entries.values()) if (entry.round !== this.#round) this.#drop(entry, now);
+    this.look(now);
+  }
+
+  /** Takes in one lease as it is now; for `sinceMs` see `sight`. */
+  put(lease: Lease, now: number, sinceMs: number): void {
+    const key = `${lease.metadata.namespace}/${lease.metadata.name}`;
+    const next = summary(lease);
+    const known = this.#entries.get(key);
+    const renewed = !known || isRenewal(known.lease, next);
+    const sighting = renewed
+      ? sight(lease, now, sinceMs, this.#serverNow(now))
+      : this.#dated(known.sighting, lease, now);
+    let state = known?.state;
+    if (!state || known?.sighting !== sighting) {
+      state = isReleased(lease) ? 'released' : observedState(sighting, now, this.#options.freshForMs);
+    }
+    const source = this.#options.keepSource ? lease : undefined;
+    this.deadline = Math.min(this.deadline, deadlineOf(sighting, state, this.#options.freshForMs));
+    if (!known) {
+      const group = this.tally.group(next.hostname, next.namespace, next.name);
+      const entry: Entry = { lease: next, source, group, state, sighting, round: this.#round };
+      this.#entries.set(key, entry);
+      this.#count(entry, undefined, undefined);
+      this.#tellLease('added', entry, now);
+      return;
+    }
+    const { lease: last, state: from, sighting: lastSighting } = known;
+    // Equal strings of an old and a new event are two in memory: the old ones, which others share, are kept.
+    known.lease = keepEqual(last, next);
+    known.source = source;
+    known.state = state;
+    known.sighting = sighting;
+    known.round = this.#round;
+    if (last.hostname !== next.hostname) this.#regroup(known, from, lastSighting);
+    else this.#count(known, from, lastSighting);
+    if (from !== state || last.holder !== next.holder || last.hostname !== next.hostname || last.uid !== next.uid) {
+      this.#tellLease('modified', known, now);
+    }
+  }
+
+  remove(lease: Lease, now: number): void {
+    const entry = this.#entries.get(`${lease.metadata.namespace}/${lease.metadata.name}`);
+    if (entry) this.#drop(entry, now);
+  }
+
+  /** Lets silence up to `at` change states. */
+  look(at: number): void {
+    const { freshForMs } = this.#options;
+    let deadline = Infinity;
+    for (const entry of this.#entries.values()) {
+      const from = entry.state;
+      if (at > deadlineOf(entry.sighting, from, freshForMs)) {
+        entry.state = observedState(entry.sighting, at, freshForMs);
+        this.#count(entry, from, entry.sighting);
+        if (entry.state !== from) this.#tellLease('modified', entry, at);
+      }
+      deadline = Math.min(deadline, deadlineOf(entry.sighting, entry.state, freshForMs));
+    }
+    this.deadline = deadline;
+  }
+
+  /** All leases, as of a monotonic millisecond. */
+  *leases(at: number): Generator<CensusLease, void, undefined> {
+    for (const entry of this.#entries.values()) yield censusLease(entry, at);
+  }
+
+  /** A sighting that nothing could date, dated when the API server has told its time since. */
+  #dated(sighting: Sighting, lease: Lease, now: number): Sighting {
+    const serverNow = Number.isNaN(sighting.renewedAt) ? this.#serverNow(now) : undefined;
+    return serverNow ? sight(lease, now, Infinity, serverNow) : sighting;
+  }
+
+  #serverNow(now: number): MicroTime | undefined {
+    if (this.#serverOffset === undefined) return undefined;
+    return MicroTime.fromEpochMicrosClamped((this.#serverOffset + now) * 1000);
+  }
+
+  #drop(entry: Entry, now: number): void {
+    const { lease, group, state } = entry;
+    this.#entries.delete(`${lease.namespace}/${lease.name}`);
+    this.#tellLease('deleted', entry, now);
+    this.#leave(group, state, entry.sighting, lease);
+  }
+
+  #regroup(entry: Entry, from: LeaseState, sighting: Sighting): void {
+    const { lease, group } = entry;
+    entry.group = this.tally.group(lease.hostname, lease.namespace, lease.name);
+    this.#leave(group, from, sighting, lease);
+    this.#count(entry, undefined, undefined);
+  }
+
+  #leave(group: Group, state: LeaseState, sighting: Sighting, { namespace, name }: Summary): void {
+    if (isEstimate(state, sighting)) this.estimated -= 1;
+    this.#tellGroup(group, this.tally.move(group, state, undefined));
+    this.tally.prune(group, namespace, name);
+    this.changed = true;
+  }
+
+  /** Counts an entry whose state or sighting was another before; both `undefined` when it was not counted. */
+  #count(entry: Entry, from: LeaseState | undefined, last: Sighting | undefined): void {
+    const was = from !== undefined && last !== undefined && isEstimate(from, last);
+    const is = isEstimate(entry.state, entry.sighting);
+    this.estimated += Number(is) - Number(was);
+    const before = this.tally.move(entry.group, from, entry.state);
+    if (from !== entry.state || was !== is) this.changed = true;
+    this.#tellGroup(entry.group, before);
+  }
+
+  #tellGroup(group: Group, before: LeaseState | undefined): void {
+    const { hostname, name, state } = group;
+    if (state === before) return;
+    const instance = (of: LeaseState): InstanceState => ({ hostname, name, state: of });
+    const { observe } = this.#options;
+    if (state === undefined) before && observe({ type: 'gone', instance: instance(before) });
+    else if (before === undefined) observe({ type: 'appeared', instance: instance(state) });
+    else observe({ type: 'changed', instance: instance(state), from: before });
+  }
+
+  #tellLease(change: 'added' | 'modified' | 'deleted', entry: Entry, at: number): void {
+    this.#options.observe({ type: 'lease', change, lease: censusLease(entry, at) });
+  }
+}
+
+/** Somebody wrote it as its holder; a label, an annotation or a managed field is no sign of life. */
+function isRenewal(last: Summary, next: Summary): boolean {
+  return (
+    last.uid !== next.uid ||
+    last.holder !== next.holder ||
+    last.leaseDurationSeconds !== next.leaseDurationSeconds ||
+    !sameTime(last.renewTime, next.renewTime) ||
+    !sameTime(last.acquireTime, next.acquireTime)
+  );
+}
+
+const sameTime = (a: MicroTime | undefined, b: MicroTime | undefined): boolean => a === b || (a?.equals(b) ?? false);
+
+const isEstimate = (state: LeaseState, { estimated }: Sighting): boolean => estimated && state === 'live';
+
+function keepEqual(last: Summary, next: Summary): Summary {
+  const { namespace, name } = last;
+  return {
+    ...next,
+    namespace,
+    name,
+    uid: last.uid === next.uid ? last.uid : next.uid,
+    hostname: last.hostname === next.hostname ? last.hostname : next.hostname,
+    holder: last.holder === next.holder ? last.holder : next.holder,
+  };
+}
+
+function censusLease({ lease, source, state, sighting }: Entry, at: number): CensusLease {
+  const renewedAgoMs = Number.isNaN(sighting.renewedAt) ? undefined : Math.max(0, at - sighting.renewedAt);
+  return { ...lease, state, renewedAgoMs, source };
+}

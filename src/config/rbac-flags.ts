@@ -1,0 +1,74 @@
+/**
+ * For which commands `rbac` prints permissions, and its options beside theirs: to whom they are given, and how they are
+ * called.
+ */
+import { objectNameProblem } from '../lease/names.ts';
+import type { OptionSpec, OptionValues, Problem } from './option-spec.ts';
+
+/** Commands that talk to an API, in the order of the help. */
+export const PERMITTED = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'] as const;
+export type Permitted = (typeof PERMITTED)[number];
+
+/** Where the manifests of `deploy/` put what runs in pods of its own. */
+const NAMESPACE = 'leasekeeper';
+
+export const RBAC_OPTIONS = {
+  rbacServiceAccount: {
+    kind: 'strings',
+    flag: '--service-account',
+    arg: 'NAMESPACE/NAME',
+    help: `who gets the permissions; may be given several times; default, unless --user is given: ${NAMESPACE}/<--name>`,
+    weakest: 'flag',
+  },
+  rbacUser: {
+    kind: 'strings',
+    flag: '--user',
+    arg: 'NAME',
+    help: "a user who gets them, for instance the common name of a client's certificate; may be given several times",
+    weakest: 'flag',
+  },
+  rbacName: {
+    kind: 'string',
+    flag: '--name',
+    arg: 'NAME',
+    help: 'what the Role and its binding are called; default leasekeeper-<command>',
+    weakest: 'flag',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+/** As a binding names it. */
+export type Subject =
+  | { readonly kind: 'ServiceAccount'; readonly namespace: string; readonly name: string }
+  | { readonly kind: 'User'; readonly apiGroup: 'rbac.authorization.k8s.io'; readonly name: string };
+
+export interface RbacSettings {
+  readonly name: string;
+  readonly subjects: readonly Subject[];
+}
+
+/** The settings from what was given, for the permissions of one command, and everything that is wrong with them. */
+export function rbacSettings(
+  values: OptionValues<typeof RBAC_OPTIONS>,
+  command: string,
+): { settings: RbacSettings; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const name = values.rbacName ?? `leasekeeper-${command}`;
+  const rule = objectNameProblem(name);
+  if (rule !== undefined) problems.push({ option: RBAC_OPTIONS.rbacName.flag, value: name, rule });
+  const accounts = (values.rbacServiceAccount ?? []).map((text): Subject => {
+    const [namespace = '', account = '', ...more] = text.split('/');
+    const bad = more.length > 0 || [namespace, account].some((part) => objectNameProblem(part) !== undefined);
+    if (bad) {
+      const option = RBAC_OPTIONS.rbacServiceAccount.flag;
+      problems.push({ option, value: text, rule: 'must be NAMESPACE/NAME' });
+    }
+    return { kind: 'ServiceAccount', namespace, name: account };
+  });
+  const users = (values.rbacUser ?? []).map((user): Subject => {
+    if (user === '') problems.push({ option: RBAC_OPTIONS.rbacUser.flag, value: user, rule: 'must not be empty' });
+    return { kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: user };
+  });
+  const given = [...users, ...accounts];
+  const subjects: Subject[] = given.length > 0 ? given : [{ kind: 'ServiceAccount', namespace: NAMESPACE, name }];
+  return { settings: { name, subjects }, problems };
+}

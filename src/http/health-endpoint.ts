@@ -1,0 +1,84 @@
+/**
+ * /livez and /readyz, in the words of Kubernetes' components.
+ *
+ * Guarantees: a process that stands by (superseded) or was switched off (disabled) is ready: nothing is wrong with it.
+ * What was never reached is not ready.
+ */
+import type { CensusSnapshot } from '../census/census-events.ts';
+import type { PublisherStatus } from '../identity/publisher-events.ts';
+import { text } from './answer.ts';
+import type { Endpoint } from './answer.ts';
+
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** One line; may hold text of others. */
+  readonly note: string;
+}
+
+/** `GET /livez` with `ping`, `GET /readyz` with what can fail. `?verbose` tells each check; a failure is always told. */
+export function healthz(name: string, checks: () => readonly Check[]): Endpoint {
+  return (query) => {
+    const all = checks();
+    const ok = all.every((check) => check.ok);
+    if (ok && !query.has('verbose')) return text(200, 'ok');
+    const lines = all.map((check) => {
+      const note = check.note === '' ? '' : `: ${printable(check.note)}`;
+      return `[${check.ok ? '+' : '-'}]${check.name} ${check.ok ? 'ok' : 'failed'}${note}\n`;
+    });
+    return text(ok ? 200 : 503, `${lines.join('')}${name} check ${ok ? 'passed' : 'failed'}\n`);
+  };
+}
+
+export const PING: Check = { name: 'ping', ok: true, note: '' };
+
+/** `disabled`: switched off by its feature gate. */
+export type LeaseReadiness = PublisherStatus | 'disabled';
+
+/**
+ * Ready as long as the lease is ours and has not run out, however many requests fail meanwhile: an API that is away for a
+ * while must not take its sidecars down.
+ * @param now monotonic milliseconds
+ */
+export function leaseCheck(status: LeaseReadiness, leaseDurationMs: number, now: number): Check {
+  const check = (ok: boolean, note: string): Check => ({ name: 'lease', ok, note });
+  if (status === 'disabled') return check(true, 'disabled by feature gate APIServerIdentity');
+  const { lease, phase, heldBy, renewedAt, failures, lastError, twins } = status;
+  const trouble = failures > 0 && lastError ? `; ${failures} failures in a row, the last: ${lastError.message}` : '';
+  switch (phase) {
+    case 'holding': {
+      const ago = renewedAt === undefined ? undefined : now - renewedAt;
+      const expired = ago !== undefined && ago > leaseDurationMs;
+      const since = ago === undefined ? '' : `, renewed ${(ago / 1000).toFixed(1)} s ago`;
+      const others = twins.length > 0 ? `; also published as ${twins.slice(0, 3).join(', ')}` : '';
+      return check(!expired, `${expired ? 'expired: ' : ''}holding ${lease}${since}${others}${trouble}`);
+    }
+    case 'superseded':
+      return check(true, `superseded: ${lease} is held by ${heldBy ?? 'another process'}; standing by`);
+    case 'waitingForServer':
+      return check(true, `the server beside us does not answer: ${lease} is not renewed`);
+    case 'stopping':
+      return check(true, 'stopping');
+    case 'foreign':
+      return check(false, `${lease} belongs to somebody else (${heldBy || 'no holder'}), without our identity label`);
+    case 'idle':
+    case 'claiming':
+      return check(false, `${lease} is not claimed yet${trouble}`);
+  }
+}
+
+/** @param required false: told, but no reason not to be ready */
+export function censusCheck(snapshot: CensusSnapshot, required: boolean): Check {
+  const { known, error, freshnessMs } = snapshot;
+  const age = freshnessMs === undefined ? '' : `, last known ${(freshnessMs / 1000).toFixed(1)} s ago`;
+  const why = error ? `; ${error.message}` : '';
+  const note = known
+    ? `${snapshot.answer.counts.instances} instances, ${snapshot.answer.counts.live} live${age}${why}`
+    : `unknown (${snapshot.reason}${age})${why}`;
+  return { name: 'census', ok: known || !required, note };
+}
+
+/** Text of others on one line. */
+function printable(note: string): string {
+  return note.slice(0, 1000).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ');
+}

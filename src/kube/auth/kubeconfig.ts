@@ -1,0 +1,275 @@
+/**
+ * Where the API server is and who we are there: kubeconfig files or the pod's service account, as plain data.
+ *
+ * Order, the one of controller-runtime: the file named by the caller; the files of KUBECONFIG, merged (of each name the
+ * first one wins, a file that is not there is passed over, paths are relative to their own file); the service account
+ * of the pod; ~/.kube/config. Every fault is a KubeConfigError that names file, field and rule, and never a credential.
+ *
+ * The files are read here and not by client-node's KubeConfig, which knows neither `tokenFile` nor groups, prefers files
+ * to inline data, refuses a name that two files define, drops the cluster's CA for a context without a user, and costs
+ * more to import than the rest of a one-shot command. Its plugins are used for what they do: credentials.ts.
+ */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import net from 'node:net';
+import { isObject, pem, string, userSettings, wrong } from './kubeconfig-fields.ts';
+import type { Entry } from './kubeconfig-fields.ts';
+import { plainYaml } from './plain-yaml.ts';
+import { proxyFor } from '../wire/proxy.ts';
+import { KubeConfigError } from './settings.ts';
+import type { KubeSettings } from './settings.ts';
+
+/** Where the configuration lies. */
+export interface LoadOptions {
+  /** A kubeconfig file; before everything else. */
+  readonly kubeconfig?: string | undefined;
+  /** A context of the kubeconfig; default: its current-context. Leaves the service account out. */
+  readonly context?: string | undefined;
+  /** Default: process.env. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Default: the user's. */
+  readonly home?: string;
+  /** Default: where kubelet mounts it. */
+  readonly serviceAccountDir?: string;
+}
+
+const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
+interface Merged {
+  currentContext: string | undefined;
+  readonly contexts: Map<string, Entry>;
+  readonly clusters: Map<string, Entry>;
+  readonly users: Map<string, Entry>;
+}
+
+/** @throws KubeConfigError */
+export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSettings> {
+  const env = options.env ?? process.env;
+  if (options.kubeconfig) return fromFiles([options.kubeconfig], true, options, env);
+  const listed = (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
+  if (listed.length > 0) return fromFiles(listed, false, options, env);
+  if (options.context === undefined) {
+    const inCluster = fromServiceAccount(options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR, env);
+    if (inCluster) return inCluster;
+  }
+  const usual = join(options.home ?? env['HOME'] ?? homedir(), '.kube', 'config');
+  if (readText(usual) !== undefined) return fromFiles([usual], true, options, env);
+  throw new KubeConfigError(
+    'NoConfiguration',
+    `no Kubernetes configuration: KUBECONFIG is not set, this is no pod with a service account, and ${usual} does not exist; name a kubeconfig file`,
+    { file: usual },
+  );
+}
+
+async function fromFiles(
+  files: readonly string[],
+  required: boolean,
+  options: LoadOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<KubeSettings> {
+  const merged: Merged = { currentContext: undefined, contexts: new Map(), clusters: new Map(), users: new Map() };
+  let found = 0;
+  for (const name of files) {
+    const file = resolve(name);
+    const text = readText(file);
+    if (text === undefined) {
+      if (required) throw notFound(file);
+      continue;
+    }
+    found++;
+    const root = plainYaml(text) ?? (await wholeYaml(text, file));
+    merge(merged, root, file);
+  }
+  if (found === 0) throw notFound(files.map((file) => resolve(file)).join(delimiter));
+  return choose(merged, files.map((file) => resolve(file)).join(delimiter), options.context, env);
+}
+
+/** @throws KubeConfigError */
+async function wholeYaml(text: string, file: string): Promise<unknown> {
+  const yaml = await import('yaml');
+  // A bundler that splits its output hands a CommonJS module on as its default export alone.
+  const { parseDocument } = 'parseDocument' in yaml ? yaml : (yaml as { default: typeof yaml }).default;
+  // prettyErrors would quote the line, which may hold a token.
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
+  const [error] = document.errors;
+  if (error) {
+    const line = text.slice(0, error.pos[0]).split('\n').length;
+    throw new KubeConfigError('InvalidYaml', `${file}: no YAML or JSON: ${error.code} in line ${line}`, { file });
+  }
+  try {
+    return document.toJS();
+  } catch {
+    throw new KubeConfigError('InvalidYaml', `${file}: no usable YAML: its aliases cannot be resolved`, { file });
+  }
+}
+
+const notFound = (file: string): KubeConfigError =>
+  new KubeConfigError('FileNotFound', `kubeconfig ${file}: no such file, or it cannot be read`, { file });
+
+/** The file's text; undefined where there is none to read. */
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function merge(into: Merged, root: unknown, file: string): void {
+  if (root === null || root === undefined) return;
+  if (!isObject(root)) throw wrong(file, 'the file', 'must be a mapping, as kubectl config view prints it');
+  const current = root['current-context'];
+  if (current !== undefined && current !== null && typeof current !== 'string') {
+    throw wrong(file, 'current-context', 'must be a string');
+  }
+  if (current && into.currentContext === undefined) into.currentContext = current;
+  for (const [list, key] of [
+    ['contexts', 'context'],
+    ['clusters', 'cluster'],
+    ['users', 'user'],
+  ] as const) {
+    const items = root[list] ?? [];
+    if (!Array.isArray(items)) throw wrong(file, list, 'must be a list');
+    items.forEach((item: unknown, i) => {
+      if (!isObject(item) || typeof item['name'] !== 'string')
+        throw wrong(file, `${list}[${i}].name`, 'must be a string');
+      const value = item[key] ?? {};
+      if (!isObject(value)) throw wrong(file, `${list}[${i}].${key}`, 'must be a mapping');
+      if (!into[list].has(item['name'])) into[list].set(item['name'], { value, file });
+    });
+  }
+}
+
+function choose(
+  merged: Merged,
+  source: string,
+  wanted: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): KubeSettings {
+  const name = wanted ?? merged.currentContext;
+  if (name === undefined) {
+    throw new KubeConfigError(
+      'NoCurrentContext',
+      `${source}: current-context is not set; set it or name a context (${known(merged.contexts)})`,
+      { file: source, field: 'current-context' },
+    );
+  }
+  const context = merged.contexts.get(name);
+  if (!context) {
+    throw new KubeConfigError(
+      'ContextNotFound',
+      `${source}: context "${name}" does not exist (${known(merged.contexts)})`,
+      { file: source, field: wanted === undefined ? 'current-context' : 'contexts' },
+    );
+  }
+  const inContext = `contexts[${name}].context`;
+  const clusterName = string(context, inContext, 'cluster');
+  const cluster = clusterName === undefined ? undefined : merged.clusters.get(clusterName);
+  if (!cluster) {
+    throw new KubeConfigError(
+      'ClusterNotFound',
+      `${source}: cluster "${clusterName ?? ''}" of context "${name}" does not exist (${known(merged.clusters)})`,
+      { file: context.file, field: `${inContext}.cluster` },
+    );
+  }
+  const userName = string(context, inContext, 'user');
+  const user = userName === undefined ? undefined : merged.users.get(userName);
+  if (userName !== undefined && !user) {
+    throw new KubeConfigError(
+      'UserNotFound',
+      `${source}: user "${userName}" of context "${name}" does not exist (${known(merged.users)})`,
+      { file: context.file, field: `${inContext}.user` },
+    );
+  }
+  const inCluster = `clusters[${clusterName}].cluster`;
+  const server = checkServer(string(cluster, inCluster, 'server'), cluster.file, `${inCluster}.server`);
+  const skip = cluster.value['insecure-skip-tls-verify'];
+  if (skip !== undefined && skip !== null && typeof skip !== 'boolean') {
+    throw wrong(cluster.file, `${inCluster}.insecure-skip-tls-verify`, 'must be true or false');
+  }
+  const proxy = string(cluster, inCluster, 'proxy-url');
+  return {
+    server: server.text,
+    ca: pem(cluster, inCluster, 'certificate-authority'),
+    insecureSkipTlsVerify: skip === true,
+    tlsServerName: string(cluster, inCluster, 'tls-server-name'),
+    proxyUrl: checkProxy(
+      proxy ?? proxyFor(server.url, env),
+      cluster.file,
+      proxy === undefined ? 'HTTPS_PROXY' : `${inCluster}.proxy-url`,
+    ),
+    user: user ? userSettings(user, `users[${userName}].user`) : {},
+    namespace: string(context, inContext, 'namespace'),
+    context: name,
+    source,
+  };
+}
+
+function fromServiceAccount(dir: string, env: Readonly<Record<string, string | undefined>>): KubeSettings | undefined {
+  const host = env['KUBERNETES_SERVICE_HOST'];
+  const port = env['KUBERNETES_SERVICE_PORT'];
+  const tokenFile = join(dir, 'token');
+  if (!host || !port || readText(tokenFile) === undefined) return undefined;
+  const text = `https://${net.isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const server = checkServer(text, dir, 'KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT');
+  return {
+    server: server.text,
+    ca: { file: join(dir, 'ca.crt'), field: 'ca.crt' },
+    insecureSkipTlsVerify: false,
+    proxyUrl: checkProxy(proxyFor(server.url, env), dir, 'HTTPS_PROXY'),
+    user: { tokenFile },
+    namespace: readText(join(dir, 'namespace'))?.trim() || undefined,
+    source: 'service account',
+  };
+}
+
+function checkServer(value: string | undefined, file: string, field: string): { url: URL; text: string } {
+  const url = value === undefined ? null : URL.parse(value.includes('://') ? value : `http://${value}`);
+  if (
+    !url ||
+    !/^https?:$/.test(url.protocol) ||
+    url.hostname === '' ||
+    url.search !== '' ||
+    url.hash !== '' ||
+    url.username !== '' ||
+    url.password !== ''
+  ) {
+    const shown =
+      value === undefined
+        ? 'is missing'
+        : url?.username || url?.password
+          ? 'holds a user or password'
+          : `"${value.slice(0, 200)}" is no server`;
+    throw new KubeConfigError('InvalidServer', `${file}: ${field} ${shown}; it must be like https://host:port`, {
+      file,
+      field,
+    });
+  }
+  return { url, text: `${url.origin}${url.pathname.replace(/\/+$/, '')}` };
+}
+
+function checkProxy(value: string | undefined, file: string, field: string): string | undefined {
+  if (value === undefined) return undefined;
+  const url = URL.parse(value);
+  if (!url || url.hostname === '' || !/^(https?|socks5h?):$/.test(url.protocol)) {
+    // The value may hold a password and is not shown.
+    throw new KubeConfigError(
+      'InvalidProxy',
+      `${file}: ${field} must be a URL with the scheme http, https, socks5 or socks5h`,
+      { file, field },
+    );
+  }
+  try {
+    decodeURIComponent(url.username);
+    decodeURIComponent(url.password);
+  } catch {
+    throw new KubeConfigError('InvalidProxy', `${file}: ${field}: write % as %25 in the user or password`, {
+      file,
+      field,
+    });
+  }
+  return value;
+}
+
+const known = (map: ReadonlyMap<string, unknown>): string =>
+  map.size === 0 ? 'there is none' : `there are: ${[...map.keys()].slice(0, 20).join(', ')}`;

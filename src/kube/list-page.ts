@@ -1,0 +1,36 @@
+/**
+ * One page of a list, as any kind's list endpoint answers it.
+ */
+import { MicroTime } from '../lease/micro-time.ts';
+import type { LeasePage } from '../lease/store.ts';
+import { badAnswer } from './wire/api-errors.ts';
+import type { Answer, Request } from './wire/transport.ts';
+
+export interface ListPage extends Pick<LeasePage, 'resourceVersion' | 'continue' | 'serverDate'> {
+  readonly items: readonly unknown[];
+}
+
+/** @throws LeaseStoreError `BadAnswer`: it has no items or no version */
+export function readList(request: Request, { status, json, headers }: Answer): ListPage {
+  const list = json as { items?: unknown; metadata?: { resourceVersion?: unknown; continue?: unknown } } | null;
+  const version = list?.metadata?.resourceVersion;
+  // Go writes an empty list of some servers as null.
+  const items = list?.items === null ? [] : list?.items;
+  if (!Array.isArray(items) || typeof version !== 'string' || version === '') {
+    throw badAnswer(request, status, `the server answered ${status} with something that is no list`);
+  }
+  const token = list?.metadata?.continue;
+  const serverDate = readDate(headers['date']);
+  return {
+    items,
+    resourceVersion: version,
+    ...(typeof token === 'string' && token !== '' ? { continue: token } : {}),
+    ...(serverDate && { serverDate }),
+  };
+}
+
+/** An HTTP date; undefined for none, and for one outside the years 0 to 9999. */
+function readDate(header: unknown): MicroTime | undefined {
+  const ms = Date.parse(typeof header === 'string' ? header : '');
+  return Number.isNaN(ms) ? undefined : MicroTime.parse(new Date(ms).toISOString());
+}

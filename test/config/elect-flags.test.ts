@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ELECT_OPTIONS, electSettings } from '../../src/config/elect-flags.ts';
+import { readOptions } from '../../src/config/option-spec.ts';
+import type { Problem } from '../../src/config/option-spec.ts';
+
+/** @param flags by key, as text */
+function read(flags: Readonly<Record<string, string>>): ReturnType<typeof electSettings> {
+  const options = Object.fromEntries(
+    Object.entries(flags).map(([key, raw]) => [key, [{ raw, origin: 'flag' as const, name: key }]]),
+  );
+  const { values, problems } = readOptions(ELECT_OPTIONS, { options, problems: [] });
+  assert.deepEqual(problems, []);
+  return electSettings(values, 'host-1', 250);
+}
+const told = (flags: Readonly<Record<string, string>>): Problem[] => read({ electLease: 'a/b', ...flags }).problems;
+
+test("client-go's defaults; the operating system's name as id", () => {
+  const { settings, problems } = read({ electLease: 'default/job' });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(settings, {
+    lease: { namespace: 'default', name: 'job' },
+    id: 'host-1',
+    restart: 'never',
+    stopTimeoutMs: 20_000,
+    election: { leaseDurationSeconds: 15, renewDeadlineMs: 10_000, retryPeriodMs: 2_000, workTimeoutMs: 25_000 },
+    http: undefined,
+  });
+});
+
+test('each problem names its flag, the value and the rule', () => {
+  assert.deepEqual(read({}).problems, [{ option: '--lease', value: undefined, rule: 'is required: NAMESPACE/NAME' }]);
+  for (const lease of ['job', 'a/', 'a/b/c', '']) {
+    assert.deepEqual(read({ electLease: lease }).problems, [
+      { option: '--lease', value: lease, rule: 'must be NAMESPACE/NAME' },
+    ]);
+  }
+  assert.match(told({ electLease: 'A/b' })[0]?.rule ?? '', /^the namespace must/);
+  assert.match(told({ electLease: 'a/B_' })[0]?.rule ?? '', /^the name must/);
+  assert.deepEqual(told({ electId: '' }), [{ option: '--id', value: '', rule: 'must not be empty' }]);
+  assert.deepEqual(told({ electLeaseDuration: '2500ms', electRenewDeadline: '2s', electRetryPeriod: '1s' }), [
+    { option: '--lease-duration', value: '2.5s', rule: 'must be whole seconds from 1 to 3600' },
+  ]);
+  assert.deepEqual(told({ electRetryPeriod: '9s' }), [
+    { option: '--renew-deadline', value: '10s', rule: 'must be longer than 1.2 times the retry period' },
+  ]);
+  assert.equal(told({ electHttpAddress: 'nonsense' })[0]?.option, '--http-address');
+});
+
+test('between the renew deadline and the end of the lease there is time to end the command', () => {
+  assert.deepEqual(told({ electRenewDeadline: '14500ms' }), []);
+  assert.deepEqual(told({ electRenewDeadline: '14501ms' }), [
+    {
+      option: '--renew-deadline',
+      value: '14.501s',
+      rule: 'must be at most 14.5s with this lease duration: the command is ended in between',
+    },
+  ]);
+});
