@@ -40,7 +40,7 @@ export { createSystemClock, sleep } from './runtime/clock.ts';
 export type { Clock } from './runtime/clock.ts';
 export { observers } from './runtime/observer.ts';
 export type { Observe } from './runtime/observer.ts';
-export type { OptionProblem } from './runtime/problem.ts';
+export type { OptionProblem } from './runtime/options.ts';
 
 export { connect } from './kube/connection.ts';
 export type { ConnectOptions, Connection } from './kube/connection.ts';

@@ -2,7 +2,7 @@
  * What a monitor of Nodes can be told: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** A monitor's options: `availabilityOptions` fills in the defaults, `availabilityProblems` checks the rules. */
 export interface AvailabilityOptions {

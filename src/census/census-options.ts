@@ -1,7 +1,7 @@
 /**
  * What a census can be told: defaults and rules, stated once.
  */
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** A census's options: milliseconds. */
 export interface CensusOptions {

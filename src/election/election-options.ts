@@ -4,7 +4,7 @@
  */
 import { objectNameProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** An elector's times: `electionOptions` fills in the defaults, `electionProblems` checks client-go's rules. */
 export interface ElectionOptions {

@@ -1,7 +1,7 @@
 /**
  * What an elector throws. Branch on `code`; `reason` says why leadership was lost.
  */
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** Why a term is over although its work had not ended. */
 export type LossReason =

@@ -2,7 +2,7 @@
  * What heartbeats can be told: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** Heartbeats' options: `heartbeatOptions` fills in the defaults, `heartbeatProblems` checks the rules. */
 export interface HeartbeatOptions {

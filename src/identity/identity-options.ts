@@ -13,7 +13,7 @@ import {
   objectNameProblem,
 } from '../lease/names.ts';
 import type { NameFormat } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** `delete`: the lease goes when the publisher stops. `keep`: it stays for the next start. `auto`: see `IdentityOptions`. */
 export type ShutdownPolicy = 'auto' | 'keep' | 'delete';

@@ -1,12 +1,46 @@
 /**
  * How services tell what happened: one function, typed events. They know no logger and no metrics registry.
- * An observer must not throw; one that does is a bug and is not caught here, so that tests see it.
+ *
+ * Guarantees: an observer that throws changes nothing for the service that called it; the first error of each is reported
+ * as a warning of the process, with its stack.
  */
 export type Observe<Event> = (event: Event) => void;
 
-/** Several listeners as one. */
+/** Several listeners as one; one that throws keeps no other from the event. */
 export function observers<Event>(...listeners: readonly Observe<Event>[]): Observe<Event> {
+  const contained = listeners.map((listener) => containedObserver(listener));
   return (event) => {
-    for (const listener of listeners) listener(event);
+    for (const listener of contained) listener(event);
+  };
+}
+
+/** Told of errors that an observer threw: process.emitWarning, or a test's own. */
+export type ReportThrown = (error: unknown) => void;
+
+const warn: ReportThrown = (error) =>
+  process.emitWarning(`an observer threw, and is called again with the next event: ${String(error)}`, {
+    type: 'LeasekeeperWarning',
+    ...(error instanceof Error && error.stack !== undefined && { detail: error.stack }),
+  });
+
+/** The observer, without its errors: the first is reported, the service goes on. Undefined: nobody listens. */
+export function containedObserver<Event>(
+  observe: Observe<Event> | undefined,
+  report: ReportThrown = warn,
+): Observe<Event> {
+  if (observe === undefined) return () => {};
+  let reported = false;
+  const thrown = (error: unknown): void => {
+    if (!reported) report(error);
+    reported = true;
+  };
+  return (event) => {
+    try {
+      const answer: unknown = observe(event);
+      // An asynchronous function fits the type as well; what it throws must not end the process either.
+      if (answer instanceof Promise) answer.catch(thrown);
+    } catch (error) {
+      thrown(error);
+    }
   };
 }

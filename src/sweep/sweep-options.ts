@@ -3,7 +3,7 @@
  * come from outside.
  */
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/problem.ts';
+import type { OptionProblem } from '../runtime/options.ts';
 
 /** A sweeper's options: `sweepOptions` fills in the defaults, `sweepProblems` checks the rules. */
 export interface SweepOptions {

@@ -1,0 +1,135 @@
+/**
+ * What this process wrote to one lease and may find there again: so that a lost answer is told from a second writer, and a
+ * write that is still under way is not forgotten.
+ *
+ * Guarantees: no renewTime is given out while a write with it is remembered, so our writes can be told apart; the last
+ * acknowledged write is never forgotten; a write without an answer is remembered until something proves that it can no
+ * longer take effect, or until 64 newer ones came: what is forgotten counts as another's, which is safe, only slower.
+ */
+import type { Lease } from './lease.ts';
+import { MicroTime } from './micro-time.ts';
+
+/** Unanswered writes remembered at the most; the oldest is forgotten first. */
+const MAX_REMEMBERED = 64;
+/**
+ * How long a POST without an answer may still take effect, in milliseconds: kube-apiserver ends a request after 60 s
+ * (`--request-timeout`).
+ */
+export const LOST_POST_MS = 60_000;
+
+/** One write of ours. `More` is what a capability remembers with it. */
+export type OwnWrite<More = object> = More & {
+  readonly renewTime: MicroTime;
+  /** Monotonic milliseconds, taken before it was sent. */
+  readonly sentAt: number;
+  /** The version it was made from; undefined for a POST. */
+  readonly base: { readonly uid: string; readonly resourceVersion: string } | undefined;
+};
+
+export class OwnWrites<More = object> {
+  #acknowledged: OwnWrite<More> | undefined;
+  #open: readonly OwnWrite<More>[] = [];
+  /** Of `#open`, those whose answers were lost. */
+  #lost: ReadonlySet<OwnWrite<More>> = new Set();
+
+  /** The last acknowledged write, and every later one that may have been stored. */
+  get all(): readonly OwnWrite<More>[] {
+    return this.#acknowledged ? [this.#acknowledged, ...this.#open] : this.#open;
+  }
+
+  /** The last write that was answered with success, or found again. */
+  get acknowledged(): OwnWrite<More> | undefined {
+    return this.#acknowledged;
+  }
+
+  /** Writes whose answers were lost and that may still take effect. */
+  get lost(): readonly OwnWrite<More>[] {
+    return this.#open.filter((write) => this.#lost.has(write));
+  }
+
+  /**
+   * The wall clock's now as a renewTime, moved on by microseconds where a write that is remembered, or the record below,
+   * says the same already.
+   */
+  time(wallMicros: number, below?: MicroTime): MicroTime {
+    const taken = [below, ...this.all.map(({ renewTime }) => renewTime)];
+    let time = MicroTime.fromEpochMicrosClamped(wallMicros);
+    for (let tries = 1; tries <= taken.length && taken.some((t) => time.equals(t)); tries++) {
+      time = MicroTime.fromEpochMicrosClamped(wallMicros + tries);
+    }
+    return time;
+  }
+
+  /**
+   * Remembers a write that is about to be sent.
+   * @param base the version a PUT is made from; undefined for a POST
+   */
+  sending(renewTime: MicroTime, sentAt: number, base: Lease | undefined, more: More): OwnWrite<More> {
+    const version = base && { uid: base.metadata.uid, resourceVersion: base.metadata.resourceVersion };
+    const write = { ...more, renewTime, sentAt, base: version };
+    this.#keep([...this.#open.slice(1 - MAX_REMEMBERED), write]);
+    return write;
+  }
+
+  /**
+   * The write is the lease's record now, as an answer or a look says: no PUT before it can become that any more. A POST
+   * that found the name taken may yet find it free.
+   */
+  stored(write: OwnWrite<More>, lease: Lease): void {
+    this.#acknowledged = write;
+    this.#keep(this.lost.filter((other) => other !== write && !other.base && !settledBy(other, lease, write.sentAt)));
+  }
+
+  /** The server refused it: it will never be stored. */
+  refused(write: OwnWrite<More>): void {
+    this.#keep(this.#open.filter((other) => other !== write));
+  }
+
+  /** No answer came: it may have been stored, or be stored yet. */
+  answerLost(write: OwnWrite<More>): void {
+    if (this.#open.includes(write)) this.#lost = new Set([...this.#lost, write]);
+  }
+
+  /**
+   * Forgets the lost writes that a look proves to be over.
+   * @param nowMs monotonic milliseconds
+   */
+  looked(seen: Lease | undefined, nowMs: number): void {
+    this.#keep(
+      this.#open.filter((write) => !this.#lost.has(write) || isRecord(write, seen) || !settledBy(write, seen, nowMs)),
+    );
+  }
+
+  /** Which of our writes the lease still says; undefined: another wrote it. */
+  find(lease: Lease): OwnWrite<More> | undefined {
+    return this.all.find((write) => isRecord(write, lease));
+  }
+
+  /** Nothing that was lost is waited for any more. */
+  forgetLost(): void {
+    this.#keep(this.#open.filter((write) => !this.#lost.has(write)));
+  }
+
+  #keep(open: readonly OwnWrite<More>[]): void {
+    this.#open = open;
+    this.#lost = new Set(open.filter((write) => this.#lost.has(write)));
+  }
+}
+
+const isRecord = ({ renewTime }: OwnWrite<unknown>, lease: Lease | undefined): boolean =>
+  renewTime.equals(lease?.spec.renewTime);
+
+/**
+ * True when a look proves that a write can no longer take effect, or that it has.
+ * @param nowMs monotonic milliseconds
+ */
+export function settledBy(write: OwnWrite<unknown>, seen: Lease | undefined, nowMs: number): boolean {
+  if (write.base === undefined) {
+    // It names no uid: refused while the name is taken, it makes a lease as soon as the name is free. What it made
+    // carries its time for good.
+    return nowMs - write.sentAt > LOST_POST_MS || write.renewTime.equals(seen?.spec.acquireTime);
+  }
+  // A PUT can only come while exactly its version is there.
+  const { uid, resourceVersion } = write.base;
+  return seen === undefined || seen.metadata.uid !== uid || seen.metadata.resourceVersion !== resourceVersion;
+}
