@@ -26,7 +26,7 @@ export interface ConnectOptions extends LoadOptions {
   readonly random: () => number;
   /** Milliseconds for one attempt; default 10,000. */
   readonly requestTimeoutMs?: number | undefined;
-  /** Default 64, opened when needed; watches do not count. */
+  /** Default 64, opened when needed, and as many again for urgent calls while others take these; watches do not count. */
   readonly maxConnections?: number | undefined;
   /** Milliseconds; default 75,000: see list-watch.ts. */
   readonly watchSilenceMs?: number | undefined;

@@ -13,6 +13,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds for this one attempt; the adapter's default when left out. The error is code `Timeout`. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * True for what a held lease depends on: renewals, take-overs, releases and the reads between them. Such a call never
+   * waits for calls that are not urgent, however many of them are under way or hang. Default false.
+   */
+  readonly urgent?: boolean | undefined;
 }
 
 /** Names one lease. */

@@ -2,8 +2,8 @@
  * Kept-alive connections to one origin, opened when all others are busy and up to a limit.
  *
  * Guarantees: the connection used last is used first, so a sequence of requests needs one; beyond the limit exchanges
- * wait in order; one that was given up while its connection was still being opened takes that attempt with it, so the
- * next request does not wait behind it. undici's own Pool opens a second connection for a request made at the moment
+ * wait in order; urgent ones have a limit of their own, so they never wait for others; one that was given up while its
+ * connection was still being opened takes that attempt with it, so the next request does not wait behind it. undici's own Pool opens a second connection for a request made at the moment
  * the answer before it arrives, and has no way to end a request that waits.
  */
 import type { CreateHttpClient, HttpClient, WireRequest } from './http-client.ts';
@@ -13,11 +13,14 @@ import type { PooledConnection, Exchange, StreamExchange } from './exchange.ts';
 type AnyExchange = Exchange | StreamExchange;
 interface Slot extends PooledConnection {
   readonly client: HttpClient;
+  /** Where the exchange that it carries is counted. */
+  lane: Lane;
   stopConnecting: () => void;
 }
-interface Waiting {
-  readonly exchange: AnyExchange;
-  readonly request: WireRequest;
+/** The exchanges of one urgency: those under way, of which there are up to the limit, and those that wait. */
+interface Lane {
+  running: number;
+  waiting: { readonly exchange: AnyExchange; readonly request: WireRequest }[];
 }
 
 export class ConnectionPool {
@@ -27,9 +30,11 @@ export class ConnectionPool {
   readonly #limit: number;
   readonly #slots = new Set<Slot>();
   readonly #free: Slot[] = [];
-  #queue: Waiting[] = [];
+  readonly #urgent: Lane = { running: 0, waiting: [] };
+  readonly #ordinary: Lane = { running: 0, waiting: [] };
   #closing: (() => void) | undefined;
 
+  /** @param limit exchanges under way, of the urgent and of the others each */
   constructor(origin: string, createClient: CreateHttpClient, connector: Connector, limit: number) {
     this.#origin = origin;
     this.#createClient = createClient;
@@ -38,10 +43,10 @@ export class ConnectionPool {
   }
 
   /** Carries the exchange out as soon as a connection is free. */
-  run(request: WireRequest, exchange: AnyExchange): void {
-    const slot = this.#takeFree() ?? (this.#slots.size < this.#limit ? this.#add() : undefined);
-    if (slot) this.#start(slot, request, exchange);
-    else this.#queue.push({ request, exchange });
+  run(request: WireRequest, exchange: AnyExchange, urgent: boolean): void {
+    const lane = urgent ? this.#urgent : this.#ordinary;
+    if (lane.running < this.#limit) this.#start(lane, request, exchange);
+    else lane.waiting.push({ request, exchange });
   }
 
   /** The one used last of those that are connected, else the one used last. */
@@ -68,7 +73,8 @@ export class ConnectionPool {
   }
 
   async destroy(): Promise<void> {
-    this.#queue = [];
+    this.#urgent.waiting = [];
+    this.#ordinary.waiting = [];
     const slots = [...this.#slots];
     this.#slots.clear();
     this.#free.length = 0;
@@ -81,7 +87,7 @@ export class ConnectionPool {
     this.#settleClose();
   }
 
-  #add(): Slot {
+  #add(lane: Lane): Slot {
     const client = this.#createClient({
       origin: this.#origin,
       open: (callback) => (slot.stopConnecting = this.#connector.open(callback)),
@@ -89,6 +95,7 @@ export class ConnectionPool {
     });
     const slot: Slot = {
       client,
+      lane,
       served: 0,
       stopConnecting: () => undefined,
       release: (exchange) => this.#release(slot, exchange),
@@ -97,7 +104,10 @@ export class ConnectionPool {
     return slot;
   }
 
-  #start(slot: Slot, request: WireRequest, exchange: AnyExchange): void {
+  #start(lane: Lane, request: WireRequest, exchange: AnyExchange): void {
+    const slot = this.#takeFree() ?? this.#add(lane);
+    slot.lane = lane;
+    lane.running++;
     // By a field: a closure made here for each request made V8 keep them past minor collections, at twice the memory.
     exchange.connection = slot;
     slot.client.dispatch(request, exchange);
@@ -105,17 +115,15 @@ export class ConnectionPool {
 
   #release(slot: Slot, exchange: { readonly sent: boolean }): void {
     if (!this.#slots.has(slot)) return;
+    const { lane } = slot;
+    lane.running--;
     if (!exchange.sent) this.#remove(slot);
     else this.#free.push(slot);
-    while (this.#queue.length > 0) {
-      const next = this.#queue[0];
-      if (next?.exchange.settled) this.#queue.shift();
-      else if (this.#free.length > 0 || this.#slots.size < this.#limit) {
-        this.#queue.shift();
-        if (next) this.run(next.request, next.exchange);
-      } else break;
+    while (lane.waiting.length > 0 && lane.running < this.#limit) {
+      const next = lane.waiting.shift();
+      if (next && !next.exchange.settled) this.#start(lane, next.request, next.exchange);
     }
-    if (this.#closing && this.#queue.length === 0) {
+    if (this.#closing && this.#urgent.waiting.length + this.#ordinary.waiting.length === 0) {
       for (const idle of this.#free.splice(0)) this.#remove(idle);
       this.#settleClose();
     }

@@ -4,7 +4,7 @@
  * Guarantees: every call settles within its timeout (on the injected clock) or as soon as its signal aborts; an answer
  * never takes more memory than its limit; everything but 2xx is a LeaseStoreError. A write is never sent twice, except
  * after a 401 with new credentials (the server has not carried it out). A read is sent a second time when the server
- * had closed the idle connection it went out on. `close` ends all calls and leaves no socket and no timer.
+ * had closed the idle connection it went out on. An urgent call never waits for others. `close` ends all calls and leaves no socket and no timer.
  *
  * New connections use the credentials of the moment: when certificates change, and after a timeout, new requests go to a
  * new pool and the old one ends when it is idle: its idle connections are as dead as that one. Unless another of its
@@ -50,7 +50,7 @@ export interface TransportOptions {
   readonly proxyUrl?: string | undefined;
   /** Default 10,000. */
   readonly requestTimeoutMs?: number | undefined;
-  /** Default 64. Watches do not count. */
+  /** Default 64, and as many again for urgent requests while others take these. Watches do not count. */
   readonly maxConnections?: number | undefined;
   /** Default 64 MiB. */
   readonly maxAnswerBytes?: number | undefined;
@@ -67,6 +67,8 @@ export interface Request extends Asked {
   readonly accept?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
+  /** As in CallOptions. */
+  readonly urgent?: boolean | undefined;
 }
 
 export interface Answer {
@@ -230,6 +232,7 @@ export function createTransport(options: TransportOptions): Transport {
             body,
           },
           exchange,
+          request.urgent ?? false,
         );
       };
       const cancel = clock.schedule(timeoutMs, () => {

@@ -1,0 +1,63 @@
+/** A renewal's way through the transport: requests of others, however many, however slow, do not delay it. */
+import assert from 'node:assert/strict';
+import type http from 'node:http';
+import { test } from 'node:test';
+import { createLeaseApi } from '../../src/kube/lease-api.ts';
+import { parseLease } from '../../src/lease/lease.ts';
+import { ManualClock } from '../../src/runtime/manual-clock.ts';
+import { json, leaseJson, startServer, transportTo, until } from './support.ts';
+
+const T = { timeout: 20_000 };
+const lease = parseLease(leaseJson('x'));
+
+for (const [name, hangs, count] of [
+  ['64 deletions that hang', 'DELETE', 64],
+  ['1,000 reads that hang', 'GET', 1000],
+] as const) {
+  test(`${name} delay no urgent call by more than a connection and a round trip`, T, async (t) => {
+    const server = await startServer(t, ({ method }, response) => {
+      if (method !== hangs) json(response, 200, leaseJson('x'));
+    });
+    const clock = new ManualClock();
+    const transport = transportTo(t, server.url, { clock });
+    const store = createLeaseApi({ transport, clock, random: Math.random });
+    const ref = { namespace: 'ns', name: 'x' };
+    const others = Array.from({ length: count }, () =>
+      hangs === 'DELETE' ? store.delete(ref, { uid: 'u', resourceVersion: '1' }) : store.get(ref),
+    );
+    for (const other of others) other.catch(() => undefined);
+    await until(() => server.seen.length === 64);
+
+    await store.update(lease, { urgent: true });
+    await store.update(lease, { urgent: true });
+    assert.equal(server.seen.length, 66, 'each is sent at once');
+    assert.equal(server.sockets.length, 65, 'over one connection of their own');
+    // As many urgent ones at a time as there may be others.
+    await Promise.all(Array.from({ length: 64 }, () => store.update(lease, { urgent: true })));
+    assert.ok(server.sockets.length <= 128, String(server.sockets.length));
+
+    // One that is not urgent waits until the hanging ones are given up.
+    const ordinary = store.update(lease);
+    assert.equal(server.seen.length, 130);
+    await clock.advance(10_000);
+    await ordinary.catch(() => undefined);
+    await store.update(lease, { urgent: true });
+  });
+}
+
+test('urgent calls alone take no more connections than others, and leave them to others', T, async (t) => {
+  const waiting: http.ServerResponse[] = [];
+  const server = await startServer(t, (_, response) => void waiting.push(response));
+  const transport = transportTo(t, server.url, { maxConnections: 2 });
+  const put = { method: 'PUT', what: 'put', path: '/', body: {} } as const;
+  const calls = Array.from({ length: 5 }, () => transport.request({ ...put, urgent: true }));
+  for (let answered = 0; answered < 5; answered++) {
+    await until(() => waiting.length > 0);
+    const response = waiting.shift();
+    if (response) json(response, 200, {});
+  }
+  await Promise.all(calls);
+  server.handler = (_, response) => json(response, 200, {});
+  await Promise.all([transport.request(put), transport.request(put)]);
+  assert.equal(server.sockets.length, 2);
+});
