@@ -40,7 +40,6 @@ export { createSystemClock, sleep } from './runtime/clock.ts';
 export type { Clock } from './runtime/clock.ts';
 export { observers } from './runtime/observer.ts';
 export type { Observe } from './runtime/observer.ts';
-export type { OptionProblem } from './runtime/options.ts';
 
 export { connect } from './kube/connection.ts';
 export type { ConnectOptions, Connection } from './kube/connection.ts';
@@ -48,10 +47,13 @@ export type { LoadOptions } from './kube/auth/kubeconfig.ts';
 export { KubeConfigError } from './kube/auth/settings.ts';
 export type { KubeConfigErrorCode } from './kube/auth/settings.ts';
 
+export { OptionsError } from './runtime/options.ts';
+export type { OptionProblem } from './runtime/options.ts';
+
 export { Publisher } from './identity/publisher.ts';
 export type { PublisherOptions } from './identity/publisher-options.ts';
 export { ServerHealth } from './identity/server-health.ts';
-export type { HealthProbe, ServerHealthOptions } from './identity/server-health.ts';
+export type { HealthProbe, HealthTimes, ServerHealthOptions } from './identity/server-health.ts';
 export { identityOptions, identityProblems } from './identity/identity-options.ts';
 export type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
 export type {
@@ -87,7 +89,7 @@ export type { Term } from './election/term.ts';
 export type { Work } from './election/lead.ts';
 export { ELECTION_DEFAULTS, electionOptions, electionProblems } from './election/election-options.ts';
 export type { ElectionOptions } from './election/election-options.ts';
-export { ElectionOptionsError, LeadershipError } from './election/leadership-error.ts';
+export { LeadershipError } from './election/leadership-error.ts';
 export type { LeadershipErrorCode, LossReason } from './election/leadership-error.ts';
 export type {
   AcquireReason,

@@ -26,6 +26,7 @@ const PARTS: Readonly<Record<string, string>> = {
   sweep: 'Sweeper',
   election: 'Leader election',
   heartbeat: 'Node heartbeats',
+  availability: 'Availability of Nodes',
   embedded: 'Embedded API server',
   features: 'Feature gates',
   runtime: 'Time and observers',

@@ -15,7 +15,7 @@ type Values = Record<string, unknown>;
 
 /** Values that some rule or other may refuse. */
 const PROBES: Readonly<Record<OptionSpec['kind'], readonly unknown[]>> = {
-  duration: [0, 999, 1_500, 1e12],
+  duration: [0, 999, 1_000, 1_500, 1e12],
   integer: [0, 1e12],
   number: [1e12],
   string: ['', '!', 'a/b', 'A/B', 'x'.repeat(300), 'https://user:word@host/'],

@@ -2,7 +2,8 @@
  * What a monitor of Nodes can be told: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/options.ts';
+import { fillOptions, optionProblems, positive } from '../runtime/options.ts';
+import type { Given, OptionProblem, OptionRows } from '../runtime/options.ts';
 
 /** A monitor's options: `availabilityOptions` fills in the defaults, `availabilityProblems` checks the rules. */
 export interface AvailabilityOptions {
@@ -15,31 +16,24 @@ export interface AvailabilityOptions {
   readonly graceMs: number;
 }
 
-/** What stands in for options that are left out: the node lifecycle controller's own numbers. */
-export const AVAILABILITY_DEFAULTS = {
-  namespace: 'kube-node-lease',
-  graceMs: 50_000,
-} as const satisfies AvailabilityOptions;
-
-type Given<Options> = { readonly [Key in keyof Options]?: Options[Key] | undefined };
+/** Defaults are the node lifecycle controller's own. */
+export const AVAILABILITY_ROWS: OptionRows<AvailabilityOptions> = {
+  namespace: { default: 'kube-node-lease', rule: objectNameProblem, text: 'namespace of the heartbeats' },
+  graceMs: {
+    unit: 'ms',
+    default: 50_000,
+    rule: positive,
+    text: 'a node whose lease was not seen to be renewed for so long is Unknown',
+  },
+};
 
 /** Fills in what was left out. */
-export function availabilityOptions(given: Given<AvailabilityOptions> = {}): AvailabilityOptions {
-  return {
-    namespace: given.namespace ?? AVAILABILITY_DEFAULTS.namespace,
-    graceMs: given.graceMs ?? AVAILABILITY_DEFAULTS.graceMs,
-  };
-}
-
-const positive = (n: number): string | undefined =>
-  Number.isFinite(n) && n > 0 ? undefined : 'must be longer than nothing';
+export const availabilityOptions = (given: Given<AvailabilityOptions> = {}): AvailabilityOptions =>
+  fillOptions(AVAILABILITY_ROWS, given);
 
 /** Everything that is wrong with the options; empty when they can be used. */
-export function availabilityProblems(o: AvailabilityOptions): OptionProblem[] {
-  const problems: OptionProblem[] = [];
-  const rule = objectNameProblem(o.namespace);
-  if (rule !== undefined) problems.push({ field: 'namespace', value: o.namespace, rule });
-  const grace = positive(o.graceMs);
-  if (grace !== undefined) problems.push({ field: 'graceMs', value: o.graceMs, rule: grace });
-  return problems;
-}
+export const availabilityProblems = (options: AvailabilityOptions): OptionProblem[] =>
+  optionProblems(AVAILABILITY_ROWS, options);
+
+/** What stands in for options that are left out: the node lifecycle controller's own numbers. */
+export const AVAILABILITY_DEFAULTS = availabilityOptions();

@@ -14,8 +14,10 @@ import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import type { Availability } from './decide.ts';
 import type { NodeEvent, NodeSource } from '../lease/node-source.ts';
+import { AVAILABILITY_ROWS } from './availability-options.ts';
 import type { AvailabilityOptions } from './availability-options.ts';
 import { Register } from './node-register.ts';
 import type { NodeAvailability } from './node-register.ts';
@@ -104,13 +106,13 @@ export class NodeMonitor {
   #putOff = false;
   #disarm: () => void = () => {};
 
+  /** @throws OptionsError with everything that is wrong */
   constructor(parts: NodeMonitorParts) {
-    this.#parts = parts;
+    const options = checkedOptions('NodeMonitor', AVAILABILITY_ROWS, parts.options);
+    this.#parts = { ...parts, options };
     this.#clock = parts.clock;
     this.#observe = parts.observe ?? (() => {});
-    this.#register = new Register(parts.options.graceMs, (node, from) =>
-      this.#observe({ type: 'changed', node, from }),
-    );
+    this.#register = new Register(options.graceMs, (node, from) => this.#observe({ type: 'changed', node, from }));
   }
 
   /** What is known, without the nodes one by one. */

@@ -1,7 +1,8 @@
 /**
  * What a census can be told: defaults and rules, stated once.
  */
-import type { OptionProblem } from '../runtime/options.ts';
+import { fillOptions, optionProblems } from '../runtime/options.ts';
+import type { Given, OptionProblem, OptionRows } from '../runtime/options.ts';
 
 /** A census's options: milliseconds. */
 export interface CensusOptions {
@@ -14,27 +15,31 @@ export interface CensusOptions {
   readonly maxAgeMs: number;
 }
 
-export const CENSUS_DEFAULTS = { freshForMs: 30_000, maxAgeMs: 30_000 } as const satisfies CensusOptions;
-
 /** An API server tells its time in whole seconds: below one, every answer would be chance. */
 const SHORTEST_MS = 1_000;
 
+const longEnough = (ms: number): string | undefined =>
+  Number.isFinite(ms) && ms >= SHORTEST_MS ? undefined : `must be at least ${SHORTEST_MS} ms`;
+
+export const CENSUS_ROWS: OptionRows<CensusOptions> = {
+  freshForMs: {
+    unit: 'ms',
+    default: 30_000,
+    rule: longEnough,
+    text: 'a lease renewed within this time is live: three renew intervals',
+  },
+  maxAgeMs: {
+    unit: 'ms',
+    default: 30_000,
+    rule: longEnough,
+    text: 'time without word of the leases after which the numbers served count as unknown (503)',
+  },
+};
+
 /** Fills in what was left out. */
-export function censusOptions(given: { readonly [K in keyof CensusOptions]?: number | undefined } = {}): CensusOptions {
-  return {
-    freshForMs: given.freshForMs ?? CENSUS_DEFAULTS.freshForMs,
-    maxAgeMs: given.maxAgeMs ?? CENSUS_DEFAULTS.maxAgeMs,
-  };
-}
+export const censusOptions = (given: Given<CensusOptions> = {}): CensusOptions => fillOptions(CENSUS_ROWS, given);
 
 /** Everything that is wrong with the options; empty when they can be used. */
-export function censusProblems(o: CensusOptions): OptionProblem[] {
-  const problems: OptionProblem[] = [];
-  for (const field of ['freshForMs', 'maxAgeMs'] as const) {
-    const value = o[field];
-    if (!(Number.isFinite(value) && value >= SHORTEST_MS)) {
-      problems.push({ field, value, rule: `must be at least ${SHORTEST_MS} ms` });
-    }
-  }
-  return problems;
-}
+export const censusProblems = (options: CensusOptions): OptionProblem[] => optionProblems(CENSUS_ROWS, options);
+
+export const CENSUS_DEFAULTS = censusOptions();

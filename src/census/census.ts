@@ -14,9 +14,11 @@ import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import type { Census } from './count.ts';
 import { census } from './count.ts';
 import type { Answer, CensusEvent, CensusSnapshot, UnknownReason } from './census-events.ts';
+import { CENSUS_ROWS } from './census-options.ts';
 import type { CensusOptions } from './census-options.ts';
 import { Register } from './census-register.ts';
 
@@ -68,10 +70,12 @@ export class CensusService {
   #putOff = false;
   #disarm: () => void = () => {};
 
+  /** @throws OptionsError with everything that is wrong */
   constructor(given: CensusServiceOptions) {
-    this.#given = given;
+    const options = checkedOptions('CensusService', CENSUS_ROWS, given.options);
+    this.#given = { ...given, options };
     this.#clock = given.clock;
-    this.#freshForMs = given.options.freshForMs;
+    this.#freshForMs = options.freshForMs;
     this.#backoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random: given.random });
     this.#register = new Register({
       freshForMs: this.#freshForMs,

@@ -135,7 +135,7 @@ export function publisherOptions(
     problems.push({ option: PUBLISH_OPTIONS.serverHealthUrl.flag, value: url, rule });
   }
   if (!(timeout > 0 && timeout < values.renewInterval)) {
-    const rule = 'must be longer than nothing and shorter than the renew interval';
+    const rule = 'must be greater than 0 and shorter than the renew interval';
     if (url !== undefined) {
       problems.push({ option: PUBLISH_OPTIONS.serverHealthTimeout.flag, value: formatDuration(timeout), rule });
     }

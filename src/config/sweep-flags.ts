@@ -178,7 +178,4 @@ export function sweepSettings(
 }
 
 /** The sweeper's rules speak of milliseconds, its users of durations. */
-const inDurations = (rule: string): string =>
-  rule.replace(/number of milliseconds from (\d+) to (\d+)/, (_, from: string, to: string) => {
-    return `duration from ${formatDuration(Number(from))} to ${formatDuration(Number(to))}`;
-  });
+const inDurations = (rule: string): string => rule.replace(/(\d+) ms/g, (_, ms: string) => formatDuration(Number(ms)));

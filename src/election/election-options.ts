@@ -4,7 +4,8 @@
  */
 import { objectNameProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import type { OptionProblem } from '../runtime/options.ts';
+import { fillOptions, optionProblems, positiveMs, wholeNumber } from '../runtime/options.ts';
+import type { OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** An elector's times: `electionOptions` fills in the defaults, `electionProblems` checks client-go's rules. */
 export interface ElectionOptions {
@@ -25,52 +26,60 @@ export interface ElectionOptions {
   readonly workTimeoutMs: number;
 }
 
-/** What stands in for options that are left out: client-go's own numbers. */
-export const ELECTION_DEFAULTS: ElectionOptions = {
-  leaseDurationSeconds: 15,
-  renewDeadlineMs: 10_000,
-  retryPeriodMs: 2_000,
-  workTimeoutMs: 20_000,
-};
-
 /** client-go's JitterFactor: a poll comes up to this share of the retry period later, at random. */
 export const POLL_JITTER = 1.2;
 /** Longer durations of others are read as this: otherwise a lease of 68 years would never be taken over. */
 export const MAX_LEASE_DURATION_MS = 3_600_000;
 /** Kubernetes' bound on names of objects; a holder has none of its own. */
 const MAX_ID_LENGTH = 253;
-/** setTimeout's own limit. */
-const MAX_MS = 2_147_483_647;
+/** Defaults and rules are client-go's own. */
+export const ELECTION_ROWS: OptionRows<ElectionOptions> = {
+  leaseDurationSeconds: {
+    unit: 's',
+    default: 15,
+    rule: wholeNumber(1, MAX_LEASE_DURATION_MS / 1000, 'whole seconds'),
+    text: 'how long others wait after the last renewal that they saw, whole seconds',
+  },
+  renewDeadlineMs: {
+    unit: 'ms',
+    default: 10_000,
+    rule: positiveMs,
+    text: 'how long leadership lasts after the last renewal that succeeded',
+  },
+  retryPeriodMs: { unit: 'ms', default: 2_000, rule: positiveMs, text: 'time from one renewal to the next' },
+  workTimeoutMs: {
+    unit: 'ms',
+    default: 20_000,
+    rule: positiveMs,
+    text: 'time that the work has to end at the stop, while the lease is still renewed',
+  },
+};
+
+export const ELECTION_BETWEEN: readonly RuleBetween<ElectionOptions>[] = [
+  {
+    of: ['leaseDurationSeconds', 'renewDeadlineMs'],
+    rule: ({ leaseDurationSeconds, renewDeadlineMs }) =>
+      leaseDurationSeconds * 1000 > renewDeadlineMs ? undefined : 'must be longer than the renew deadline',
+  },
+  {
+    of: ['renewDeadlineMs', 'retryPeriodMs'],
+    rule: ({ renewDeadlineMs, retryPeriodMs }) =>
+      renewDeadlineMs > POLL_JITTER * retryPeriodMs
+        ? undefined
+        : `must be longer than ${POLL_JITTER} times the retry period`,
+  },
+];
 
 /** Fills in what was left out. */
-export function electionOptions(given: Partial<ElectionOptions> = {}): ElectionOptions {
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return { ...ELECTION_DEFAULTS, ...set };
-}
+export const electionOptions = (given: Partial<ElectionOptions> = {}): ElectionOptions =>
+  fillOptions(ELECTION_ROWS, given);
 
 /** Everything that is wrong with the options; empty when they can be used. */
-export function electionProblems(o: ElectionOptions): OptionProblem[] {
-  const problems: OptionProblem[] = [];
-  const say = (field: keyof ElectionOptions, rule: string): void =>
-    void problems.push({ field, value: o[field], rule });
-  const maxSeconds = MAX_LEASE_DURATION_MS / 1000;
-  const seconds = o.leaseDurationSeconds;
-  const usable = (n: number): boolean => Number.isFinite(n) && n > 0;
-  if (!Number.isInteger(seconds) || seconds < 1 || seconds > maxSeconds) {
-    say('leaseDurationSeconds', `must be whole seconds from 1 to ${maxSeconds}`);
-  }
-  for (const field of ['renewDeadlineMs', 'retryPeriodMs', 'workTimeoutMs'] as const) {
-    if (!usable(o[field]) || o[field] > MAX_MS) say(field, `must be longer than nothing and at most ${MAX_MS}`);
-  }
-  // What is no time at all cannot be compared; it was told above.
-  if (usable(seconds) && usable(o.renewDeadlineMs) && seconds * 1000 <= o.renewDeadlineMs) {
-    say('leaseDurationSeconds', 'must be longer than the renew deadline');
-  }
-  if (usable(o.renewDeadlineMs) && usable(o.retryPeriodMs) && o.renewDeadlineMs <= POLL_JITTER * o.retryPeriodMs) {
-    say('renewDeadlineMs', `must be longer than ${POLL_JITTER} times the retry period`);
-  }
-  return problems;
-}
+export const electionProblems = (options: ElectionOptions): OptionProblem[] =>
+  optionProblems(ELECTION_ROWS, options, ELECTION_BETWEEN);
+
+/** What stands in for options that are left out: client-go's own numbers. */
+export const ELECTION_DEFAULTS: ElectionOptions = electionOptions();
 
 /** Everything that is wrong with which lease is contended for, and as whom. */
 export function candidacyProblems(lease: LeaseRef, id: string, uuid: string): OptionProblem[] {

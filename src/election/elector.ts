@@ -13,8 +13,9 @@ import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { OptionsError } from '../runtime/options.ts';
 import { Candidate } from './candidate.ts';
-import { ElectionOptionsError, LeadershipError } from './leadership-error.ts';
+import { LeadershipError } from './leadership-error.ts';
 import type { ElectionEvent } from './election-events.ts';
 import { lead } from './lead.ts';
 import type { Work } from './lead.ts';
@@ -54,11 +55,11 @@ export class LeaderElector {
   #running = false;
   #term: Term | undefined;
 
-  /** @throws ElectionOptionsError with everything that is wrong */
+  /** @throws OptionsError with everything that is wrong */
   constructor({ store, clock, random, lease, id, uuid, options, observe, watch }: LeaderElectorOptions) {
     const chosen = electionOptions(options);
     const problems = [...candidacyProblems(lease, id, uuid), ...electionProblems(chosen)];
-    if (problems.length > 0) throw new ElectionOptionsError(problems);
+    if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
     this.holder = holderIdentity(id, uuid);
     const ref = { namespace: lease.namespace, name: lease.name };
     this.#candidate = new Candidate({

@@ -1,7 +1,6 @@
 /**
  * What an elector throws. Branch on `code`; `reason` says why leadership was lost.
  */
-import type { OptionProblem } from '../runtime/options.ts';
 
 /** Why a term is over although its work had not ended. */
 export type LossReason =
@@ -39,17 +38,5 @@ export class LeadershipError extends Error {
     super(message);
     this.code = code;
     this.reason = reason;
-  }
-}
-
-/** The options given to an elector cannot be used. */
-export class ElectionOptionsError extends Error {
-  override readonly name = 'ElectionOptionsError';
-  readonly code = 'InvalidOptions';
-  readonly problems: readonly OptionProblem[];
-
-  constructor(problems: readonly OptionProblem[]) {
-    super(problems.map(({ field, value, rule }) => `${field}: ${JSON.stringify(value)} ${rule}`).join('; '));
-    this.problems = problems;
   }
 }

@@ -2,7 +2,8 @@
  * What heartbeats can be told: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/options.ts';
+import { fillOptions, optionProblems, positive, wholeNumber, wholeSeconds } from '../runtime/options.ts';
+import type { Given, OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** Heartbeats' options: `heartbeatOptions` fills in the defaults, `heartbeatProblems` checks the rules. */
 export interface HeartbeatOptions {
@@ -21,48 +22,53 @@ export interface HeartbeatOptions {
   readonly concurrency: number;
 }
 
-/** What stands in for options that are left out: kubelet's own numbers. */
-export const HEARTBEAT_DEFAULTS = {
-  namespace: 'kube-node-lease',
-  leaseDurationSeconds: 40,
-  renewIntervalMs: 10_000,
-  concurrency: 64,
-} as const satisfies Partial<HeartbeatOptions>;
-
 const MAX_REQUEST_TIMEOUT_MS = 5_000;
-const INT32_MAX = 2_147_483_647;
+const RENEW_INTERVAL_MS = 10_000;
 
-type Given<Options> = { readonly [Key in keyof Options]?: Options[Key] | undefined };
+/** Defaults are kubelet's own. */
+export const HEARTBEAT_ROWS: OptionRows<HeartbeatOptions> = {
+  namespace: { default: 'kube-node-lease', rule: objectNameProblem, text: 'namespace of the heartbeats' },
+  leaseDurationSeconds: {
+    unit: 's',
+    default: 40,
+    rule: wholeSeconds,
+    text: 'how long a heartbeat is valid after a renewal, whole seconds',
+  },
+  renewIntervalMs: {
+    unit: 'ms',
+    default: RENEW_INTERVAL_MS,
+    rule: positive,
+    text: 'time from one renewal of a node to its next',
+  },
+  requestTimeoutMs: {
+    unit: 'ms',
+    default: ({ renewIntervalMs = RENEW_INTERVAL_MS }) => Math.min(MAX_REQUEST_TIMEOUT_MS, renewIntervalMs / 2),
+    rule: positive,
+    text: 'longest time for one request',
+  },
+  concurrency: { default: 64, rule: wholeNumber(1), text: 'requests under way at once' },
+};
+
+export const HEARTBEAT_BETWEEN: readonly RuleBetween<HeartbeatOptions>[] = [
+  {
+    of: ['requestTimeoutMs', 'renewIntervalMs'],
+    rule: ({ requestTimeoutMs, renewIntervalMs }) =>
+      requestTimeoutMs < renewIntervalMs ? undefined : 'must be shorter than the renew interval',
+  },
+  {
+    of: ['renewIntervalMs', 'leaseDurationSeconds'],
+    rule: ({ renewIntervalMs, leaseDurationSeconds }) =>
+      renewIntervalMs < leaseDurationSeconds * 1000 ? undefined : 'must be shorter than the lease duration',
+  },
+];
 
 /** Fills in what was left out. */
-export function heartbeatOptions(given: Given<HeartbeatOptions> = {}): HeartbeatOptions {
-  const renewIntervalMs = given.renewIntervalMs ?? HEARTBEAT_DEFAULTS.renewIntervalMs;
-  return {
-    namespace: given.namespace ?? HEARTBEAT_DEFAULTS.namespace,
-    leaseDurationSeconds: given.leaseDurationSeconds ?? HEARTBEAT_DEFAULTS.leaseDurationSeconds,
-    renewIntervalMs,
-    requestTimeoutMs: given.requestTimeoutMs ?? Math.min(MAX_REQUEST_TIMEOUT_MS, renewIntervalMs / 2),
-    concurrency: given.concurrency ?? HEARTBEAT_DEFAULTS.concurrency,
-  };
-}
-
-const positive = (n: number): string | undefined =>
-  Number.isFinite(n) && n > 0 ? undefined : 'must be longer than nothing';
+export const heartbeatOptions = (given: Given<HeartbeatOptions> = {}): HeartbeatOptions =>
+  fillOptions(HEARTBEAT_ROWS, given);
 
 /** Everything that is wrong with the options; empty when they can be used. */
-export function heartbeatProblems(o: HeartbeatOptions): OptionProblem[] {
-  const problems: OptionProblem[] = [];
-  const check = (field: keyof HeartbeatOptions, rule: string | undefined): void => {
-    if (rule !== undefined) problems.push({ field, value: o[field], rule });
-  };
-  const { leaseDurationSeconds: seconds, concurrency } = o;
-  check('namespace', objectNameProblem(o.namespace));
-  const whole = Number.isInteger(seconds) && seconds > 0 && seconds <= INT32_MAX;
-  check('leaseDurationSeconds', whole ? undefined : `must be whole seconds from 1 to ${INT32_MAX}`);
-  check('renewIntervalMs', positive(o.renewIntervalMs));
-  check('requestTimeoutMs', positive(o.requestTimeoutMs));
-  check('concurrency', Number.isInteger(concurrency) && concurrency >= 1 ? undefined : 'must be 1 or more');
-  if (o.requestTimeoutMs >= o.renewIntervalMs) check('requestTimeoutMs', 'must be shorter than the renew interval');
-  if (o.renewIntervalMs >= seconds * 1000) check('renewIntervalMs', 'must be shorter than the lease duration');
-  return problems;
-}
+export const heartbeatProblems = (options: HeartbeatOptions): OptionProblem[] =>
+  optionProblems(HEARTBEAT_ROWS, options, HEARTBEAT_BETWEEN);
+
+/** What stands in for options that are left out: kubelet's own numbers. */
+export const HEARTBEAT_DEFAULTS = heartbeatOptions();

@@ -14,10 +14,12 @@ import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import { Beat, renew } from './beat.ts';
 import type { BeatParts, BeatResult } from './beat.ts';
 import type { HeartbeatEvent, HeartbeatStatus } from './heartbeat-events.ts';
 import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
+import { HEARTBEAT_BETWEEN, HEARTBEAT_ROWS } from './heartbeat-options.ts';
 import type { HeartbeatOptions } from './heartbeat-options.ts';
 import { Rota } from './rota.ts';
 
@@ -57,10 +59,11 @@ export class Heartbeat {
   #writes = new AbortController();
   #failed: (error: unknown) => void = () => {};
 
+  /** @throws OptionsError with everything that is wrong */
   constructor(parts: HeartbeatParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
-    this.#options = parts.options;
+    this.#options = checkedOptions('Heartbeat', HEARTBEAT_ROWS, parts.options, HEARTBEAT_BETWEEN);
     this.#observe = parts.observe;
     this.#rota = this.#newRota();
     this.#beatParts = this.#newBeatParts();
@@ -91,10 +94,11 @@ export class Heartbeat {
   /**
    * Takes other options at once: the places of the nodes in the interval stay, and no lease runs out by the change. Before
    * a longer interval each node is renewed once more when it would have been: its lease says the old duration until then.
-   * @param changes from `heartbeatOptions`, without problems
+   * @throws OptionsError with everything that is wrong; then nothing changes
    */
   update(changes: HeartbeatChanges): void {
-    this.#options = { ...changes, namespace: this.#options.namespace };
+    const { namespace } = this.#options;
+    this.#options = checkedOptions('Heartbeat', HEARTBEAT_ROWS, { ...changes, namespace }, HEARTBEAT_BETWEEN);
     this.#beatParts = this.#newBeatParts();
     this.#rota.update(this.#options);
   }

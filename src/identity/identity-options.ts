@@ -13,7 +13,8 @@ import {
   objectNameProblem,
 } from '../lease/names.ts';
 import type { NameFormat } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/options.ts';
+import { fillOptions, optionProblems, positive, wholeSeconds } from '../runtime/options.ts';
+import type { OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** `delete`: the lease goes when the publisher stops. `keep`: it stays for the next start. `auto`: see `IdentityOptions`. */
 export type ShutdownPolicy = 'auto' | 'keep' | 'delete';
@@ -53,68 +54,93 @@ export type IdentityChanges = Partial<
   Pick<IdentityOptions, 'leaseDurationSeconds' | 'renewIntervalMs' | 'requestTimeoutMs' | 'shutdownPolicy'>
 >;
 
-export const IDENTITY_DEFAULTS = {
-  namespace: 'kube-system',
-  nameFormat: 'sha256',
-  labelKey: IDENTITY_LABEL,
-  labelValue: IDENTITY_LABEL_VALUE,
-  leaseDurationSeconds: 3600,
-  renewIntervalMs: 10_000,
-  shutdownPolicy: 'auto',
-  shutdownTimeoutMs: 8_000,
-} as const satisfies Partial<IdentityOptions>;
-
 /** The largest share of the renew interval by which a renewal comes later, at random (component-helpers' own). */
 export const RENEW_JITTER = 0.04;
 const MAX_REQUEST_TIMEOUT_MS = 5_000;
-const INT32_MAX = 2_147_483_647;
+const RENEW_INTERVAL_MS = 10_000;
+
+export const IDENTITY_ROWS: OptionRows<IdentityOptions> = {
+  hostname: {
+    type: 'string',
+    required: true,
+    rule: hostnameProblem,
+    text: 'host that the lease stands for, taken as it is',
+  },
+  namespace: { default: 'kube-system', rule: objectNameProblem, text: 'namespace of the leases' },
+  nameFormat: {
+    default: 'sha256',
+    choices: NAME_FORMATS,
+    text: 'sha256: <prefix>-<64 hex digits>; apiserver: the name kube-apiserver 1.27 and later gives itself',
+  },
+  namePrefix: {
+    type: 'string',
+    text: "what the lease's name begins with (default kube-apiserver, or apiserver with format apiserver)",
+  },
+  labelKey: {
+    default: IDENTITY_LABEL,
+    rule: (key) => labelKeyProblem(key) ?? (key === HOSTNAME_LABEL ? 'is taken by the hostname' : undefined),
+    text: 'label that marks identity leases',
+  },
+  labelValue: {
+    default: IDENTITY_LABEL_VALUE,
+    rule: (value) => (value !== '' && isLabelValue(value) ? undefined : 'must be a label value'),
+    text: 'its value',
+  },
+  leaseDurationSeconds: {
+    unit: 's',
+    default: 3600,
+    rule: wholeSeconds,
+    text: 'how long the lease is valid after a renewal, whole seconds',
+  },
+  renewIntervalMs: {
+    unit: 'ms',
+    default: RENEW_INTERVAL_MS,
+    rule: positive,
+    text: 'time from one renewal to the next, plus up to 4 %',
+  },
+  requestTimeoutMs: {
+    unit: 'ms',
+    default: ({ renewIntervalMs = RENEW_INTERVAL_MS }) => Math.min(MAX_REQUEST_TIMEOUT_MS, renewIntervalMs / 2),
+    rule: positive,
+    text: 'longest time for one request',
+  },
+  shutdownPolicy: {
+    default: 'auto',
+    choices: SHUTDOWN_POLICIES,
+    text: 'what becomes of the lease on SIGTERM; auto: with --server-health-url delete it when the server no longer answers, else keep it',
+  },
+  shutdownTimeoutMs: { unit: 'ms', default: 8_000, rule: positive, text: 'longest time to stop' },
+};
+
+export const IDENTITY_BETWEEN: readonly RuleBetween<IdentityOptions>[] = [
+  {
+    of: ['namePrefix', 'hostname', 'nameFormat'],
+    rule: ({ hostname, nameFormat, namePrefix }) => {
+      const name = leaseName(hostname, nameFormat, namePrefix);
+      const rule = objectNameProblem(name);
+      return rule && `makes the lease name ${JSON.stringify(name)}, which ${rule}`;
+    },
+  },
+  {
+    of: ['requestTimeoutMs', 'renewIntervalMs'],
+    rule: ({ requestTimeoutMs, renewIntervalMs }) =>
+      requestTimeoutMs < renewIntervalMs ? undefined : 'must be shorter than the renew interval',
+  },
+  {
+    of: ['renewIntervalMs', 'leaseDurationSeconds'],
+    rule: ({ renewIntervalMs, leaseDurationSeconds }) =>
+      renewIntervalMs * (1 + RENEW_JITTER) < leaseDurationSeconds * 1000
+        ? undefined
+        : `plus its jitter of ${RENEW_JITTER * 100} % must be shorter than the lease duration`,
+  },
+];
 
 /** Fills in what was left out. */
-export function identityOptions(given: Partial<IdentityOptions> & { hostname: string }): IdentityOptions {
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const merged = { ...IDENTITY_DEFAULTS, ...set } as Partial<IdentityOptions> & typeof IDENTITY_DEFAULTS;
-  const requestTimeoutMs = merged.requestTimeoutMs ?? Math.min(MAX_REQUEST_TIMEOUT_MS, merged.renewIntervalMs / 2);
-  return { ...merged, hostname: given.hostname, requestTimeoutMs };
-}
+export const identityOptions = (given: Partial<IdentityOptions> & { hostname: string }): IdentityOptions =>
+  fillOptions(IDENTITY_ROWS, given);
 
 /** Everything that is wrong with the options; empty when they can be used. */
-export function identityProblems(o: IdentityOptions): OptionProblem[] {
-  const problems: OptionProblem[] = [];
-  const check = (field: keyof IdentityOptions, rule: string | undefined): void => {
-    if (rule !== undefined) problems.push({ field, value: o[field], rule });
-  };
-  const positive = (n: number): string | undefined =>
-    Number.isFinite(n) && n > 0 ? undefined : 'must be longer than nothing';
-  check('hostname', hostnameProblem(o.hostname));
-  check('namespace', objectNameProblem(o.namespace));
-  check('nameFormat', NAME_FORMATS.includes(o.nameFormat) ? undefined : `must be one of ${NAME_FORMATS.join(', ')}`);
-  if (hostnameProblem(o.hostname) === undefined && NAME_FORMATS.includes(o.nameFormat)) {
-    const name = leaseName(o.hostname, o.nameFormat, o.namePrefix);
-    const rule = objectNameProblem(name);
-    check('namePrefix', rule && `makes the lease name ${JSON.stringify(name)}, which ${rule}`);
-  }
-  check(
-    'labelKey',
-    labelKeyProblem(o.labelKey) ?? (o.labelKey === HOSTNAME_LABEL ? 'is taken by the hostname' : undefined),
-  );
-  check('labelValue', o.labelValue !== '' && isLabelValue(o.labelValue) ? undefined : 'must be a label value');
-  const seconds = o.leaseDurationSeconds;
-  check(
-    'leaseDurationSeconds',
-    Number.isInteger(seconds) && seconds > 0 && seconds <= INT32_MAX
-      ? undefined
-      : `must be whole seconds from 1 to ${INT32_MAX}`,
-  );
-  check('renewIntervalMs', positive(o.renewIntervalMs));
-  check('requestTimeoutMs', positive(o.requestTimeoutMs));
-  check('shutdownTimeoutMs', positive(o.shutdownTimeoutMs));
-  check(
-    'shutdownPolicy',
-    SHUTDOWN_POLICIES.includes(o.shutdownPolicy) ? undefined : `must be one of ${SHUTDOWN_POLICIES.join(', ')}`,
-  );
-  if (o.requestTimeoutMs >= o.renewIntervalMs) check('requestTimeoutMs', 'must be shorter than the renew interval');
-  if (o.renewIntervalMs * (1 + RENEW_JITTER) >= seconds * 1000) {
-    check('renewIntervalMs', `plus its jitter of ${RENEW_JITTER * 100} % must be shorter than the lease duration`);
-  }
-  return problems;
-}
+export const identityProblems = (options: IdentityOptions): OptionProblem[] =>
+  optionProblems(IDENTITY_ROWS, options, IDENTITY_BETWEEN);
+
+export const IDENTITY_DEFAULTS = fillOptions(IDENTITY_ROWS, {});

@@ -12,6 +12,7 @@ import type { LeaseStore } from '../lease/store.ts';
 import { Allowance } from '../runtime/allowance.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
 import { Attempts } from './attempts.ts';
 import { created, decide, identitySelf, renewed, takenOver } from './decide.ts';
@@ -19,7 +20,7 @@ import type { Self } from './decide.ts';
 import type { PublisherEvent, PublisherStatus, ShutdownOutcome } from './publisher-events.ts';
 import type { ServerHealth } from './server-health.ts';
 import { Neighbours } from './neighbours.ts';
-import { RENEW_JITTER } from './identity-options.ts';
+import { IDENTITY_BETWEEN, IDENTITY_ROWS, RENEW_JITTER } from './identity-options.ts';
 import type { PublisherOptions } from './publisher-options.ts';
 import type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity-options.ts';
 import { Stop } from './stop.ts';
@@ -52,7 +53,9 @@ export class Publisher {
   readonly #hints: Allowance;
   #wake = new Wake();
 
-  constructor({ store, clock, random, holder, options, observe, health }: PublisherOptions) {
+  /** @throws OptionsError with everything that is wrong */
+  constructor({ store, clock, random, holder, options: given, observe, health }: PublisherOptions) {
+    const options = checkedOptions('Publisher', IDENTITY_ROWS, given, IDENTITY_BETWEEN);
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
@@ -101,12 +104,14 @@ export class Publisher {
   /**
    * Takes other times, or another shutdown policy, while it runs or before it does: what it holds and knows it keeps. A
    * lease that is held is renewed at once, so that nobody is left with the old duration.
-   * @param changes over the options it has; `identityProblems` must find nothing in what they make
+   * @param changes over the options it has
+   * @throws OptionsError with everything that is wrong; then nothing changes
    */
   update(changes: IdentityChanges): void {
     const before = this.#options;
     const { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy } = { ...before, ...changes };
-    this.#options = { ...before, leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy };
+    const after = { ...before, leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy };
+    this.#options = checkedOptions('Publisher', IDENTITY_ROWS, after, IDENTITY_BETWEEN);
     this.#self = { ...this.#self, leaseDurationSeconds };
     this.#writer.timeoutMs = requestTimeoutMs;
     if (renewIntervalMs !== before.renewIntervalMs) this.#attempts.cap(renewIntervalMs);

@@ -36,6 +36,10 @@ function shown(value: unknown): string {
 export interface OptionRow<Value, Options = never> {
   /** What a number counts: milliseconds, whole seconds; nothing for counts, texts and choices. */
   readonly unit?: 'ms' | 's';
+  /** Of the value, where neither a unit nor the default says it. */
+  readonly type?: OptionType;
+  /** True: it cannot be left out. */
+  readonly required?: boolean;
   /** What stands in when it is left out, perhaps made from the others; an option without one may be missing. */
   readonly default?: Value | ((others: Partial<Options>) => Value);
   /** The values that a choice has. */
@@ -44,6 +48,15 @@ export interface OptionRow<Value, Options = never> {
   readonly rule?: (value: Value) => string | undefined;
   /** One sentence for help and reference. */
   readonly text: string;
+}
+
+export type OptionType = 'string' | 'number' | 'boolean' | 'object';
+
+/** A rule that compares several options; asked when each of them is right by itself. */
+export interface RuleBetween<Options> {
+  /** The options that it compares: the first is the one to blame. */
+  readonly of: readonly [keyof Options & string, ...(keyof Options & string)[]];
+  readonly rule: (options: Options) => string | undefined;
 }
 
 /** A row for every option of a capability. */
@@ -70,24 +83,42 @@ export function fillOptions<Options>(rows: OptionRows<Options>, given: Given<Opt
   return filled as Options;
 }
 
+/** The type of an option's value; undefined: the row does not say. */
+export function optionType({ unit, type, default: standard }: OptionRow<unknown>): OptionType | undefined {
+  if (unit !== undefined) return 'number';
+  const known = typeof standard;
+  return type ?? (known === 'string' || known === 'number' || known === 'boolean' ? known : undefined);
+}
+
+/** The rule that an option breaks by itself. */
+function brokenRule(row: OptionRow<unknown>, value: unknown): string | undefined {
+  if (value === undefined) return row.required ? 'is required' : undefined;
+  if (row.choices) return row.choices.includes(value) ? undefined : `must be one of ${row.choices.join(', ')}`;
+  const type = optionType(row);
+  if (type === 'boolean' && typeof value !== type) return 'must be true or false';
+  if (type !== undefined && (typeof value !== type || value === null)) return `must be of type ${type}`;
+  return row.rule?.(value);
+}
+
 /**
  * Everything that is wrong with the options; empty when they can be used.
- * @param between what is wrong between several of them; asked only when each is right by itself
+ * @param between what must hold between several of them
  */
 export function optionProblems<Options>(
   rows: OptionRows<Options>,
   options: Options,
-  between: (options: Options) => readonly OptionProblem[] = () => [],
+  between: readonly RuleBetween<Options>[] = [],
 ): OptionProblem[] {
   const problems: OptionProblem[] = [];
+  const say = (field: keyof Options & string, rule: string | undefined): void => {
+    if (rule !== undefined) problems.push({ field, value: options[field], rule });
+  };
   for (const field of Object.keys(rows) as (keyof Options & string)[]) {
-    const { rule, choices } = rows[field] as OptionRow<unknown>;
-    const value: unknown = options[field];
-    if (value === undefined) continue;
-    const broken = choices && !choices.includes(value) ? `must be one of ${choices.join(', ')}` : rule?.(value);
-    if (broken !== undefined) problems.push({ field, value, rule: broken });
+    say(field, brokenRule(rows[field] as OptionRow<unknown>, options[field]));
   }
-  return problems.length > 0 ? problems : [...between(options)];
+  const broken = new Set(problems.map(({ field }) => field));
+  for (const { of, rule } of between) if (!of.some((field) => broken.has(field))) say(of[0], rule(options));
+  return problems;
 }
 
 /**
@@ -98,7 +129,7 @@ export function checkedOptions<Options>(
   subject: string,
   rows: OptionRows<Options>,
   given: Given<Options>,
-  between?: (options: Options) => readonly OptionProblem[],
+  between?: readonly RuleBetween<Options>[],
 ): Options {
   const options = fillOptions(rows, given);
   const problems = optionProblems(rows, options, between);
@@ -109,17 +140,24 @@ export function checkedOptions<Options>(
 /** setTimeout's own limit, and the API's bound on its numbers (int32). */
 export const INT32_MAX = 2_147_483_647;
 
+/** Any number above 0. */
+export const positive = (value: number): string | undefined =>
+  Number.isFinite(value) && value > 0 ? undefined : 'must be greater than 0';
+
+// Rules write times as `<number> ms`: what reads durations shows them as such.
+
+/** A time in milliseconds within bounds. */
+export const msWithin =
+  (min: number, max: number) =>
+  (value: number): string | undefined =>
+    value >= min && value <= max ? undefined : `must be from ${min} ms to ${max} ms`;
+
 /** A time in milliseconds that a timer can wait for. */
 export const positiveMs = (value: number): string | undefined =>
-  Number.isFinite(value) && value > 0 && value <= INT32_MAX
-    ? undefined
-    : `must be greater than 0 and at most ${INT32_MAX} milliseconds`;
+  value > 0 && value <= INT32_MAX ? undefined : `must be greater than 0 and at most ${INT32_MAX} ms`;
 
 /** A time in milliseconds, or none. */
-export const notNegativeMs = (value: number): string | undefined =>
-  Number.isFinite(value) && value >= 0 && value <= INT32_MAX
-    ? undefined
-    : `must be from 0 to ${INT32_MAX} milliseconds`;
+export const notNegativeMs = msWithin(0, INT32_MAX);
 
 /** A whole number within bounds. */
 export const wholeNumber =

@@ -3,7 +3,8 @@
  * come from outside.
  */
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../lease/names.ts';
-import type { OptionProblem } from '../runtime/options.ts';
+import { fillOptions, msWithin, optionProblems, wholeNumber } from '../runtime/options.ts';
+import type { OptionProblem, OptionRows } from '../runtime/options.ts';
 
 /** A sweeper's options: `sweepOptions` fills in the defaults, `sweepProblems` checks the rules. */
 export interface SweepOptions {
@@ -35,38 +36,6 @@ export interface SweepOptions {
   readonly allowAll: boolean;
 }
 
-/** What stands in for options that are left out. */
-export const SWEEP_DEFAULTS: SweepOptions = {
-  namespace: 'kube-system',
-  labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}`,
-  graceMs: 0,
-  confirmAfterMs: 30_000,
-  concurrency: 64,
-  qps: 0,
-  pageSize: 500,
-  maxSkewMs: 60_000,
-  requestTimeoutMs: 10_000,
-  dryRun: false,
-  allowAll: false,
-};
-
-/** Options that break a rule. `problems` holds all of them. */
-export class SweepOptionsError extends Error {
-  override readonly name = 'SweepOptionsError';
-  readonly code = 'InvalidOptions';
-  readonly problems: readonly OptionProblem[];
-  constructor(problems: readonly OptionProblem[]) {
-    super(problems.map(({ field, value, rule }) => `${field}: ${JSON.stringify(value)} ${rule}`).join('; '));
-    this.problems = problems;
-  }
-}
-
-/** Fills in what was left out. */
-export function sweepOptions(given: Partial<SweepOptions> = {}): SweepOptions {
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return { ...SWEEP_DEFAULTS, ...set };
-}
-
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** More connections than this help no server, and hide a slip of the finger. */
 const MAX_CONCURRENCY = 1_000;
@@ -74,40 +43,63 @@ const MAX_PAGE_SIZE = 10_000;
 /** A day: what is longer was meant in another unit. */
 const MAX_MS = 86_400_000;
 
+export const SWEEP_ROWS: OptionRows<SweepOptions> = {
+  namespace: {
+    default: 'kube-system',
+    rule: (name) =>
+      NAMESPACE.test(name)
+        ? undefined
+        : "must be 1 to 63 lower-case letters, digits or '-', beginning and ending with a letter or digit",
+    text: 'namespace of the leases',
+  },
+  labelSelector: {
+    default: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}`,
+    rule: (selector) =>
+      selector.trim() === ''
+        ? "must not be empty: every lease of the namespace would be meant, the electors' too"
+        : undefined,
+    text: 'label selector of the leases',
+  },
+  graceMs: {
+    unit: 'ms',
+    default: 0,
+    rule: msWithin(0, MAX_MS),
+    text: 'time past its expiry before a lease may be deleted',
+  },
+  confirmAfterMs: {
+    unit: 'ms',
+    default: 30_000,
+    rule: msWithin(0, MAX_MS),
+    text: 'wait between the two looks of a pass: at least three times the slowest renew interval',
+  },
+  concurrency: { default: 64, rule: wholeNumber(1, MAX_CONCURRENCY), text: 'deletions under way at once' },
+  qps: {
+    default: 0,
+    rule: (qps) => (Number.isFinite(qps) && qps >= 0 ? undefined : 'must be 0 (no limit) or a positive number'),
+    text: 'deletions a second at the most; 0: no limit but the API server’s own',
+  },
+  pageSize: { default: 500, rule: wholeNumber(1, MAX_PAGE_SIZE), text: 'leases in one page of a list' },
+  maxSkewMs: {
+    unit: 'ms',
+    default: 60_000,
+    rule: msWithin(1, MAX_MS),
+    text: "distance of this machine's clock from the API server's that is worth a warning",
+  },
+  requestTimeoutMs: {
+    unit: 'ms',
+    default: 10_000,
+    rule: msWithin(1, MAX_MS),
+    text: 'longest time for one request',
+  },
+  dryRun: { default: false, text: 'report what would be deleted, and why; delete nothing' },
+  allowAll: { default: false, text: 'delete even when no unexpired lease would be left' },
+};
+
+/** Fills in what was left out. */
+export const sweepOptions = (given: Partial<SweepOptions> = {}): SweepOptions => fillOptions(SWEEP_ROWS, given);
+
 /** Everything that is wrong with the options; empty when they can be used. */
-export function sweepProblems(options: SweepOptions): OptionProblem[] {
-  const problems: OptionProblem[] = [];
-  const check = (field: keyof SweepOptions, holds: boolean, rule: string): void => {
-    if (!holds) problems.push({ field, value: options[field], rule });
-  };
-  const range = (field: 'graceMs' | 'confirmAfterMs' | 'maxSkewMs' | 'requestTimeoutMs', from: number): void => {
-    const rule = `must be a number of milliseconds from ${from} to ${MAX_MS}`;
-    check(field, Number.isFinite(options[field]) && options[field] >= from && options[field] <= MAX_MS, rule);
-  };
-  const count = (field: 'concurrency' | 'pageSize', most: number): void => {
-    const value = options[field];
-    check(field, Number.isInteger(value) && value >= 1 && value <= most, `must be a whole number from 1 to ${most}`);
-  };
-  const { namespace, labelSelector, qps } = options;
-  check(
-    'namespace',
-    typeof namespace === 'string' && NAMESPACE.test(namespace),
-    "must be 1 to 63 lower-case letters, digits or '-', beginning and ending with a letter or digit",
-  );
-  check(
-    'labelSelector',
-    typeof labelSelector === 'string' && labelSelector.trim() !== '',
-    "must not be empty: every lease of the namespace would be meant, the electors' too",
-  );
-  range('graceMs', 0);
-  range('confirmAfterMs', 0);
-  range('maxSkewMs', 1);
-  range('requestTimeoutMs', 1);
-  count('concurrency', MAX_CONCURRENCY);
-  count('pageSize', MAX_PAGE_SIZE);
-  check('qps', Number.isFinite(qps) && qps >= 0, 'must be 0 (no limit) or a positive number');
-  for (const field of ['dryRun', 'allowAll'] as const) {
-    check(field, typeof options[field] === 'boolean', 'must be true or false');
-  }
-  return problems;
-}
+export const sweepProblems = (options: SweepOptions): OptionProblem[] => optionProblems(SWEEP_ROWS, options);
+
+/** What stands in for options that are left out. */
+export const SWEEP_DEFAULTS: SweepOptions = sweepOptions();

@@ -13,13 +13,14 @@ import { clockDistance } from '../runtime/clock-distance.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import type { Collected } from './collector.ts';
 import { collect } from './collector.ts';
 import type { FirstLook, Look, OwnLease, Plan } from './decide.ts';
 import { NO_FIRST_LOOK, decide, noneKept, remember } from './decide.ts';
 import type { PassResult, SweepEvent } from './sweep-events.ts';
 import type { SweepOptions } from './sweep-options.ts';
-import { SweepOptionsError, sweepOptions, sweepProblems } from './sweep-options.ts';
+import { SWEEP_ROWS } from './sweep-options.ts';
 
 /** What a sweeper is made of. */
 export interface SweeperParts {
@@ -57,11 +58,9 @@ export class SweepInProgressError extends Error {
   }
 }
 
-/** @throws SweepOptionsError with all that is wrong with the options */
+/** @throws OptionsError with all that is wrong with the options */
 export function createSweeper({ store, clock, random, observe, options: given, own }: SweeperParts): Sweeper {
-  const options = sweepOptions(given);
-  const problems = sweepProblems(options);
-  if (problems.length > 0) throw new SweepOptionsError(problems);
+  const options = checkedOptions('Sweeper', SWEEP_ROWS, given ?? {});
   const { namespace, labelSelector, pageSize, dryRun, maxSkewMs, requestTimeoutMs: timeoutMs } = options;
   const { graceMs, confirmAfterMs, allowAll } = options;
   const policy = { graceMs, maxSkewMs, confirmAfterMs, allowAll, own };

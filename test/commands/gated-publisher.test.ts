@@ -317,7 +317,7 @@ describe('new times while it runs', () => {
     await settle();
     const newer = start({ beside: p, holder: 'newer' });
     await p.clock.advance(11_000);
-    p.publisher.update({ leaseDurationSeconds: 20, renewIntervalMs: 1_000 });
+    p.publisher.update({ leaseDurationSeconds: 20, renewIntervalMs: 1_000, requestTimeoutMs: 500 });
     await p.clock.advance(60_000);
     assert.equal(p.lease()?.spec.holderIdentity, 'newer');
     await newer.stop();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ELECTION_DEFAULTS, electionOptions, electionProblems, timing } from '../../src/election/election-options.ts';
 import type { ElectionOptions } from '../../src/election/election-options.ts';
-import { ElectionOptionsError } from '../../src/election/leadership-error.ts';
+import { OptionsError } from '../../src/runtime/options.ts';
 import { LeaderElector } from '../../src/election/elector.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -58,7 +58,7 @@ test('an elector refuses everything that is wrong at once', () => {
       options: { renewDeadlineMs: 20_000 },
     });
   assert.throws(make, (error: unknown) => {
-    assert(error instanceof ElectionOptionsError);
+    assert(error instanceof OptionsError);
     assert.equal(error.code, 'InvalidOptions');
     assert.deepEqual(
       error.problems.map((p) => p.field),

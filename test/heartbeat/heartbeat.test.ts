@@ -429,7 +429,7 @@ test("defaults are kubelet's; every rule is told", () => {
   const fields = (given: Parameters<typeof heartbeatOptions>[0]): string[] =>
     heartbeatProblems(heartbeatOptions(given)).map(({ field }) => field);
   assert.deepEqual(fields({ namespace: 'Not a name' }), ['namespace']);
-  assert.deepEqual(fields({ leaseDurationSeconds: 1.5 }), ['leaseDurationSeconds', 'renewIntervalMs']);
+  assert.deepEqual(fields({ leaseDurationSeconds: 1.5 }), ['leaseDurationSeconds']);
   assert.deepEqual(fields({ renewIntervalMs: 40_000 }), ['renewIntervalMs']);
   assert.deepEqual(fields({ requestTimeoutMs: 10_000 }), ['requestTimeoutMs']);
   assert.deepEqual(fields({ concurrency: 0 }), ['concurrency']);

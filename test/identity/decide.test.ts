@@ -166,7 +166,7 @@ describe('options', () => {
     ['a bad label key', { labelKey: 'a b' }, ['labelKey']],
     ['the hostname label as label key', { labelKey: 'kubernetes.io/hostname' }, ['labelKey']],
     ['an empty label value', { labelValue: '' }, ['labelValue']],
-    ['half a second of duration', { leaseDurationSeconds: 0.5 }, ['leaseDurationSeconds', 'renewIntervalMs']],
+    ['half a second of duration', { leaseDurationSeconds: 0.5 }, ['leaseDurationSeconds']],
     ['an interval as long as the duration', { leaseDurationSeconds: 10 }, ['renewIntervalMs']],
     ['a timeout as long as the interval', { requestTimeoutMs: 10_000 }, ['requestTimeoutMs']],
     ['an unknown policy', { shutdownPolicy: 'burn' }, ['shutdownPolicy']],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SWEEP_DEFAULTS, SweepOptionsError, sweepOptions, sweepProblems } from '../../src/sweep/sweep-options.ts';
+import { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from '../../src/sweep/sweep-options.ts';
+import { OptionsError } from '../../src/runtime/options.ts';
 import type { SweepOptions } from '../../src/sweep/sweep-options.ts';
 import { World } from './world.ts';
 
@@ -57,7 +58,7 @@ test('all problems are told at once, and nothing is started', () => {
   assert.throws(
     () => world.sweeper({ namespace: '', concurrency: 0, qps: -1, confirmAfterMs: -5 }),
     (error) => {
-      assert.ok(error instanceof SweepOptionsError);
+      assert.ok(error instanceof OptionsError);
       assert.equal(error.code, 'InvalidOptions');
       assert.deepEqual(error.problems.map(({ field }) => field).sort(), [
         'concurrency',
@@ -65,7 +66,7 @@ test('all problems are told at once, and nothing is started', () => {
         'namespace',
         'qps',
       ]);
-      assert.match(error.message, /concurrency: 0 must be a whole number from 1 to 1000/);
+      assert.match(error.message, /concurrency 0: must be a whole number from 1 to 1000/);
       return true;
     },
   );
