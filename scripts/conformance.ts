@@ -5,7 +5,7 @@
  * `node run.mjs --server URL --tier TIER`. Exit code 0 when it ends with 0 for every tier, else 1.
  */
 import { spawn } from 'node:child_process';
-import { startEmbeddedServer } from '../src/embedded/server.ts';
+import { startEmbeddedServer } from '../src/embedded/embedded-server.ts';
 
 const TIERS = ['core', 'watch', 'kubectl', 'extra'];
 /** Milliseconds a tier may take; a server that hangs must not hang CI. */

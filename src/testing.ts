@@ -2,7 +2,7 @@
  * leasekeeper/testing: for tests of whatever uses Leases. A Kubernetes API server for Leases in this process, with
  * faults to inject, and a clock that is moved by hand.
  */
-export { startEmbeddedServer } from './embedded/server.ts';
+export { startEmbeddedServer } from './embedded/embedded-server.ts';
 export type {
   ApiRequest,
   ApiResponse,
@@ -23,6 +23,6 @@ export type {
   ServerClock,
   Tokens,
   User,
-} from './embedded/server.ts';
+} from './embedded/embedded-server.ts';
 export { ManualClock, settle } from './runtime/manual-clock.ts';
 export type { Clock } from './runtime/clock.ts';

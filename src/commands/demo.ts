@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { takeCensus } from '../census/list.ts';
 import type { Census, CensusLease } from '../census/count.ts';
-import { startEmbeddedServer } from '../embedded/server.ts';
+import { startEmbeddedServer } from '../embedded/embedded-server.ts';
 import { connect } from '../kube/connection.ts';
 import type { Connection } from '../kube/connection.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../lease/names.ts';

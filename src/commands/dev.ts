@@ -7,7 +7,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { DEV_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
 import { readOptions } from '../config/option-spec.ts';
-import { startEmbeddedServer } from '../embedded/server.ts';
+import { startEmbeddedServer } from '../embedded/embedded-server.ts';
 import { CommandError, EXIT, UsageError, programName } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { stopSignal } from './signals.ts';

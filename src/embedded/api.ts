@@ -4,16 +4,16 @@
  * Guarantees: `handle` never throws and never waits; every refusal is a Status; what it answers was already so when it
  * returns. An answer with a `watch` goes on for as long as the watch does.
  */
-import { authorize } from './auth.ts';
-import type { Tokens } from './auth.ts';
-import { Deleter } from './deletes.ts';
+import { authorize } from './token-auth.ts';
+import type { Tokens } from './token-auth.ts';
+import { Deleter } from './object-deletes.ts';
 import { discoveryDocument } from './discovery.ts';
 import { ApiError, internal, methodNotAllowed, pathNotFound, qualify } from './status-errors.ts';
 import { Metrics } from './request-metrics.ts';
 import { Namespaces } from './objects/namespaces.ts';
 import { negotiate } from './negotiate.ts';
 import { ObjectStore } from './store/object-store.ts';
-import { Reader } from './reads.ts';
+import { Reader } from './object-reads.ts';
 import { RESOURCES } from './objects/resources.ts';
 import type { ResourceType } from './objects/resources.ts';
 import { requestInfo } from './routes.ts';
@@ -21,8 +21,8 @@ import type { RequestInfo } from './routes.ts';
 import { systemClock } from './objects/time-formats.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { WatchStream } from './watch-answer.ts';
-import { Writer } from './writes.ts';
-import type { Written } from './writes.ts';
+import { Writer } from './object-writes.ts';
+import type { Written } from './object-writes.ts';
 
 /** A request without HTTP. */
 export interface ApiRequest {

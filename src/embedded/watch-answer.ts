@@ -9,7 +9,7 @@ import type { Collection, Scope } from './store/collection.ts';
 import { ApiError, expired } from './status-errors.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import type { Json } from './objects/schema.ts';
-import { StoreError } from './store/store-error.ts';
+import { StoreError } from './store/collection.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import { atRevision } from './objects/object-version.ts';
 import type { Change, KubeObject, Version } from './objects/object-version.ts';

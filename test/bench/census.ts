@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
-import { startEmbeddedServer } from '../../src/embedded/server.ts';
+import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { hostnameLabel, leaseName } from '../../src/lease/names.ts';
 import { runJson, table } from './measure.ts';
 

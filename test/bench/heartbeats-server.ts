@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startEmbeddedServer } from '../../src/embedded/server.ts';
+import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
 
 const [, , count = '10', directory = '.'] = process.argv;
 const server = await startEmbeddedServer({ logSize: 10, historySize: 1000 });

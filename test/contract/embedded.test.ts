@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedServer } from '../../src/embedded/server.ts';
+import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { leaseStoreContract } from './lease-store.ts';
 import { contractOver } from './over-http.ts';
 

@@ -22,7 +22,7 @@ import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { LOG_OPTIONS } from '../../src/config/shared-flags.ts';
-import type { EmbeddedServer } from '../../src/embedded/server.ts';
+import type { EmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { embedded, scratch, until } from '../e2e/support.ts';
 import { consoleSteps, runConsole } from '../support/console.ts';
 import { CLI, runProgram, startProgram } from '../support/process.ts';

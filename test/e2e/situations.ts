@@ -1,6 +1,6 @@
 /** What can befall a publisher: how it comes about, how the program shows it, and how it must end. */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { EmbeddedServer } from '../../src/embedded/server.ts';
+import type { EmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { leaseName } from '../../src/lease/names.ts';
 import type { Program } from '../support/process.ts';
 import type { Scope, Seen } from './support.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ObjectStore } from '../../src/embedded/store/object-store.ts';
-import { StoreError } from '../../src/embedded/store/store-error.ts';
+import { StoreError } from '../../src/embedded/store/collection.ts';
 import type { Change, KubeObject } from '../../src/embedded/objects/object-version.ts';
 
 const newStore = (historySize?: number): ObjectStore => new ObjectStore({ now: () => 1.7e15, historySize });

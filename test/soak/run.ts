@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startEmbeddedServer } from '../../src/embedded/server.ts';
+import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { table } from '../bench/measure.ts';
 import { leaveNothing } from '../support/children.ts';
 import { etcdAt } from '../support/etcd.ts';

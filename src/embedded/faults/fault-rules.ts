@@ -6,8 +6,12 @@
  * when it is let go, whether or not its client still waits, as one that was stuck in the network would be. Where there
  * is no rule, a request costs nothing more.
  */
-import type { Attributes } from '../auth.ts';
+import { errorResponse } from '../api.ts';
+import type { ApiResponse } from '../api.ts';
+import type { Attributes } from '../token-auth.ts';
+import { RESOURCES } from '../objects/resources.ts';
 import type { RequestInfo } from '../routes.ts';
+import { ApiError, conflict } from '../status-errors.ts';
 import type { WatchStream } from '../watch-answer.ts';
 
 /** A request, as rules for faults see it. */
@@ -252,3 +256,39 @@ function hold(rule: Rule, resume: () => void): () => void {
   rule.held.add(once);
   return () => rule.held.delete(once);
 }
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'BadRequest',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'NotFound',
+  409: 'Conflict',
+  410: 'Expired',
+  422: 'Invalid',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'ServiceUnavailable',
+  504: 'Timeout',
+};
+
+type Answering = Extract<Fault, { type: 'conflict' | 'too-many-requests' | 'status' }>;
+
+/** The answer of a fault that answers without asking the API. */
+export function faultResponse(fault: Answering, info: RequestInfo): ApiResponse {
+  if (fault.type === 'conflict') return errorResponse(conflict(info.type ?? LEASES, info.name));
+  if (fault.type === 'too-many-requests') {
+    const { retryAfterSeconds } = fault;
+    const details = retryAfterSeconds === undefined ? {} : { details: { retryAfterSeconds } };
+    const message = 'Too many requests, please try again later.';
+    return errorResponse(new ApiError(429, message, { reason: 'TooManyRequests', ...details }));
+  }
+  const { code, body, headers = {} } = fault;
+  const reason = fault.reason ?? REASONS[code];
+  const message = fault.message ?? `injected fault: ${code}`;
+  const status = errorResponse(new ApiError(code, message, reason === undefined ? {} : { reason }));
+  const text = body === undefined ? status.body : typeof body === 'string' ? body : JSON.stringify(body);
+  const contentType = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
+  return { status: code, contentType, headers, body: text };
+}
+
+const LEASES = RESOURCES[0] as (typeof RESOURCES)[number];

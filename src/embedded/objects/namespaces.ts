@@ -9,7 +9,7 @@ import { forbidden, notFound } from '../status-errors.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { RESOURCES } from './resources.ts';
 import type { ResourceType } from './resources.ts';
-import { StoreError } from '../store/store-error.ts';
+import { StoreError } from '../store/collection.ts';
 import type { KubeObject } from './object-version.ts';
 
 const SYSTEM = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];

@@ -5,8 +5,6 @@
  * found by its key, so that ten thousand of them cost a write nothing.
  */
 import { History } from './history.ts';
-import { position } from './sorted.ts';
-import { StoreError } from './store-error.ts';
 import { formatTime } from '../objects/time-formats.ts';
 import type { ObjectMeta } from '../objects/validation.ts';
 import { Version, atRevision, copyRest, isHeld, keyOf, pick } from '../objects/object-version.ts';
@@ -15,6 +13,28 @@ import { Watchers } from './watchers.ts';
 import type { Listener, Scope } from './watchers.ts';
 
 export type { Listener, Scope } from './watchers.ts';
+
+export type StoreErrorCode =
+  | 'AlreadyExists'
+  | 'NotFound'
+  /** The object's uid is not the one asked for. */
+  | 'UidMismatch'
+  /** The object's revision is not the one asked for. */
+  | 'RevisionMismatch'
+  /** The revision asked for was compacted away. */
+  | 'Expired';
+
+/** What the store refuses; branch on `code`. `found` is the uid or revision that was there. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: StoreErrorCode;
+  readonly found: string;
+  constructor(code: StoreErrorCode, message: string, found = '') {
+    super(message);
+    this.code = code;
+    this.found = found;
+  }
+}
 
 /** What all collections of a store have in common. */
 export interface Shared {
@@ -292,4 +312,16 @@ export class Collection {
       throw new StoreError('Expired', `revision ${revision} is compacted away`, String(this.#history.floor));
     }
   }
+}
+
+/** Where the key is, or would be, in the sorted list. */
+function position(keys: readonly string[], key: string): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((keys[middle] as string) < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -13,13 +13,13 @@ import type { ObjectStore } from './store/object-store.ts';
 import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
 import type { Json } from './objects/schema.ts';
-import { StoreError } from './store/store-error.ts';
+import { StoreError } from './store/collection.ts';
 import { partialMetadata, table } from './objects/table-view.ts';
 import type { IncludeObject } from './objects/table-view.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { Version } from './objects/object-version.ts';
 import { WatchStream } from './watch-answer.ts';
-import { toJson } from './writes.ts';
+import { toJson } from './object-writes.ts';
 
 export interface ReadRequest {
   readonly info: RequestInfo;

@@ -10,12 +10,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { Api, errorResponse } from './api.ts';
 import type { ApiOptions, ApiRequest, ApiResponse } from './api.ts';
-import { firstToken } from './auth.ts';
-import { readBody } from './body.ts';
-import { faultResponse } from './faults/fault-response.ts';
-import { Faults } from './faults/fault-rules.ts';
+import { firstToken } from './token-auth.ts';
+import { tooLarge } from './status-errors.ts';
+import { Faults, faultResponse } from './faults/fault-rules.ts';
 import type { Applied, FaultRequest } from './faults/fault-rules.ts';
-import { kubeconfigFor } from './kubeconfig.ts';
 import { isYaml, loadYaml, mediaType } from './negotiate.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import { PROTOBUF, protobufToJson } from './objects/protobuf.ts';
@@ -27,7 +25,7 @@ import type { ServerClock } from './objects/time-formats.ts';
 import type { WatchStream } from './watch-answer.ts';
 
 export type { ApiRequest, ApiResponse } from './api.ts';
-export type { Attributes, Tokens, User } from './auth.ts';
+export type { Attributes, Tokens, User } from './token-auth.ts';
 export type { Change, KubeObject } from './objects/object-version.ts';
 export type { Fault, FaultHandle, FaultMatch, FaultRequest, FaultRule, Faults, Matcher } from './faults/fault-rules.ts';
 export type { ObjectStore } from './store/object-store.ts';
@@ -295,4 +293,59 @@ class RunningServer implements EmbeddedServer {
     }
     return this.#date;
   }
+}
+
+/** Bytes: kube-apiserver's own limit. */
+const MAX_BODY = 3 * 1024 * 1024;
+/** How much of a body that is too large is read and forgotten, so that its sender gets to read the answer. */
+const MAX_DISCARDED = 32 * 1024 * 1024;
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * The whole body; undefined when the client went away before its end.
+ * @throws ApiError 413
+ */
+function readBody(req: IncomingMessage): Promise<Buffer | undefined> | Buffer {
+  const { headers } = req;
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return EMPTY;
+  return new Promise((resolve, reject) => {
+    if (Number(headers['content-length'] ?? 0) > MAX_DISCARDED) reject(tooLarge(MAX_BODY));
+    let chunks: Buffer[] = [];
+    let size = 0;
+    req.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY) chunks.push(chunk);
+      else chunks = [];
+      if (size > MAX_DISCARDED) req.destroy();
+    });
+    req.on('end', () => {
+      if (size > MAX_BODY) reject(tooLarge(MAX_BODY));
+      else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    });
+    req.on('close', () => resolve(undefined));
+    req.on('error', () => resolve(undefined));
+  });
+}
+
+/** A kubeconfig for one server without TLS, as YAML. */
+function kubeconfigFor(url: string, token: string | undefined): string {
+  return [
+    'apiVersion: v1',
+    'kind: Config',
+    'clusters:',
+    '- name: embedded',
+    '  cluster:',
+    `    server: ${url}`,
+    'users:',
+    '- name: embedded',
+    token === undefined ? '  user: {}' : `  user:\n    token: ${JSON.stringify(token)}`,
+    'contexts:',
+    '- name: embedded',
+    '  context:',
+    '    cluster: embedded',
+    '    user: embedded',
+    'current-context: embedded',
+    '',
+  ].join('\n');
 }

@@ -10,9 +10,9 @@ import { checkDryRun, listOptions, selection, writeOptions } from './request-opt
 import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
 import { DecodeContext, DecodeError, boolean, int64, isObject, list, string, struct } from './objects/schema.ts';
-import { StoreError } from './store/store-error.ts';
+import { StoreError } from './store/collection.ts';
 import type { Version } from './objects/object-version.ts';
-import type { WriteRequest } from './writes.ts';
+import type { WriteRequest } from './object-writes.ts';
 
 export interface Deleted {
   readonly version: Version;

@@ -6,8 +6,8 @@
  */
 import { serverSideApply } from './objects/apply.ts';
 import type { Collection } from './store/collection.ts';
-import { adoptPath, decodeObject } from './objects/decode.ts';
-import type { Decoded } from './objects/decode.ts';
+import { adoptPath, decodeObject } from './objects/object-body.ts';
+import type { Decoded } from './objects/object-body.ts';
 import {
   ApiError,
   alreadyExists,
@@ -29,7 +29,7 @@ import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
 import { isObject } from './objects/schema.ts';
 import type { Json } from './objects/schema.ts';
-import { StoreError } from './store/store-error.ts';
+import { StoreError } from './store/collection.ts';
 import { formatTime } from './objects/time-formats.ts';
 import { validateMeta, validateMetaUpdate } from './objects/validation.ts';
 import type { KubeObject, Version } from './objects/object-version.ts';
