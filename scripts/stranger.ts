@@ -25,7 +25,7 @@ const STEP_MS = 120_000;
 
 /** What a program in TypeScript that uses the library looks like: an API server of its own, a lease, a term, a count. */
 const PROGRAM = `
-import { LeaderElector, Publisher, connect, createSystemClock, holderIdentity, identityOptions, leaseName, takeCensus } from 'leasekeeper';
+import { LeaderElector, Publisher, connect, createSystemClock, holderIdentity, leaseName, takeCensus } from 'leasekeeper';
 import type { Term } from 'leasekeeper';
 import { startEmbeddedServer } from 'leasekeeper/testing';
 import { writeFileSync } from 'node:fs';
@@ -35,17 +35,17 @@ writeFileSync('kubeconfig', server.kubeconfig());
 const clock = createSystemClock();
 const { store, close } = await connect({ clock, random: Math.random, kubeconfig: 'kubeconfig' });
 
-const options = identityOptions({ hostname: 'master-1' });
+const hostname = 'master-1';
 const stop = new AbortController();
-const holder = holderIdentity(leaseName(options.hostname), crypto.randomUUID());
+const holder = holderIdentity(leaseName(hostname), crypto.randomUUID());
 const claimed = Promise.withResolvers<void>();
 const publisher = new Publisher({
-  store, clock, random: Math.random, holder, options,
+  store, clock, random: Math.random, holder, hostname,
   observe: (event) => { if (event.type === 'claimed') claimed.resolve(); },
 });
 const running = publisher.run(stop.signal);
 await claimed.promise;
-const census = await takeCensus({ store, clock, query: { namespace: options.namespace } });
+const census = await takeCensus({ store, clock, query: { namespace: 'kube-system' } });
 const instances: number | undefined = census.counts?.instances;
 stop.abort();
 await running;

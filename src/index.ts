@@ -9,8 +9,9 @@ export { version } from './version.ts';
 export { MicroTime } from './lease/micro-time.ts';
 export { LeaseParseError, leaseToJson, newLease, parseLease, withChanges } from './lease/lease.ts';
 export type { Lease, LeaseMetadata, LeaseSpec, OwnerReference } from './lease/lease.ts';
-export { expiredAt, observe, publishedExpiry, silenceLeft } from './lease/expiry.ts';
-export type { Observation } from './lease/expiry.ts';
+export { expiredAt, publishedExpiry } from './lease/expiry.ts';
+export { silence } from './lease/record.ts';
+export type { LeaseRecord, Silence } from './lease/record.ts';
 export {
   HOSTNAME_ANNOTATION,
   HOSTNAME_LABEL,
@@ -51,10 +52,9 @@ export { OptionsError } from './runtime/options.ts';
 export type { OptionProblem } from './runtime/options.ts';
 
 export { Publisher } from './identity/publisher.ts';
-export type { PublisherOptions } from './identity/publisher-options.ts';
+export type { PublisherOptions } from './identity/publisher.ts';
 export { ServerHealth } from './identity/server-health.ts';
 export type { HealthProbe, HealthTimes, ServerHealthOptions } from './identity/server-health.ts';
-export { identityOptions, identityProblems } from './identity/identity-options.ts';
 export type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
 export type {
   PublisherEvent,

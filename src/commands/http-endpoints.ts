@@ -4,9 +4,9 @@
 import { CensusService } from '../census/census.ts';
 import type { HttpSettings } from '../config/http-flags.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
+import type { PublisherStatus } from '../identity/publisher-events.ts';
 import { InstancesApi, countAnswer } from '../http/census-endpoint.ts';
 import { PING, censusCheck, healthz, leaseCheck } from '../http/health-endpoint.ts';
-import type { LeaseReadiness } from '../http/health-endpoint.ts';
 import { pageAnswer } from '../http/census-page.ts';
 import { reuse } from '../http/reuse.ts';
 import type { HttpAddress, HttpServer } from '../http/server.ts';
@@ -25,7 +25,7 @@ import { CommandError } from './command.ts';
 
 /** A publisher, as the endpoints ask for it. */
 export interface PublisherView {
-  readonly status: LeaseReadiness;
+  readonly status: PublisherStatus;
   readonly leaseDurationMs: number;
 }
 
@@ -62,7 +62,7 @@ export async function httpEndpoints(options: EndpointsOptions): Promise<Endpoint
       publisher &&
       (() => {
         const view = publisher();
-        return view && view.status !== 'disabled' ? { ...view, status: view.status } : undefined;
+        return view?.status.phase === 'disabled' ? undefined : view;
       }),
   });
   const census = new CensusService({

@@ -5,6 +5,7 @@
  */
 import { hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
+import type { ShutdownOutcome } from '../identity/publisher-events.ts';
 import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
 import { holderIdentity, leaseName } from '../lease/names.ts';
@@ -18,7 +19,6 @@ import { version } from '../version.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
-import { GatedPublisher } from './gated-publisher.ts';
 import { hotReload } from './hot-reload.ts';
 import { leaseQuery } from './identity-leases.ts';
 import { staySmall } from './memory.ts';
@@ -58,7 +58,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
       hostname: options.hostname,
       gates: () => gates,
       publisher: () => ({
-        status: gated.disabled ? 'disabled' : publisher.status,
+        status: publisher.status,
         leaseDurationMs: publisher.options.leaseDurationSeconds * 1000,
       }),
     });
@@ -67,7 +67,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
       clock,
       random: Math.random,
       holder: holderIdentity(leaseName(options.hostname, options.nameFormat, options.namePrefix), uuid()),
-      options,
+      ...options,
       observe: observers(logPublisher(log), shown.publisher),
       health,
     });
@@ -82,7 +82,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     };
     if (settings.enabled) log.info({ ...about, holder }, 'publishing the identity lease of this host');
     else log.warn({ ...about, holder }, 'disabled: feature gate APIServerIdentity is off, nothing is published');
-    const gated = new GatedPublisher({ publisher, clock, enabled: settings.enabled });
+    publisher.enable(settings.enabled);
     const sweeper = sweepService(
       {
         store: connection.store,
@@ -107,16 +107,19 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
           gates = next.featureGates;
           health?.update(to.health);
           publisher.update(to.identity);
-          if (to.enabled && !gated.enabled) log.info('feature gate APIServerIdentity is on: publishing');
-          if (!to.enabled && gated.enabled)
+          const disabled = publisher.status.phase === 'disabled';
+          if (to.enabled && disabled) log.info('feature gate APIServerIdentity is on: publishing');
+          if (!to.enabled && !disabled)
             log.warn('disabled: feature gate APIServerIdentity is off, giving the lease up');
-          gated.set(to.enabled);
+          publisher.enable(to.enabled);
           sweeper.set(to.sweep);
         },
       },
     );
-    await runServices([...reload, ...shown.services, gated, sweeper], stop.signal);
-    return gated.outcome === 'unknown' ? EXIT.failed : EXIT.ok;
+    let outcome: ShutdownOutcome | undefined;
+    const run = async (signal: AbortSignal): Promise<void> => void (outcome = await publisher.run(signal));
+    await runServices([...reload, ...shown.services, { name: 'publisher', run }, sweeper], stop.signal);
+    return outcome === 'unknown' ? EXIT.failed : EXIT.ok;
   } finally {
     await probe?.close();
     await connection.close();

@@ -32,17 +32,13 @@ export function healthz(name: string, checks: () => readonly Check[]): Endpoint 
 
 export const PING: Check = { name: 'ping', ok: true, note: '' };
 
-/** `disabled`: switched off by its feature gate. */
-export type LeaseReadiness = PublisherStatus | 'disabled';
-
 /**
  * Ready as long as the lease is ours and has not run out, however many requests fail meanwhile: an API that is away for a
  * while must not take its sidecars down.
  * @param now monotonic milliseconds
  */
-export function leaseCheck(status: LeaseReadiness, leaseDurationMs: number, now: number): Check {
+export function leaseCheck(status: PublisherStatus, leaseDurationMs: number, now: number): Check {
   const check = (ok: boolean, note: string): Check => ({ name: 'lease', ok, note });
-  if (status === 'disabled') return check(true, 'disabled by feature gate APIServerIdentity');
   const { lease, phase, heldBy, renewedAt, failures, lastError, twins } = status;
   const trouble = failures > 0 && lastError ? `; ${failures} failures in a row, the last: ${lastError.message}` : '';
   switch (phase) {
@@ -57,6 +53,8 @@ export function leaseCheck(status: LeaseReadiness, leaseDurationMs: number, now:
       return check(true, `superseded: ${lease} is held by ${heldBy ?? 'another process'}; standing by`);
     case 'waitingForServer':
       return check(true, `the server beside us does not answer: ${lease} is not renewed`);
+    case 'disabled':
+      return check(true, 'disabled by feature gate APIServerIdentity');
     case 'stopping':
       return check(true, 'stopping');
     case 'foreign':

@@ -5,12 +5,13 @@
  * one that took it over, but waits until that one has been silent for its own lease duration, by our monotonic clock;
  * a process that never held it claims it from anybody. A lost answer is recognised as our own write.
  */
-import { observe, silenceLeft } from '../lease/expiry.ts';
-import type { Observation } from '../lease/expiry.ts';
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { hostnameMarks, leaseName } from '../lease/names.ts';
+import type { OwnWrite } from '../lease/own-writes.ts';
+import { silence } from '../lease/record.ts';
+import type { Silence } from '../lease/record.ts';
 import type { IdentityOptions } from './identity-options.ts';
 
 /** Who we are: fixed for the life of the process. */
@@ -40,19 +41,13 @@ export function identitySelf(options: IdentityOptions, holder: string): Self {
   };
 }
 
-/** A renewTime that we sent, and when on the monotonic clock. */
-export interface Sent {
-  readonly renewTime: MicroTime;
-  readonly at: number;
-}
-
 export interface Memory {
   /** True from the first time that we held the lease on. */
   readonly held: boolean;
-  /** What we wrote and may find again: the last acknowledged renewTime, and every later one whose answer was lost. */
-  readonly sent: readonly Sent[];
-  /** The other's lease while we stand by. */
-  readonly watched: Observation | undefined;
+  /** What we wrote and may find again: the last acknowledged write, and every later one whose answer was lost. */
+  readonly written: readonly OwnWrite[];
+  /** The other's record while we stand by. */
+  readonly watched: Silence | undefined;
 }
 
 export type Verdict =
@@ -60,10 +55,10 @@ export type Verdict =
   | { readonly do: 'create' }
   /** Take this version over. */
   | { readonly do: 'takeOver'; readonly lease: Lease }
-  /** It is ours: go on from this version. `sentAt`: when we sent it; undefined: somebody else wrote in our name. */
-  | { readonly do: 'adopt'; readonly lease: Lease; readonly sentAt: number | undefined }
+  /** It is ours: go on from this version. `write`: ours that is its record; undefined: somebody else wrote in our name. */
+  | { readonly do: 'adopt'; readonly lease: Lease; readonly write: OwnWrite | undefined }
   /** A newer process holds it: wait, at most until it has been silent for its duration. */
-  | { readonly do: 'standBy'; readonly lease: Lease; readonly watched: Observation; readonly leftMs: number }
+  | { readonly do: 'standBy'; readonly lease: Lease; readonly watched: Silence; readonly leftMs: number }
   /** Somebody else's lease under our name. */
   | { readonly do: 'refuse'; readonly lease: Lease };
 
@@ -75,13 +70,14 @@ export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowM
   if (seen === undefined) return { do: 'create' };
   const holder = seen.spec.holderIdentity ?? '';
   if (holder === self.holder) {
-    const sent = memory.sent.find((s) => s.renewTime.equals(seen.spec.renewTime));
-    return { do: 'adopt', lease: seen, sentAt: sent?.at };
+    const write = memory.written.find(({ renewTime }) => renewTime.equals(seen.spec.renewTime));
+    return { do: 'adopt', lease: seen, write };
   }
   if (seen.metadata.labels[self.labelKey] !== self.labelValue) return { do: 'refuse', lease: seen };
   if (!memory.held || holder === '') return { do: 'takeOver', lease: seen };
-  const watched = observe(memory.watched, seen, nowMs, self.leaseDurationSeconds * 1000);
-  const leftMs = silenceLeft(watched, nowMs);
+  const watched = silence(memory.watched, seen, nowMs);
+  const durationMs = (seen.spec.leaseDurationSeconds ?? self.leaseDurationSeconds) * 1000;
+  const leftMs = watched.since + durationMs - nowMs;
   return leftMs > 0 ? { do: 'standBy', lease: seen, watched, leftMs } : { do: 'takeOver', lease: seen };
 }
 
@@ -121,34 +117,4 @@ export function renewed(self: Self, held: Lease, now: MicroTime): Lease {
     annotations: self.annotations,
     spec: { leaseDurationSeconds: self.leaseDurationSeconds, renewTime: now },
   });
-}
-
-/**
- * How long a POST without an answer may still take effect, in milliseconds: kube-apiserver ends a request after 60 s
- * (`--request-timeout`).
- */
-export const LOST_POST_MS = 60_000;
-
-/** A write whose answer never came, and the version it was made from: undefined for a POST. */
-export interface LostWrite {
-  readonly sent: Sent;
-  readonly base: { readonly uid: string; readonly resourceVersion: string } | undefined;
-}
-
-/**
- * True when a look proves that a lost write can no longer take effect, or that it has.
- * @param nowMs monotonic milliseconds
- */
-export function settledBy(lost: LostWrite, seen: Lease | undefined, nowMs: number): boolean {
-  if (lost.base === undefined) {
-    // It names no uid: refused while the name is taken, it makes a lease as soon as the name is free. What it made
-    // carries its time for good.
-    return nowMs - lost.sent.at > LOST_POST_MS || lost.sent.renewTime.equals(seen?.spec.acquireTime);
-  }
-  // A PUT can only come while exactly its version is there.
-  return (
-    seen === undefined ||
-    seen.metadata.uid !== lost.base.uid ||
-    seen.metadata.resourceVersion !== lost.base.resourceVersion
-  );
 }

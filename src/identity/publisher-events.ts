@@ -61,6 +61,8 @@ export type PublisherEvent =
 export type PublisherPhase =
   /** Not running. */
   | 'idle'
+  /** Switched off: it holds no lease, though perhaps it is still giving it up. */
+  | 'disabled'
   /** The server beside us does not answer: neither claimed nor renewed. */
   | 'waitingForServer'
   | 'claiming'

@@ -1,83 +1,127 @@
 /**
  * Publishes one process's identity lease: claims it, renews it, stands by when superseded, leaves it as asked.
  *
- * Guarantees: one PUT per renewal and nothing else while all is well; every PUT names the uid and the version it was made
- * from; the lease is never deleted to be made anew, so a watcher never sees it missing; `run` settles only when all it
- * began has ended, at the latest `shutdownTimeoutMs` after its signal.
- * Not guaranteed: that another process with our hostname stays away. That is detected and told, not resolved.
+ * Guarantees: one PUT per renewal and nothing else while all is well; every PUT and DELETE names the uid and the version it
+ * was made from; the lease is never deleted and created again, so a watcher never sees it missing; of a lease only a
+ * version whose holder is us is ever deleted. A write whose answer was lost is remembered: it is told from a second writer,
+ * and leaving waits for it as long as it could still take effect, so that nothing of ours comes after any outcome but
+ * `unknown`. `run` settles only when all it began has ended, at the latest `shutdownTimeoutMs` after its signal.
+ * Not guaranteed: that another process with our hostname stays away. That is detected and reported, not resolved.
  */
 import type { Lease } from '../lease/lease.ts';
+import { OwnWrites } from '../lease/own-writes.ts';
+import type { OwnWrite } from '../lease/own-writes.ts';
+import type { Silence } from '../lease/record.ts';
 import { isStoreError } from '../lease/store.ts';
-import type { LeaseStore } from '../lease/store.ts';
+import type { CallOptions, LeaseStore, LeaseStoreError } from '../lease/store.ts';
 import { Allowance } from '../runtime/allowance.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import type { Backoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
+import type { Given } from '../runtime/options.ts';
+import { containedObserver } from '../runtime/observer.ts';
+import type { Observe } from '../runtime/observer.ts';
 import { Wake } from '../runtime/wake.ts';
-import { Attempts } from './attempts.ts';
 import { created, decide, identitySelf, renewed, takenOver } from './decide.ts';
 import type { Self } from './decide.ts';
-import type { PublisherEvent, PublisherStatus, ShutdownOutcome } from './publisher-events.ts';
-import type { ServerHealth } from './server-health.ts';
-import { Neighbours } from './neighbours.ts';
 import { IDENTITY_BETWEEN, IDENTITY_ROWS, RENEW_JITTER } from './identity-options.ts';
-import type { PublisherOptions } from './publisher-options.ts';
-import type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity-options.ts';
-import { Stop } from './stop.ts';
-import { Tenure } from './tenure.ts';
-import { withdraw } from './withdraw.ts';
-import { Writer } from './writer.ts';
+import type { IdentityChanges, IdentityOptions } from './identity-options.ts';
+import { Neighbours } from './neighbours.ts';
+import type {
+  PublisherEvent,
+  PublisherOperation,
+  PublisherPhase,
+  PublisherStatus,
+  ShutdownOutcome,
+} from './publisher-events.ts';
+import type { ServerHealth } from './server-health.ts';
 
 /** Looks that hints of the watch may cause: so many at once, and one more after so many milliseconds. */
 const [HINTS_AT_ONCE, HINT_EVERY_MS] = [5, 1_000];
+/** First wait after a failure, in milliseconds (component-helpers' own). */
+const FIRST_BACKOFF_MS = 200;
+/** Conflicts in a row that are answered at once; after these the waits of a failure apply (component-helpers' own). */
+const CONFLICTS_AT_ONCE = 5;
+/** Longest wait between two tries to delete the lease, in milliseconds. */
+const LEAVING_BACKOFF_CAP_MS = 1_000;
+
+/** What a publisher is made of: its collaborators, and the options of `IdentityOptions`, all but the hostname optional. */
+export interface PublisherOptions extends Given<IdentityOptions> {
+  readonly hostname: string;
+  readonly store: LeaseStore;
+  readonly clock: Clock;
+  /** 0 to 1, uniformly. */
+  readonly random: () => number;
+  /** From `holderIdentity`: a fresh one for every process start, kept for the life of the process. */
+  readonly holder: string;
+  /** Default: nobody listens. */
+  readonly observe?: Observe<PublisherEvent> | undefined;
+  /** The server beside us; left out: the lease stands for this process alone. */
+  readonly health?: ServerHealth | undefined;
+}
+
+type Claiming = { readonly how: 'created' | 'recreated' | 'takenOver'; readonly from?: string };
 
 /**
  * Keeps one process's identity lease: claims it, takes it over from a process before, renews it, stands by when
- * superseded, and leaves it as the shutdown policy says.
+ * superseded, and leaves it as the shutdown policy says. While switched off (`enable(false)`) it holds none.
  */
 export class Publisher {
   readonly #store: LeaseStore;
   readonly #clock: Clock;
   readonly #random: () => number;
-  #options: IdentityOptions;
   readonly #observe: Observe<PublisherEvent>;
   readonly #health: ServerHealth | undefined;
-  #self: Self;
-  readonly #attempts: Attempts;
   readonly #neighbours: Neighbours;
-
-  readonly #tenure: Tenure;
-  readonly #writer: Writer;
+  readonly #hints: Allowance;
+  readonly #wake = new Wake();
+  readonly #writes = new OwnWrites();
+  #given: Given<IdentityOptions>;
+  #options: IdentityOptions;
+  #self: Self;
+  #backoff: Backoff;
+  #enabled = true;
+  #switched = new AbortController();
+  #phase: PublisherPhase = 'idle';
+  /** True from the first time that we held the lease on. */
+  #held = false;
+  /** The version that we hold, as last answered. */
+  #lease: Lease | undefined;
+  /** True: the next request is a GET. */
+  #look = true;
   /** True: only a hint asks for the look. */
   #hinted = false;
-  readonly #hints: Allowance;
-  #wake = new Wake();
+  /** The other's record while we stand by, and the other holder while another holds the lease. */
+  #watched: Silence | undefined;
+  #heldBy: string | undefined;
+  /** The claim that was sent last, for when its answer is lost. */
+  #claiming: Claiming | undefined;
+  /** Monotonic milliseconds, from before the renewal was sent. */
+  #renewedAt: number | undefined;
+  #conflicts = 0;
+  #failures = 0;
+  #lastError: LeaseStoreError | undefined;
 
-  /** @throws OptionsError with everything that is wrong */
-  constructor({ store, clock, random, holder, options: given, observe, health }: PublisherOptions) {
-    const options = checkedOptions('Publisher', IDENTITY_ROWS, given, IDENTITY_BETWEEN);
+  /** @throws OptionsError with all that is wrong with the options */
+  constructor({ store, clock, random, holder, observe, health, ...given }: PublisherOptions) {
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
-    this.#options = options;
-    this.#observe = observe;
+    this.#observe = containedObserver(observe);
     this.#health = health;
-    this.#self = identitySelf(options, holder);
-    this.#tenure = new Tenure(observe);
+    this.#given = given;
+    this.#options = checkedIdentity(given);
+    this.#self = identitySelf(this.#options, holder);
+    this.#backoff = this.#createBackoff(this.#options.renewIntervalMs);
     this.#hints = new Allowance(clock, HINTS_AT_ONCE, HINT_EVERY_MS);
-    this.#attempts = new Attempts({ capMs: options.renewIntervalMs, random, observe });
-    this.#writer = new Writer({ store, clock, attempts: this.#attempts, timeoutMs: options.requestTimeoutMs });
     this.#neighbours = new Neighbours({
       store,
       clock,
       self: this.#self,
-      listener: {
-        onDisturbed: (lease, deleted) => this.#onDisturbed(lease, deleted),
-        onTwin: (lease) => observe({ type: 'twin', lease }),
-        onTwinGone: (name) => observe({ type: 'twinGone', name }),
-        onFailure: (error, retryInMs = 0) =>
-          observe({ type: 'failed', operation: 'watch', error, attempt: 1, retryInMs }),
-      },
+      onDisturbed: (lease, deleted) => this.#disturbed(lease, deleted),
+      observe: this.#observe,
     });
   }
 
@@ -89,14 +133,14 @@ export class Publisher {
   /** How it stands at the moment. */
   get status(): PublisherStatus {
     return {
-      phase: this.#tenure.phase,
+      phase: this.#enabled ? this.#phase : 'disabled',
       namespace: this.#self.namespace,
       lease: this.#self.name,
       holder: this.#self.holder,
-      heldBy: this.#tenure.heldBy,
-      renewedAt: this.#tenure.renewedAt,
-      failures: this.#attempts.failures,
-      lastError: this.#attempts.lastError,
+      heldBy: this.#heldBy,
+      renewedAt: this.#renewedAt,
+      failures: this.#failures,
+      lastError: this.#lastError,
       twins: this.#neighbours.twins,
     };
   }
@@ -104,85 +148,88 @@ export class Publisher {
   /**
    * Takes other times, or another shutdown policy, while it runs or before it does: what it holds and knows it keeps. A
    * lease that is held is renewed at once, so that nobody is left with the old duration.
-   * @param changes over the options it has
-   * @throws OptionsError with everything that is wrong; then nothing changes
+   * @throws OptionsError when they cannot be used together with those it has
    */
-  update(changes: IdentityChanges): void {
-    const before = this.#options;
-    const { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy } = { ...before, ...changes };
-    const after = { ...before, leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy };
-    this.#options = checkedOptions('Publisher', IDENTITY_ROWS, after, IDENTITY_BETWEEN);
-    this.#self = { ...this.#self, leaseDurationSeconds };
-    this.#writer.timeoutMs = requestTimeoutMs;
-    if (renewIntervalMs !== before.renewIntervalMs) this.#attempts.cap(renewIntervalMs);
-    else if (leaseDurationSeconds === before.leaseDurationSeconds) return;
+  update({ leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy }: IdentityChanges): void {
+    const changes = { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy };
+    const known = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+    const given = { ...this.#given, ...known };
+    const [before, after] = [this.#options, checkedIdentity(given)];
+    this.#given = given;
+    this.#options = after;
+    this.#self = identitySelf(after, this.#self.holder);
+    if (after.renewIntervalMs !== before.renewIntervalMs) this.#backoff = this.#createBackoff(after.renewIntervalMs);
+    else if (after.leaseDurationSeconds === before.leaseDurationSeconds) return;
+    this.#wake.now();
+  }
+
+  /**
+   * Switches publishing off and on again, while it runs or before it does. Off: our lease is deleted, for as long as that
+   * takes. Of several switches during a request only the last one counts; off and on again loses nothing.
+   */
+  enable(on: boolean): void {
+    if (on === this.#enabled) return;
+    this.#enabled = on;
+    this.#switched.abort();
+    this.#switched = new AbortController();
     this.#wake.now();
   }
 
   /**
    * Publishes until the signal aborts, then leaves the lease as the policy says. May be run again afterwards, with the
-   * same holder.
-   * @param policy instead of the options' shutdown policy; a function is asked when it leaves
+   * same holder and all that it knows of newer processes.
    */
-  async run(signal: AbortSignal, policy?: ShutdownPolicy | (() => ShutdownPolicy)): Promise<ShutdownOutcome> {
-    const { shutdownTimeoutMs, requestTimeoutMs } = this.#options;
-    const grace = Math.min(requestTimeoutMs, shutdownTimeoutMs / 2);
-    const stop = new Stop(this.#clock, signal, grace, shutdownTimeoutMs);
-    const sides = new AbortController();
-    const running = Promise.all([
-      this.#neighbours.run(sides.signal),
-      this.#health?.run(sides.signal, (healthy, reason) => this.#onHealth(healthy, reason)),
-    ]);
-    running.catch(() => stop.begin());
+  async run(signal: AbortSignal): Promise<ShutdownOutcome> {
+    const stop = createStop(this.#clock, signal, this.#options);
+    let outcome: ShutdownOutcome = 'absent';
     try {
-      this.#tenure.phase = 'claiming';
-      this.#tenure.look = true;
-      while (!stop.begun.aborted) {
-        const waitMs = await this.#turn(stop);
-        if (waitMs > 0) await this.#wake.wait(this.#clock, waitMs, stop.begun);
-      }
-      this.#tenure.phase = 'stopping';
-      sides.abort();
-      await running;
-      const outcome = await this.#leave(
-        (typeof policy === 'function' ? policy() : policy) ?? this.#options.shutdownPolicy,
-        stop.end,
-      );
-      this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
+      do {
+        const published = this.#enabled;
+        if (published) await this.#publish(stop);
+        if (this.#enabled && !stop.begun.aborted) continue;
+        this.#phase = 'stopping';
+        outcome = await this.#leave(stop.end);
+        if (this.#enabled && !stop.begun.aborted) continue;
+        if (published) this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
+        if (!this.#enabled) await aborted(AbortSignal.any([stop.begun, this.#switched.signal]));
+      } while (!stop.begun.aborted);
       return outcome;
     } finally {
-      this.#tenure.phase = 'idle';
+      this.#phase = 'idle';
       stop.dispose();
-      sides.abort();
-      await running.catch(() => undefined);
     }
   }
 
-  /**
-   * After a run that ended with `unknown`: goes on deleting our lease until it is known to be gone, or the signal aborts
-   * (again `unknown`). Not to be called during a run.
-   */
-  async withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
-    this.#tenure.phase = 'stopping';
+  /** Until the stop begins or it is switched off. */
+  async #publish(stop: Stop): Promise<void> {
+    const sides = new AbortController();
+    const running = Promise.all([
+      this.#neighbours.run(sides.signal),
+      this.#health?.run(sides.signal, (healthy, reason) => this.#serverChanged(healthy, reason)),
+    ]);
+    running.catch(() => stop.begin());
     try {
-      const outcome = await this.#leave('delete', signal);
-      this.#observe({ type: 'stopped', outcome, lease: this.#self.name });
-      return outcome;
+      this.#phase = 'claiming';
+      this.#look = true;
+      while (!stop.begun.aborted && this.#enabled) {
+        const waitMs = await this.#turn(stop);
+        if (waitMs > 0) await this.#wake.wait(this.#clock, waitMs, stop.begun);
+      }
     } finally {
-      this.#tenure.phase = 'idle';
+      sides.abort();
+      await running;
     }
   }
 
   /** One step of at most a look and a write; milliseconds until the next. */
   async #turn(stop: Stop): Promise<number> {
-    if (this.#health !== undefined && !this.#health.healthy) {
-      this.#tenure.phase = 'waitingForServer';
+    if (this.#health?.healthy === false) {
+      this.#phase = 'waitingForServer';
       return this.#options.renewIntervalMs;
     }
-    if (this.#tenure.phase === 'waitingForServer') this.#tenure.phase = this.#tenure.lease ? 'holding' : 'claiming';
-    if (this.#tenure.lease === undefined || this.#tenure.look) return this.#claim(stop);
-    const renewal = renewed(this.#self, this.#tenure.lease, this.#writer.now());
-    return (await this.#write('renew', renewal, stop)) ?? this.#interval();
+    if (this.#phase === 'waitingForServer') this.#phase = this.#lease ? 'holding' : 'claiming';
+    if (this.#lease === undefined || this.#look) return this.#claim(stop);
+    return this.#write('renew', renewed(this.#self, this.#lease, this.#time()), stop);
   }
 
   async #claim(stop: Stop): Promise<number> {
@@ -190,120 +237,282 @@ export class Publisher {
     if (waitMs > 0) return waitMs;
     this.#hinted = false;
     let seen: Lease | undefined;
-    const { namespace, name } = this.#self;
     try {
-      seen = await this.#store.get(
-        { namespace, name },
-        { signal: stop.begun, timeoutMs: this.#options.requestTimeoutMs },
-      );
+      seen = await this.#get(stop.begun);
     } catch (error) {
-      if (stop.begun.aborted) return 0;
-      if (!isStoreError(error, 'NotFound')) return this.#attempts.failed('get', error);
+      return stop.begun.aborted ? 0 : this.#failed('get', error);
     }
-    this.#writer.written.looked(seen, this.#clock.monotonic());
     if (stop.begun.aborted) {
-      if (seen?.spec.holderIdentity === this.#self.holder) this.#tenure.lease = seen;
+      if (seen?.spec.holderIdentity === this.#self.holder) this.#lease = seen;
       return 0;
     }
-    const memory = { held: this.#tenure.held, sent: this.#writer.written.sent, watched: this.#tenure.watched };
-    const verdict = decide(this.#self, memory, seen, this.#clock.monotonic());
+    const now = this.#clock.monotonic();
+    const memory = { held: this.#held, written: this.#writes.all, watched: this.#watched };
+    const verdict = decide(this.#self, memory, seen, now);
     switch (verdict.do) {
       case 'create': {
-        const again = this.#tenure.lease !== undefined || this.#tenure.claiming?.how === 'recreated';
-        this.#tenure.claiming = { how: again ? 'recreated' : 'created' };
-        this.#tenure.phase = 'claiming';
-        this.#tenure.lease = undefined;
-        return (await this.#write('create', created(this.#self, this.#writer.now()), stop)) ?? this.#interval();
+        const again = this.#lease !== undefined || this.#claiming?.how === 'recreated';
+        this.#claiming = { how: again ? 'recreated' : 'created' };
+        this.#phase = 'claiming';
+        this.#lease = undefined;
+        return this.#write('create', created(this.#self, this.#time()), stop);
       }
-      case 'takeOver': {
-        this.#tenure.claiming = { how: 'takenOver', from: verdict.lease.spec.holderIdentity ?? '' };
-        return (
-          (await this.#write('takeOver', takenOver(this.#self, verdict.lease, this.#writer.now()), stop)) ??
-          this.#interval()
-        );
-      }
+      case 'takeOver':
+        this.#claiming = { how: 'takenOver', from: verdict.lease.spec.holderIdentity ?? '' };
+        return this.#write('takeOver', takenOver(this.#self, verdict.lease, this.#time()), stop);
       case 'adopt':
-        return this.#adopt(verdict.lease, verdict.sentAt);
+        return this.#adopt(verdict.lease, verdict.write);
       case 'standBy':
-        this.#attempts.succeeded();
-        this.#writer.settled();
-        this.#tenure.yieldTo(verdict.lease, 'superseded');
-        this.#tenure.watched = verdict.watched;
+        this.#yieldTo(verdict.lease, 'superseded');
+        this.#watched = verdict.watched;
         return Math.min(this.#interval(), verdict.leftMs);
       case 'refuse':
-        this.#attempts.succeeded();
-        this.#writer.settled();
-        this.#tenure.yieldTo(verdict.lease, 'foreign');
+        this.#yieldTo(verdict.lease, 'foreign');
         return this.#interval();
     }
   }
 
-  /** The lease is ours although our last write was refused or unanswered. */
-  #adopt(lease: Lease, sentAt: number | undefined): number {
-    const lostAnswer = sentAt !== undefined && !lease.spec.renewTime?.equals(this.#tenure.lease?.spec.renewTime);
-    this.#tenure.hold(lease);
-    if (sentAt === undefined) this.#observe({ type: 'secondWriter', lease });
+  /**
+   * The lease is ours although our last write was refused or unanswered.
+   * @param write ours that is its record; undefined: somebody else wrote in our name
+   */
+  #adopt(lease: Lease, write: OwnWrite | undefined): number {
+    const lostAnswer = write !== undefined && write !== this.#writes.acknowledged;
+    if (write) this.#writes.stored(write, lease);
+    this.#hold(lease);
+    if (!write) this.#observe({ type: 'secondWriter', lease });
     // What was adopted is no renewal of now: make one. Until a write succeeds, failures and their waits go on counting.
     if (!lostAnswer) return 0;
-    this.#attempts.succeeded();
-    this.#tenure.renewedAt = sentAt;
+    this.#succeeded();
+    this.#renewedAt = write.sentAt;
     this.#observe({ type: 'adopted', lease });
-    this.#tenure.claimed(lease);
-    return Math.max(0, sentAt + this.#interval() - this.#clock.monotonic());
+    this.#claimed(lease);
+    return Math.max(0, write.sentAt + this.#interval() - this.#clock.monotonic());
   }
 
-  /** Sends one write. Undefined when it succeeded; else milliseconds until the next step. */
-  async #write(operation: 'create' | 'takeOver' | 'renew', lease: Lease, stop: Stop): Promise<number | undefined> {
-    const result = await this.#writer.send(operation, lease, stop.writes);
-    if (result.lease === undefined) {
-      if (result.look) this.#tenure.look = true;
-      return result.waitMs;
+  /** Sends one write, once; milliseconds until the next step. */
+  async #write(operation: 'create' | 'takeOver' | 'renew', lease: Lease, stop: Stop): Promise<number> {
+    const call = this.#call(stop.writes);
+    const base = operation === 'create' ? undefined : lease;
+    const began = this.#clock.monotonic();
+    const write = this.#writes.sending(lease.spec.renewTime!, began, base, {});
+    let answer: Lease;
+    try {
+      answer = await (base ? this.#store.update(lease, call) : this.#store.create(lease, call));
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      const changed = isStoreError(error, 'Conflict', 'AlreadyExists', 'NotFound');
+      if (error.mayHaveCommitted) this.#writes.answerLost(write);
+      // Where something on the way sends a request twice, the answer may be a conflict with our own write.
+      else if (!changed) this.#writes.refused(write);
+      // Only a GET can tell how things stand.
+      if (changed || error.mayHaveCommitted) this.#look = true;
+      if (stop.begun.aborted) return 0;
+      if (!changed) return this.#failed(operation, error);
+      return ++this.#conflicts <= CONFLICTS_AT_ONCE ? 0 : this.#backoff.next();
     }
-    this.#tenure.hold(result.lease);
-    this.#tenure.renewedAt = result.began;
-    if (operation === 'renew') this.#observe({ type: 'renewed', lease: result.lease, latencyMs: result.latencyMs });
-    else this.#tenure.claimed(result.lease);
-    return undefined;
+    this.#writes.stored(write, answer);
+    this.#succeeded();
+    this.#hold(answer);
+    this.#renewedAt = began;
+    const latencyMs = this.#clock.monotonic() - began;
+    if (operation === 'renew') this.#observe({ type: 'renewed', lease: answer, latencyMs });
+    else this.#claimed(answer);
+    return this.#interval();
   }
 
-  #onDisturbed(lease: Lease, deleted: boolean): void {
-    if (this.#tenure.phase === 'holding') {
-      // The end of a lease before ours may be told late.
-      if (deleted && lease.metadata.uid !== this.#tenure.lease?.metadata.uid) return;
+  #hold(lease: Lease): void {
+    this.#lease = lease;
+    this.#look = false;
+    this.#held = true;
+    this.#watched = undefined;
+    this.#heldBy = undefined;
+    this.#phase = 'holding';
+  }
+
+  /** The claim under way, if there is one, has succeeded with this version. */
+  #claimed(lease: Lease): void {
+    if (this.#claiming !== undefined) this.#observe({ type: 'claimed', lease, ...this.#claiming });
+    this.#claiming = undefined;
+  }
+
+  /** Another holds it. */
+  #yieldTo(lease: Lease, phase: 'superseded' | 'foreign'): void {
+    this.#succeeded();
+    this.#lease = undefined;
+    this.#look = true;
+    this.#claiming = undefined;
+    this.#heldBy = lease.spec.holderIdentity ?? '';
+    if (this.#phase === phase) return;
+    this.#phase = phase;
+    this.#observe({ type: phase, lease });
+  }
+
+  #succeeded(): void {
+    this.#conflicts = 0;
+    this.#backoff.reset();
+    if (this.#failures > 0) this.#observe({ type: 'recovered', failures: this.#failures });
+    this.#failures = 0;
+    this.#lastError = undefined;
+  }
+
+  /**
+   * Milliseconds to wait.
+   * @throws the error itself when no store reported it
+   */
+  #failed(operation: PublisherOperation, error: unknown, backoff = this.#backoff): number {
+    if (!isStoreError(error)) throw error;
+    const retryInMs = backoff.next(error.retryAfterMs);
+    this.#lastError = error;
+    this.#observe({ type: 'failed', operation, error, attempt: ++this.#failures, retryInMs });
+    return retryInMs;
+  }
+
+  #disturbed(lease: Lease, deleted: boolean): void {
+    if (this.#phase === 'holding') {
+      // The end of a lease before ours may be reported late.
+      if (deleted && lease.metadata.uid !== this.#lease?.metadata.uid) return;
       this.#observe({ type: 'disturbed', lease, deleted });
-    } else if (this.#tenure.phase !== 'superseded' && this.#tenure.phase !== 'foreign') return;
+    } else if (this.#phase !== 'superseded' && this.#phase !== 'foreign') return;
     this.#hinted = true;
-    this.#tenure.look = true;
+    this.#look = true;
     this.#wake.now();
   }
 
-  #onHealth(healthy: boolean, reason: string): void {
+  #serverChanged(healthy: boolean, reason: string): void {
     this.#observe({ type: 'serverHealth', healthy, reason });
     // While it was away our lease may have been collected or taken: look before the first renewal.
-    this.#tenure.look = true;
+    this.#look = true;
     this.#wake.now();
   }
 
-  async #leave(policy: ShutdownPolicy, signal: AbortSignal): Promise<ShutdownOutcome> {
-    const { lost } = this.#writer.written;
-    if (this.#tenure.lease === undefined && lost.length === 0)
-      return this.#tenure.heldBy === undefined ? 'absent' : 'notOurs';
-    let remove = policy === 'delete';
-    if (policy === 'auto' && this.#health) remove = (await this.#health.ask(signal)) !== undefined;
-    if (!remove) return 'kept';
-    const timeoutMs = this.#options.requestTimeoutMs;
-    const parts = { store: this.#store, clock: this.#clock, random: this.#random, self: this.#self, timeoutMs };
-    const outcome = await withdraw({ ...parts, observe: this.#observe }, this.#tenure.lease, lost, signal);
-    // Not known to be gone, it is ours still, and so is whatever write may yet arrive.
-    if (outcome === 'unknown') return outcome;
-    this.#tenure.lease = undefined;
-    this.#tenure.renewedAt = undefined;
-    this.#writer.written.forgetLost();
-    return outcome;
+  /** Leaves the lease as the policy says, or deletes it because we are switched off: then until we are switched on again. */
+  async #leave(end: AbortSignal): Promise<ShutdownOutcome> {
+    if (this.#lease === undefined && this.#writes.lost.length === 0)
+      return this.#heldBy === undefined ? 'absent' : 'notOurs';
+    if (!this.#enabled) return this.#withdraw(AbortSignal.any([end, this.#switched.signal]));
+    const { shutdownPolicy } = this.#options;
+    const remove =
+      shutdownPolicy === 'auto' ? (await this.#health?.ask(end)) !== undefined : shutdownPolicy === 'delete';
+    return remove ? this.#withdraw(end) : 'kept';
+  }
+
+  /** Deletes our lease. `deleted` says that the API server took the deletion; a finalizer may hold the object back. */
+  async #withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
+    const { namespace, name, holder } = this.#self;
+    const backoff = this.#createBackoff(LEAVING_BACKOFF_CAP_MS);
+    let known = this.#lease;
+    let outcome: ShutdownOutcome | undefined;
+    let conflicts = 0;
+    while (!signal.aborted) {
+      let operation: PublisherOperation = 'delete';
+      try {
+        if (known !== undefined) {
+          const { uid, resourceVersion } = known.metadata;
+          await this.#store.delete({ namespace, name }, { uid, resourceVersion }, this.#call(signal));
+          outcome = 'deleted';
+          known = undefined;
+          // A PUT that is still under way carries the uid that is gone now; a POST does not.
+          this.#writes.looked(undefined, this.#clock.monotonic());
+        } else {
+          operation = 'get';
+          const seen = await this.#get(signal);
+          if (seen?.spec.holderIdentity === holder) {
+            known = seen;
+            const own = this.#writes.find(seen);
+            if (own) this.#writes.stored(own, seen);
+            continue;
+          }
+          if (outcome !== 'deleted') outcome = seen === undefined ? 'absent' : 'notOurs';
+          // Another's lease is no reason not to wait: it keeps a POST of ours out only for as long as it is there.
+          if (this.#writes.lost.length > 0) await sleep(this.#clock, backoff.next(), signal);
+        }
+        if (this.#writes.lost.length > 0) continue;
+        this.#lease = undefined;
+        this.#renewedAt = undefined;
+        return outcome;
+      } catch (error) {
+        if (!isStoreError(error)) throw error;
+        if (signal.aborted) break;
+        if (operation === 'delete' && (error.code === 'Conflict' || error.code === 'NotFound')) {
+          // Changed since, by a write of ours whose answer was lost, by a successor, or it is gone: look again.
+          known = undefined;
+          if (++conflicts > CONFLICTS_AT_ONCE) await sleep(this.#clock, backoff.next(), signal);
+        } else await sleep(this.#clock, this.#failed(operation, error, backoff), signal);
+      }
+    }
+    return 'unknown';
+  }
+
+  /** The lease under our name, and what that says of writes whose answers were lost. */
+  async #get(signal: AbortSignal): Promise<Lease | undefined> {
+    const { namespace, name } = this.#self;
+    let seen: Lease | undefined;
+    try {
+      seen = await this.#store.get({ namespace, name }, this.#call(signal));
+    } catch (error) {
+      if (!isStoreError(error, 'NotFound')) throw error;
+    }
+    this.#writes.looked(seen, this.#clock.monotonic());
+    return seen;
+  }
+
+  #call(signal: AbortSignal): CallOptions {
+    return { signal, timeoutMs: this.#options.requestTimeoutMs };
+  }
+
+  #time() {
+    return this.#writes.time(this.#clock.wallMicros());
   }
 
   /** Milliseconds to the next renewal. */
   #interval(): number {
     return this.#options.renewIntervalMs * (1 + RENEW_JITTER * this.#random());
   }
+
+  #createBackoff(capMs: number): Backoff {
+    return createBackoff({ firstMs: FIRST_BACKOFF_MS, capMs, random: this.#random });
+  }
 }
+
+/** The stages of a bounded stop: nothing new is begun, then writes in flight are given up, then everything is. */
+interface Stop {
+  readonly begun: AbortSignal;
+  readonly writes: AbortSignal;
+  readonly end: AbortSignal;
+  /** Begins the stop without the signal, for a failure of our own. */
+  begin(): void;
+  /** Leaves no timer or listener. */
+  dispose(): void;
+}
+
+function createStop(clock: Clock, signal: AbortSignal, { requestTimeoutMs, shutdownTimeoutMs }: IdentityOptions): Stop {
+  const [begun, writes, end] = [new AbortController(), new AbortController(), new AbortController()];
+  const timers: (() => void)[] = [];
+  const onAbort = (): void => {
+    timers.push(clock.schedule(Math.min(requestTimeoutMs, shutdownTimeoutMs / 2), () => writes.abort()));
+    timers.push(clock.schedule(shutdownTimeoutMs, () => end.abort()));
+    begun.abort();
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return {
+    begun: begun.signal,
+    writes: writes.signal,
+    end: end.signal,
+    begin: () => begun.abort(),
+    dispose() {
+      signal.removeEventListener('abort', onAbort);
+      for (const cancel of timers) cancel();
+    },
+  };
+}
+
+const checkedIdentity = (given: Given<IdentityOptions>): IdentityOptions =>
+  checkedOptions('Publisher', IDENTITY_ROWS, given, IDENTITY_BETWEEN);
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

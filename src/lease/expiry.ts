@@ -1,9 +1,6 @@
 /**
- * When a lease has expired: two predicates that must never be mixed.
- *
- * `expiredAt` compares what the lease *says* with a wall clock (the API server's, never ours): for collectors and counts.
- * `Observation` measures on the monotonic clock how long a lease has *not changed*: for whoever wants to take it over,
- * because it needs no two clocks to agree.
+ * When a lease has expired by what it *says*, on a wall clock (the API server's, never ours): for collectors and counts.
+ * Who wants to take a lease over measures its silence instead (record.ts): that needs no two clocks to agree.
  */
 import type { Lease } from './lease.ts';
 import { MicroTime } from './micro-time.ts';
@@ -28,39 +25,4 @@ export function publishedExpiry(lease: Lease): MicroTime | undefined {
 export function expiredAt(lease: Lease, now: MicroTime, graceMs = 0): boolean {
   const expiry = publishedExpiry(lease);
   return expiry !== undefined && now.since(expiry) > graceMs;
-}
-
-/** A version of a lease and when, on the monotonic clock in milliseconds, it was first seen. */
-export interface Observation {
-  readonly uid: string;
-  readonly resourceVersion: string;
-  readonly since: number;
-  readonly durationMs: number;
-}
-
-/**
- * Folds a look at a lease into what was seen before: an unchanged version keeps its `since`.
- * @param nowMs monotonic milliseconds, taken after the answer arrived, so that silence is never overestimated
- * @param fallbackDurationMs used when the lease publishes no valid duration
- */
-export function observe(
-  previous: Observation | undefined,
-  lease: Lease,
-  nowMs: number,
-  fallbackDurationMs: number,
-): Observation {
-  const { uid, resourceVersion } = lease.metadata;
-  if (previous?.uid === uid && previous.resourceVersion === resourceVersion) return previous;
-  const seconds = lease.spec.leaseDurationSeconds;
-  return {
-    uid,
-    resourceVersion,
-    since: nowMs,
-    durationMs: seconds === undefined ? fallbackDurationMs : seconds * 1000,
-  };
-}
-
-/** Milliseconds until the observed version has been silent for its own duration; 0 or less: it has. */
-export function silenceLeft(observation: Observation, nowMs: number): number {
-  return observation.since + observation.durationMs - nowMs;
 }

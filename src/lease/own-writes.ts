@@ -72,12 +72,12 @@ export class OwnWrites<More = object> {
   }
 
   /**
-   * The write is the lease's record now, as an answer or a look says: no PUT before it can become that any more. A POST
-   * that found the name taken may yet find it free.
+   * The write is the lease's record now, as an answer or a look says. Lost are then only PUTs that were made from this very
+   * version, and POSTs: what found the name taken may yet find it free.
    */
   stored(write: OwnWrite<More>, lease: Lease): void {
     this.#acknowledged = write;
-    this.#keep(this.lost.filter((other) => other !== write && !other.base && !settledBy(other, lease, write.sentAt)));
+    this.#keep(this.lost.filter((other) => other !== write && !settledBy(other, lease, write.sentAt)));
   }
 
   /** The server refused it: it will never be stored. */

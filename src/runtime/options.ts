@@ -133,7 +133,11 @@ export function checkedOptions<Options>(
 ): Options {
   const options = fillOptions(rows, given);
   const problems = optionProblems(rows, options, between);
-  if (problems.length > 0) throw new OptionsError(subject, problems);
+  // A default that was made from a bad value is nobody's mistake.
+  const mistakes = problems.filter(
+    ({ field, value }) => value === undefined || given[field as keyof Options] !== undefined,
+  );
+  if (problems.length > 0) throw new OptionsError(subject, mistakes.length > 0 ? mistakes : problems);
   return options;
 }
 

@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
-import { identityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { holderIdentity, leaseName } from '../../src/lease/names.ts';
 import type { Connection } from '../../src/kube/connection.ts';
@@ -48,7 +47,12 @@ export async function publish(
   host: string,
   { labelValue, leaseDurationSeconds }: { labelValue: string; leaseDurationSeconds: number },
 ): Promise<Published> {
-  const options = identityOptions({
+  const events: PublisherEvent[] = [];
+  const publisher = new Publisher({
+    store: connection.store,
+    clock: world.clock,
+    random: Math.random,
+    holder: holderIdentity(leaseName(host), randomUUID()),
     hostname: host,
     namespace: world.namespace,
     labelKey: LABEL,
@@ -58,14 +62,6 @@ export async function publish(
     requestTimeoutMs: TIMEOUT_MS,
     shutdownPolicy: 'keep',
     shutdownTimeoutMs: 1_000 * PACE,
-  });
-  const events: PublisherEvent[] = [];
-  const publisher = new Publisher({
-    store: connection.store,
-    clock: world.clock,
-    random: Math.random,
-    holder: holderIdentity(leaseName(host), randomUUID()),
-    options,
     observe: (event) => void events.push(Object.assign({ at: Math.round(world.clock.monotonic()) }, event)),
   });
   world.runs(publisher.run(world.signal));

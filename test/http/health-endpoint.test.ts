@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PING, censusCheck, healthz, leaseCheck } from '../../src/http/health-endpoint.ts';
-import type { LeaseReadiness } from '../../src/http/health-endpoint.ts';
+import type { PublisherStatus } from '../../src/identity/publisher-events.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { lease } from '../census/support.ts';
 import { World } from './support.ts';
@@ -21,7 +21,7 @@ const STATUS = {
 } as const;
 const lastError = new LeaseStoreError('Unavailable', { message: 'no connection to https://api' });
 
-const CASES: [name: string, status: LeaseReadiness, ok: boolean, note: RegExp][] = [
+const CASES: [name: string, status: PublisherStatus, ok: boolean, note: RegExp][] = [
   ['holding', STATUS, true, /^holding kube-apiserver-x, renewed 2\.0 s ago$/],
   [
     'failing, the lease still valid',
@@ -36,7 +36,7 @@ const CASES: [name: string, status: LeaseReadiness, ok: boolean, note: RegExp][]
     true,
     /^superseded: .* held by other_2; standing by/,
   ],
-  ['disabled', 'disabled', true, /^disabled by feature gate APIServerIdentity$/],
+  ['disabled', { ...STATUS, phase: 'disabled' }, true, /^disabled by feature gate APIServerIdentity$/],
   [
     'claiming',
     { ...STATUS, phase: 'claiming', renewedAt: undefined, failures: 1, lastError },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { created, decide, identitySelf, renewed, settledBy, takenOver } from '../../src/identity/decide.ts';
+import { created, decide, identitySelf, renewed, takenOver } from '../../src/identity/decide.ts';
 import type { Memory } from '../../src/identity/decide.ts';
 import { identityOptions, identityProblems } from '../../src/identity/identity-options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
@@ -25,8 +25,9 @@ function lease(spec: object, metadata: object = {}): Lease {
   });
 }
 
-const fresh: Memory = { held: false, sent: [], watched: undefined };
-const holding: Memory = { held: true, sent: [{ renewTime: t(0), at: 5 }], watched: undefined };
+const fresh: Memory = { held: false, written: [], watched: undefined };
+const written = [{ renewTime: t(0), sentAt: 5, base: undefined }];
+const holding: Memory = { held: true, written, watched: undefined };
 
 describe('decide', () => {
   it('makes a lease that is not there, whatever came before', () => {
@@ -47,13 +48,16 @@ describe('decide', () => {
   });
 
   it('claims again when the other has not changed for as long as it says, not a moment earlier', () => {
-    const seen = lease({ holderIdentity: 'other', leaseDurationSeconds: 15 });
+    const spec = { holderIdentity: 'other', leaseDurationSeconds: 15 };
+    const seen = lease(spec);
     const first = decide(self, holding, seen, 1000);
     assert.ok(first.do === 'standBy');
     const memory = { ...holding, watched: first.watched };
     assert.equal(decide(self, memory, seen, 15_999).do, 'standBy');
     assert.equal(decide(self, memory, seen, 16_000).do, 'takeOver');
-    const renewedByOther = lease({ holderIdentity: 'other', leaseDurationSeconds: 15 }, { resourceVersion: '8' });
+    const annotated = { resourceVersion: '8', annotations: { a: 'b' } };
+    assert.equal(decide(self, memory, lease(spec, annotated), 16_000).do, 'takeOver');
+    const renewedByOther = lease({ ...spec, renewTime: t(1).toString() });
     const again = decide(self, memory, renewedByOther, 16_000);
     assert.equal(again.do === 'standBy' && again.leftMs, 15_000);
   });
@@ -69,9 +73,9 @@ describe('decide', () => {
 
   it('knows its own write by the renewTime, and a second writer by its lack', () => {
     const ours = decide(self, holding, lease({ holderIdentity: 'me' }), 0);
-    assert.deepEqual(ours.do === 'adopt' && ours.sentAt, 5);
+    assert.equal(ours.do === 'adopt' && ours.write, written[0]);
     const foreign = decide(self, holding, lease({ holderIdentity: 'me', renewTime: t(1).toString() }), 0);
-    assert.deepEqual(foreign.do === 'adopt' && foreign.sentAt, undefined);
+    assert.equal(foreign.do === 'adopt' && foreign.write, undefined);
   });
 
   it('never touches a lease without the identity label', () => {
@@ -131,23 +135,6 @@ describe('what is written', () => {
     const made = created(identitySelf(identityOptions({ hostname: long }), 'me'), t(0));
     assert.equal(made.metadata.annotations['leasekeeper.dev/hostname'], long);
     assert.ok((made.metadata.labels['kubernetes.io/hostname'] ?? '').length <= 63);
-  });
-});
-
-describe('a write whose answer was lost', () => {
-  const put = { sent: { renewTime: t(5), at: 0 }, base: { uid: 'u1', resourceVersion: '7' } };
-  const post = { sent: { renewTime: t(5), at: 0 }, base: undefined };
-  it('can still take effect, a PUT, only while its version stands', () => {
-    assert.equal(settledBy(put, lease({}), 1), false);
-    assert.equal(settledBy(put, lease({}, { resourceVersion: '8' }), 1), true);
-    assert.equal(settledBy(put, lease({}, { uid: 'u2' }), 1), true);
-    assert.equal(settledBy(put, undefined, 1), true);
-  });
-  it('can still take effect, a POST, until the server has given it up, unless it made this very lease', () => {
-    assert.equal(settledBy(post, undefined, 60_000), false);
-    assert.equal(settledBy(post, undefined, 60_001), true);
-    assert.equal(settledBy(post, lease({}), 1), false, 'refused now, not when the name is free again');
-    assert.equal(settledBy(post, lease({ acquireTime: t(5).toString(), renewTime: t(9).toString() }), 1), true);
   });
 });
 

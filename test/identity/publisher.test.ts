@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
-import { identityOptions } from '../../src/identity/identity-options.ts';
 import type { IdentityOptions, ShutdownPolicy } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import type { Lease } from '../../src/lease/lease.ts';
@@ -29,7 +28,6 @@ function start(setup: Setup = {}) {
   const clock = setup.clock ?? new ManualClock();
   const store = setup.store ?? new MemoryStore({ clock });
   const events: PublisherEvent[] = [];
-  const options = identityOptions({ hostname, ...setup.options });
   const health =
     setup.health && new ServerHealth({ probe: setup.health, clock, intervalMs: 1000, timeoutMs: 500, threshold: 3 });
   const publisher = new Publisher({
@@ -37,12 +35,14 @@ function start(setup: Setup = {}) {
     clock,
     random: () => 0,
     holder: setup.holder ?? 'me',
-    options,
+    hostname,
+    ...setup.options,
+    ...(setup.policy && { shutdownPolicy: setup.policy }),
     observe: (event) => events.push(event),
     health,
   });
   const stop = new AbortController();
-  const done = publisher.run(stop.signal, setup.policy);
+  const done = publisher.run(stop.signal);
   let settled = false;
   done.then(
     () => (settled = true),
@@ -76,6 +76,35 @@ function start(setup: Setup = {}) {
 }
 
 const other = (lease: Lease): Lease => ({ ...lease, spec: { ...lease.spec, holderIdentity: 'other' } });
+
+describe('options and observer', () => {
+  it('options that are left out are made again from those that change', () => {
+    const { publisher } = start();
+    publisher.update({ renewIntervalMs: 1_000 });
+    assert.deepEqual([publisher.options.renewIntervalMs, publisher.options.requestTimeoutMs], [1_000, 500]);
+  });
+
+  it('an observer that throws changes nothing for the lease', async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    const warned: string[] = [];
+    const onWarning = (warning: Error): void => void warned.push(warning.message);
+    process.on('warning', onWarning);
+    const observe = (): void => {
+      throw new Error('observer is broken');
+    };
+    const publisher = new Publisher({ store, clock, random: () => 0, holder: 'me', hostname, observe });
+    const stop = new AbortController();
+    const done = publisher.run(stop.signal);
+    await clock.advance(3 * INTERVAL);
+    assert.equal(store.count('update'), 3);
+    stop.abort();
+    await done;
+    await new Promise(setImmediate);
+    process.off('warning', onWarning);
+    assert.match(warned.join(), /observer is broken/);
+  });
+});
 
 describe('claiming', () => {
   it('makes the lease with one GET and one POST', async () => {
@@ -190,8 +219,7 @@ describe('renewing', () => {
       clock,
       random: () => 1,
       holder: 'me',
-      options: identityOptions({ hostname }),
-      observe: () => {},
+      hostname,
     });
     const stop = new AbortController();
     const done = publisher.run(stop.signal);
@@ -385,6 +413,18 @@ describe('two processes with one hostname', () => {
     assert.ok(tookMs <= 60_500, `claimed again after ${tookMs} ms`);
     assert.equal(older.lease()?.spec.leaseTransitions, 2);
     await Promise.all([older.stop(), newer.stop()]);
+  });
+
+  it('claims again although somebody annotates the lease of the newer one, which is dead', async () => {
+    const p = start({ options: { leaseDurationSeconds: 60 } });
+    await settle();
+    p.store.edit(ref, other);
+    for (let i = 0; i < 12; i++) {
+      await p.clock.advance(INTERVAL);
+      p.store.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, annotations: { i: String(i) } } }));
+    }
+    assert.equal(p.publisher.status.phase, 'holding');
+    await p.stop();
   });
 
   it('the older one claims at once when the newer one leaves and deletes', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { expiredAt, observe, publishedExpiry, silenceLeft, UNTIMED_LEASE_LIFE_MS } from '../../src/lease/expiry.ts';
+import { expiredAt, publishedExpiry, UNTIMED_LEASE_LIFE_MS } from '../../src/lease/expiry.ts';
 import type { Lease, LeaseSpec } from '../../src/lease/lease.ts';
 import { newLease, parseLease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
@@ -45,38 +45,5 @@ describe('expiredAt', () => {
     const metadata = { name: 'x', creationTimestamp: at(0).toString() };
     const odd = parseLease({ metadata, spec: { renewTime: at(0).toString(), leaseDurationSeconds: -5 } });
     assert.equal(publishedExpiry(odd)?.equals(at(UNTIMED_LEASE_LIFE_MS)), true);
-  });
-});
-
-describe('observe and silenceLeft', () => {
-  const first = lease({ leaseDurationSeconds: 15 });
-  const version = (resourceVersion: string, uid = 'u'): Lease => ({
-    ...first,
-    metadata: { ...first.metadata, resourceVersion, uid },
-  });
-
-  it('counts from the first sight of a version, however often it is looked at', () => {
-    const seen = observe(undefined, first, 1_000, 99);
-    assert.equal(silenceLeft(seen, 1_000), 15_000);
-    const again = observe(seen, first, 9_000, 99);
-    assert.equal(silenceLeft(again, 15_999), 1);
-    assert.equal(silenceLeft(again, 16_000), 0);
-    assert.ok(silenceLeft(again, 20_000) < 0);
-  });
-
-  it('starts anew with every change, of version or of uid', () => {
-    const seen = observe(undefined, first, 0, 99);
-    assert.equal(silenceLeft(observe(seen, version('2'), 10_000, 99), 10_000), 15_000);
-    assert.equal(silenceLeft(observe(seen, version('1', 'other'), 10_000, 99), 10_000), 15_000);
-  });
-
-  it("judges by the lease's own duration, or by ours where it has none", () => {
-    assert.equal(silenceLeft(observe(undefined, lease({ leaseDurationSeconds: 3 }), 0, 99), 0), 3_000);
-    assert.equal(silenceLeft(observe(undefined, lease({}), 0, 99), 0), 99);
-  });
-
-  it('never looks at the published times', () => {
-    const ancient = lease({ leaseDurationSeconds: 15, renewTime: at(-1e9) });
-    assert.equal(silenceLeft(observe(undefined, ancient, 0, 99), 0), 15_000);
   });
 });

@@ -6,7 +6,6 @@ import { CensusService } from '../../src/census/census.ts';
 import { LeaderElector } from '../../src/election/elector.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
 import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
-import { identityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
@@ -28,7 +27,9 @@ const MAKE: Record<string, readonly [bad: string[], make: (bad: number) => unkno
       new Publisher({
         ...parts,
         holder: 'me',
-        options: { ...identityOptions({ hostname: 'h' }), renewIntervalMs: bad, leaseDurationSeconds: bad },
+        hostname: 'h',
+        renewIntervalMs: bad,
+        leaseDurationSeconds: bad,
       }),
   ],
   ServerHealth: [
@@ -87,7 +88,7 @@ for (const [name, [fields, make]] of Object.entries(MAKE)) {
 }
 
 test('a running service refuses changes that cannot be used, and keeps what it has', () => {
-  const publisher = new Publisher({ ...parts, holder: 'me', options: identityOptions({ hostname: 'h' }) });
+  const publisher = new Publisher({ ...parts, holder: 'me', hostname: 'h' });
   assert.throws(() => publisher.update({ renewIntervalMs: Number.NaN }), OptionsError);
   assert.equal(publisher.options.renewIntervalMs, 10_000);
   const heartbeat = new Heartbeat({ ...parts, nodes, options: heartbeatOptions() });

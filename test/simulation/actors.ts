@@ -15,7 +15,6 @@ import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
 import type { AvailabilityEvent } from '../../src/availability/node-monitor.ts';
 import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
-import { identityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, holderIdentity, leaseName } from '../../src/lease/names.ts';
 import { sleep } from '../../src/runtime/clock.ts';
@@ -172,12 +171,6 @@ export class PublisherActor extends Actor<PublisherSlot> {
 
   constructor(stage: Stage, slot: PublisherSlot, start: number) {
     super(stage, slot, start);
-    const options = identityOptions({
-      hostname: slot.hostname,
-      leaseDurationSeconds: slot.durationSeconds,
-      renewIntervalMs: slot.intervalMs,
-      shutdownPolicy: slot.policy,
-    });
     this.leaseName = leaseName(slot.hostname);
     this.holder = holderIdentity(this.leaseName, this.name);
     this.sweeps = slot.sweeps;
@@ -188,7 +181,18 @@ export class PublisherActor extends Actor<PublisherSlot> {
       ? new ServerHealth({ probe, clock: process, intervalMs: slot.intervalMs / 3, timeoutMs: 2_000, threshold: 3 })
       : undefined;
     const observe = (event: PublisherEvent): void => this.#see(event);
-    this.publisher = new Publisher({ store: link, clock: process, random, holder, options, observe, health });
+    this.publisher = new Publisher({
+      store: link,
+      clock: process,
+      random,
+      holder,
+      hostname: slot.hostname,
+      leaseDurationSeconds: slot.durationSeconds,
+      renewIntervalMs: slot.intervalMs,
+      shutdownPolicy: slot.policy,
+      observe,
+      health,
+    });
     const services: Promise<unknown>[] = [this.publisher.run(this.signal)];
     if (slot.sweeps) {
       const own = { namespace: IDENTITIES.namespace, name: this.leaseName, holderIdentity: holder };

@@ -18,7 +18,7 @@ const withoutGuard = change(
 
 const IDENTITY = 'src/identity/decide.ts';
 const PUBLISHER = 'src/identity/publisher.ts';
-const WITHDRAW = 'src/identity/withdraw.ts';
+const RECORD = 'src/lease/record.ts';
 const SWEEP = 'src/sweep/decide.ts';
 const SWEEPER = 'src/sweep/sweeper.ts';
 const ELECTION = 'src/election/decide.ts';
@@ -47,10 +47,10 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'publisher: a PUT names the version it was made from',
     replace: [
       change(
-        'src/identity/writer.ts',
-        ': this.#store.update(lease, call));',
-        `: this.#store.get(lease.metadata, call).then(({ metadata: { uid, resourceVersion } }) =>
-            this.#store.update({ ...lease, metadata: { ...lease.metadata, uid, resourceVersion } }, call)));`,
+        PUBLISHER,
+        'await (base ? this.#store.update(lease, call)',
+        `await (base ? this.#store.get(lease.metadata, call).then(({ metadata: { uid, resourceVersion } }) =>
+            this.#store.update({ ...lease, metadata: { ...lease.metadata, uid, resourceVersion } }, call))`,
       ),
     ],
   },
@@ -59,9 +59,9 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         PUBLISHER,
-        "this.#tenure.claiming = { how: 'takenOver'",
-        `await this.#store.delete({ namespace, name }, verdict.lease.metadata).catch(() => undefined);
-        this.#tenure.claiming = { how: 'takenOver'`,
+        "this.#claiming = { how: 'takenOver'",
+        `await this.#store.delete(verdict.lease.metadata, verdict.lease.metadata).catch(() => undefined);
+        this.#claiming = { how: 'takenOver'`,
       ),
     ],
   },
@@ -75,13 +75,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'publisher: each renewal of the other begins its silence anew',
-    replace: [
-      change(
-        'src/lease/expiry.ts',
-        'if (previous?.uid === uid && previous.resourceVersion === resourceVersion) return previous;',
-        'if (previous) return previous;',
-      ),
-    ],
+    replace: [change(RECORD, 'return before && sameRecord(before.record, record) ? before', 'return before ? before')],
   },
   {
     rule: 'publisher: a lease without our label is left alone',
@@ -97,49 +91,41 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'publisher: after a conflict it looks',
     replace: [
       change(
-        'src/identity/writer.ts',
-        'const look = changed || error.mayHaveCommitted;',
-        'const look = error.mayHaveCommitted;',
+        PUBLISHER,
+        'if (changed || error.mayHaveCommitted) this.#look = true;',
+        'if (error.mayHaveCommitted) this.#look = true;',
       ),
     ],
   },
   {
     rule: 'publisher: a lost answer is known again by its renewTime',
-    replace: [change(IDENTITY, 's.renewTime.equals(seen.spec.renewTime)', 's === undefined')],
+    replace: [change(IDENTITY, '({ renewTime }) => renewTime.equals(seen.spec.renewTime)', '() => false')],
   },
   {
     rule: 'publisher: waits between attempts',
-    replace: [
-      change(
-        'src/identity/attempts.ts',
-        'const retryInMs = this.#backoff.next(error.retryAfterMs);',
-        'const retryInMs = 0;',
-      ),
-    ],
+    replace: [change(PUBLISHER, 'const retryInMs = backoff.next(error.retryAfterMs);', 'const retryInMs = 0;')],
   },
   {
     rule: 'publisher: no renewal for a server that does not answer',
-    replace: [change(PUBLISHER, 'this.#health !== undefined && !this.#health.healthy', 'this.#health === null')],
+    replace: [change(PUBLISHER, 'this.#health?.healthy === false', 'this.#health === null')],
   },
   {
     rule: 'publisher: the DELETE of a leaver names the version',
     replace: [
       change(
-        WITHDRAW,
-        'w.store.delete(ref, { uid, resourceVersion }',
-        "w.store.delete(ref, { uid, resourceVersion: '' }",
+        PUBLISHER,
+        'await this.#store.delete({ namespace, name }, { uid, resourceVersion }',
+        "await this.#store.delete({ namespace, name }, { uid, resourceVersion: '' }",
       ),
     ],
   },
   {
     rule: 'publisher: a leaver deletes only what it holds',
-    replace: [
-      change(WITHDRAW, 'const ours = seen?.spec.holderIdentity === w.self.holder;', 'const ours = seen !== undefined;'),
-    ],
+    replace: [change(PUBLISHER, 'if (seen?.spec.holderIdentity === holder) {', 'if (seen !== undefined) {')],
   },
   {
     rule: 'publisher: a leaver waits for its lost POST',
-    replace: [change(WITHDRAW, 'let pending = lost;', 'let pending: readonly LostWrite[] = [];')],
+    replace: [change(PUBLISHER, 'if (this.#writes.lost.length > 0) continue;', '')],
   },
   // Sweeper.
   {

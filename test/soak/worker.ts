@@ -20,7 +20,6 @@ import {
   createSystemClock,
   heartbeatOptions,
   holderIdentity,
-  identityOptions,
   leaseName,
 } from '../../src/index.ts';
 import { countAnswer } from '../../src/http/census-endpoint.ts';
@@ -99,17 +98,14 @@ const failed = (event: { readonly type: string }): void => {
 };
 
 const publishers = hosts.map((hostname) => {
-  const options = identityOptions({
-    hostname,
-    renewIntervalMs,
-    requestTimeoutMs: Math.min(requestTimeoutMs, renewIntervalMs * 0.9),
-  });
   return new Publisher({
     store,
     clock,
     random,
     holder: holderIdentity(leaseName(hostname), randomUUID()),
-    options,
+    hostname,
+    renewIntervalMs,
+    requestTimeoutMs: Math.min(requestTimeoutMs, renewIntervalMs * 0.9),
     observe: (event) => {
       failed(event);
       if (event.type !== 'renewed') return;

@@ -9,7 +9,6 @@ import {
   createSweeper,
   createSystemClock,
   holderIdentity,
-  identityOptions,
   leaseName,
 } from 'leasekeeper';
 
@@ -22,7 +21,12 @@ const random = Math.random;
 const api = await connect({ clock, random });
 const { store } = api;
 
-const options = identityOptions({
+const holder = holderIdentity(leaseName(name, 'sha256', 'chat'), crypto.randomUUID());
+const publisher = new Publisher({
+  store,
+  clock,
+  random,
+  holder,
   hostname: name,
   namespace,
   labelKey: 'app',
@@ -31,14 +35,6 @@ const options = identityOptions({
   leaseDurationSeconds: 6,
   renewIntervalMs: 1_000,
   shutdownPolicy: 'delete',
-});
-const holder = holderIdentity(leaseName(name, options.nameFormat, options.namePrefix), crypto.randomUUID());
-const publisher = new Publisher({
-  store,
-  clock,
-  random,
-  holder,
-  options,
   observe: (event) => {
     if (event.type === 'superseded') console.log(`${name}: another process has this name`);
   },

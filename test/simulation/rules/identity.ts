@@ -5,6 +5,7 @@
  * (it is nobody's to touch until it is mended by its holder); sweeps of a lease whose holder's wall clock is wrong by
  * more than its duration allows, where two looks cannot tell (only that it was silent between them).
  */
+import { isDeepStrictEqual } from 'node:util';
 import { publishedExpiry } from '../../../src/lease/expiry.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
 import { MicroTime } from '../../../src/lease/micro-time.ts';
@@ -33,6 +34,8 @@ export class IdentityRules {
   readonly #serversDown: ReadonlyMap<string, number>;
   /** When each version that is there was written, by lease name. */
   readonly writtenAt = new Map<string, number>();
+  /** When its spec, which is all that a renewal writes, was last another one. */
+  readonly #renewedAt = new Map<string, number>();
   /**
    * Since when the lease of a hostname has been renewed again and again, when last, and when that write was sent; true
    * milliseconds.
@@ -64,10 +67,13 @@ export class IdentityRules {
       const actor = this.#actors.get(by);
       if (actor instanceof PublisherActor && commit.verb === 'delete' && actor.sweeps && name !== actor.leaseName) {
         this.#swept(commit, actor, writtenAt);
-      } else if (actor instanceof PublisherActor) this.#published(commit, actor, writtenAt);
+      } else if (actor instanceof PublisherActor) this.#published(commit, actor);
       else if (actor instanceof SweeperActor) this.#swept(commit, actor, writtenAt);
       else this.#fail('only publishers and sweepers write', `${by} wrote ${name}`);
     } else if (commit.verb === 'update') this.#edited.add(name);
+    const { before } = commit;
+    const renewed = before?.metadata.uid !== after?.metadata.uid || !isDeepStrictEqual(before?.spec, after?.spec);
+    if (renewed) this.#renewedAt.set(name, at);
     if (after) this.writtenAt.set(name, at);
     else this.writtenAt.delete(name);
     this.#seen(commit);
@@ -82,7 +88,7 @@ export class IdentityRules {
     return this.#judge.fail(rule, message);
   }
 
-  #published({ verb, name, before, after, at, request }: Commit, p: PublisherActor, writtenAt: number): void {
+  #published({ verb, name, before, after, at, request }: Commit, p: PublisherActor): void {
     const was = before?.spec.holderIdentity ?? '';
     if (name !== p.leaseName) this.#fail('publishers write their own lease', `${p.name} wrote ${name}`);
     if (verb !== 'delete') this.#renewals = [...this.#renewals.slice(-99), at];
@@ -98,7 +104,8 @@ export class IdentityRules {
     if (verb === 'create' && request?.verb === 'update') this.#fail('a PUT never makes a lease', p.name);
     if (after?.spec.holderIdentity !== p.holder) this.#fail('publishers write their own holder', p.name);
     this.#forServer(p, request?.at ?? at);
-    if (before) this.#over(before, after!, p, { was, silentMs: at - writtenAt, sentAt: request?.at ?? at });
+    const silentMs = at - (this.#renewedAt.get(name) ?? -Infinity);
+    if (before) this.#over(before, after!, p, { was, silentMs, sentAt: request?.at ?? at });
   }
 
   /** One PUT of a publisher over what was there. */

@@ -1,10 +1,8 @@
-/** The gate switched while requests are in flight: never two holders, never a lease left behind, the last wish wins. */
+/** Publishing switched off and on while requests are in flight: never two holders, never a lease left behind, the last wish wins. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { GatedPublisher } from '../../src/commands/gated-publisher.ts';
-import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
-import { identityOptions } from '../../src/identity/identity-options.ts';
+import type { PublisherEvent, ShutdownOutcome } from '../../src/identity/publisher-events.ts';
 import type { IdentityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { leaseName } from '../../src/lease/names.ts';
@@ -35,19 +33,27 @@ function start({
     clock,
     random: () => 0,
     holder,
-    options: identityOptions({ hostname, ...options }),
+    hostname,
+    ...options,
     observe: (event) => events.push(event),
   });
-  const gated = new GatedPublisher({ publisher, clock, enabled });
+  publisher.enable(enabled);
   const stop = new AbortController();
   let ended = false;
-  const done = gated.run(stop.signal).finally(() => (ended = true));
+  let outcome: ShutdownOutcome | undefined;
+  const done = publisher
+    .run(stop.signal)
+    .then((how) => (outcome = how))
+    .finally(() => (ended = true));
   return {
     clock,
     store,
     events,
     publisher,
-    gated,
+    get outcome() {
+      const stopped = events.findLast((event) => event.type === 'stopped');
+      return outcome ?? stopped?.outcome;
+    },
     lease: () => store.peek(ref),
     /** SIGTERM; milliseconds until the end. */
     async stop(): Promise<number> {
@@ -62,33 +68,33 @@ function start({
   };
 }
 
-describe('a gated publisher', () => {
+describe('a publisher that is switched off and on', () => {
   it('does nothing while it is off, and claims when it is switched on', async () => {
     const p = start({ enabled: false });
     await p.clock.advance(60_000);
     assert.equal(p.store.count(), 0);
-    assert.ok(p.gated.disabled);
-    p.gated.set(true);
+    assert.ok(p.publisher.status.phase === 'disabled');
+    p.publisher.enable(true);
     await settle();
     assert.equal(p.lease()?.spec.holderIdentity, 'me');
-    assert.ok(!p.gated.disabled);
+    assert.ok(p.publisher.status.phase !== 'disabled');
     await p.stop();
     assert.equal(p.lease()?.spec.holderIdentity, 'me', 'kept, as the policy says');
-    assert.equal(p.gated.outcome, 'kept');
+    assert.equal(p.outcome, 'kept');
   });
 
   it('switched off it deletes its lease with preconditions, renews no more and is disabled', async () => {
     const p = start();
     await p.clock.advance(25_000);
-    p.gated.set(false);
+    p.publisher.enable(false);
     await settle();
     assert.equal(p.lease(), undefined);
-    assert.ok(p.gated.disabled);
+    assert.ok(p.publisher.status.phase === 'disabled');
     const calls = p.store.count();
     await p.clock.advance(120_000);
     assert.equal(p.store.count(), calls);
     assert.equal(p.clock.pending, 0);
-    p.gated.set(true);
+    p.publisher.enable(true);
     await settle();
     assert.equal(p.lease()?.spec.holderIdentity, 'me', 'the same holder');
     await p.stop();
@@ -100,10 +106,10 @@ describe('a gated publisher', () => {
     const newer = start({ beside: p, holder: 'newer' });
     await p.clock.advance(11_000);
     assert.equal(p.publisher.status.phase, 'superseded');
-    p.gated.set(false);
+    p.publisher.enable(false);
     await p.clock.advance(1_000);
     assert.equal(p.lease()?.spec.holderIdentity, 'newer');
-    p.gated.set(true);
+    p.publisher.enable(true);
     await p.clock.advance(60_000);
     assert.equal(p.lease()?.spec.holderIdentity, 'newer');
     assert.equal(p.publisher.status.phase, 'superseded');
@@ -114,11 +120,11 @@ describe('a gated publisher', () => {
   it('a process that claims while this one is off is not fought when it is on again', async () => {
     const p = start();
     await settle();
-    p.gated.set(false);
+    p.publisher.enable(false);
     await settle();
     const newer = start({ beside: p, holder: 'newer' });
     await settle();
-    p.gated.set(true);
+    p.publisher.enable(true);
     await p.clock.advance(60_000);
     assert.equal(p.lease()?.spec.holderIdentity, 'newer');
     await newer.stop();
@@ -130,7 +136,7 @@ describe('a gated publisher', () => {
     await settle();
     p.store.next('update', { delayMs: 2_000 });
     await p.clock.advance(10_500);
-    p.gated.set(false);
+    p.publisher.enable(false);
     await p.clock.advance(5_000);
     assert.equal(p.lease(), undefined);
     await p.stop();
@@ -142,8 +148,8 @@ describe('a gated publisher', () => {
     const uid = p.lease()?.metadata.uid;
     p.store.next('update', { delayMs: 2_000 });
     await p.clock.advance(10_500);
-    p.gated.set(false);
-    p.gated.set(true);
+    p.publisher.enable(false);
+    p.publisher.enable(true);
     await p.clock.advance(5_000);
     assert.equal(p.lease()?.metadata.uid, uid);
     assert.ok(!p.store.history.some(({ verb }) => verb === 'delete'));
@@ -157,13 +163,13 @@ describe('a gated publisher', () => {
     const p = start();
     await settle();
     p.store.faults = () => ({ fail: 'Unavailable' });
-    p.gated.set(false);
+    p.publisher.enable(false);
     await p.clock.advance(60_000);
     assert.ok(p.lease());
     p.store.faults = undefined;
     await p.clock.advance(2_000);
     assert.equal(p.lease(), undefined);
-    assert.equal(p.gated.outcome, 'deleted');
+    assert.equal(p.outcome, 'deleted');
     await p.stop();
   });
 
@@ -173,7 +179,7 @@ describe('a gated publisher', () => {
     await settle();
     assert.ok(p.lease());
     p.store.faults = () => ({ hang: true });
-    p.gated.set(false);
+    p.publisher.enable(false);
     await p.clock.advance(30_000);
     p.store.faults = undefined;
     await p.clock.advance(10_000);
@@ -185,9 +191,9 @@ describe('a gated publisher', () => {
     const p = start();
     await settle();
     p.store.faults = () => ({ hang: true });
-    p.gated.set(false);
+    p.publisher.enable(false);
     await p.clock.advance(30_000);
-    p.gated.set(true);
+    p.publisher.enable(true);
     await p.clock.advance(5_000);
     p.store.faults = undefined;
     await p.clock.advance(30_000);
@@ -203,14 +209,14 @@ describe('a gated publisher', () => {
         const p = start();
         await settle();
         p.store.faults = () => ({ hang: true });
-        p.gated.set(false);
+        p.publisher.enable(false);
         await p.clock.advance(at);
         const stopping = p.stop();
         p.clock.schedule(backAfterMs, () => (p.store.faults = undefined));
         const tookMs = await stopping;
         const when = `SIGTERM at ${at}, back after ${backAfterMs}`;
         assert.equal(p.lease(), undefined, when);
-        assert.equal(p.gated.outcome, 'deleted', when);
+        assert.equal(p.outcome, 'deleted', when);
         assert.ok(tookMs <= 10_000, when);
         assert.equal(p.clock.pending, 0);
       }
@@ -221,13 +227,13 @@ describe('a gated publisher', () => {
     const p = start();
     await settle();
     p.store.faults = () => ({ fail: 'Unavailable' });
-    p.gated.set(false);
+    p.publisher.enable(false);
     await p.clock.advance(15_000);
     p.store.faults = ({ verb }) => (verb === 'delete' ? { delayMs: 1_000, answerDelayMs: 1_000 } : undefined);
     await p.clock.advance(1_500);
     const sent = p.store.count('delete');
     assert.ok((await p.stop()) <= 2_000);
-    assert.equal(p.gated.outcome, 'deleted');
+    assert.equal(p.outcome, 'deleted');
     assert.equal(p.store.count('delete'), sent);
   });
 
@@ -239,9 +245,9 @@ describe('a gated publisher', () => {
           const p = start();
           await settle();
           p.store.faults = () => fault;
-          p.gated.set(false);
+          p.publisher.enable(false);
           await p.clock.advance(at);
-          if (on) p.gated.set(true);
+          if (on) p.publisher.enable(true);
           assert.ok((await p.stop()) <= 10_000);
         }
       }
@@ -268,7 +274,7 @@ describe('a gated publisher', () => {
         const p = start();
         for (const { wish, ms, fault } of steps) {
           p.store.faults = fault && (() => fault);
-          p.gated.set(wish);
+          p.publisher.enable(wish);
           await p.clock.advance(ms);
         }
         p.store.faults = undefined;
