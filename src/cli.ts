@@ -26,17 +26,17 @@ function run(): void {
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   process.stdout.on('error', stdoutFailed);
-  // Nobody left to tell; a service goes on without its log.
-  process.stderr.on('error', () => {});
   // Saves parsing the program anew at each start. Where the cache cannot be written Node goes on without.
   const cache = cacheDirectory();
   if (cache !== undefined && !import.meta.url.endsWith('.ts'))
     process.getBuiltinModule('node:module').enableCompileCache(cache);
   const command = process.argv[2];
-  (command === 'count' || command === 'get' ? import('./commands/short-commands.ts') : import('./commands/main.ts'))
-    .then((commands) => commands.main(process.argv.slice(2)))
-    .then(end, fail);
+  commands =
+    command === 'count' || command === 'get' ? import('./commands/short-commands.ts') : import('./commands/main.ts');
+  commands.then(({ main }) => main(process.argv.slice(2))).then(end, fail);
 }
+
+let commands: Promise<Pick<typeof import('./commands/main.ts'), 'main' | 'finish'>>;
 
 /**
  * The user's own; undefined where there is none. What lies in a cache is run unseen, and Node's default is in /tmp, where
@@ -49,12 +49,21 @@ function cacheDirectory(): string | undefined {
   return home !== undefined && home.startsWith('/') ? home + '/.cache/leasekeeper' : undefined;
 }
 
-/** Ends the process once everything written so far has gone out. */
-function end(code: number): void {
+/** Ends the process once what was written so far has gone out, as far as anybody reads it. */
+function end(code: number, lastWords?: string): void {
   process.exitCode = code;
-  process.stdout.write('', () => {
-    process.stderr.write('', () => process.exit(code));
-  });
+  void commands
+    .then(({ finish }) => finish(lastWords))
+    .catch(() => {
+      // What should have been loaded is not there.
+      if (lastWords !== undefined) process.stderr.write(lastWords);
+      return true;
+    })
+    .then((free) => {
+      if (free || !process.execve) process.exit(code);
+      // An exit waits for all threads, and one is stuck in a write to stderr. Another program in this process has none.
+      process.execve(process.execPath, [process.execPath, '-e', 'process.exitCode = ' + code], {});
+    });
 }
 
 let failed = false;
@@ -63,8 +72,7 @@ function fail(error: unknown): void {
   if (failed) return;
   failed = true;
   const wantsStack = isDebug(process.argv.slice(2), process.env['LEASEKEEPER_LOG_LEVEL']);
-  process.stderr.write('leasekeeper: ' + describe(error, wantsStack) + '\n');
-  end(1);
+  end(1, 'leasekeeper: ' + describe(error, wantsStack) + '\n');
 }
 
 function describe(error: unknown, wantsStack: boolean): string {

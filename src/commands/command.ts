@@ -25,7 +25,10 @@ export interface Io {
   /** True when stdout is a terminal. */
   readonly terminal: boolean;
   out(text: string): void;
+  /** Returns at once, whatever the reader does. */
   err(text: string): void;
+  /** Called once stderr is read again, with the number of texts that were left out because it was not. */
+  onLost?(callback: (texts: number) => void): void;
 }
 
 export interface CommandInput {

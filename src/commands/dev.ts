@@ -10,7 +10,7 @@ import { readOptions } from '../config/option-spec.ts';
 import { startEmbeddedServer } from '../embedded/embedded-server.ts';
 import { CommandError, EXIT, UsageError, programName } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 
 /** By its first line a file is known to be ours. */
 const MARK = '# Written by `leasekeeper dev`; removed when it ends.\n';
@@ -22,6 +22,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   if (problems.length > 0) throw new UsageError(problems);
   const file = values.writeKubeconfig;
   await refuseForeign(file);
+  surviveHangup();
   using stop = stopSignal();
   const server = await listen(values.port);
   try {

@@ -32,11 +32,11 @@ import { commandProblem } from '../guard/find-command.ts';
 import { Guard, KILL_MARGIN_MS } from '../guard/guard.ts';
 import type { Outcome } from '../guard/guard.ts';
 import { staySmall } from './memory.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 
 export const ELECT_TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...ELECT_OPTIONS };
 
-/** Passed on to the command as they are, while it runs; SIGTERM and SIGINT end it first. */
+/** Passed on to the command as they are, while one runs, and nothing else; SIGTERM and SIGINT end it first. */
 const FORWARDED = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
 export async function run({ given, args, io }: CommandInput): Promise<number> {
@@ -50,11 +50,13 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
     ...problemOf('elect', undefined, process.platform === 'win32' ? 'needs process groups: not on Windows' : undefined),
   ];
   if (wrong.length > 0) throw new UsageError(wrong);
+  surviveHangup();
   staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, env: io.env });
   const guard = new Guard({ clock, onStarted: (pid) => log.info({ pid, command }, 'started the command') });
+  for (const name of FORWARDED) process.on(name, () => guard.forward(name));
   try {
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends everything at once'));
     const over = new AbortController();
@@ -112,9 +114,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       const running = guard.run({ command, args: rest, env: env(term), graceMs }, term);
       if (term.signal.aborted) end();
       else term.signal.addEventListener('abort', end, { once: true });
-      for (const name of FORWARDED) process.on(name, forward);
       const outcome = await running;
-      for (const name of FORWARDED) process.removeListener(name, forward);
       term.signal.removeEventListener('abort', end);
       const { code, why } = told(outcome);
       log[outcome.how === 'ended' ? 'info' : 'error'](why);
@@ -125,7 +125,6 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       // `stopped` was told when the term was lost, before it was known that the command had ended.
       if (exit && term.remainingMs === 0) over.abort();
     };
-    const forward = (name: NodeJS.Signals): void => guard.forward(name);
 
     guard.prepare();
     log.info(

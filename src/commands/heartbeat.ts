@@ -19,7 +19,7 @@ import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
 import { hotReload } from './hot-reload.ts';
 import { staySmall } from './memory.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 
 const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS };
 
@@ -31,8 +31,9 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   if (wrong.length > 0) throw new UsageError(wrong);
   const { options, address } = heartbeatSettings(values);
 
+  surviveHangup();
   staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const { requestTimeoutMs } = options;
   // --concurrency is the bound, and may change: a request that waited for a connection here would be late unseen.

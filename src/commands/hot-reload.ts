@@ -10,27 +10,17 @@ import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
 import type { CommandInput } from './command.ts';
 
-/** The service; without a configuration file there is none, and SIGHUP ends the process as it always does. */
+/** The service, where there is a configuration file. To be called once: it takes SIGHUP for the life of the process. */
 export function hotReload<T extends Readonly<Record<string, OptionSpec>>>(
   { sources, file }: Pick<CommandInput, 'sources' | 'file'>,
   { log, ...options }: Omit<ReloaderOptions<T>, 'sources' | 'file' | 'observe'> & { readonly log: Logger },
 ): Service[] {
-  if (file === undefined) return [];
-  const reloader = new Reloader({ ...options, sources, file, observe: logReload(log) });
-  const onHangup = (): void => reloader.refresh();
-  return [
-    {
-      name: reloader.name,
-      async run(signal) {
-        process.on('SIGHUP', onHangup);
-        try {
-          await reloader.run(signal);
-        } finally {
-          process.removeListener('SIGHUP', onHangup);
-        }
-      },
-    },
-  ];
+  const reloader = file && new Reloader({ ...options, sources, file, observe: logReload(log) });
+  process.on('SIGHUP', () => {
+    if (reloader) reloader.refresh();
+    else log.info('SIGHUP: there is no configuration file to read again');
+  });
+  return reloader ? [reloader] : [];
 }
 
 export function logReload(log: Logger): Observe<ReloadEvent> {

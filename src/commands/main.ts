@@ -11,6 +11,9 @@ import { version } from '../version.ts';
 import { ConfigurationError, EXIT, UsageError } from './command.ts';
 import type { CommandSpec, Io } from './command.ts';
 import { COMMANDS, allOptions } from './commands.ts';
+import { stderr } from './streams.ts';
+
+export { finish } from './streams.ts';
 
 const INTRO = `Kubernetes Leases: publish this host's API server as an identity lease, and tell how many servers run.
 
@@ -113,6 +116,7 @@ function processIo(): Io {
     program: /^kubectl-/.test(basename(process.argv[1] ?? '')) ? 'kubectl leasekeeper' : 'leasekeeper',
     terminal: process.stdout.isTTY === true,
     out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    err: (text) => stderr().write(text),
+    onLost: (callback) => stderr().onLost(callback),
   };
 }

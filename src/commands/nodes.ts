@@ -32,7 +32,7 @@ import { toJson, toYaml } from './output/print-census.ts';
 import type { OutputFormat } from './output/print-census.ts';
 import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/print-nodes.ts';
 import { printable } from './output/text-width.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 
 const { output } = OUTPUT_OPTIONS;
 const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...NODES_OPTIONS, output, ...WATCH_OPTIONS };
@@ -50,6 +50,8 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   if (wrong.length > 0) throw new UsageError(wrong);
   if (address) return serve(address, options, values, io);
 
+  // A terminal that closes takes along what only shows something on it.
+  if (values.watch && !io.terminal) surviveHangup();
   const clock = createSystemClock();
   const stop = new AbortController();
   using _signals = stopSignal(() => stop.abort());
@@ -114,11 +116,12 @@ async function serve(
   values: Values,
   io: Pick<Io, 'env' | 'err'>,
 ): Promise<number> {
+  surviveHangup();
   staySmall();
   const { logAvailability } = await import('../observe/availability-log.ts');
   const { createLog } = await import('../observe/log.ts');
   const { nodesEndpoints } = await import('./heartbeat-endpoints.ts');
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, env: io.env });
   try {

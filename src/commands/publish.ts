@@ -25,7 +25,7 @@ import { staySmall } from './memory.ts';
 import { observability } from './observability.ts';
 import { PUBLISH_TABLE, publishProblems, publishSettings, readPublish } from './publish-settings.ts';
 import { serverProbe } from './server-probe.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 import { sweepService } from './sweep-service.ts';
 
 export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
@@ -35,8 +35,9 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   const options = settings.identity;
   let gates = values.featureGates;
 
+  surviveHangup();
   staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const connection = await connectApi(values, {
     clock,

@@ -14,7 +14,7 @@ import { connectApi } from './compose.ts';
 import { httpEndpoints } from './http-endpoints.ts';
 import { leaseQuery, queryProblems } from './identity-leases.ts';
 import { staySmall } from './memory.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 
 export const SERVE_TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...LEASE_OPTIONS, ...HTTP_OPTIONS, ...CONFIG_OPTIONS };
 
@@ -28,8 +28,9 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   }
   const wrong = [...problems, ...ruleProblems(broken, SERVE_TABLE, given, problems)];
   if (wrong.length > 0 || address === undefined) throw new UsageError(wrong);
+  surviveHangup();
   staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, env: io.env, light: true });
   try {

@@ -2,4 +2,4 @@
  * The commands that look once and end, `count` and `get`: built into one file, since to look for and read each of thirty
  * took a fifth of their time. Every other command is reached through main.ts.
  */
-export { main } from './main.ts';
+export { finish, main } from './main.ts';

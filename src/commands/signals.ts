@@ -1,5 +1,5 @@
 /**
- * SIGTERM and SIGINT as one AbortSignal.
+ * SIGTERM and SIGINT as one AbortSignal; SIGHUP as no end.
  *
  * Guarantees: the first of them asks to stop; a second one ends the process at once, because from the first on they have
  * their default action again. Disposed, it leaves no listener.
@@ -11,6 +11,10 @@ export interface StopSignal extends Disposable {
 }
 
 const STOPPING = ['SIGTERM', 'SIGINT'] as const;
+let asked = false;
+
+/** Whether the process was ever asked to stop. */
+export const askedToStop = (): boolean => asked;
 
 export function stopSignal(onStop?: (signal: NodeJS.Signals) => void): StopSignal {
   const controller = new AbortController();
@@ -19,6 +23,7 @@ export function stopSignal(onStop?: (signal: NodeJS.Signals) => void): StopSigna
     for (const name of STOPPING) process.removeListener(name, onSignal);
   };
   const onSignal = (name: NodeJS.Signals): void => {
+    asked = true;
     received = name;
     dispose();
     onStop?.(name);
@@ -26,4 +31,9 @@ export function stopSignal(onStop?: (signal: NodeJS.Signals) => void): StopSigna
   };
   for (const name of STOPPING) process.on(name, onSignal);
   return { signal: controller.signal, received: () => received, [Symbol.dispose]: dispose };
+}
+
+/** For services, from their start until the process ends: SIGHUP may mean something to them, and ends nothing. */
+export function surviveHangup(): void {
+  process.on('SIGHUP', () => {});
 }

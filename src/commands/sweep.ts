@@ -26,7 +26,7 @@ import { connectApi } from './compose.ts';
 import { scheduleProblem } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text-width.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 import type { SweepEndpoints, SweepEndpointsOptions } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';
 
@@ -53,6 +53,7 @@ export async function run(input: CommandInput): Promise<number> {
     io.out(`${GATE_OFF}\n`);
     return EXIT.ok;
   }
+  if (!values.once) surviveHangup();
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, env: io.env });
   try {
@@ -79,7 +80,7 @@ async function check(values: Values, given: Given, unread: readonly Problem[]): 
 }
 
 async function once(values: Values, { store }: Connection, clock: Clock, io: Io): Promise<number> {
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const tell = logSweeper(log);
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));
   const settings = sweepSettings(values, TABLE).settings;
@@ -101,7 +102,7 @@ async function scheduled(
   clock: Clock,
   { sources, file, io }: CommandInput,
 ): Promise<number> {
-  const log = createLog({ level: values.logLevel, format: values.logFormat, write: (line) => io.err(line) });
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
   const settings = settingsOf(values);
   let gates = values.featureGates;

@@ -21,7 +21,7 @@ import { freshProblems, leaseQuery, queryProblems } from './identity-leases.ts';
 import { leaseDocument, leaseTable, nameLine, toJson, toYaml } from './output/print-census.ts';
 import type { PrintOptions, Row } from './output/print-census.ts';
 import { printable } from './output/text-width.ts';
-import { stopSignal } from './signals.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
 
 type Values = OptionValues<typeof API_OPTIONS & typeof LEASE_OPTIONS & Pick<typeof OUTPUT_OPTIONS, 'freshFor'>>;
 
@@ -29,6 +29,8 @@ type Values = OptionValues<typeof API_OPTIONS & typeof LEASE_OPTIONS & Pick<type
 export async function watchLeases(values: Values, options: PrintOptions, io: Io): Promise<number> {
   const problems = [...queryProblems(values), ...freshProblems(values.freshFor)];
   if (problems.length > 0) throw new UsageError(problems);
+  // A terminal that closes takes along what only shows something on it.
+  if (!io.terminal) surviveHangup();
   const clock = createSystemClock();
   const stop = new AbortController();
   using signals = stopSignal(() => stop.abort());

@@ -2,7 +2,7 @@
  * The program's log: pino, on stderr, as JSON or as text for people.
  *
  * Guarantees: a value from a foreign lease or an answer of a server cannot forge a line or steer a terminal, in either
- * form; writing is synchronous, so that nothing is lost when the process ends.
+ * form; lines that its output left out are one line that says how many, where they are missing.
  */
 import pino from 'pino';
 import type { Logger } from 'pino';
@@ -14,16 +14,21 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export interface LogOptions {
   readonly level: string;
   readonly format: string;
-  /** Where lines go; default stderr. */
-  readonly write?: (line: string) => void;
+  readonly output: LogOutput;
+}
+
+export interface LogOutput {
+  err(line: string): void;
+  /** Called once there is room again, with the number of lines that were left out because there was none. */
+  onLost?(callback: (lines: number) => void): void;
 }
 
 /** UTF-16 units of a value, and of a stack, that are shown in text form. */
 const MAX_VALUE = 500;
 const MAX_STACK = 10_000;
 
-export function createLog({ level, format, write = stderr }: LogOptions): Logger {
-  const stream = { write: (line: string) => write(format === 'json' ? escapeQuoted(line) : textLine(line)) };
+export function createLog({ level, format, output }: LogOptions): Logger {
+  const stream = { write: (line: string) => output.err(format === 'json' ? escapeQuoted(line) : textLine(line)) };
   const options = {
     level,
     base: null,
@@ -32,11 +37,11 @@ export function createLog({ level, format, write = stderr }: LogOptions): Logger
     // An error's message and code tell what a user can act on; its stack is for whoever debugs.
     serializers: { err: (err: unknown) => errorFields(err, level === 'debug') },
   };
-  return pino(options, stream);
-}
-
-function stderr(line: string): void {
-  process.stderr.write(line);
+  const log = pino(options, stream);
+  output.onLost?.((lines) =>
+    log[log.isLevelEnabled('warn') ? 'warn' : 'error']({ lines }, 'lines are missing here: nobody read the log'),
+  );
+  return log;
 }
 
 function errorFields(err: unknown, withStack: boolean): unknown {
@@ -46,7 +51,7 @@ function errorFields(err: unknown, withStack: boolean): unknown {
   return { message: err.message, code, status, cause, ...(withStack ? { stack: err.stack } : {}) };
 }
 
-/** `12:00:00.123 INFO  message  key=value`: the day is the terminal's business, not every line's. */
+/** `2026-07-01T12:00:00.123+02:00 INFO  message  key=value` */
 function textLine(json: string): string {
   const { level, time, msg, err, ...rest } = JSON.parse(json) as Record<string, unknown>;
   const fields = Object.entries(rest).map(([key, value]) => `${fieldText(key)}=${fieldText(value)}`);
@@ -55,8 +60,17 @@ function textLine(json: string): string {
     fields.push(`error=${fieldText(message)}`);
     if (typeof stack === 'string') fields.push(stackText(stack));
   }
-  const clock = String(time).slice(11, 23);
-  return `${clock} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}\n`;
+  return `${localTime(String(time))} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}\n`;
+}
+
+/** RFC 3339 with the offset of the machine's zone, so that it can be read beside other logs. */
+function localTime(utc: string): string {
+  const time = new Date(utc);
+  const offset = -time.getTimezoneOffset();
+  const local = new Date(time.getTime() + offset * 60_000).toISOString().slice(0, -1);
+  const two = (n: number): string => String(n).padStart(2, '0');
+  const minutes = Math.abs(offset);
+  return `${local}${offset < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
 }
 
 function fieldText(value: unknown): string {

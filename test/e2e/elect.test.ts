@@ -200,8 +200,10 @@ describe('elect', { concurrency: 2 }, () => {
     await program.waitForLine(/ready/, { from: 'stdout' });
     const standby = elect(t, { kubeconfig, lease: 'hup', command: ['true'] });
     await standby.waitForLine(/somebody else leads/);
+    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) standby.signal(signal);
     standby.signal('SIGTERM');
     assert.equal((await standby.exitWithin(5_000)).code, 0, standby.output());
+    assert.doesNotMatch(standby.output(), /Debugger/);
     program.signal('SIGHUP');
     await program.waitForLine(/hup/, { from: 'stdout' });
     program.signal('SIGUSR1');

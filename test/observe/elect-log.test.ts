@@ -9,7 +9,7 @@ import { createLog } from '../../src/observe/log.ts';
 /** What is told, as `level message`, at this level. */
 function told(events: readonly ElectionHappening[], level = 'info'): string[] {
   const lines: string[] = [];
-  const observe = logElection(createLog({ level, format: 'json', write: (line) => lines.push(line) }));
+  const observe = logElection(createLog({ level, format: 'json', output: { err: (line) => lines.push(line) } }));
   const common = { lease: { namespace: 'default', name: 'job' }, holder: 'us_1' };
   for (const event of events) observe({ ...event, ...common } as ElectionEvent);
   return lines.map((line) => {

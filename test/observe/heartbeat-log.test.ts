@@ -14,7 +14,7 @@ function logged(): { log: ReturnType<typeof createLog>; lines: string[] } {
   const log = createLog({
     level: 'info',
     format: 'text',
-    write: (text) => void lines.push(...text.trimEnd().split('\n')),
+    output: { err: (text) => lines.push(...text.trimEnd().split('\n')) },
   });
   return { log, lines };
 }

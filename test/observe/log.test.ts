@@ -6,7 +6,7 @@ import { createLog } from '../../src/observe/log.ts';
 
 function write(format: 'text' | 'json', fields: object, text = 'told', level = 'info'): string {
   let out = '';
-  const log = createLog({ level, format, write: (line) => (out += line) });
+  const log = createLog({ level, format, output: { err: (line) => (out += line) } });
   log.info(fields, text);
   return out;
 }
@@ -79,9 +79,42 @@ describe('text: a foreign value stays in its place', () => {
     const line = write('text', { lease: 'a-b.c/d:1', n: 5, on: true, host: 'größe 日本' });
     assert.match(
       line,
-      /^\d\d:\d\d:\d\d\.\d{3} INFO {2}told {2}lease=a-b\.c\/d:1 {2}n=5 {2}on=true {2}host="größe 日本"\n$/,
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO {2}told {2}lease=a-b\.c\/d:1 {2}n=5 {2}on=true {2}host="größe 日本"\n$/,
     );
   });
+});
+
+test('the time can be read beside other logs, a day later too: RFC 3339, of the zone of this machine', (t) => {
+  const zone = process.env['TZ'];
+  t.after(() => {
+    if (zone === undefined) delete process.env['TZ'];
+    else process.env['TZ'] = zone;
+  });
+  const at = Date.parse('2026-01-15T22:30:00.120Z');
+  t.mock.timers.enable({ apis: ['Date'], now: at });
+  for (const [name, shown] of [
+    ['UTC', '2026-01-15T22:30:00.120+00:00'],
+    ['Asia/Kolkata', '2026-01-16T04:00:00.120+05:30'],
+    ['America/St_Johns', '2026-01-15T19:00:00.120-03:30'],
+  ] as const) {
+    process.env['TZ'] = name;
+    assert.equal(write('text', {}).split(' ')[0], shown);
+  }
+});
+
+test('lines that nobody read are one line where they are missing, at any level', () => {
+  for (const level of ['debug', 'error']) {
+    let lost = (_lines: number): void => {};
+    let out = '';
+    createLog({
+      level,
+      format: 'json',
+      output: { err: (line) => (out += line), onLost: (callback) => (lost = callback) },
+    });
+    lost(17);
+    const { lines, msg } = JSON.parse(out) as Record<string, unknown>;
+    assert.deepEqual([lines, msg], [17, 'lines are missing here: nobody read the log']);
+  }
 });
 
 test('JSON: nothing that steers either, and every value as it was', () => {

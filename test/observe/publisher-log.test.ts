@@ -10,7 +10,7 @@ import { lease } from '../census/support.ts';
 /** What is told, as `level error`, at this level. */
 function told(events: readonly PublisherEvent[], level = 'info'): string[] {
   const lines: string[] = [];
-  const observe = logPublisher(createLog({ level, format: 'json', write: (line) => lines.push(line) }));
+  const observe = logPublisher(createLog({ level, format: 'json', output: { err: (line) => lines.push(line) } }));
   for (const event of events) observe(event);
   return lines.map((line) => {
     const { level: urgency, msg, err } = JSON.parse(line) as { level: string; msg: string; err?: { message: string } };
@@ -68,8 +68,8 @@ it('a server that finds other words each time does not fill the log', () => {
 
 it('tells of a second writer at once, and again at every 360th of its writes', () => {
   const times: number[] = [];
-  const write = (line: string): void => void times.push((JSON.parse(line) as { times: number }).times);
-  const observe = logPublisher(createLog({ level: 'info', format: 'json', write }));
+  const err = (line: string): void => void times.push((JSON.parse(line) as { times: number }).times);
+  const observe = logPublisher(createLog({ level: 'info', format: 'json', output: { err } }));
   const event: PublisherEvent = { type: 'secondWriter', lease: lease() };
   observe(event);
   assert.deepEqual(times, [1]);
@@ -98,7 +98,7 @@ it('what others wrote is cut to a bearable length, in JSON too', () => {
   ];
   for (const event of events) {
     let line = '';
-    logPublisher(createLog({ level: 'info', format: 'json', write: (text) => (line += text) }))(event);
+    logPublisher(createLog({ level: 'info', format: 'json', output: { err: (text) => (line += text) } }))(event);
     assert.ok(line.length > 100 && line.length < 1_500, `${event.type}: ${line.length}`);
   }
 });

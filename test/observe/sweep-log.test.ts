@@ -9,8 +9,8 @@ import type { PassResult, SweepEvent } from '../../src/sweep/sweep-events.ts';
 
 function tell(...events: readonly SweepEvent[]): string[] {
   const lines: string[] = [];
-  const write = (line: string): void => void lines.push(line.slice(13).trimEnd());
-  const observe = logSweeper(createLog({ level: 'info', format: 'text', write }));
+  const err = (line: string): void => void lines.push(line.slice(line.indexOf(' ') + 1).trimEnd());
+  const observe = logSweeper(createLog({ level: 'info', format: 'text', output: { err } }));
   for (const event of events) observe(event);
   return lines;
 }

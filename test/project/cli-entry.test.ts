@@ -13,10 +13,15 @@ import { buildEntry } from '../../scripts/build.ts';
 let directory: string;
 let entry: string;
 
-/** Stands in for the built commands; the entry knows nothing of them but `main`. */
+/** Stands in for the built commands; the entry knows nothing of them but `main` and `finish`. */
 const MAIN = `
+export async function finish(words = '') {
+  process.stderr.write(words);
+  await new Promise((resolve) => process.stdout.write('', resolve));
+  return process.argv[2] !== 'stuck';
+}
 export async function main(argv) {
-  if (argv[0] === 'code') return Number(argv[1]);
+  if (argv[0] === 'code' || argv[0] === 'stuck') return Number(argv[1]);
   if (argv[0] === 'boom') throw new Error('the first line\\nand another');
   if (argv[0] === 'evil') throw new Error('red \\x1b[31m and \\u202eback\\r\\nover');
   if (argv[0] === 'late') { setTimeout(() => { throw new Error('too late'); }, 1); await new Promise(() => setInterval(() => {}, 1e6)); }
@@ -120,6 +125,10 @@ test("the compiled program is kept with the user's own files only, never where o
 test("a command's result is the exit code, at once, whatever it left open", () => {
   assert.equal(start(['code', '3']).status, 3);
   assert.equal(start(['open']).status, 0);
+});
+
+test('a thread that is stuck in a write does not keep the process, nor change its exit code', () => {
+  assert.deepEqual(start(['stuck', '7']), { status: 7, stdout: '', stderr: '' });
 });
 
 test('words of others cannot steer the terminal, not in a message and not in a stack', () => {

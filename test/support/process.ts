@@ -7,6 +7,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { leaveNothing } from './children.ts';
 
@@ -20,6 +21,8 @@ export interface ProgramOptions {
   /** Run in place of `src/cli.ts`. */
   readonly script?: string;
   readonly nodeArgs?: readonly string[];
+  /** In place of a stderr that is read: a descriptor, or a stream with one. */
+  readonly stderr?: number | Writable;
   /** The test that it belongs to: it is killed when that ends. */
   readonly t?: { after(hook: () => Promise<void>): void };
 }
@@ -61,18 +64,20 @@ export class Program {
   #signalled: number | undefined;
   #running = true;
 
-  constructor(args: readonly string[], { env, cwd, script = CLI, nodeArgs = [], t }: ProgramOptions) {
+  constructor(args: readonly string[], { env, cwd, script = CLI, nodeArgs = [], stderr, t }: ProgramOptions) {
     const started = performance.now();
     const child = spawn(process.execPath, [...nodeArgs, script, ...args], {
       cwd,
       env: { ...inherited(), ...env },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', stderr ?? 'pipe'],
     });
     this.#child = child;
     leaveNothing(child);
-    child.stdin.on('error', () => {});
+    child.stdin!.on('error', () => {});
     for (const name of ['stdout', 'stderr'] as const) {
-      createInterface({ input: child[name] }).on('line', (line) => {
+      const input = child[name];
+      if (input === null) continue;
+      createInterface({ input }).on('line', (line) => {
         this[name].push(line);
         this.#wake();
       });
