@@ -4,18 +4,24 @@
 import type { AvailabilityEvent } from '../availability/node-monitor.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { fewLines } from './few-lines.ts';
+import { Outage, fewLines } from './log.ts';
 import type { Logger } from './log.ts';
 
 export function logAvailability(log: Logger, clock: Clock): Observe<AvailabilityEvent> {
   const one = fewLines(log, clock);
+  const outage = new Outage(log);
   return (event) => {
     switch (event.type) {
       case 'synced':
-        log.info({ nodes: event.nodes }, 'watching the Nodes and their heartbeats');
+        if (outage.over()) log.info({ nodes: event.nodes }, 'up to date again');
+        else log.info({ nodes: event.nodes }, 'watching the Nodes and their heartbeats');
         return;
       case 'lost':
-        log.warn({ code: event.error.code, err: event.error, of: event.of }, 'changes may be missing for now');
+        outage.failed(event.error, 'changes may be missing for now', {
+          what: event.of,
+          fields: { of: event.of },
+          level: 'warn',
+        });
         return;
       case 'changed': {
         const { name, status, renewedAgoMs } = event.node;

@@ -3,27 +3,26 @@
  */
 import type { CensusEvent } from '../census/census-events.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { Outage } from './log.ts';
 import type { Logger } from './log.ts';
 
 export function logCensus(log: Logger): Observe<CensusEvent> {
-  let lost = false;
+  const outage = new Outage(log);
   return (event) => {
     switch (event.type) {
       case 'lost':
-        log[lost ? 'debug' : 'warn'](
-          { code: event.error.code, err: event.error },
-          'the census may be old: watching the leases failed',
-        );
-        lost = true;
+        outage.failed(event.error, 'the census may be old: watching the leases failed', {
+          what: 'watch',
+          level: 'warn',
+        });
         return;
       case 'synced':
-        if (lost) log.info('the census is up to date again');
-        lost = false;
+        if (outage.over()) log.info('the census is up to date again');
         return;
       case 'restarted':
         log.debug(
           { silentMs: Math.round(event.silentMs) },
-          'the watch of the census told nothing for long: opened a new one',
+          'the watch of the census was silent for long: opened a new one',
         );
         return;
       default:

@@ -6,10 +6,8 @@
  */
 import type { ElectionEvent, StopReason } from '../election/election-events.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { Outage } from './log.ts';
 import type { Logger } from './log.ts';
-
-/** Kinds of failure told in one outage: words that differ each time must not fill the log. */
-const MAX_TOLD = 20;
 
 const OPERATION = {
   get: 'reading the lease',
@@ -17,7 +15,6 @@ const OPERATION = {
   takeOver: 'taking the lease over',
   renew: 'renewing the lease',
   release: 'releasing the lease',
-  watch: 'watching the lease',
 } as const;
 
 const WHY = {
@@ -41,12 +38,11 @@ const STOPPED: Readonly<Record<StopReason, string>> = {
 const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'workFailed', 'shutdown']);
 
 export function logElection(log: Logger): Observe<ElectionEvent> {
-  const told = new Set<string>();
-  let failing = false;
+  const outage = new Outage(log);
+  const watch = new Outage(log);
   const recovered = (): void => {
-    told.clear();
-    if (failing) log.info('the API server answers again');
-    failing = false;
+    watch.over();
+    if (outage.over()) log.info('the API server answers again');
   };
   return (event) => {
     switch (event.type) {
@@ -73,23 +69,16 @@ export function logElection(log: Logger): Observe<ElectionEvent> {
         log.debug('the lease was changed by somebody else: looking at it before the next renewal');
         return;
       case 'failed': {
-        const { operation, error } = event;
-        const kind = `${operation} ${error.code} ${error.retryable ? '' : error.message.replace(/\d+/g, '#')}`;
-        const again = told.has(kind) || told.size >= MAX_TOLD;
-        told.add(kind);
+        const { operation, error, retryInMs, remainingMs } = event;
         const fields = {
-          code: error.code,
-          retryIn: `${Math.round(event.retryInMs)}ms`,
-          ...(event.remainingMs === undefined ? {} : { leadingFor: `${Math.round(event.remainingMs)}ms` }),
-          err: error,
+          retryIn: `${Math.round(retryInMs)}ms`,
+          ...(remainingMs === undefined ? {} : { leadingFor: `${Math.round(remainingMs)}ms` }),
         };
+        const line = { what: operation, fields };
         if (operation === 'watch') {
           const text = 'watching the lease failed: it is read every few seconds instead';
-          log[again ? 'debug' : error.retryable ? 'info' : 'warn'](fields, text);
-          return;
-        }
-        failing = true;
-        log[again ? 'debug' : error.retryable ? 'warn' : 'error'](fields, `${OPERATION[operation]} failed`);
+          watch.failed(error, text, { ...line, level: error.retryable ? 'info' : 'warn' });
+        } else outage.failed(error, `${OPERATION[operation]} failed`, line);
         return;
       }
       case 'raceLost':

@@ -7,13 +7,13 @@
 import type { HeartbeatEvent } from '../heartbeat/heartbeat-events.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { fewLines } from './few-lines.ts';
+import { Outage, fewLines } from './log.ts';
 import type { Logger } from './log.ts';
 
 /** @param wanted names of Nodes that were asked for: those that are missing are told */
 export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[] = []): Observe<HeartbeatEvent> {
   const failing = new Set<string>();
-  const told = new Set<string>();
+  const outage = new Outage(log);
   const one = fewLines(log, clock);
   return (event) => {
     switch (event.type) {
@@ -35,7 +35,7 @@ export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[
         return;
       case 'nodeGone':
         // With the last that failed what was told of it is over too: the next failure is news.
-        if (failing.delete(event.node) && failing.size === 0) told.clear();
+        if (failing.delete(event.node) && failing.size === 0) outage.over();
         one('info', { node: event.node }, 'the Node is gone: its heartbeat ends');
         return;
       case 'claimed':
@@ -55,17 +55,15 @@ export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[
       case 'failed': {
         const { node, operation, error, attempt, retryInMs } = event;
         failing.add(node);
-        const kind = `${operation} ${error.code}`;
-        const fields = { code: error.code, node, attempt, retryIn: `${Math.round(retryInMs)}ms`, err: error };
-        const level = told.has(kind) ? 'debug' : error.retryable ? 'warn' : 'error';
-        told.add(kind);
-        log[level](fields, operation === 'get' ? 'reading a heartbeat failed' : 'writing a heartbeat failed');
+        const fields = { node, attempt, retryIn: `${Math.round(retryInMs)}ms` };
+        const text = operation === 'get' ? 'reading a heartbeat failed' : 'writing a heartbeat failed';
+        outage.failed(error, text, { what: operation, fields, about: node });
         return;
       }
       case 'recovered':
         failing.delete(event.node);
         if (failing.size > 0) return;
-        told.clear();
+        outage.over();
         log.info('requests succeed again for all nodes');
         return;
       case 'behind':

@@ -2,10 +2,12 @@
  * The program's log: pino, on stderr, as JSON or as text for people.
  *
  * Guarantees: a value from a foreign lease or an answer of a server cannot forge a line or steer a terminal, in either
- * form; lines that its output left out are one line that says how many, where they are missing.
+ * form; lines that its output left out are one line that says how many, where they are missing. `Outage` and `fewLines`
+ * bound what an outage, and what many nodes, may say.
  */
 import pino from 'pino';
 import type { Logger } from 'pino';
+import type { Clock } from '../runtime/clock.ts';
 import { escapeQuoted, printable } from '../runtime/printable.ts';
 
 export type { Logger } from 'pino';
@@ -89,3 +91,76 @@ function stackText(stack: string): string {
 }
 
 const cut = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length - 3)}...` : text);
+
+type Level = 'debug' | 'info' | 'warn' | 'error';
+
+/** Kinds of failure reported in one outage: words that differ each time must not fill the log. */
+const MAX_KINDS = 20;
+
+/** What a failed request says about itself. */
+interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+export interface FailureLine {
+  /** What was asked. Failures that a retry may mend are one kind for each of these and each code; others for each message too. */
+  readonly what: string;
+  readonly fields?: object;
+  /** A name in the message that makes no kind of its own. */
+  readonly about?: string;
+  /** Default: `error` for what no retry mends, else `warn`. */
+  readonly level?: Level;
+  /** Reported again although it was. Default false. */
+  readonly remind?: boolean;
+}
+
+/** An outage in the log: each kind of failure in it is a line once, and again only for level `debug`. */
+export class Outage {
+  readonly #log: Logger;
+  readonly #kinds = new Set<string>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  failed(error: Failure, text: string, { what, fields, about = '', level, remind = false }: FailureLine): void {
+    const { code, message, retryable } = error;
+    const kind = retryable
+      ? `${what} ${code}`
+      : `${what} ${code} ${message.replaceAll(about, '').replace(/\d+/g, '#')}`;
+    const news = remind || (!this.#kinds.has(kind) && this.#kinds.size < MAX_KINDS);
+    this.#kinds.add(kind);
+    this.#log[news ? (level ?? (retryable ? 'warn' : 'error')) : 'debug']({ code, ...fields, err: error }, text);
+  }
+
+  /** Forgets it. @returns whether there was one */
+  over(): boolean {
+    const was = this.#kinds.size > 0;
+    this.#kinds.clear();
+    return was;
+  }
+}
+
+/** Lines about single nodes in each minute. */
+const LINES_A_MINUTE = 20;
+const MINUTE_MS = 60_000;
+
+/** Writes lines about single nodes: a few a minute, the rest for level `debug`, and how many those were. */
+export function fewLines(log: Logger, clock: Clock): (level: Level, fields: object, text: string) => void {
+  let lines = 0;
+  let leftOut = 0;
+  let minute = clock.monotonic();
+  return (level, fields, text) => {
+    const now = clock.monotonic();
+    if (now - minute >= MINUTE_MS) {
+      if (leftOut > 0) log.info({ events: leftOut }, 'more happened to single nodes than is reported here');
+      [minute, lines, leftOut] = [now, 0, 0];
+    }
+    const room = lines < LINES_A_MINUTE;
+    if (room) lines++;
+    else leftOut++;
+    log[room ? level : 'debug'](fields, text);
+  };
+}

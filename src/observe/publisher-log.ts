@@ -8,15 +8,13 @@ import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Lease } from '../lease/lease.ts';
 import { hostnameOf } from '../lease/names.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { Outage } from './log.ts';
 import type { Logger } from './log.ts';
 
 /** A second writer shows at every renewal; it is told again after so many. */
 const SECOND_WRITER_EVERY = 360;
 /** Attempts after which a failure that lasts is told again: ten minutes at the default interval. */
 const REMIND_EVERY = 60;
-/** Kinds of failure told in one outage: words that differ each time must not fill the log. */
-const MAX_TOLD = 20;
-
 /** Of what others wrote: an honest holder or hostname is shorter. */
 const MAX_FOREIGN = 300;
 
@@ -26,19 +24,10 @@ const OPERATION = {
   takeOver: 'taking the lease over',
   renew: 'renewing the lease',
   delete: 'deleting the lease',
-  watch: 'watching the leases of this host',
 } as const;
 
-type Failed = Extract<PublisherEvent, { type: 'failed' }>;
-
-/** Failures that are told once together: an outage is one whatever was asked, a refusal is one for each of its reasons. */
-function kindOf({ operation, error }: Failed): string {
-  const side = operation === 'watch' ? 'watch' : 'lease';
-  return error.retryable ? `${side} ${error.code}` : `${operation} ${error.code} ${error.message.replace(/\d+/g, '#')}`;
-}
-
 export function logPublisher(log: Logger): Observe<PublisherEvent> {
-  const told = new Set<string>();
+  const outage = new Outage(log);
   let secondWriters = 0;
   return (event) => {
     switch (event.type) {
@@ -94,21 +83,24 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         return;
       case 'failed': {
         const { operation, error, attempt, retryInMs } = event;
-        const kind = kindOf(event);
-        const again = (told.has(kind) || told.size >= MAX_TOLD) && attempt % REMIND_EVERY !== 0;
-        told.add(kind);
+        const remind = attempt % REMIND_EVERY === 0;
         if (operation === 'watch') {
           // Renewals tell of an outage; of the watch alone only what somebody must mend is worth a warning.
-          const text = `${OPERATION.watch} failed: the lease is renewed all the same, changes by others are noticed later`;
-          log[again || error.retryable ? 'debug' : 'warn']({ code: error.code, err: error }, text);
+          const text =
+            'watching the leases of this host failed: the lease is renewed all the same, changes by others are noticed later';
+          outage.failed(error, text, { what: 'watch', level: error.retryable ? 'debug' : 'warn', remind });
           return;
         }
-        const fields = { code: error.code, attempt, retryIn: `${Math.round(retryInMs)}ms`, err: error };
-        log[again ? 'debug' : error.retryable ? 'warn' : 'error'](fields, `${OPERATION[operation]} failed`);
+        outage.failed(error, `${OPERATION[operation]} failed`, {
+          // An outage is one whatever was asked.
+          what: error.retryable ? 'lease' : operation,
+          fields: { attempt, retryIn: `${Math.round(retryInMs)}ms` },
+          remind,
+        });
         return;
       }
       case 'recovered':
-        told.clear();
+        outage.over();
         log.info({ failures: event.failures }, 'requests succeed again');
         return;
       case 'twin':

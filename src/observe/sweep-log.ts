@@ -8,14 +8,15 @@
 import type { Observe } from '../runtime/observer.ts';
 import type { Collectable } from '../sweep/decide.ts';
 import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
+import { Outage } from './log.ts';
 import type { Logger } from './log.ts';
 
 export function logSweeper(log: Logger): Observe<SweepEvent> {
-  const told = new Set<string>();
+  const outage = new Outage(log);
   return (event) => {
     switch (event.type) {
       case 'passStarted':
-        told.clear();
+        outage.over();
         log.debug({ namespace: event.namespace, selector: event.labelSelector, dryRun: event.dryRun }, 'pass started');
         return;
       case 'looked':
@@ -56,14 +57,10 @@ export function logSweeper(log: Logger): Observe<SweepEvent> {
         else log.debug(about(event.lease), 'gone already');
         return;
       case 'deleteFailed': {
-        const { code, message } = event.error;
-        const kind = `${code} ${message.replaceAll(event.lease.name, '')}`;
-        const level = told.has(kind) ? 'debug' : event.error.retryable ? 'warn' : 'error';
-        told.add(kind);
         const text = event.error.mayHaveCommitted
           ? 'deleting an expired lease: no answer, the next pass looks again'
           : 'deleting an expired lease failed';
-        log[level]({ ...about(event.lease), code, err: event.error }, text);
+        outage.failed(event.error, text, { what: 'delete', fields: about(event.lease), about: event.lease.name });
         return;
       }
       case 'throttled':
