@@ -64,8 +64,8 @@ export type {
   ShutdownOutcome,
 } from './identity/publisher-events.ts';
 
-export { createSweeper } from './sweep/sweeper.ts';
-export type { Sweeper, SweeperParts, Ticks } from './sweep/sweeper.ts';
+export { Sweeper } from './sweep/sweeper.ts';
+export type { SweeperOptions, Ticks } from './sweep/sweeper.ts';
 export { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from './sweep/sweep-options.ts';
 export type { SweepOptions } from './sweep/sweep-options.ts';
 export type { PassOutcome, PassResult, StopReason as SweepStopReason, SweepEvent } from './sweep/sweep-events.ts';

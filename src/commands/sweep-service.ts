@@ -4,8 +4,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { SweepSettings } from '../config/sweep-flags.ts';
 import { Latest } from '../runtime/latest.ts';
-import type { SweeperParts, Ticks } from '../sweep/sweeper.ts';
-import { createSweeper } from '../sweep/sweeper.ts';
+import type { SweeperOptions, Ticks } from '../sweep/sweeper.ts';
+import { Sweeper } from '../sweep/sweeper.ts';
 import { cronTicks } from './cron.ts';
 
 /**
@@ -13,13 +13,13 @@ import { cronTicks } from './cron.ts';
  * @param ticks for tests; default by node-cron
  */
 export function sweepService(
-  parts: Omit<SweeperParts, 'options'>,
+  parts: Pick<SweeperOptions, 'store' | 'clock' | 'random' | 'observe' | 'own'>,
   settings: SweepSettings | undefined,
   ticks: (schedule: string) => Promise<Ticks> = cronTicks,
 ): Latest<SweepSettings | undefined> {
   const work = async (wish: SweepSettings | undefined, signal: AbortSignal): Promise<void> => {
     if (wish === undefined) return;
-    await createSweeper({ ...parts, options: wish.options }).run(signal, await ticks(wish.schedule));
+    await new Sweeper({ ...parts, ...wish.options, ticks: await ticks(wish.schedule) }).run(signal);
   };
   return new Latest('sweeper', settings, work, isDeepStrictEqual);
 }

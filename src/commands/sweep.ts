@@ -18,7 +18,7 @@ import { observers } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
 import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
-import { createSweeper } from '../sweep/sweeper.ts';
+import { Sweeper } from '../sweep/sweeper.ts';
 import { version } from '../version.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
@@ -89,7 +89,7 @@ async function once(values: Values, { store }: Connection, clock: Clock, io: Io)
     if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
     else tell(event);
   };
-  const sweeper = createSweeper({ store, clock, random: Math.random, observe, options: settings.options });
+  const sweeper = new Sweeper({ store, clock, random: Math.random, observe, ...settings.options });
   const result = await sweeper.sweepOnce(stop.signal);
   if (result.dryRun && result.outcome === 'completed') io.out(summaryText(result));
   const { recovering, unproven } = result.kept;

@@ -7,47 +7,41 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import type { LeasePage, LeaseStore } from '../lease/store.ts';
+import type { LeaseStore } from '../lease/store.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import { clockDistance } from '../runtime/clock-distance.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
+import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
-import type { Collected } from './collector.ts';
+import type { Given } from '../runtime/options.ts';
 import { collect } from './collector.ts';
-import type { FirstLook, Look, OwnLease, Plan } from './decide.ts';
+import type { FirstLook, Look, OwnLease, Plan, SweepPolicy } from './decide.ts';
 import { NO_FIRST_LOOK, decide, noneKept, remember } from './decide.ts';
 import type { PassResult, SweepEvent } from './sweep-events.ts';
 import type { SweepOptions } from './sweep-options.ts';
 import { SWEEP_ROWS } from './sweep-options.ts';
 
-/** What a sweeper is made of. */
-export interface SweeperParts {
+/** Subscribes to ticks; returns what ends the subscription. */
+export type Ticks = (onTick: () => void) => () => void;
+
+/** What a sweeper is made of: its collaborators, and the options of `SweepOptions`, all optional. */
+export interface SweeperOptions extends Given<SweepOptions> {
   readonly store: Pick<LeaseStore, 'list' | 'delete'>;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
-  readonly observe: Observe<SweepEvent>;
-  /** What is left out has the value of SWEEP_DEFAULTS. */
-  readonly options?: Partial<SweepOptions> | undefined;
+  /** Default: nobody listens. */
+  readonly observe?: Observe<SweepEvent> | undefined;
   /** The lease that this process publishes itself: never collected. */
   readonly own?: OwnLease | undefined;
+  /** When `run` begins a pass after the first; default every five minutes. */
+  readonly ticks?: Ticks | undefined;
 }
 
-/** Subscribes to ticks; returns what ends the subscription. */
-export type Ticks = (onTick: () => void) => () => void;
-
-/** Deletes expired leases, in passes of two looks each. */
-export interface Sweeper {
-  /**
-   * One pass. Settles promptly once the signal aborts, with outcome `aborted`. Failures of the store are in the result.
-   * @throws SweepInProgressError while another pass of this sweeper runs
-   */
-  sweepOnce(signal: AbortSignal): Promise<PassResult>;
-  /** A pass at once, and one on every tick, until the signal aborts. A tick during a pass is dropped, and told. */
-  run(signal: AbortSignal, ticks: Ticks): Promise<void>;
-}
+/** Milliseconds between passes where no ticks were given. */
+const EVERY_MS = 300_000;
 
 /** A pass was asked for while one is running. */
 export class SweepInProgressError extends Error {
@@ -58,15 +52,126 @@ export class SweepInProgressError extends Error {
   }
 }
 
-/** @throws OptionsError with all that is wrong with the options */
-export function createSweeper({ store, clock, random, observe, options: given, own }: SweeperParts): Sweeper {
-  const options = checkedOptions('Sweeper', SWEEP_ROWS, given ?? {});
-  const { namespace, labelSelector, pageSize, dryRun, maxSkewMs, requestTimeoutMs: timeoutMs } = options;
-  const { graceMs, confirmAfterMs, allowAll } = options;
-  const policy = { graceMs, maxSkewMs, confirmAfterMs, allowAll, own };
-  let busy = false;
+/** Deletes expired leases, in passes of two looks each. */
+export class Sweeper {
+  readonly #store: SweeperOptions['store'];
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #observe: Observe<SweepEvent>;
+  readonly #ticks: Ticks;
+  readonly #options: SweepOptions;
+  readonly #policy: SweepPolicy;
+  #busy = false;
 
-  async function list(look: 1 | 2, signal: AbortSignal): Promise<Look & { readonly distanceMs: number | undefined }> {
+  /** @throws OptionsError with all that is wrong with the options */
+  constructor({ store, clock, random, observe, own, ticks = everyMs(clock, EVERY_MS), ...given }: SweeperOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#random = random;
+    this.#observe = containedObserver(observe);
+    this.#ticks = ticks;
+    this.#options = checkedOptions('Sweeper', SWEEP_ROWS, given);
+    this.#policy = { ...this.#options, own };
+  }
+
+  /** A pass at once, and one on every tick, until the signal aborts. A tick during a pass is dropped, and reported. */
+  async run(signal: AbortSignal): Promise<void> {
+    let wake: (() => void) | undefined;
+    const unsubscribe = this.#ticks(() => (wake ? wake() : this.#observe({ type: 'tickSkipped' })));
+    const onAbort = (): void => wake?.();
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        if (this.#busy) this.#observe({ type: 'tickSkipped' });
+        else await this.sweepOnce(signal);
+        if (signal.aborted) break;
+        await new Promise<void>((resolve) => (wake = resolve));
+        wake = undefined;
+      }
+    } finally {
+      unsubscribe();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /**
+   * One pass. Settles promptly once the signal aborts, with outcome `aborted`. Failures of the store are in the result.
+   * @throws SweepInProgressError while another pass of this sweeper runs
+   */
+  async sweepOnce(signal: AbortSignal): Promise<PassResult> {
+    if (this.#busy) throw new SweepInProgressError();
+    this.#busy = true;
+    const { namespace, labelSelector, dryRun } = this.#options;
+    const startedAt = this.#clock.monotonic();
+    try {
+      this.#observe({ type: 'passStarted', namespace, labelSelector, dryRun });
+      const result = { ...(await this.#pass(signal)), dryRun, tookMs: this.#clock.monotonic() - startedAt };
+      this.#observe({ type: 'passFinished', result });
+      return result;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #pass(signal: AbortSignal): Promise<Omit<PassResult, 'dryRun' | 'tookMs'>> {
+    const untried = { deleted: 0, changed: 0, gone: 0, failed: 0, left: 0 };
+    const unseen = { seen: 0, collectable: 0, kept: noneKept(), ...untried };
+    let distance: { clockDistanceMs?: number } = {};
+    let plan: Plan | undefined;
+    try {
+      plan = await this.#survey(signal, (clockDistanceMs) => (distance = { clockDistanceMs }));
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      if (!signal.aborted) return { outcome: 'void', because: 'listFailed', error, ...unseen, ...distance };
+    }
+    if (!plan) return { outcome: 'aborted', ...unseen, ...distance };
+    const { seen, kept, collect: leases, voidBecause, future } = plan;
+    if (future.count > 0) this.#observe({ type: 'futureRenewals', ...future });
+    const found = { seen, kept, collectable: leases.length, ...distance };
+    if (voidBecause) return { outcome: 'void', because: voidBecause, ...found, ...untried };
+    if (this.#options.dryRun) {
+      for (const lease of leases) this.#observe({ type: 'wouldDelete', lease });
+      return { outcome: 'completed', ...found, ...untried, left: leases.length };
+    }
+    const { stopped, ...collected } = await collect(
+      { store: this.#store, clock: this.#clock, random: this.#random, observe: this.#observe, options: this.#options },
+      leases,
+      signal,
+    );
+    if (signal.aborted && collected.left + collected.failed > 0) return { outcome: 'aborted', ...found, ...collected };
+    if (stopped) return { outcome: 'stopped', because: stopped, ...found, ...collected };
+    return { outcome: 'completed', ...found, ...collected };
+  }
+
+  /** Both looks. `undefined`: aborted while waiting. */
+  async #survey(signal: AbortSignal, onDistance: (ms: number) => void): Promise<Plan | undefined> {
+    const { maxSkewMs, confirmAfterMs } = this.#options;
+    const { first, plan, distanceMs } = await this.#lookFirst(signal);
+    if (distanceMs !== undefined) {
+      onDistance(distanceMs);
+      this.#observe({ type: 'clockDistance', distanceMs, exceeded: Math.abs(distanceMs) > maxSkewMs });
+    }
+    if (plan) return plan;
+    if (confirmAfterMs > 0 && !(await sleep(this.#clock, confirmAfterMs, signal))) return undefined;
+    return decide(first, await this.#list(2, signal), this.#policy);
+  }
+
+  /** Its own function, so that nothing of the list outlives it but what is returned. */
+  async #lookFirst(signal: AbortSignal): Promise<{
+    readonly first: FirstLook | undefined;
+    /** When there is nothing to look at again. */
+    readonly plan: Plan | undefined;
+    readonly distanceMs: number | undefined;
+  }> {
+    const look = await this.#list(1, signal);
+    const first = remember(look, this.#policy);
+    const plan = first && first.expired.size > 0 ? undefined : decide(first && NO_FIRST_LOOK, look, this.#policy);
+    return { first, plan, distanceMs: look.distanceMs };
+  }
+
+  async #list(look: 1 | 2, signal: AbortSignal): Promise<Look & { readonly distanceMs: number | undefined }> {
+    const { namespace, labelSelector, pageSize, requestTimeoutMs: timeoutMs } = this.#options;
+    const clock = this.#clock;
     const startedAt = clock.monotonic();
     const leases: Lease[] = [];
     let earliest: MicroTime | undefined;
@@ -78,7 +183,7 @@ export function createSweeper({ store, clock, random, observe, options: given, o
     do {
       const sentMs = clock.wallMicros() / 1000;
       const query = { namespace, labelSelector, limit: pageSize, ...(token !== undefined && { continue: token }) };
-      const page: LeasePage = await store.list(query, { signal, timeoutMs });
+      const page = await this.#store.list(query, { signal, timeoutMs });
       pages++;
       for (const lease of page.leases) leases.push(lease);
       const date = page.serverDate;
@@ -96,97 +201,22 @@ export function createSweeper({ store, clock, random, observe, options: given, o
       if (next !== undefined) seen.add(next);
       token = next;
     } while (token !== undefined);
-    observe({ type: 'looked', look, leases: leases.length, pages, tookMs: clock.monotonic() - startedAt });
+    this.#observe({ type: 'looked', look, leases: leases.length, pages, tookMs: clock.monotonic() - startedAt });
     return { leases, date: undated ? undefined : earliest, distanceMs };
   }
-
-  /** Its own function, so that nothing of the list outlives it but what is returned. */
-  async function lookFirst(signal: AbortSignal): Promise<{
-    readonly first: FirstLook | undefined;
-    /** When there is nothing to look at again. */
-    readonly plan: Plan | undefined;
-    readonly distanceMs: number | undefined;
-  }> {
-    const look = await list(1, signal);
-    const first = remember(look, policy);
-    const plan = first && first.expired.size > 0 ? undefined : decide(first && NO_FIRST_LOOK, look, policy);
-    return { first, plan, distanceMs: look.distanceMs };
-  }
-
-  /** Both looks. `undefined`: aborted while waiting. */
-  async function survey(signal: AbortSignal, onDistance: (ms: number) => void): Promise<Plan | undefined> {
-    const { first, plan, distanceMs } = await lookFirst(signal);
-    if (distanceMs !== undefined) {
-      onDistance(distanceMs);
-      observe({ type: 'clockDistance', distanceMs, exceeded: Math.abs(distanceMs) > maxSkewMs });
-    }
-    if (plan) return plan;
-    if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;
-    return decide(first, await list(2, signal), policy);
-  }
-
-  async function pass(signal: AbortSignal): Promise<Omit<PassResult, 'dryRun' | 'tookMs'>> {
-    const untried = { deleted: 0, changed: 0, gone: 0, failed: 0, left: 0 };
-    const unseen = { seen: 0, collectable: 0, kept: noneKept(), ...untried };
-    let distance: { clockDistanceMs?: number } = {};
-    let plan: Plan | undefined;
-    try {
-      plan = await survey(signal, (clockDistanceMs) => (distance = { clockDistanceMs }));
-    } catch (error) {
-      if (!isStoreError(error)) throw error;
-      if (!signal.aborted) return { outcome: 'void', because: 'listFailed', error, ...unseen, ...distance };
-    }
-    if (!plan) return { outcome: 'aborted', ...unseen, ...distance };
-    const { seen, kept, collect: leases, voidBecause, future } = plan;
-    if (future.count > 0) observe({ type: 'futureRenewals', ...future });
-    const found = { seen, kept, collectable: leases.length, ...distance };
-    if (voidBecause) return { outcome: 'void', because: voidBecause, ...found, ...untried };
-    if (dryRun) {
-      for (const lease of leases) observe({ type: 'wouldDelete', lease });
-      return { outcome: 'completed', ...found, ...untried, left: leases.length };
-    }
-    const { stopped, ...collected }: Collected = await collect(
-      { store, clock, random, observe, options },
-      leases,
-      signal,
-    );
-    if (signal.aborted && collected.left + collected.failed > 0) return { outcome: 'aborted', ...found, ...collected };
-    if (stopped) return { outcome: 'stopped', because: stopped, ...found, ...collected };
-    return { outcome: 'completed', ...found, ...collected };
-  }
-
-  async function sweepOnce(signal: AbortSignal): Promise<PassResult> {
-    if (busy) throw new SweepInProgressError();
-    busy = true;
-    const startedAt = clock.monotonic();
-    try {
-      observe({ type: 'passStarted', namespace, labelSelector, dryRun });
-      const result = { ...(await pass(signal)), dryRun, tookMs: clock.monotonic() - startedAt };
-      observe({ type: 'passFinished', result });
-      return result;
-    } finally {
-      busy = false;
-    }
-  }
-
-  async function run(signal: AbortSignal, ticks: Ticks): Promise<void> {
-    let wake: (() => void) | undefined;
-    const unsubscribe = ticks(() => (wake ? wake() : observe({ type: 'tickSkipped' })));
-    const onAbort = (): void => wake?.();
-    signal.addEventListener('abort', onAbort);
-    try {
-      while (!signal.aborted) {
-        if (busy) observe({ type: 'tickSkipped' });
-        else await sweepOnce(signal);
-        if (signal.aborted) break;
-        await new Promise<void>((resolve) => (wake = resolve));
-        wake = undefined;
-      }
-    } finally {
-      unsubscribe();
-      signal.removeEventListener('abort', onAbort);
-    }
-  }
-
-  return { sweepOnce, run };
 }
+
+/** Ticks of the clock itself. */
+const everyMs =
+  (clock: Clock, ms: number): Ticks =>
+  (onTick) => {
+    let cancel = (): void => {};
+    const arm = (): void => {
+      cancel = clock.schedule(ms, () => {
+        arm();
+        onTick();
+      });
+    };
+    arm();
+    return () => cancel();
+  };

@@ -9,7 +9,7 @@ import { MicroTime } from '../../src/lease/micro-time.ts';
 import { HOSTNAME_LABEL } from '../../src/lease/names.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
-import { createSweeper } from '../../src/sweep/sweeper.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
 import { runProgram, startProgram } from '../support/process.ts';
 import type { RealApi } from '../support/real-api.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
@@ -153,12 +153,14 @@ describe('sweep on a real API server', { skip: realApiSkip() }, () => {
     });
     let deleted = 0;
     const sweeping = Array.from({ length: 4 }, async () => {
-      const sweeper = createSweeper({
+      const sweeper = new Sweeper({
         store: connection.store,
         clock,
         random: Math.random,
         observe: (event) => void (event.type === 'deleted' && deleted++),
-        options: { namespace, confirmAfterMs: 100, pageSize: 50 },
+        namespace,
+        confirmAfterMs: 100,
+        pageSize: 50,
       });
       while (!stop.signal.aborted) await sweeper.sweepOnce(stop.signal);
     });

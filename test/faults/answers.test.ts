@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { connect } from '../../src/kube/connection.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
-import { createSweeper } from '../../src/sweep/sweeper.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
 import { until } from '../e2e/support.ts';
 import { startHttpProxy, statusBody } from '../support/fault-proxy.ts';
 import type { HttpProxy } from '../support/fault-proxy.ts';
@@ -118,7 +118,7 @@ async function lateDelete(t: TestContext, api: RealApi): Promise<void> {
   const connection = await connect({ kubeconfig, clock, random: Math.random });
   t.after(() => connection.close());
   const options = { namespace, labelSelector: 'late=yes', confirmAfterMs: 0 };
-  const sweeper = createSweeper({ store: connection.store, clock, random: Math.random, options, observe: () => {} });
+  const sweeper = new Sweeper({ store: connection.store, clock, random: Math.random, ...options });
   const pass = sweeper.sweepOnce(new AbortController().signal);
   await until('the DELETEs to be on their way', () => proxy.count('DELETE') === 2);
   await put('back', now(), 'PATCH');

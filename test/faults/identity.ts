@@ -8,7 +8,7 @@ import { Publisher } from '../../src/identity/publisher.ts';
 import { holderIdentity, leaseName } from '../../src/lease/names.ts';
 import type { Connection } from '../../src/kube/connection.ts';
 import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
-import { createSweeper } from '../../src/sweep/sweeper.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
 import type { LeaseJson } from '../e2e/support.ts';
 import { until } from '../e2e/support.ts';
 import type { Capability, World } from './world.ts';
@@ -116,23 +116,21 @@ export async function sweeperUnder(world: World): Promise<Capability> {
     await publish(world, await world.beside(), 'short-beside', how),
   ];
   const events: SweepEvent[] = [];
-  const sweeper = createSweeper({
+  const sweeper = new Sweeper({
     store: (await world.through()).store,
     clock: world.clock,
     random: Math.random,
-    options: {
-      namespace: world.namespace,
-      labelSelector: selector(SWEPT),
-      confirmAfterMs: CONFIRM_MS,
-      requestTimeoutMs: 2 * TIMEOUT_MS,
-    },
+    namespace: world.namespace,
+    labelSelector: selector(SWEPT),
+    confirmAfterMs: CONFIRM_MS,
+    requestTimeoutMs: 2 * TIMEOUT_MS,
     observe: (event) => void events.push(event),
+    ticks: (onTick) => {
+      const timer = setInterval(onTick, SWEEP_EVERY_MS);
+      return () => clearInterval(timer);
+    },
   });
-  const ticks = (onTick: () => void): (() => void) => {
-    const timer = setInterval(onTick, SWEEP_EVERY_MS);
-    return () => clearInterval(timer);
-  };
-  world.runs(sweeper.run(world.signal, ticks));
+  world.runs(sweeper.run(world.signal));
   const unhurt = (): void => {
     const deleted = events.flatMap((event) => (event.type === 'deleted' ? [event.lease.hostname] : []));
     assert.deepEqual(

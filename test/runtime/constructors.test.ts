@@ -10,7 +10,7 @@ import { Publisher } from '../../src/identity/publisher.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { OptionsError } from '../../src/runtime/options.ts';
-import { createSweeper } from '../../src/sweep/sweeper.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
 const clock = new ManualClock();
@@ -46,7 +46,7 @@ const MAKE: Record<string, readonly [bad: string[], make: (bad: number) => unkno
   Sweeper: [
     ['confirmAfterMs', 'concurrency'],
     // None at all is allowed between the two looks.
-    (bad) => createSweeper({ ...parts, options: { confirmAfterMs: bad === 0 ? -1 : bad, concurrency: bad } }),
+    (bad) => new Sweeper({ ...parts, confirmAfterMs: bad === 0 ? -1 : bad, concurrency: bad }),
   ],
   CensusService: [
     ['freshForMs', 'maxAgeMs'],

@@ -19,8 +19,8 @@ import { Publisher } from '../../src/identity/publisher.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, holderIdentity, leaseName } from '../../src/lease/names.ts';
 import { sleep } from '../../src/runtime/clock.ts';
 import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
-import { createSweeper } from '../../src/sweep/sweeper.ts';
-import type { SweeperParts } from '../../src/sweep/sweeper.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
+import type { SweeperOptions } from '../../src/sweep/sweeper.ts';
 import type { Chance } from './chance.ts';
 import { stream } from './chance.ts';
 import type { Judge } from './judge.ts';
@@ -121,7 +121,7 @@ export abstract class Actor<S extends Slot = Slot> {
   }
 }
 
-const sweepParts = (actor: Actor, random: Chance, observe: (event: SweepEvent) => void): SweeperParts => ({
+const sweepParts = (actor: Actor, random: Chance, observe: (event: SweepEvent) => void): SweeperOptions => ({
   store: actor.link,
   clock: actor.process,
   random,
@@ -129,11 +129,10 @@ const sweepParts = (actor: Actor, random: Chance, observe: (event: SweepEvent) =
 });
 
 /** Runs passes at once and on ticks of the process's own clock. */
-function sweep(parts: SweeperParts, plan: SweepPlan, signal: AbortSignal): Promise<void> {
+function sweep(parts: SweeperOptions, plan: SweepPlan, signal: AbortSignal): Promise<void> {
   const { clock } = parts;
   const { confirmAfterMs, pageSize } = plan;
-  const sweeper = createSweeper({ ...parts, options: { confirmAfterMs, pageSize } });
-  return sweeper.run(signal, (onTick) => {
+  const ticks = (onTick: () => void): (() => void) => {
     let cancel = (): void => {};
     const arm = (): void => {
       cancel = clock.schedule(plan.tickMs, () => {
@@ -143,7 +142,8 @@ function sweep(parts: SweeperParts, plan: SweepPlan, signal: AbortSignal): Promi
     };
     arm();
     return () => cancel();
-  });
+  };
+  return new Sweeper({ ...parts, confirmAfterMs, pageSize, ticks }).run(signal);
 }
 
 function sweepNote(event: SweepEvent): string | undefined {

@@ -147,7 +147,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         SWEEPER,
-        'if (confirmAfterMs > 0 && !(await sleep(clock, confirmAfterMs, signal))) return undefined;',
+        'if (confirmAfterMs > 0 && !(await sleep(this.#clock, confirmAfterMs, signal))) return undefined;',
         'void confirmAfterMs;',
       ),
     ],
@@ -157,13 +157,13 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         SWEEPER,
-        'return decide(first, await list(2, signal), policy);',
+        'return decide(first, await this.#list(2, signal), this.#policy);',
         `for (;;) {
           try {
-            return decide(first, await list(2, signal), policy);
+            return decide(first, await this.#list(2, signal), this.#policy);
           } catch (error) {
             if (signal.aborted) throw error;
-            await sleep(clock, 1_000, signal);
+            await sleep(this.#clock, 1_000, signal);
           }
         }`,
       ),

@@ -16,7 +16,7 @@ import {
   availabilityOptions,
   connect,
   createNodesApi,
-  createSweeper,
+  Sweeper,
   createSystemClock,
   heartbeatOptions,
   holderIdentity,
@@ -115,14 +115,16 @@ const publishers = hosts.map((hostname) => {
   });
 });
 
-const sweeper = createSweeper({
+const sweeper = new Sweeper({
   store,
   clock,
   random,
-  options: {
-    labelSelector: 'apiserver.kubernetes.io/identity in (kube-apiserver, soak-dead)',
-    confirmAfterMs: fast(30_000, 1_500),
-    requestTimeoutMs: 2_000,
+  labelSelector: 'apiserver.kubernetes.io/identity in (kube-apiserver, soak-dead)',
+  confirmAfterMs: fast(30_000, 1_500),
+  requestTimeoutMs: 2_000,
+  ticks: (onTick) => {
+    const timer = setInterval(onTick, fast(300_000, 1_000));
+    return () => clearInterval(timer);
   },
   observe: (event) => {
     if (event.type === 'passFinished') counters.passes++;
@@ -202,14 +204,10 @@ async function ask(): Promise<void> {
   }
 }
 
-const ticks = (onTick: () => void): (() => void) => {
-  const timer = setInterval(onTick, fast(300_000, 1_000));
-  return () => clearInterval(timer);
-};
 const running: Promise<unknown>[] = [
   ...publishers.map((publisher) => publisher.run(signal)),
   ...electors.map((elector) => elector.run(signal, work)),
-  sweeper.run(signal, ticks),
+  sweeper.run(signal),
   census.run(signal),
   heartbeat.run(signal),
   monitor.run(signal),

@@ -30,7 +30,7 @@ test('as many DELETEs are under way as concurrency says, no more', async () => {
     },
   };
   world.store.faults = ({ verb }) => (verb === 'delete' ? { delayMs: 100 } : undefined);
-  const { deleted } = await world.pass({ concurrency: 7 }, { store });
+  const { deleted } = await world.pass({ concurrency: 7, store });
   assert.deepEqual([deleted, most], [20, 7]);
 });
 
@@ -126,7 +126,7 @@ test('a few that can never be deleted do not keep the others: passes begin at di
   const world = expired(200);
   // Forbidden by an admission policy, say; they come first in the list.
   world.store.faults = ({ verb, name }) => (verb === 'delete' && name < 'e100' ? { fail: 'Forbidden' } : undefined);
-  for (const start of [0, 0.6]) await world.pass({ concurrency: 1 }, { random: () => start });
+  for (const start of [0, 0.6]) await world.pass({ concurrency: 1, random: () => start });
   assert.ok(world.deletions().length >= 80, `${world.deletions().length} deleted`);
 });
 

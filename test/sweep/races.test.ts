@@ -104,9 +104,7 @@ test('two sweepers at once delete each lease once', async () => {
     const faults = () => ({ delayMs: random() * 200 });
     return world.store.client({ by: `sweeper-${i}`, faults });
   });
-  const passes = stores.map((store) =>
-    world.sweeper({ concurrency: 8 }, { store, random }).sweepOnce(world.abort.signal),
-  );
+  const passes = stores.map((store) => world.sweeper({ concurrency: 8, store, random }).sweepOnce(world.abort.signal));
   const [one, two] = await world.finish(Promise.all(passes));
   assert.deepEqual(world.names(), ['alive']);
   assert.equal(one!.deleted + two!.deleted, 300);
@@ -455,7 +453,7 @@ test('publishers at the edge of expiry and four sweepers: what is deleted had ex
     const sweepers = [0, 1, 2, 3].map(async (i) => {
       const store = world.store.client({ by: `sweeper-${i}`, faults: delay });
       const observe = (event: SweepEvent): void => void events.push(event);
-      const sweeper = world.sweeper({ confirmAfterMs: i * 500, concurrency: 4 }, { store, random, observe });
+      const sweeper = world.sweeper({ confirmAfterMs: i * 500, concurrency: 4, store, random, observe });
       for (let pass = 0; pass < 3; pass++) await sweeper.sweepOnce(stop.signal);
     });
     await world.finish(Promise.all(sweepers));
@@ -484,7 +482,7 @@ test('publishers that renew in time and four sweepers: none of theirs is ever de
     const sweepers = [0, 1, 2, 3].map(async (i) => {
       const slow = () => ({ delayMs: random() * 500 });
       const store = world.store.client({ by: `sweeper-${i}`, faults: slow });
-      const sweeper = world.sweeper({ concurrency: 4 }, { store, random });
+      const sweeper = world.sweeper({ concurrency: 4, store, random });
       for (let pass = 0; pass < 4; pass++) await sweeper.sweepOnce(stop.signal);
     });
     await world.finish(Promise.all(sweepers));

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { IDENTITY_LABEL } from '../../src/lease/names.ts';
 import type { LeaseStore } from '../../src/lease/store.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
-import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { SweepInProgressError } from '../../src/sweep/sweeper.ts';
 import { HOUR, NAMESPACE, World, skewed } from './world.ts';
 
@@ -41,7 +40,7 @@ test('what is none of its business stays', async () => {
   world.put('just-renewed', EXPIRED);
   world.renew('just-renewed');
   const own = { namespace: NAMESPACE, name: 'mine', holderIdentity: 'mine_1' };
-  const { kept } = await world.pass({}, { own });
+  const { kept } = await world.pass({ own });
   assert.deepEqual(world.deletions(), ['expired']);
   assert.equal(world.names().length, 8);
   assert.deepEqual([kept.live, kept.own, kept.released, kept.terminating], [2, 1, 1, 1]);
@@ -110,7 +109,7 @@ test('lists are consistent, labelled, and never ask for a version', async () => 
     list: (query, options) => (queries.push(query), world.store.list(query, options)),
     delete: (...args) => world.store.delete(...args),
   };
-  await world.pass({ pageSize: 1 }, { store });
+  await world.pass({ pageSize: 1, store });
   const base = { namespace: NAMESPACE, labelSelector: 'apiserver.kubernetes.io/identity=kube-apiserver', limit: 1 };
   assert.deepEqual(queries, [base, { ...base, continue: 'page-1' }, base, { ...base, continue: 'page-2' }]);
 });
@@ -152,7 +151,7 @@ for (const [name, hours] of [
     world.put('expired', EXPIRED);
     world.put('alive', ALIVE);
     world.put('nearly', { age: HOUR - 40 });
-    const result = await world.pass({}, { clock: skewed(world.clock, hours * HOUR * 1000) });
+    const result = await world.pass({ clock: skewed(world.clock, hours * HOUR * 1000) });
     assert.deepEqual(world.deletions(), ['expired']);
     assert.deepEqual(
       world.of('clockDistance').map(({ exceeded }) => exceeded),
@@ -174,7 +173,7 @@ test('a clock within its limit is no warning', async () => {
     [-62_000, true],
   ] as const) {
     world.events.length = 0;
-    await world.pass({}, { clock: skewed(world.clock, ms) });
+    await world.pass({ clock: skewed(world.clock, ms) });
     assert.equal(world.of('clockDistance')[0]?.exceeded, exceeded, String(ms));
   }
 });
@@ -201,7 +200,7 @@ for (const undated of [1, 2, 3, 4]) {
         return ++answers === undated ? page : { ...page, serverDate };
       },
     };
-    const result = await world.pass({ pageSize: 1, allowAll: true }, { store });
+    const result = await world.pass({ pageSize: 1, allowAll: true, store });
     assert.deepEqual([result.outcome, result.because, result.deleted], ['void', 'noDate', 0]);
     assert.equal(world.store.count('delete'), 0);
   });
@@ -220,7 +219,7 @@ test('of the dates of a list the earliest counts', async () => {
       return ++answers % 2 === 1 ? page : { ...page, serverDate: world.minutesAgo(10) };
     },
   };
-  const result = await world.pass({ pageSize: 1 }, { store });
+  const result = await world.pass({ pageSize: 1, store });
   assert.deepEqual([result.kept.live, result.collectable], [2, 0]);
 });
 
@@ -234,7 +233,7 @@ test('a list that continues at itself makes the pass void', async () => {
       return { leases: [], resourceVersion: '1', serverDate: world.now, continue: 'again' };
     },
   };
-  const result = await world.pass({}, { store });
+  const result = await world.pass({ store });
   assert.deepEqual([result.outcome, result.because, result.error?.code], ['void', 'listFailed', 'BadAnswer']);
 });
 
@@ -244,11 +243,12 @@ test('run sweeps at start and on every tick; a tick during a pass is told and dr
   world.put('alive', ALIVE);
   let tick = (): void => assert.fail('not subscribed');
   let subscribed = 0;
-  const running = world.sweeper().run(world.abort.signal, (onTick) => {
+  const ticks = (onTick: () => void): (() => void) => {
     tick = onTick;
     subscribed++;
     return () => void subscribed--;
-  });
+  };
+  const running = world.sweeper({ ticks }).run(world.abort.signal);
   await world.clock.advance(1_000);
   assert.equal(world.of('passStarted').length, 1, 'at start');
   tick();
@@ -280,7 +280,7 @@ test('run ends at once when its signal aborts, in a pass too', async () => {
     if (during === 'list' || during === 'delete') world.store.next(during, { hang: true });
     if (during === 'before') world.abort.abort();
     let subscribed = 0;
-    const running = world.sweeper().run(world.abort.signal, () => (subscribed++, () => void subscribed--));
+    const running = world.sweeper({ ticks: () => (subscribed++, () => void subscribed--) }).run(world.abort.signal);
     if (during !== 'list' && during !== 'before') await world.clock.advance(during === 'wait' ? 10_000 : 30_000);
     world.abort.abort();
     await running;
@@ -293,15 +293,19 @@ test('a mistake of the program ends the service, with nothing left behind', asyn
   for (let i = 0; i < 200; i++) world.put(`e${i}`, EXPIRED);
   world.put('alive', ALIVE);
   let mistakes = 0;
-  const observe = (event: SweepEvent): void => {
-    if (event.type === 'deleted' && mistakes++ === 0) throw new TypeError('observer');
+  const store: Pick<LeaseStore, 'list' | 'delete'> = {
+    list: (...args) => world.store.list(...args),
+    async delete(...args) {
+      await world.store.delete(...args);
+      if (mistakes++ === 0) throw new TypeError('store');
+    },
   };
   // While the mistake is made by one worker, another waits for its answer.
   world.store.next('delete', { delayMs: 5_000 });
   let subscribed = 0;
   const ticks = () => (subscribed++, () => void subscribed--);
-  const running = world.sweeper({ concurrency: 4 }, { observe }).run(world.abort.signal, ticks);
-  await assert.rejects(world.finish(running), { name: 'TypeError', message: 'observer' });
+  const running = world.sweeper({ concurrency: 4, store, ticks }).run(world.abort.signal);
+  await assert.rejects(world.finish(running), { name: 'TypeError', message: 'store' });
   assert.equal(subscribed, 0);
   const sent = world.store.count('delete');
   assert.ok(sent <= 8, `${sent} DELETEs`);

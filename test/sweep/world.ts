@@ -10,9 +10,8 @@ import type { Clock } from '../../src/runtime/clock.ts';
 import { sleep } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
-import type { SweepOptions } from '../../src/sweep/sweep-options.ts';
-import type { Sweeper, SweeperParts } from '../../src/sweep/sweeper.ts';
-import { createSweeper } from '../../src/sweep/sweeper.ts';
+import type { SweeperOptions } from '../../src/sweep/sweeper.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
 export const NAMESPACE = 'kube-system';
@@ -91,14 +90,14 @@ export class World {
       .map((c) => c.name);
   }
 
-  sweeper(options: Partial<SweepOptions> = {}, parts: Partial<SweeperParts> = {}): Sweeper {
+  sweeper(options: Partial<SweeperOptions> = {}): Sweeper {
     const observe = (event: SweepEvent): void => void this.events.push(event);
-    return createSweeper({ store: this.store, clock: this.clock, random: () => 0, observe, options, ...parts });
+    return new Sweeper({ store: this.store, clock: this.clock, random: () => 0, observe, ...options });
   }
 
   /** A whole pass, the clock moved for it. */
-  async pass(options: Partial<SweepOptions> = {}, parts: Partial<SweeperParts> = {}) {
-    return this.finish(this.sweeper(options, parts).sweepOnce(this.abort.signal));
+  async pass(options: Partial<SweeperOptions> = {}) {
+    return this.finish(this.sweeper(options).sweepOnce(this.abort.signal));
   }
 
   /** Moves the clock until the promise settles. */

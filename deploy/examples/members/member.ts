@@ -2,15 +2,7 @@
  * A member of the set that chat.yaml describes: publishes its lease, says how many members there are whenever that
  * changes, and sweeps what is left of members that died. `node member.ts NAME`, until SIGTERM.
  */
-import {
-  CensusService,
-  Publisher,
-  connect,
-  createSweeper,
-  createSystemClock,
-  holderIdentity,
-  leaseName,
-} from 'leasekeeper';
+import { CensusService, Publisher, Sweeper, connect, createSystemClock, holderIdentity, leaseName } from 'leasekeeper';
 
 const [, , name = ''] = process.argv;
 const namespace = 'default';
@@ -58,24 +50,26 @@ const census = new CensusService({
 });
 
 // Any number of members may sweep at once: what expired is deleted once, and nothing else ever.
-const sweeper = createSweeper({
+const sweeper = new Sweeper({
   store,
   clock,
   random,
-  options: { namespace, labelSelector, confirmAfterMs: 3_000 },
+  namespace,
+  labelSelector,
+  confirmAfterMs: 3_000,
   own: { namespace, name: publisher.status.lease, holderIdentity: holder },
   observe: (event) => {
     if (event.type === 'deleted') console.log(`${name}: swept ${event.lease.hostname}`);
   },
+  ticks: (onTick) => {
+    const timer = setInterval(onTick, 5_000);
+    return () => clearInterval(timer);
+  },
 });
-const everyFiveSeconds = (onTick: () => void): (() => void) => {
-  const timer = setInterval(onTick, 5_000);
-  return () => clearInterval(timer);
-};
 
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 process.once('SIGINT', () => stop.abort());
-await Promise.all([census.run(stop.signal), sweeper.run(stop.signal, everyFiveSeconds), publisher.run(stop.signal)]);
+await Promise.all([census.run(stop.signal), sweeper.run(stop.signal), publisher.run(stop.signal)]);
 await api.close();
 console.log(`${name}: left`);
