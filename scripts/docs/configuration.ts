@@ -10,17 +10,13 @@ import { API_VERSION, KIND, MAX_FILE_BYTES } from '../../src/config/config-file.
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/shared-flags.ts';
 import { settable, variableName } from '../../src/config/sources.ts';
 import { defaultText } from '../../src/config/option-spec.ts';
-import type { OptionSpec } from '../../src/config/option-spec.ts';
+import type { OptionSpec, Table } from '../../src/config/option-spec.ts';
 import { GATES } from '../../src/features/gates.ts';
 import type { GateName } from '../../src/features/gates.ts';
 import { rulesOf } from './rules.ts';
 
-type Table = Readonly<Record<string, OptionSpec>>;
-
 /** `config` takes the options of all the others and has but a few of its own. */
 const TAKES_ALL = 'config';
-
-const tableOf = (command: CommandSpec): Table => ({ ...command.options, ...LOG_OPTIONS });
 
 /** Options that several commands share, under a heading of their own. */
 const SHARED: readonly (readonly [heading: string, table: Table])[] = [
@@ -50,9 +46,9 @@ interface Documented {
 function documented(): Documented[] {
   const keys = new Map<string, { command: CommandSpec; spec: OptionSpec }[]>();
   for (const command of COMMANDS)
-    for (const [key, spec] of Object.entries(tableOf(command)))
+    for (const [key, spec] of Object.entries(command.options))
       keys.set(key, [...(keys.get(key) ?? []), { command, spec }]);
-  const rules = new Map(COMMANDS.map((command) => [command.name, rulesOf(command.name, tableOf(command))]));
+  const rules = new Map(COMMANDS.map((command) => [command.name, rulesOf(command.name, command.options)]));
   return [...keys].map(([key, all]) => {
     const others = all.filter(({ command }) => command.name !== TAKES_ALL);
     const [first] = (others.length > 0 ? others : all).toSorted((a, b) => a.spec.flag.length - b.spec.flag.length);
@@ -121,7 +117,7 @@ const escape = (text: string): string => text.replace(/[<>*]/g, (sign) => `\\${s
 
 function commandText(command: CommandSpec, own: readonly Documented[], elsewhere: readonly Documented[]): string {
   const { name, summary, description = [], usage, options } = command;
-  const rest = usage ?? (Object.keys(options).length > 0 ? '[options]' : '');
+  const rest = usage ?? (Object.keys(options).some((key) => !(key in LOG_OPTIONS)) ? '[options]' : '');
   const groups = SHARED.filter(([, table]) => elsewhere.some(({ key }) => key in table)).map(([heading]) => heading);
   const others = elsewhere.filter(({ home }) => COMMANDS.some((other) => other.name === home));
   const also = [
@@ -188,7 +184,7 @@ export function configurationPage(): string {
     ),
     '## Commands',
     ...COMMANDS.map((command) => {
-      const table = tableOf(command);
+      const table = command.options;
       const taken = all.filter(({ key }) => key in table);
       const own = taken.filter(({ home }) => home === command.name);
       return commandText(

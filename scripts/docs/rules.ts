@@ -2,16 +2,15 @@
  * The rules of options, in the words in which the program refuses a bad value: asked of the program itself, by giving it
  * bad values. A rule that no probe here breaks is not found; one that is found is a real one.
  */
-import type { OptionSpec, Problem } from '../../src/config/option-spec.ts';
-import { readOption } from '../../src/config/option-spec.ts';
+import { named } from '../../src/config/bindings.ts';
+import type { Wrong } from '../../src/config/bindings.ts';
 import { electSettings } from '../../src/config/elect-flags.ts';
-import { availabilitySettings, heartbeatSettings } from '../../src/config/heartbeat-flags.ts';
-import { httpSettings } from '../../src/config/http-flags.ts';
-import { publisherOptions } from '../../src/config/publish-flags.ts';
+import { heartbeatSettings, nodesSettings } from '../../src/config/heartbeat-flags.ts';
+import { serveSettings } from '../../src/config/http-flags.ts';
+import type { OptionSpec, Table } from '../../src/config/option-spec.ts';
+import { readOption } from '../../src/config/option-spec.ts';
+import { publishSettings } from '../../src/config/publish-flags.ts';
 import { sweepSettings } from '../../src/config/sweep-flags.ts';
-
-type Table = Readonly<Record<string, OptionSpec>>;
-type Values = Record<string, unknown>;
 
 /** Values that some rule or other may refuse. */
 const PROBES: Readonly<Record<OptionSpec['kind'], readonly unknown[]>> = {
@@ -24,59 +23,47 @@ const PROBES: Readonly<Record<OptionSpec['kind'], readonly unknown[]>> = {
   gates: [],
 };
 
-/** What checks the values of each command beyond reading them. What all of them need to be complete stands in `with`. */
-const CHECKS: Readonly<
-  Record<string, { with?: Values; problems: (values: never, table: Table) => readonly Problem[] }>
-> = {
-  publish: {
-    with: { serverHealthUrl: 'https://127.0.0.1:6443/livez' },
-    problems: (values: Parameters<typeof publisherOptions>[0]) => publisherOptions(values, 'host').problems,
-  },
-  sweep: {
-    problems: (values: Parameters<typeof sweepSettings>[0], table) => sweepSettings(values, table).problems,
-  },
-  serve: { problems: (values: Parameters<typeof httpSettings>[0]) => httpSettings(values, 'off').problems },
-  elect: {
-    with: { electLease: 'namespace/name' },
-    // The margin is the watchdog's; it changes no rule's words but for a number that the lease duration decides too.
-    problems: (values: Parameters<typeof electSettings>[0]) => electSettings(values, 'host', 0).problems,
-  },
-  heartbeat: {
-    with: { node: ['node'] },
-    problems: (values: Parameters<typeof heartbeatSettings>[0]) => heartbeatSettings(values).problems,
-  },
-  nodes: { problems: (values: Parameters<typeof availabilitySettings>[0]) => availabilitySettings(values).problems },
+/** What checks the values of each command beyond reading them, with what it needs to look at all of them. */
+const CHECKS: Readonly<Record<string, (values: never) => readonly Wrong[]>> = {
+  publish: (values: Parameters<typeof publishSettings>[0]) =>
+    publishSettings({ ...values, serverHealthUrl: values.serverHealthUrl ?? 'https://127.0.0.1:6443/livez' }, 'host')
+      .wrong,
+  sweep: (values: Parameters<typeof sweepSettings>[0]) => sweepSettings(values).wrong,
+  serve: (values: Parameters<typeof serveSettings>[0]) => serveSettings(values).wrong,
+  // The margin is the watchdog's; it changes no rule's words but for a number that the lease duration decides too.
+  elect: (values: Parameters<typeof electSettings>[0]) =>
+    electSettings({ ...values, electLease: values.electLease ?? 'namespace/name' }, 'host', 0).wrong,
+  heartbeat: (values: Parameters<typeof heartbeatSettings>[0]) =>
+    heartbeatSettings({ ...values, node: values.node ?? ['node'] }).wrong,
+  nodes: (values: Parameters<typeof nodesSettings>[0]) => nodesSettings(values).wrong,
 };
 
 /** The rules of each option of a command, by key. */
 export function rulesOf(command: string, table: Table): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>();
-  const say = (key: string, rule: string): void => {
+  const say = (one: Wrong): void => {
+    const [problem] = named([one], table, { options: {}, problems: [] });
     // What a rule quotes of the value that it refuses says nothing here.
-    const words = rule.replace(/"[^"]*"/, '"…"').replace(/, this one has \d+$/, '');
-    found.set(key, (found.get(key) ?? new Set()).add(words));
+    const words = problem?.rule.replace(/"[^"]*"/, '"…"').replace(/, this one has \d+$/, '') ?? '';
+    found.set(one.key, (found.get(one.key) ?? new Set()).add(words));
   };
+  const defaults = Object.fromEntries(Object.entries(table).map(([key, spec]) => [key, spec.default]));
   for (const [key, spec] of Object.entries(table)) {
-    const rule = spec.choices ? undefined : readRule(spec);
-    if (rule !== undefined) say(key, rule);
-  }
-  const check = CHECKS[command];
-  if (check === undefined) return found;
-  const defaults = Object.fromEntries(Object.entries(table).map(([key, s]) => [key, s.default]));
-  for (const [key, spec] of Object.entries(table)) {
-    // Its choices are told by themselves.
+    // Choices are told by themselves.
     if (spec.choices) continue;
-    for (const probe of PROBES[spec.kind]) {
-      const values = { ...defaults, ...check.with, [key]: probe } as never;
-      for (const { option, rule } of check.problems(values, table)) if (option === spec.flag) say(key, rule);
+    for (const value of PROBES[spec.kind]) {
+      const rule = spec.rule?.(value as never);
+      if (rule !== undefined) say({ key, value, rule });
+      for (const one of CHECKS[command]?.({ ...defaults, [key]: value } as never) ?? []) if (one.key === key) say(one);
     }
+    const rule = numberRule(spec);
+    if (rule !== undefined && !found.has(key)) say({ key, value: undefined, rule });
   }
   return found;
 }
 
-/** What reading says of a value that its kind cannot have, where that is more than its kind says. */
-function readRule(spec: OptionSpec): string | undefined {
-  return spec.kind === 'integer' || spec.kind === 'number'
+/** What reading says of a number that its kind cannot have, where nothing more is said of it. */
+const numberRule = (spec: OptionSpec): string | undefined =>
+  !spec.field && (spec.kind === 'integer' || spec.kind === 'number')
     ? readOption(spec, { raw: 'x', origin: 'flag' }).rule
     : undefined;
-}

@@ -3,8 +3,10 @@
  */
 import type { FileText } from '../config/config-file.ts';
 import type { Sources } from '../config/sources.ts';
+import { readChecked } from '../config/bindings.ts';
+import type { Rules } from '../config/bindings.ts';
 import { problemText } from '../config/option-spec.ts';
-import type { Given, OptionSpec, Problem } from '../config/option-spec.ts';
+import type { Given, OptionValues, Problem, Table } from '../config/option-spec.ts';
 
 /** Exit codes of the program. */
 export const EXIT = {
@@ -32,8 +34,8 @@ export interface Io {
 }
 
 export interface CommandInput {
-  /** The options of the command, those of logging too. */
-  readonly table: Readonly<Record<string, OptionSpec>>;
+  /** The options of the command. */
+  readonly table: Table;
   /** The options that were given, by whatever source. */
   readonly given: Given;
   /** The sources themselves: they can be read again. */
@@ -56,7 +58,8 @@ export interface CommandSpec {
   readonly description?: readonly string[];
   /** Shown as they are, each a line of shell with a comment above it. */
   readonly examples?: readonly (readonly [comment: string, line: string])[];
-  readonly options: Readonly<Record<string, OptionSpec>>;
+  /** Those of logging too. */
+  readonly options: Table;
   readonly arguments?: string;
   /** Commands below this one, each with options of its own; not in the help of all commands. */
   readonly commands?: readonly CommandSpec[];
@@ -75,6 +78,17 @@ export class UsageError extends Error {
     super(problems.map(problemText).join('\n'));
     this.problems = problems;
   }
+}
+
+/** A command's values. @throws UsageError with everything that is wrong with them */
+export async function readValues<T extends Table>(
+  table: T,
+  given: Given,
+  rules: Rules<T> = () => [],
+): Promise<OptionValues<T>> {
+  const { values, problems } = await readChecked(table, given, rules);
+  if (problems.length > 0) throw new UsageError(problems);
+  return values;
 }
 
 /** A file of configuration that cannot be used: exit code 2. */

@@ -1,26 +1,15 @@
 /**
  * The commands: their words and options. What they do is loaded when they run.
  */
-import { BESIDE_OTHERS, ELECT_OPTIONS } from '../config/elect-flags.ts';
-import { HTTP_OPTIONS, SWEEP_HTTP_OPTIONS } from '../config/http-flags.ts';
-import {
-  API_OPTIONS,
-  CONFIG_OPTIONS,
-  CONFIG_PRINT_OPTIONS,
-  COUNT_OPTIONS,
-  DEV_OPTIONS,
-  FILE_OPTIONS,
-  LEASE_OPTIONS,
-  LOG_OPTIONS,
-  OUTPUT_OPTIONS,
-  WATCH_OPTIONS,
-} from '../config/shared-flags.ts';
-import { PUBLISH_OPTIONS } from '../config/publish-flags.ts';
+import { BESIDE_OTHERS, ELECT_TABLE } from '../config/elect-flags.ts';
+import { HEARTBEAT_TABLE, NODES_TABLE } from '../config/heartbeat-flags.ts';
+import { SERVE_TABLE } from '../config/http-flags.ts';
+import type { OptionSpec, Table } from '../config/option-spec.ts';
+import { PUBLISH_TABLE } from '../config/publish-flags.ts';
 import { PERMITTED, RBAC_OPTIONS } from '../config/rbac-flags.ts';
-import { HEARTBEAT_OPTIONS, NODES_OPTIONS, NODE_OPTIONS } from '../config/heartbeat-flags.ts';
+import { COUNT_TABLE, CONFIG_PRINT_OPTIONS, DEV_TABLE, GET_TABLE, LOG_OPTIONS } from '../config/shared-flags.ts';
 import { settable } from '../config/sources.ts';
-import type { OptionSpec } from '../config/option-spec.ts';
-import { ONCE_OPTIONS, PUBLISH_SWEEP_OPTIONS, SWEEP_OPTIONS } from '../config/sweep-flags.ts';
+import { SWEEP_TABLE } from '../config/sweep-flags.ts';
 import type { CommandSpec } from './command.ts';
 
 const DOING: readonly CommandSpec[] = [
@@ -42,14 +31,7 @@ const DOING: readonly CommandSpec[] = [
         'leasekeeper publish --identity-label k8s-app --identity-label-value my-proxy --lease-name-prefix my-proxy --lease-duration 30s',
       ],
     ],
-    options: {
-      ...PUBLISH_OPTIONS,
-      ...PUBLISH_SWEEP_OPTIONS,
-      ...HTTP_OPTIONS,
-      ...LEASE_OPTIONS,
-      ...API_OPTIONS,
-      ...CONFIG_OPTIONS,
-    },
+    options: PUBLISH_TABLE,
     load: () => import('./publish.ts'),
   },
   {
@@ -67,14 +49,7 @@ const DOING: readonly CommandSpec[] = [
         "leasekeeper sweep --selector k8s-app=my-proxy --schedule '* * * * *'",
       ],
     ],
-    options: {
-      ...ONCE_OPTIONS,
-      ...SWEEP_OPTIONS,
-      ...SWEEP_HTTP_OPTIONS,
-      ...LEASE_OPTIONS,
-      ...API_OPTIONS,
-      ...CONFIG_OPTIONS,
-    },
+    options: SWEEP_TABLE,
     load: () => import('./sweep.ts'),
   },
   {
@@ -84,7 +59,7 @@ const DOING: readonly CommandSpec[] = [
       "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's.",
     ],
     examples: [['what changes, as it changes', 'leasekeeper get --watch']],
-    options: { ...OUTPUT_OPTIONS, ...WATCH_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    options: GET_TABLE,
     load: () => import('./get.ts'),
   },
   {
@@ -94,7 +69,7 @@ const DOING: readonly CommandSpec[] = [
       'Prints one number: the hostnames with a lease that has not expired. Leases of one hostname are one instance. Exits with 1 when the API cannot be asked: what is not known is never printed as a number.',
     ],
     examples: [['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3']],
-    options: { ...COUNT_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    options: COUNT_TABLE,
     load: () => import('./count.ts'),
   },
   {
@@ -108,7 +83,7 @@ const DOING: readonly CommandSpec[] = [
       ['on this machine', 'leasekeeper serve'],
       ['for Prometheus and probes', 'leasekeeper serve --http-address :10270'],
     ],
-    options: { ...HTTP_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS },
+    options: SERVE_TABLE,
     load: () => import('./serve.ts'),
   },
   {
@@ -123,7 +98,7 @@ const DOING: readonly CommandSpec[] = [
       ['one of several replicas works', 'leasekeeper elect --lease default/my-job -- ./my-job --serve'],
       ['sweep from one of several pods', 'leasekeeper elect --lease kube-system/sweeper -- leasekeeper sweep'],
     ],
-    options: { ...ELECT_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    options: ELECT_TABLE,
     arguments: '<command...>',
     usage: '--lease NAMESPACE/NAME [options] -- COMMAND [ARG...]',
     load: () => import('./elect.ts'),
@@ -140,7 +115,7 @@ const DOING: readonly CommandSpec[] = [
       ['a virtual node', 'leasekeeper heartbeat --node virtual-1'],
       ['a fleet of them', 'leasekeeper heartbeat --nodes-selector type=virtual-kubelet'],
     ],
-    options: { ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS, ...API_OPTIONS, ...FILE_OPTIONS },
+    options: HEARTBEAT_TABLE,
     load: () => import('./heartbeat.ts'),
   },
   {
@@ -156,14 +131,7 @@ const DOING: readonly CommandSpec[] = [
       ['at once, without looking on', 'leasekeeper nodes --wait 0s'],
       ['for Prometheus and other programs', 'leasekeeper nodes --http-address :10271'],
     ],
-    options: {
-      ...NODE_OPTIONS,
-      ...NODES_OPTIONS,
-      output: OUTPUT_OPTIONS.output,
-      ...WATCH_OPTIONS,
-      ...API_OPTIONS,
-      ...FILE_OPTIONS,
-    },
+    options: NODES_TABLE,
     load: () => import('./nodes.ts'),
   },
   {
@@ -172,33 +140,29 @@ const DOING: readonly CommandSpec[] = [
     description: [
       'In memory, on loopback, for trying things out and for tests. It is no Kubernetes: Leases, Nodes, Namespaces and Events only.',
     ],
-    options: DEV_OPTIONS,
+    options: DEV_TABLE,
     load: () => import('./dev.ts'),
   },
   {
     name: 'demo',
     summary: 'Tell the whole story in half a minute: claim, crash, take over, leave, expire, sweep, count',
-    options: {},
+    options: LOG_OPTIONS,
     load: () => import('./demo.ts'),
   },
   {
     name: 'version',
     summary: 'Print the version, and what it runs on',
-    options: {},
+    options: LOG_OPTIONS,
     load: () => import('./version.ts'),
   },
 ];
 
 /** Every option of these commands, by key: the first command that has it counts, as all have it alike. */
-export function allOptions(commands: readonly CommandSpec[]): Record<string, OptionSpec> {
-  return Object.assign({}, ...commands.toReversed().map(({ options }) => options), LOG_OPTIONS) as Record<
-    string,
-    OptionSpec
-  >;
-}
+export const allOptions = (commands: readonly CommandSpec[]): Table =>
+  Object.assign({}, ...commands.toReversed().map(({ options }) => options)) as Table;
 
 /** Commands may call different options alike: the first one keeps the flag, later ones are called as their keys are. */
-function distinctFlags(options: Readonly<Record<string, OptionSpec>>): Record<string, OptionSpec> {
+function distinctFlags(options: Table): Record<string, OptionSpec> {
   const taken = new Set<string>();
   const entries = Object.entries(options).map(([key, option]) => {
     const { short, ...spec } = option;
@@ -226,7 +190,7 @@ const RBAC: CommandSpec = {
     ],
     ['for a job of your own', 'leasekeeper rbac elect --lease default/my-job --service-account default/my-job'],
   ],
-  options: RBAC_OPTIONS,
+  options: { ...RBAC_OPTIONS, ...LOG_OPTIONS },
   arguments: '[command]',
   usage: `[${PERMITTED.join('|')}] [options of the command] [options]`,
   load: () => import('./rbac.ts'),

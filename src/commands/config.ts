@@ -2,29 +2,28 @@
  * `leasekeeper config`: the configuration in force, and where each value comes from. Nothing is sent to anybody.
  */
 import { hostname } from 'node:os';
-import { PUBLISH_ADDRESS } from '../config/http-flags.ts';
+import { OFF } from '../config/http-flags.ts';
 import { CONFIG_PRINT_OPTIONS } from '../config/shared-flags.ts';
 import { readOptions } from '../config/option-spec.ts';
-import type { OptionSpec } from '../config/option-spec.ts';
+import type { Table as Options } from '../config/option-spec.ts';
+import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
+import type { PublishValues } from '../config/publish-flags.ts';
 import { sweepSettings } from '../config/sweep-flags.ts';
 import { configFile, shownValues } from '../config/written-values.ts';
 import type { Shown } from '../config/written-values.ts';
-import { EXIT, UsageError } from './command.ts';
+import { EXIT, UsageError, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { Table } from './output/text-table.ts';
-import { PUBLISH_TABLE, publishProblems, publishSettings } from './publish-settings.ts';
-import type { PublishValues } from './publish-settings.ts';
+import { publishRules } from './publish-rules.ts';
 
 export async function run({ table: own, given, io }: CommandInput): Promise<number> {
   const { output: _, ...options } = own;
-  const table: Record<string, OptionSpec> = { ...options, ...PUBLISH_TABLE };
-  const { values: all, problems } = readOptions(table, given);
-  const values = all as unknown as PublishValues;
+  const table: Options = { ...options, ...PUBLISH_TABLE };
   // The sweeper's options count for the command sweep, whether or not publish is to sweep.
-  const checked = { ...values, sweep: true };
-  const wrong = [...problems, ...(await publishProblems(checked, given, problems, hostname()))];
-  if (wrong.length > 0) throw new UsageError(wrong);
-
+  const all = await readValues(table, given, (read) =>
+    publishRules({ ...(read as unknown as PublishValues), sweep: true }),
+  );
+  const values = all as unknown as PublishValues;
   const output = readOptions(CONFIG_PRINT_OPTIONS, given);
   if (output.problems.length > given.problems.length) throw new UsageError(output.problems);
   // Where the file lies is no part of what it says.
@@ -41,10 +40,10 @@ function derived(values: PublishValues): ReadonlyMap<string, string> {
   const { identity, health } = publishSettings(values, hostname());
   return new Map([
     ['hostname', identity.hostname],
-    ['httpAddress', PUBLISH_ADDRESS],
+    ['httpAddress', OFF],
     ['requestTimeout', `${identity.requestTimeoutMs}ms`],
     ['serverHealthTimeout', `${health.timeoutMs}ms`],
-    ['sweepSelector', sweepSettings(values, PUBLISH_TABLE).settings.options.labelSelector],
+    ['sweepSelector', sweepSettings(values).options.labelSelector],
   ]);
 }
 

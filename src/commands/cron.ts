@@ -2,6 +2,8 @@
  * Schedules, by node-cron: a cron expression as ticks. In the time zone of the process (TZ).
  */
 import type { NodeCron } from 'node-cron';
+import { wrong } from '../config/bindings.ts';
+import type { Wrong } from '../config/bindings.ts';
 import type { Ticks } from '../sweep/sweeper.ts';
 
 const SILENT = { info() {}, warn() {}, error() {}, debug() {} };
@@ -25,6 +27,10 @@ export async function scheduleProblem(expression: string): Promise<string | unde
     .join('; ');
   return `must be a cron expression such as */5 * * * * (${why})`;
 }
+
+/** For the options of a sweep. */
+export const scheduleRules = async (schedule: string): Promise<Wrong[]> =>
+  wrong('sweepSchedule', schedule, await scheduleProblem(schedule));
 
 /** Ticks at the times of a valid expression, until unsubscribed. Whether the last tick's work still runs is the listener's business. */
 export async function cronTicks(expression: string): Promise<Ticks> {

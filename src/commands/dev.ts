@@ -5,10 +5,9 @@
  * an earlier `dev` left it behind.
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { DEV_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
-import { readOptions } from '../config/option-spec.ts';
+import { DEV_TABLE } from '../config/shared-flags.ts';
 import { startEmbeddedServer } from '../embedded/embedded-server.ts';
-import { CommandError, EXIT, UsageError, programName } from './command.ts';
+import { CommandError, EXIT, UsageError, programName, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
@@ -16,10 +15,7 @@ import { stopSignal, surviveHangup } from './signals.ts';
 const MARK = '# Written by `leasekeeper dev`; removed when it ends.\n';
 
 export async function run({ given, io }: CommandInput): Promise<number> {
-  const { values, problems } = readOptions({ ...LOG_OPTIONS, ...DEV_OPTIONS }, given);
-  if (values.port > 65_535)
-    problems.push({ option: DEV_OPTIONS.port.flag, value: values.port, rule: 'must be at most 65535' });
-  if (problems.length > 0) throw new UsageError(problems);
+  const values = await readValues(DEV_TABLE, given);
   const file = values.writeKubeconfig;
   await refuseForeign(file);
   surviveHangup();
@@ -61,7 +57,7 @@ async function refuseForeign(file: string): Promise<void> {
   if (!text.startsWith(MARK)) {
     throw new UsageError([
       {
-        option: DEV_OPTIONS.writeKubeconfig.flag,
+        option: DEV_TABLE.writeKubeconfig.flag,
         value: file,
         rule: 'exists already, and was not written by leasekeeper dev',
       },

@@ -7,12 +7,11 @@
  */
 import { constants, hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
-import { ELECT_OPTIONS, electSettings } from '../config/elect-flags.ts';
+import { ELECT_TABLE, electSettings } from '../config/elect-flags.ts';
 import type { RestartPolicy } from '../config/elect-flags.ts';
-import { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
 import { COMMAND_VARIABLES } from '../config/sources.ts';
-import { readOptions, ruleProblems } from '../config/option-spec.ts';
-import type { Problem } from '../config/option-spec.ts';
+import { readChecked } from '../config/bindings.ts';
+import type { OptionValues, Problem } from '../config/option-spec.ts';
 import { LeaderElector } from '../election/elector.ts';
 import { LeadershipError } from '../election/leadership-error.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
@@ -34,18 +33,16 @@ import type { Outcome } from '../guard/guard.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
-export const ELECT_TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...ELECT_OPTIONS };
-
 /** Passed on to the command as they are, while one runs, and nothing else; SIGTERM and SIGINT end it first. */
 const FORWARDED = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
 export async function run({ given, args, io }: CommandInput): Promise<number> {
-  const { values, problems } = readOptions(ELECT_TABLE, given);
-  const { settings, problems: broken } = electSettings(values, hostname(), KILL_MARGIN_MS);
+  const settingsOf = (from: OptionValues<typeof ELECT_TABLE>) => electSettings(from, hostname(), KILL_MARGIN_MS);
+  const { values, problems } = await readChecked(ELECT_TABLE, given, (read) => settingsOf(read).wrong);
+  const settings = settingsOf(values);
   const [command = '', ...rest] = args;
   const wrong = [
     ...problems,
-    ...ruleProblems(broken, ELECT_TABLE, given, problems),
     ...problemOf('COMMAND', command, commandProblem(command, io.env['PATH'])),
     ...problemOf('elect', undefined, process.platform === 'win32' ? 'needs process groups: not on Windows' : undefined),
   ];

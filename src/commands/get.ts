@@ -1,19 +1,15 @@
 /**
  * `leasekeeper get`: the identity leases as a table, or as a document.
  */
-import { API_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/shared-flags.ts';
-import { readOptions } from '../config/option-spec.ts';
-import { EXIT, UsageError } from './command.ts';
+import { GET_TABLE, lookRules } from '../config/shared-flags.ts';
+import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { lookAtLeases } from './identity-leases.ts';
 import { printCensus } from './output/print-census.ts';
 import type { OutputFormat } from './output/print-census.ts';
 
-const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...LEASE_OPTIONS, ...OUTPUT_OPTIONS, ...WATCH_OPTIONS };
-
 export async function run({ given, io }: CommandInput): Promise<number> {
-  const { values, problems } = readOptions(TABLE, given);
-  if (problems.length > 0) throw new UsageError(problems);
+  const values = await readValues(GET_TABLE, given, lookRules);
   const options = {
     output: (values.output ?? 'table') as OutputFormat,
     namespace: values.namespace,

@@ -1,10 +1,8 @@
 /**
  * `leasekeeper heartbeat`: keeps the heartbeats of Nodes until SIGTERM. The leases stay, and expire by themselves.
  */
-import { HEARTBEAT_OPTIONS, NODE_OPTIONS, heartbeatSettings } from '../config/heartbeat-flags.ts';
-import { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
-import { readOptions, ruleProblems } from '../config/option-spec.ts';
-import type { Given, OptionValues, Problem } from '../config/option-spec.ts';
+import { HEARTBEAT_TABLE, heartbeatSettings } from '../config/heartbeat-flags.ts';
+import type { OptionValues } from '../config/option-spec.ts';
 import { Heartbeat } from '../heartbeat/heartbeat.ts';
 import { createNodesApi } from '../kube/node-api.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
@@ -14,21 +12,17 @@ import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import type { Service } from '../runtime/services.ts';
 import { version } from '../version.ts';
-import { EXIT, UsageError } from './command.ts';
+import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
 import { hotReload } from './hot-reload.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
-const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS };
-
-type Values = OptionValues<typeof TABLE>;
+const rules = (values: OptionValues<typeof HEARTBEAT_TABLE>) => heartbeatSettings(values).wrong;
 
 export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
-  const { values, problems } = readOptions(TABLE, given);
-  const wrong = [...problems, ...check(values, given, problems)];
-  if (wrong.length > 0) throw new UsageError(wrong);
+  const values = await readValues(HEARTBEAT_TABLE, given, rules);
   const { options, address } = heartbeatSettings(values);
 
   surviveHangup();
@@ -55,10 +49,10 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     const reload = hotReload(
       { sources, file },
       {
-        table: TABLE,
+        table: HEARTBEAT_TABLE,
         values,
         clock,
-        check: async (next, from, unread) => check(next, from, unread),
+        rules,
         log,
         apply(next) {
           log.level = next.logLevel;
@@ -77,8 +71,4 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   } finally {
     await connection.close();
   }
-}
-
-function check(values: Values, given: Given, unread: readonly Problem[]): Problem[] {
-  return ruleProblems(heartbeatSettings(values).problems, TABLE, given, unread);
 }

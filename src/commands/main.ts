@@ -56,7 +56,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     if (spec.usage) command.usage(spec.usage);
     // Hundreds of options take milliseconds to make; only a command that is named here can need its own.
     const named = argv.includes(spec.name);
-    const table: Readonly<Record<string, OptionSpec>> = named ? { ...spec.options, ...LOG_OPTIONS } : {};
+    const table = named ? spec.options : {};
     for (const [key, option] of Object.entries(table))
       command.addOption(toOption(key, option).helpGroup(GROUPS.find(([table]) => key in table)?.[1] ?? 'Options:'));
     if (spec.examples) command.addHelpText('after', `\nExamples:\n${spec.examples.map(example).join('\n')}\n`);

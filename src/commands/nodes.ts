@@ -6,9 +6,7 @@
  * with that error; with --watch a loss later on is told, and survived. A Node that was asked for by name and is not there
  * is an error as well, once the others were printed. With --http-address it serves the same over HTTP.
  */
-import { NODES_OPTIONS, NODE_OPTIONS, availabilitySettings } from '../config/heartbeat-flags.ts';
-import { API_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from '../config/shared-flags.ts';
-import { readOptions, ruleProblems } from '../config/option-spec.ts';
+import { NODES_TABLE, nodesSettings } from '../config/heartbeat-flags.ts';
 import type { OptionValues } from '../config/option-spec.ts';
 import type { AvailabilityEvent } from '../availability/node-monitor.ts';
 import { NodeMonitor } from '../availability/node-monitor.ts';
@@ -24,7 +22,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
-import { CommandError, EXIT, UsageError } from './command.ts';
+import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import { staySmall } from './memory.ts';
@@ -34,20 +32,11 @@ import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/pri
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
-const { output } = OUTPUT_OPTIONS;
-const TABLE = { ...LOG_OPTIONS, ...API_OPTIONS, ...NODE_OPTIONS, ...NODES_OPTIONS, output, ...WATCH_OPTIONS };
-
-type Values = OptionValues<typeof TABLE>;
+type Values = OptionValues<typeof NODES_TABLE>;
 
 export async function run({ given, io }: CommandInput): Promise<number> {
-  const { values, problems } = readOptions(TABLE, given);
-  const { options, waitMs, address, problems: broken } = availabilitySettings(values);
-  if (address && (values.watch || values.output !== undefined || values.nodesWait !== undefined)) {
-    const rule = 'cannot be given together with --watch, --output or --wait: what it serves is not printed';
-    broken.push({ option: NODES_OPTIONS.nodesHttpAddress.flag, value: values.nodesHttpAddress, rule });
-  }
-  const wrong = [...problems, ...ruleProblems(broken, TABLE, given, problems)];
-  if (wrong.length > 0) throw new UsageError(wrong);
+  const values = await readValues(NODES_TABLE, given, (read) => nodesSettings(read).wrong);
+  const { options, waitMs, address } = nodesSettings(values);
   if (address) return serve(address, options, values, io);
 
   // A terminal that closes takes along what only shows something on it.

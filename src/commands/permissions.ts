@@ -6,24 +6,19 @@
  * after a change of options the table is asked anew.
  */
 import { hostname } from 'node:os';
-import { ELECT_OPTIONS, electSettings } from '../config/elect-flags.ts';
-import {
-  HEARTBEAT_OPTIONS,
-  NODES_OPTIONS,
-  NODE_OPTIONS,
-  availabilitySettings,
-  heartbeatSettings,
-} from '../config/heartbeat-flags.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, WATCH_OPTIONS } from '../config/shared-flags.ts';
+import { readChecked } from '../config/bindings.ts';
+import type { Rules } from '../config/bindings.ts';
+import { ELECT_TABLE, electSettings } from '../config/elect-flags.ts';
+import { HEARTBEAT_TABLE, NODES_TABLE, heartbeatSettings, nodesSettings } from '../config/heartbeat-flags.ts';
+import type { Given, OptionValues, Problem, Table } from '../config/option-spec.ts';
+import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
 import type { Permitted } from '../config/rbac-flags.ts';
-import { readOptions, ruleProblems } from '../config/option-spec.ts';
-import type { Given, OptionSpec, OptionValues, Problem } from '../config/option-spec.ts';
-import { SWEEP_OPTIONS, sweepSettings } from '../config/sweep-flags.ts';
+import { API_OPTIONS, GET_TABLE, LEASE_OPTIONS, queryRules } from '../config/shared-flags.ts';
+import { SWEEP_TABLE, sweepSettings } from '../config/sweep-flags.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
-import { leaseName } from '../lease/names.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
-import { queryProblems } from './identity-leases.ts';
-import { publishSettings, readPublish } from './publish-settings.ts';
+import { leaseName } from '../lease/names.ts';
+import { publishRules } from './publish-rules.ts';
 
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'delete';
 export type Resource = 'leases' | 'nodes' | 'events';
@@ -42,19 +37,16 @@ export interface Grant {
 /** The grants, and what is wrong with the options. */
 export type Grants = (given: Given) => Promise<{ grants: readonly Grant[]; problems: readonly Problem[] }>;
 
-type Table = Record<string, OptionSpec>;
-
-function row<T extends Table>(
-  table: T,
-  problemsOf: (values: OptionValues<T>) => readonly Problem[],
-  grantsOf: (values: OptionValues<T>, given: Given) => readonly Grant[],
-): Grants {
-  return (given) => {
-    const { values, problems } = readOptions(table, given);
-    const wrong = [...problems, ...ruleProblems(problemsOf(values), table, given, problems)];
-    return Promise.resolve({ grants: wrong.length > 0 ? [] : grantsOf(values, given), problems: wrong });
+const row =
+  <T extends Table>(
+    table: T,
+    rules: Rules<T>,
+    grantsOf: (values: OptionValues<T>, given: Given) => readonly Grant[],
+  ): Grants =>
+  async (given) => {
+    const { values, problems } = await readChecked(table, given, rules);
+    return { grants: problems.length > 0 ? [] : grantsOf(values, given), problems };
   };
-}
 
 const events = (namespace: string, gates: FeatureGates<GateName>): Grant[] =>
   gates.enabled('LeaseEvents')
@@ -80,9 +72,7 @@ const nodesOf = (names: readonly string[] | undefined): Grant => ({
 const READ_TABLE = { ...LEASE_OPTIONS, ...API_OPTIONS };
 
 export const PERMISSIONS: Readonly<Record<Permitted, Grants>> = {
-  publish: async (given) => {
-    const { values, problems } = await readPublish(given, hostname());
-    if (problems.length > 0) return { grants: [], problems };
+  publish: row(PUBLISH_TABLE, publishRules, (values, given) => {
     const {
       namespace,
       hostname: host,
@@ -105,29 +95,29 @@ export const PERMISSIONS: Readonly<Record<Permitted, Grants>> = {
     if (leaves) grants.push(leasesOf(namespace, ['delete'], 'gives the lease up at the end', own));
     else if (given.options['config'] !== undefined)
       grants.push(leasesOf(namespace, ['delete'], 'gives the lease up when the file switches it off', own));
-    return { grants: [...grants, ...events(namespace, values.featureGates)], problems };
-  },
+    return [...grants, ...events(namespace, values.featureGates)];
+  }),
   sweep: row(
-    { ...LEASE_OPTIONS, ...SWEEP_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS },
-    (values) => sweepSettings(values, SWEEP_OPTIONS).problems,
+    SWEEP_TABLE,
+    (values) => sweepSettings(values).wrong,
     ({ namespace, sweepDryRun }) => [
       leasesOf(namespace, ['list'], 'looks, twice in a pass'),
       ...(sweepDryRun ? [] : [leasesOf(namespace, ['delete'], 'deletes what was expired both times')]),
     ],
   ),
-  get: row({ ...READ_TABLE, ...WATCH_OPTIONS }, queryProblems, ({ namespace, watch }) => [
+  get: row(GET_TABLE, queryRules, ({ namespace, watch }) => [
     leasesOf(namespace, ['list'], 'lists the leases'),
     ...(watch ? [leasesOf(namespace, ['watch'], 'follows what changes')] : []),
   ]),
-  count: row(READ_TABLE, queryProblems, ({ namespace }) => [leasesOf(namespace, ['list'], 'lists the leases')]),
-  serve: row(READ_TABLE, queryProblems, ({ namespace }) => [
+  count: row(READ_TABLE, queryRules, ({ namespace }) => [leasesOf(namespace, ['list'], 'lists the leases')]),
+  serve: row(READ_TABLE, queryRules, ({ namespace }) => [
     leasesOf(namespace, ['list', 'watch'], 'keeps count by one list and one watch'),
   ]),
   elect: row(
-    { ...ELECT_OPTIONS, ...API_OPTIONS },
-    (values) => electSettings(values, hostname(), KILL_MARGIN_MS).problems,
+    ELECT_TABLE,
+    (values) => electSettings(values, hostname(), KILL_MARGIN_MS).wrong,
     (values) => {
-      const { namespace, name } = electSettings(values, hostname(), KILL_MARGIN_MS).settings.lease;
+      const { namespace, name } = electSettings(values, hostname(), KILL_MARGIN_MS).lease;
       return [
         leasesOf(namespace, ['create'], 'makes the lease where there is none'),
         // Without list a watch begins with what there is: see kube/list-watch.ts.
@@ -142,8 +132,8 @@ export const PERMISSIONS: Readonly<Record<Permitted, Grants>> = {
     },
   ),
   heartbeat: row(
-    { ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS, ...API_OPTIONS },
-    (values) => heartbeatSettings(values).problems,
+    HEARTBEAT_TABLE,
+    (values) => heartbeatSettings(values).wrong,
     ({ heartbeatNamespace: namespace, node }) => [
       leasesOf(namespace, ['create'], 'makes the lease of a new Node'),
       leasesOf(namespace, ['get', 'update'], 'renews it', node),
@@ -151,8 +141,8 @@ export const PERMISSIONS: Readonly<Record<Permitted, Grants>> = {
     ],
   ),
   nodes: row(
-    { ...NODE_OPTIONS, ...NODES_OPTIONS },
-    (values) => availabilitySettings(values).problems,
+    NODES_TABLE,
+    (values) => nodesSettings(values).wrong,
     ({ heartbeatNamespace, node }) => [
       leasesOf(heartbeatNamespace, ['list', 'watch'], 'sees the heartbeats'),
       nodesOf(node),

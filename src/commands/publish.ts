@@ -5,10 +5,12 @@
  */
 import { hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
+import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
 import type { ShutdownOutcome } from '../identity/publisher-events.ts';
 import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
 import { holderIdentity, leaseName } from '../lease/names.ts';
+import { leaseQuery } from '../config/shared-flags.ts';
 import { createLog } from '../observe/log.ts';
 import { logPublisher } from '../observe/publisher-log.ts';
 import { logSweeper } from '../observe/sweep-log.ts';
@@ -16,21 +18,19 @@ import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
-import { EXIT, UsageError } from './command.ts';
+import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
+import { publishRules } from './publish-rules.ts';
 import { hotReload } from './hot-reload.ts';
-import { leaseQuery } from './identity-leases.ts';
 import { staySmall } from './memory.ts';
 import { observability } from './observability.ts';
-import { PUBLISH_TABLE, publishProblems, publishSettings, readPublish } from './publish-settings.ts';
 import { serverProbe } from './server-probe.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { sweepService } from './sweep-service.ts';
 
 export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
-  const { values, problems } = await readPublish(given, hostname());
-  if (problems.length > 0) throw new UsageError(problems);
+  const values = await readValues(PUBLISH_TABLE, given, publishRules);
   const settings = publishSettings(values, hostname());
   const options = settings.identity;
   let gates = values.featureGates;
@@ -100,7 +100,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
         table: PUBLISH_TABLE,
         values,
         clock,
-        check: (next, from, unread) => publishProblems(next, from, unread, hostname()),
+        rules: publishRules,
         log,
         apply(next) {
           const to = publishSettings(next, hostname());

@@ -1,6 +1,7 @@
 /**
  * `leasekeeper rbac`: the smallest Role and RoleBinding for a command and its options. Nothing is sent to anybody.
  */
+import { named } from '../config/bindings.ts';
 import { nearest } from '../config/nearest.ts';
 import { PERMITTED, RBAC_OPTIONS, rbacSettings } from '../config/rbac-flags.ts';
 import type { Permitted } from '../config/rbac-flags.ts';
@@ -47,9 +48,9 @@ export const rbacOf = (command: Permitted): CommandModule => ({
 /** @throws UsageError */
 async function yamlOf(command: Permitted, given: Given): Promise<string> {
   const { values, problems: unread } = readOptions(RBAC_OPTIONS, { ...given, problems: [] });
-  const { settings, problems } = rbacSettings(values, command);
-  const { grants, problems: wrong } = await PERMISSIONS[command](given);
-  const all = [...unread, ...problems, ...wrong];
+  const settings = rbacSettings(values, command);
+  const { grants, problems } = await PERMISSIONS[command](given);
+  const all = [...unread, ...named(settings.wrong, RBAC_OPTIONS, given), ...problems];
   if (all.length > 0) throw new UsageError(all);
   return rbacYaml(rbacObjects(grants, settings), `What \`leasekeeper ${command}\` may do, and nothing more.`);
 }

@@ -4,11 +4,10 @@
  * Guarantees: nothing is sent before every option is checked; with --once the exit code tells whether the pass did all
  * that it found to do: 1 also when expired leases are left for a later pass, because renewals may not work now.
  */
-import { PUBLISH_ADDRESS, SWEEP_HTTP_OPTIONS, httpAddress } from '../config/http-flags.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
-import { readOptions, ruleProblems } from '../config/option-spec.ts';
-import type { Given, OptionValues, Problem } from '../config/option-spec.ts';
-import { ONCE_OPTIONS, SWEEP_OPTIONS, sweepSettings } from '../config/sweep-flags.ts';
+import type { Wrong } from '../config/bindings.ts';
+import { parseAddress } from '../config/http-flags.ts';
+import type { Given, OptionValues } from '../config/option-spec.ts';
+import { SWEEP_TABLE, sweepSettings } from '../config/sweep-flags.ts';
 import type { SweepSettings } from '../config/sweep-flags.ts';
 import type { Connection } from '../kube/connection.ts';
 import { createLog } from '../observe/log.ts';
@@ -20,35 +19,23 @@ import { runServices } from '../runtime/services.ts';
 import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import { Sweeper } from '../sweep/sweeper.ts';
 import { version } from '../version.ts';
-import { EXIT, UsageError } from './command.ts';
+import { EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { scheduleProblem } from './cron.ts';
+import { scheduleRules } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import type { SweepEndpoints, SweepEndpointsOptions } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';
 
-const TABLE = {
-  ...LOG_OPTIONS,
-  ...API_OPTIONS,
-  ...LEASE_OPTIONS,
-  ...SWEEP_OPTIONS,
-  ...ONCE_OPTIONS,
-  ...SWEEP_HTTP_OPTIONS,
-  ...CONFIG_OPTIONS,
-};
-type Values = OptionValues<typeof TABLE>;
+type Values = OptionValues<typeof SWEEP_TABLE>;
 
 const GATE_OFF = 'feature gate APIServerIdentity is off: nothing is swept';
 
 export async function run(input: CommandInput): Promise<number> {
   const { given, io } = input;
-  const { values, problems } = readOptions(TABLE, given);
-  const wrong = [...problems, ...(await check(values, given, problems))];
-  if (wrong.length > 0) throw new UsageError(wrong);
-
+  const values = await readValues(SWEEP_TABLE, given, rules);
   if (values.once && settingsOf(values) === undefined) {
     io.out(`${GATE_OFF}\n`);
     return EXIT.ok;
@@ -67,23 +54,20 @@ export async function run(input: CommandInput): Promise<number> {
 /** Undefined: the gate is off. */
 function settingsOf(values: Values): SweepSettings | undefined {
   if (!values.featureGates.enabled('APIServerIdentity')) return undefined;
-  return sweepSettings(values, TABLE).settings;
+  return sweepSettings(values);
 }
 
-async function check(values: Values, given: Given, unread: readonly Problem[]): Promise<Problem[]> {
-  const problems = [...sweepSettings(values, TABLE).problems, ...httpAddress(values, PUBLISH_ADDRESS).problems];
-  // With --once there is no schedule, and nobody waits for what checks one, unless one is given.
-  const asked = !values.once || given.options['sweepSchedule'] !== undefined;
-  const rule = asked ? await scheduleProblem(values.sweepSchedule) : undefined;
-  if (rule !== undefined) problems.push({ option: TABLE.sweepSchedule.flag, value: values.sweepSchedule, rule });
-  return ruleProblems(problems, TABLE, given, unread);
-}
+// With --once there is no schedule, and nobody waits for what checks one, unless one is given.
+const rules = async (values: Values, given: Given): Promise<Wrong[]> => [
+  ...sweepSettings(values).wrong,
+  ...(!values.once || given.options['sweepSchedule'] ? await scheduleRules(values.sweepSchedule) : []),
+];
 
 async function once(values: Values, { store }: Connection, clock: Clock, io: Io): Promise<number> {
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const tell = logSweeper(log);
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));
-  const settings = sweepSettings(values, TABLE).settings;
+  const settings = sweepSettings(values);
   const observe = (event: SweepEvent): void => {
     // What a dry run is asked for goes to stdout, and not to the log as well.
     if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
@@ -106,7 +90,7 @@ async function scheduled(
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
   const settings = settingsOf(values);
   let gates = values.featureGates;
-  const { address } = httpAddress(values, PUBLISH_ADDRESS);
+  const address = values.httpAddress === undefined ? undefined : parseAddress(values.httpAddress);
   const shown = address && (await endpoints({ address, clock, transport, gates: () => gates }));
   const observe = observers(logSweeper(log), ...(shown ? [shown.observe] : []));
   const service = sweepService({ store, clock, random: Math.random, observe }, settings);
@@ -119,10 +103,10 @@ async function scheduled(
   const reload = hotReload(
     { sources, file },
     {
-      table: TABLE,
+      table: SWEEP_TABLE,
       values,
       clock,
-      check,
+      rules,
       log,
       apply(next) {
         log.level = next.logLevel;

@@ -8,27 +8,25 @@
 import { CensusService } from '../census/census.ts';
 import type { CensusEvent } from '../census/census-events.ts';
 import { censusOptions } from '../census/census-options.ts';
-import type { API_OPTIONS, LEASE_OPTIONS, OUTPUT_OPTIONS } from '../config/shared-flags.ts';
 import type { OptionValues } from '../config/option-spec.ts';
+import { leaseQuery } from '../config/shared-flags.ts';
+import type { GET_TABLE } from '../config/shared-flags.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { EXIT, UsageError } from './command.ts';
+import { EXIT } from './command.ts';
 import type { Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { freshProblems, leaseQuery, queryProblems } from './identity-leases.ts';
 import { leaseDocument, leaseTable, nameLine, toJson, toYaml } from './output/print-census.ts';
 import type { PrintOptions, Row } from './output/print-census.ts';
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
-type Values = OptionValues<typeof API_OPTIONS & typeof LEASE_OPTIONS & Pick<typeof OUTPUT_OPTIONS, 'freshFor'>>;
+type Values = OptionValues<typeof GET_TABLE>;
 
-/** @throws UsageError, ConfigurationError, LeaseStoreError */
+/** @throws ConfigurationError, LeaseStoreError */
 export async function watchLeases(values: Values, options: PrintOptions, io: Io): Promise<number> {
-  const problems = [...queryProblems(values), ...freshProblems(values.freshFor)];
-  if (problems.length > 0) throw new UsageError(problems);
   // A terminal that closes takes along what only shows something on it.
   if (!io.terminal) surviveHangup();
   const clock = createSystemClock();

@@ -8,7 +8,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { nearest } from './nearest.ts';
 import { readOption } from './option-spec.ts';
-import type { OptionSpec, Problem } from './option-spec.ts';
+import type { Problem, Table } from './option-spec.ts';
 
 export const API_VERSION = 'leasekeeper.dev/v1alpha1';
 export const KIND = 'LeasekeeperConfiguration';
@@ -63,11 +63,7 @@ export interface FileValues {
  * @param path for the problems
  * @param known every option that a file may set, of whatever command: one file serves them all
  */
-export async function parseConfig(
-  text: string,
-  path: string,
-  known: Readonly<Record<string, OptionSpec>>,
-): Promise<FileValues> {
+export async function parseConfig(text: string, path: string, known: Table): Promise<FileValues> {
   const { map, problems } = await parseMap(text, path);
   if (map === undefined) return { values: {}, problems };
   const told = [...problems];
@@ -102,11 +98,7 @@ export async function parseConfig(
 }
 
 /** What is wrong with values that a command does not read itself, but another one would. */
-export function foreignProblems(
-  values: Readonly<Record<string, unknown>>,
-  path: string,
-  foreign: Readonly<Record<string, OptionSpec>>,
-): Problem[] {
+export function foreignProblems(values: Readonly<Record<string, unknown>>, path: string, foreign: Table): Problem[] {
   return Object.entries(values).flatMap(([key, raw]) => {
     const spec = Object.hasOwn(foreign, key) ? foreign[key] : undefined;
     const rule = spec && spec.kind !== 'gates' ? readOption(spec, { raw, origin: 'file' }).rule : undefined;

@@ -3,25 +3,30 @@
  * elected command finds in its environment must not tell another leasekeeper what to do.
  */
 import {
+  ELECTION_BETWEEN,
   ELECTION_DEFAULTS,
+  ELECTION_ROWS,
   candidacyProblems,
-  electionOptions,
-  electionProblems,
   timing,
 } from '../election/election-options.ts';
 import type { ElectionOptions } from '../election/election-options.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import { formatDuration } from './duration.ts';
-import { HTTP_OPTIONS, PUBLISH_ADDRESS, httpSettings } from './http-flags.ts';
-import type { HttpSettings } from './http-flags.ts';
-import { CONFIG_OPTIONS } from './shared-flags.ts';
-import type { OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { INT32_MAX, msWithin } from '../runtime/options.ts';
+import { bind, optionsOf, prefixed, wrong } from './bindings.ts';
+import type { Wrong } from './bindings.ts';
+import { OFF, addressOption, parseAddress } from './http-flags.ts';
+import type { Address } from './http-flags.ts';
+import type { OptionSpec, OptionValues } from './option-spec.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
 
 /** Docker's and Kubernetes' words, and systemd's for the second. */
 export const RESTART_POLICIES = ['never', 'on-failure', 'always'] as const;
 export type RestartPolicy = (typeof RESTART_POLICIES)[number];
 
-export const ELECT_OPTIONS = {
+/** Milliseconds that the work has to end once its process group was killed. */
+const KILLED_MS = 5_000;
+
+const ELECT_OPTIONS = {
   electLease: {
     kind: 'string',
     flag: '--lease',
@@ -48,52 +53,30 @@ export const ELECT_OPTIONS = {
     arg: 'DURATION',
     help: 'time from SIGTERM until the command is killed; when leadership is lost, at most what is left until others may lead',
     default: ELECTION_DEFAULTS.workTimeoutMs,
+    rule: msWithin(0, INT32_MAX - KILLED_MS),
   },
-  electLeaseDuration: {
-    kind: 'duration',
-    flag: '--lease-duration',
-    arg: 'DURATION',
-    help: 'how long others wait after the last renewal that they saw, whole seconds',
-    default: ELECTION_DEFAULTS.leaseDurationSeconds * 1000,
-  },
-  electRenewDeadline: {
-    kind: 'duration',
-    flag: '--renew-deadline',
-    arg: 'DURATION',
-    help: 'how long leadership lasts after the last renewal that succeeded',
-    default: ELECTION_DEFAULTS.renewDeadlineMs,
-  },
-  electRetryPeriod: {
-    kind: 'duration',
-    flag: '--retry-period',
-    arg: 'DURATION',
-    help: 'time from one renewal to the next',
-    default: ELECTION_DEFAULTS.retryPeriodMs,
-  },
+  ...bind(ELECTION_ROWS, {
+    electLeaseDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration' },
+    electRenewDeadline: { field: 'renewDeadlineMs', flag: '--renew-deadline' },
+    electRetryPeriod: { field: 'retryPeriodMs', flag: '--retry-period' },
+  }),
   electHttpAddress: {
-    kind: 'string',
-    flag: '--http-address',
+    ...addressOption('where who leads is told, as JSON at /, with /healthz and /metrics: ADDRESS'),
     short: '--http',
-    arg: 'ADDRESS',
-    help: 'where who leads is told, as JSON at /, with /healthz and /metrics: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off',
-    default: PUBLISH_ADDRESS,
+    default: OFF,
   },
+} as const satisfies Record<string, OptionSpec>;
+
+export const ELECT_TABLE = {
+  ...ELECT_OPTIONS,
+  ...CONFIG_OPTIONS,
   config: { ...CONFIG_OPTIONS.config, help: 'configuration file, YAML or JSON; read at start' },
-  featureGates: CONFIG_OPTIONS.featureGates,
+  ...API_OPTIONS,
+  ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
 /** For `config`, which has the options of every command: these flags mean something else there. */
-export const BESIDE_OTHERS: Readonly<Record<string, OptionSpec>> = Object.fromEntries(
-  Object.entries(ELECT_OPTIONS)
-    .filter(([key]) => key.startsWith('elect'))
-    .map(([key, option]) => {
-      const { short: _, ...spec }: OptionSpec = option;
-      return [key, { ...spec, flag: `--elect-${spec.flag.slice(2)}`, help: `elect: ${spec.help}` }];
-    }),
-);
-
-/** Milliseconds that the work has to end once its process group was killed. */
-const KILLED_MS = 5_000;
+export const BESIDE_OTHERS = prefixed(ELECT_OPTIONS, 'elect', 'elect');
 
 export interface ElectSettings {
   readonly lease: LeaseRef;
@@ -102,74 +85,47 @@ export interface ElectSettings {
   readonly stopTimeoutMs: number;
   readonly election: ElectionOptions;
   /** Undefined: no endpoints. */
-  readonly http: HttpSettings['address'];
+  readonly http: Address | undefined;
+  readonly wrong: readonly Wrong[];
 }
 
-/** The option that sets each of the elector's. */
-const KEYS: Readonly<Record<string, keyof typeof ELECT_OPTIONS>> = {
-  leaseDurationSeconds: 'electLeaseDuration',
-  renewDeadlineMs: 'electRenewDeadline',
-  retryPeriodMs: 'electRetryPeriod',
-  workTimeoutMs: 'electStopTimeout',
-  'lease.namespace': 'electLease',
-  'lease.name': 'electLease',
-  id: 'electId',
-};
-
-/**
- * The settings from what was given, and everything that is wrong with them.
- * @param killMarginMs between killing the command and the instant at which others may lead
- */
+/** @param killMarginMs between killing the command and the instant at which others may lead */
 export function electSettings(
-  values: OptionValues<typeof ELECT_OPTIONS>,
+  values: OptionValues<typeof ELECT_TABLE>,
   osHostname: string,
   killMarginMs: number,
-): { settings: ElectSettings; problems: Problem[] } {
-  const problems: Problem[] = [];
-  const say = (key: keyof typeof ELECT_OPTIONS, value: unknown, rule: string): void =>
-    void problems.push({ option: ELECT_OPTIONS[key].flag, value, rule });
-  const election = electionOptions({
-    leaseDurationSeconds: values.electLeaseDuration / 1000,
-    renewDeadlineMs: values.electRenewDeadline,
-    retryPeriodMs: values.electRetryPeriod,
-    workTimeoutMs: values.electStopTimeout + KILLED_MS,
-  });
-  const [namespace = '', name = '', ...more] = (values.electLease ?? '').split('/');
+): ElectSettings {
+  const { electLease, electRenewDeadline, electStopTimeout: stopTimeoutMs } = values;
   const id = values.electId ?? osHostname;
-  const broken = electionProblems(election);
-  if (values.electLease === undefined) say('electLease', undefined, 'is required: NAMESPACE/NAME');
-  else if (name === '' || more.length > 0) say('electLease', values.electLease, 'must be NAMESPACE/NAME');
-  else broken.push(...candidacyProblems({ namespace, name }, id, 'a uuid'));
-  for (const { field, rule } of broken) {
-    const key = KEYS[field] ?? 'electLease';
-    const spec = ELECT_OPTIONS[key];
-    const value = key === 'electId' ? id : values[key];
-    const part = field === 'lease.namespace' ? 'the namespace ' : field === 'lease.name' ? 'the name ' : '';
-    say(key, spec.kind === 'duration' ? formatDuration(Number(value)) : value, `${part}${rule}`);
-  }
-  const { holdMs } = timing(election);
-  const latest = Math.floor(holdMs - killMarginMs);
-  if (electionProblems(election).length === 0 && election.renewDeadlineMs > latest) {
-    const rule = `must be at most ${formatDuration(Math.max(latest, 0))} with this lease duration: the command is ended in between`;
-    say('electRenewDeadline', formatDuration(election.renewDeadlineMs), rule);
-  }
-  const http = httpSettings(
-    {
-      httpAddress: values.electHttpAddress,
-      freshFor: HTTP_OPTIONS.freshFor.default,
-      maxAge: HTTP_OPTIONS.maxAge.default,
-    },
-    PUBLISH_ADDRESS,
-  );
+  const capability = { rows: ELECTION_ROWS, between: ELECTION_BETWEEN };
+  const workTimeoutMs = stopTimeoutMs + KILLED_MS;
+  const { options: election, wrong: broken } = optionsOf(capability, ELECT_TABLE, values, { workTimeoutMs });
+  const latest = Math.max(Math.floor(timing(election).holdMs - killMarginMs), 0);
+  const late = broken.length === 0 && electRenewDeadline > latest;
+  const rule = `must be at most ${latest} ms with this lease duration: the command is ended in between`;
+  const [namespace = '', name = '', ...more] = (electLease ?? '').split('/');
+  const lease = { namespace, name };
   return {
-    settings: {
-      lease: { namespace, name },
-      id,
-      restart: values.electRestart as RestartPolicy,
-      stopTimeoutMs: values.electStopTimeout,
-      election,
-      http: http.settings.address,
-    },
-    problems: [...problems, ...http.problems],
+    lease,
+    id,
+    restart: values.electRestart as RestartPolicy,
+    stopTimeoutMs,
+    election,
+    http: parseAddress(values.electHttpAddress),
+    wrong: [
+      ...leaseRules(electLease, name === '' || more.length > 0, lease, id),
+      ...broken,
+      ...wrong('electRenewDeadline', electRenewDeadline, late ? rule : undefined, ['electLeaseDuration']),
+    ],
   };
+}
+
+/** Which lease is contended for, and as whom. */
+function leaseRules(electLease: string | undefined, malformed: boolean, lease: LeaseRef, id: string): Wrong[] {
+  if (electLease === undefined) return wrong('electLease', undefined, 'is required: NAMESPACE/NAME');
+  if (malformed) return wrong('electLease', electLease, 'must be NAMESPACE/NAME');
+  return candidacyProblems(lease, id, 'a uuid').flatMap(({ field, rule }) => {
+    const [, part] = field.split('.');
+    return part === undefined ? wrong('electId', id, rule) : wrong('electLease', electLease, `the ${part} ${rule}`);
+  });
 }

@@ -1,31 +1,23 @@
 /**
  * The options of `heartbeat` and `nodes`.
  */
-import { HEARTBEAT_DEFAULTS, heartbeatOptions, heartbeatProblems } from '../heartbeat/heartbeat-options.ts';
-import {
-  AVAILABILITY_DEFAULTS,
-  availabilityOptions,
-  availabilityProblems,
-} from '../availability/availability-options.ts';
-import type { HeartbeatOptions } from '../heartbeat/heartbeat-options.ts';
+import { AVAILABILITY_ROWS } from '../availability/availability-options.ts';
 import type { AvailabilityOptions } from '../availability/availability-options.ts';
+import { HEARTBEAT_BETWEEN, HEARTBEAT_ROWS } from '../heartbeat/heartbeat-options.ts';
+import type { HeartbeatOptions } from '../heartbeat/heartbeat-options.ts';
 import { objectNameProblem } from '../lease/names.ts';
-import { formatDuration } from './duration.ts';
-import { ADDRESS_RULE, PUBLISH_ADDRESS as OFF, parseAddress } from './http-flags.ts';
-import type { HttpSettings } from './http-flags.ts';
-import { API_OPTIONS } from './shared-flags.ts';
-import type { OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { bind, optionsOf, wrong } from './bindings.ts';
+import type { Wrong } from './bindings.ts';
+import { OFF, addressOption, parseAddress } from './http-flags.ts';
+import type { Address } from './http-flags.ts';
+import type { OptionSpec, OptionValues } from './option-spec.ts';
+import { API_OPTIONS, FILE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from './shared-flags.ts';
 
 /** Which nodes: the same for both commands. */
-export const NODE_OPTIONS = {
-  heartbeatNamespace: {
-    kind: 'string',
-    flag: '--namespace',
-    short: '-n',
-    arg: 'NAME',
-    help: 'namespace of the heartbeats',
-    default: HEARTBEAT_DEFAULTS.namespace,
-  },
+const NODE_OPTIONS = {
+  ...bind(HEARTBEAT_ROWS, {
+    heartbeatNamespace: { field: 'namespace', flag: '--namespace', short: '-n', arg: 'NAME' },
+  }),
   node: { kind: 'strings', flag: '--node', arg: 'NAME', help: 'name of a Node; may be given several times' },
   nodesSelector: {
     kind: 'string',
@@ -35,49 +27,22 @@ export const NODE_OPTIONS = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
-export const HEARTBEAT_OPTIONS = {
-  heartbeatDuration: {
-    kind: 'duration',
-    flag: '--lease-duration',
-    arg: 'DURATION',
-    help: 'how long a heartbeat is valid after a renewal, whole seconds',
-    default: HEARTBEAT_DEFAULTS.leaseDurationSeconds * 1000,
-    live: true,
-  },
-  heartbeatInterval: {
-    kind: 'duration',
-    flag: '--renew-interval',
-    arg: 'DURATION',
-    help: 'time from one renewal of a node to its next',
-    default: HEARTBEAT_DEFAULTS.renewIntervalMs,
-    live: true,
-  },
-  heartbeatConcurrency: {
-    kind: 'integer',
-    flag: '--concurrency',
-    arg: 'N',
-    help: 'requests under way at once',
-    default: HEARTBEAT_DEFAULTS.concurrency,
-    min: 1,
-    live: true,
-  },
-  heartbeatHttpAddress: {
-    kind: 'string',
-    flag: '--http-address',
-    arg: 'ADDRESS',
-    help: 'where /metrics, /livez and /readyz are served: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off',
-    default: OFF,
-  },
+export const HEARTBEAT_TABLE = {
+  ...NODE_OPTIONS,
+  ...bind(HEARTBEAT_ROWS, {
+    heartbeatDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration', live: true },
+    heartbeatInterval: { field: 'renewIntervalMs', flag: '--renew-interval', live: true },
+    heartbeatConcurrency: { field: 'concurrency', flag: '--concurrency', live: true },
+  }),
+  heartbeatHttpAddress: { ...addressOption('where /metrics, /livez and /readyz are served: ADDRESS'), default: OFF },
+  ...API_OPTIONS,
+  ...FILE_OPTIONS,
+  ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
-export const NODES_OPTIONS = {
-  nodeGrace: {
-    kind: 'duration',
-    flag: '--grace',
-    arg: 'DURATION',
-    help: 'a node whose lease was not seen to be renewed for so long is Unknown',
-    default: AVAILABILITY_DEFAULTS.graceMs,
-  },
+export const NODES_TABLE = {
+  ...NODE_OPTIONS,
+  ...bind(AVAILABILITY_ROWS, { nodeGrace: { field: 'graceMs', flag: '--grace' } }),
   nodesWait: {
     kind: 'duration',
     flag: '--wait',
@@ -86,92 +51,65 @@ export const NODES_OPTIONS = {
     weakest: 'flag',
   },
   nodesHttpAddress: {
-    kind: 'string',
-    flag: '--http-address',
-    arg: 'ADDRESS',
-    help: 'go on until SIGTERM, and serve /v1/nodes, /metrics, /livez and /readyz there: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off',
+    ...addressOption('go on until SIGTERM, and serve /v1/nodes, /metrics, /livez and /readyz there: ADDRESS'),
     default: OFF,
     weakest: 'flag',
   },
+  ...OUTPUT_OPTIONS,
+  ...WATCH_OPTIONS,
+  ...API_OPTIONS,
+  ...FILE_OPTIONS,
+  ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
-const NODE_TABLE = { ...NODE_OPTIONS, ...HEARTBEAT_OPTIONS, requestTimeout: API_OPTIONS.requestTimeout };
-const AVAILABILITY_TABLE = { ...NODE_OPTIONS, ...NODES_OPTIONS };
-
-const HEARTBEAT_FLAGS: Record<keyof HeartbeatOptions, OptionSpec> = {
-  namespace: NODE_OPTIONS.heartbeatNamespace,
-  leaseDurationSeconds: HEARTBEAT_OPTIONS.heartbeatDuration,
-  renewIntervalMs: HEARTBEAT_OPTIONS.heartbeatInterval,
-  requestTimeoutMs: API_OPTIONS.requestTimeout,
-  concurrency: HEARTBEAT_OPTIONS.heartbeatConcurrency,
-};
-
-type Address = HttpSettings['address'];
-
-/** Undefined: no endpoints. */
-function addressOf(option: OptionSpec, value: string): { address: Address; problems: Problem[] } {
-  const address = parseAddress(value);
-  if (address === undefined) {
-    return { address, problems: [{ option: option.flag, value, rule: ADDRESS_RULE }] };
-  }
-  return { address: address === 'off' ? undefined : address, problems: [] };
+export interface HeartbeatSettings {
+  readonly options: HeartbeatOptions;
+  readonly address: Address | undefined;
+  readonly wrong: readonly Wrong[];
 }
 
-/** Options from what was given, and everything that is wrong with them. */
-export function heartbeatSettings(values: OptionValues<typeof NODE_TABLE>): {
-  options: HeartbeatOptions;
-  address: Address;
-  problems: Problem[];
-} {
-  const options = heartbeatOptions({
-    namespace: values.heartbeatNamespace,
-    leaseDurationSeconds: values.heartbeatDuration / 1000,
-    renewIntervalMs: values.heartbeatInterval,
-    requestTimeoutMs: values.requestTimeout,
-    concurrency: values.heartbeatConcurrency,
-  });
-  const problems: Problem[] = heartbeatProblems(options).map(({ field, value, rule }) => {
-    const spec = HEARTBEAT_FLAGS[field as keyof HeartbeatOptions];
-    const ms = Number(value) * (field.endsWith('Seconds') ? 1000 : 1);
-    return { option: spec.flag, value: spec.kind === 'duration' ? formatDuration(ms) : value, rule };
-  });
-  problems.push(...nodeProblems(values));
-  const { node = [], nodesSelector } = values;
-  if (node.length === 0 && nodesSelector === undefined) {
-    const rule = 'is needed: which Nodes? Or give --nodes-selector; an empty one means all';
-    problems.push({ option: NODE_OPTIONS.node.flag, value: undefined, rule });
-  }
-  const http = addressOf(HEARTBEAT_OPTIONS.heartbeatHttpAddress, values.heartbeatHttpAddress);
-  return { options, address: http.address, problems: [...problems, ...http.problems] };
+export function heartbeatSettings(values: OptionValues<typeof HEARTBEAT_TABLE>): HeartbeatSettings {
+  const capability = { rows: HEARTBEAT_ROWS, between: HEARTBEAT_BETWEEN };
+  const { options, wrong: broken } = optionsOf(capability, HEARTBEAT_TABLE, values);
+  const { node = [], nodesSelector, heartbeatHttpAddress } = values;
+  const none = node.length === 0 && nodesSelector === undefined;
+  const rule = none ? 'is needed: which Nodes? Or give --nodes-selector; an empty one means all' : undefined;
+  return {
+    options,
+    address: parseAddress(heartbeatHttpAddress),
+    wrong: [...broken, ...nodeRules(values), ...wrong('node', undefined, rule)],
+  };
 }
 
-/** Options from what was given, and everything that is wrong with them. */
-export function availabilitySettings(values: OptionValues<typeof AVAILABILITY_TABLE>): {
-  options: AvailabilityOptions;
-  waitMs: number;
-  address: Address;
-  problems: Problem[];
-} {
-  const options = availabilityOptions({ namespace: values.heartbeatNamespace, graceMs: values.nodeGrace });
-  const problems: Problem[] = availabilityProblems(options).map(({ field, value, rule }) =>
-    field === 'graceMs'
-      ? { option: NODES_OPTIONS.nodeGrace.flag, value: formatDuration(Number(value)), rule }
-      : { option: NODE_OPTIONS.heartbeatNamespace.flag, value, rule },
-  );
-  const { address, problems: unusable } = addressOf(NODES_OPTIONS.nodesHttpAddress, values.nodesHttpAddress);
-  problems.push(...nodeProblems(values), ...unusable);
-  return { options, waitMs: values.nodesWait ?? options.graceMs + 2_000, address, problems };
+export interface NodesSettings {
+  readonly options: AvailabilityOptions;
+  readonly waitMs: number;
+  readonly address: Address | undefined;
+  readonly wrong: readonly Wrong[];
 }
 
-function nodeProblems({ node = [], nodesSelector }: OptionValues<typeof NODE_OPTIONS>): Problem[] {
-  const problems: Problem[] = [];
-  for (const name of node) {
-    const rule = objectNameProblem(name);
-    if (rule !== undefined) problems.push({ option: NODE_OPTIONS.node.flag, value: name, rule });
-  }
-  if (node.length > 0 && nodesSelector !== undefined) {
-    const rule = 'cannot be given together with --node';
-    problems.push({ option: NODE_OPTIONS.nodesSelector.flag, value: nodesSelector, rule });
-  }
-  return problems;
+export function nodesSettings(values: OptionValues<typeof NODES_TABLE>): NodesSettings {
+  const { options, wrong: broken } = optionsOf({ rows: AVAILABILITY_ROWS }, NODES_TABLE, values);
+  const { nodesHttpAddress, nodesWait, watch, output } = values;
+  const address = parseAddress(nodesHttpAddress);
+  const printed = watch || output !== undefined || nodesWait !== undefined;
+  const rule = 'cannot be given together with --watch, --output or --wait: what it serves is not printed';
+  return {
+    options,
+    waitMs: nodesWait ?? options.graceMs + 2_000,
+    address,
+    wrong: [
+      ...broken,
+      ...nodeRules(values),
+      ...wrong('nodesHttpAddress', nodesHttpAddress, address && printed ? rule : undefined),
+    ],
+  };
+}
+
+function nodeRules({ node = [], nodesSelector }: OptionValues<typeof NODE_OPTIONS>): Wrong[] {
+  const both = node.length > 0 && nodesSelector !== undefined;
+  return [
+    ...node.flatMap((name) => wrong('node', name, objectNameProblem(name))),
+    ...wrong('nodesSelector', nodesSelector, both ? 'cannot be given together with --node' : undefined),
+  ];
 }

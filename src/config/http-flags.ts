@@ -2,89 +2,72 @@
  * The options of the HTTP endpoints, and of the census behind them.
  */
 import { isIP } from 'node:net';
-import { CENSUS_DEFAULTS, censusOptions, censusProblems } from '../census/census-options.ts';
+import { CENSUS_ROWS } from '../census/census-options.ts';
 import type { CensusOptions } from '../census/census-options.ts';
-import { formatDuration } from './duration.ts';
-import type { OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { bind, optionsOf, wrong } from './bindings.ts';
+import type { Wrong } from './bindings.ts';
+import type { OptionSpec, OptionValues } from './option-spec.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, queryRules } from './shared-flags.ts';
 
 /** In the range of Kubernetes' own components, and none of theirs. */
 export const SERVE_ADDRESS = '127.0.0.1:10270';
 /** Several publishers may run on one machine: no port is opened that nobody asked for. */
-export const PUBLISH_ADDRESS = 'off';
+export const OFF = 'off';
 
-export const HTTP_OPTIONS = {
-  httpAddress: {
+/** @param help what is served, and the default where it has none of its own */
+export const addressOption = (help: string) =>
+  ({
     kind: 'string',
     flag: '--http-address',
     arg: 'ADDRESS',
-    help: `where /, /v1/instances, /v1/count, /metrics, /livez and /readyz are served: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off; publish: default ${PUBLISH_ADDRESS}; serve: default ${SERVE_ADDRESS}`,
-  },
-  freshFor: {
-    kind: 'duration',
-    flag: '--fresh-for',
-    arg: 'DURATION',
-    help: 'a lease renewed within this time is live: three renew intervals',
-    default: CENSUS_DEFAULTS.freshForMs,
-  },
-  maxAge: {
-    kind: 'duration',
-    flag: '--census-max-age',
-    arg: 'DURATION',
-    help: 'time without word of the leases after which the numbers served count as unknown (503)',
-    default: CENSUS_DEFAULTS.maxAgeMs,
-  },
-} as const satisfies Record<string, OptionSpec>;
+    help: help.replace('ADDRESS', 'PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off'),
+    rule: (text: string) =>
+      text === OFF || parseAddress(text) ? undefined : 'must be PORT, HOST:PORT, [IPV6]:PORT, :PORT or off',
+  }) as const satisfies OptionSpec;
 
-/** For `sweep`, which counts nothing. */
-export const SWEEP_HTTP_OPTIONS = {
-  httpAddress: {
-    ...HTTP_OPTIONS.httpAddress,
-    help: `where /metrics, /livez and /readyz are served: PORT (of 127.0.0.1), HOST:PORT, :PORT (every interface) or off (default ${PUBLISH_ADDRESS}); not with --once`,
-  },
-} as const satisfies Record<string, OptionSpec>;
+export const HTTP_OPTIONS = {
+  httpAddress: addressOption(
+    `where /, /v1/instances, /v1/count, /metrics, /livez and /readyz are served: ADDRESS; publish: default ${OFF}; serve: default ${SERVE_ADDRESS}`,
+  ),
+  ...bind(CENSUS_ROWS, {
+    freshFor: { field: 'freshForMs', flag: '--fresh-for' },
+    maxAge: { field: 'maxAgeMs', flag: '--census-max-age' },
+  }),
+};
 
-const LOOPBACK = '127.0.0.1';
-const FLAGS = { freshForMs: HTTP_OPTIONS.freshFor.flag, maxAgeMs: HTTP_OPTIONS.maxAge.flag };
+export const SERVE_TABLE = { ...HTTP_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS, ...LOG_OPTIONS };
+
+/** An empty host: every interface. Port 0: a free one. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
 
 export interface HttpSettings {
-  /** `undefined`: no endpoints, and no census behind them. An empty host: every interface. Port 0: a free one. */
-  readonly address: { readonly host: string; readonly port: number } | undefined;
+  /** `undefined`: no endpoints, and no census behind them. */
+  readonly address: Address | undefined;
   readonly census: CensusOptions;
 }
 
-/**
- * The settings from what was given, and everything that is wrong with them.
- * @param fallback the address when none is given
- */
+/** What `publish` and `serve` show over HTTP. */
 export function httpSettings(
   values: OptionValues<typeof HTTP_OPTIONS>,
-  fallback: typeof SERVE_ADDRESS | typeof PUBLISH_ADDRESS,
-): { settings: HttpSettings; problems: Problem[] } {
-  const census = censusOptions({ freshForMs: values.freshFor, maxAgeMs: values.maxAge });
-  const problems: Problem[] = censusProblems(census).map(({ field, value }) => ({
-    option: FLAGS[field as keyof CensusOptions],
-    value: formatDuration(Number(value)),
-    rule: 'must be at least 1s',
-  }));
-  const { address, problems: wrong } = httpAddress(values, fallback);
-  return { settings: { address, census }, problems: [...problems, ...wrong] };
+  standard: typeof SERVE_ADDRESS | typeof OFF,
+): HttpSettings & { wrong: Wrong[] } {
+  const { options: census, wrong } = optionsOf({ rows: CENSUS_ROWS }, HTTP_OPTIONS, values);
+  return { address: parseAddress(values.httpAddress ?? standard), census, wrong };
 }
 
-/** The address alone, for endpoints without a census. */
-export function httpAddress(
-  values: OptionValues<typeof SWEEP_HTTP_OPTIONS>,
-  fallback: typeof SERVE_ADDRESS | typeof PUBLISH_ADDRESS,
-): { address: HttpSettings['address']; problems: Problem[] } {
-  const address = parseAddress(values.httpAddress ?? fallback);
-  const problem = { option: HTTP_OPTIONS.httpAddress.flag, value: values.httpAddress, rule: ADDRESS_RULE };
-  return { address: address === 'off' ? undefined : address, problems: address === undefined ? [problem] : [] };
+export function serveSettings(values: OptionValues<typeof SERVE_TABLE>): HttpSettings & { wrong: Wrong[] } {
+  const http = httpSettings(values, SERVE_ADDRESS);
+  const idle = values.httpAddress === OFF ? 'serve has nothing else to do' : undefined;
+  return { ...http, wrong: [...http.wrong, ...queryRules(values), ...wrong('httpAddress', OFF, idle)] };
 }
 
-export const ADDRESS_RULE = 'must be PORT, HOST:PORT, [IPV6]:PORT, :PORT or off';
+const LOOPBACK = '127.0.0.1';
 
-/** Undefined: breaks the rule. `8080` is loopback's; `:8080` is every interface's, as Kubernetes' components take it. */
-export function parseAddress(text: string): { host: string; port: number } | 'off' | undefined {
-  if (text === 'off') return 'off';
+/** Undefined: off, or no address. `8080` is loopback's; `:8080` is every interface's, as Kubernetes' components take it. */
+export function parseAddress(text: string): Address | undefined {
   const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text);
   if (!match) return undefined;
   const [, v6, name, digits] = match;

@@ -1,5 +1,5 @@
 /**
- * What an option is: one row says its flag, its type, its default and its rule, and all sources read by it.
+ * What an option of the program is: its flag, its type, its default and its rule, by which all sources are read.
  *
  * Guarantees: reading never throws; every problem is told at once, each with the option as its source writes it, the
  * value and the rule.
@@ -8,7 +8,7 @@ import { FeatureGatesError, defaultFeatureGates } from '../features/gates.ts';
 import type { FeatureGates, GateName, GateSource } from '../features/gates.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
-interface Kinds {
+export interface Kinds {
   string: string;
   /** Milliseconds. */
   duration: number;
@@ -33,8 +33,12 @@ export interface OptionSpec<K extends keyof Kinds = keyof Kinds> {
   readonly help: string;
   readonly default?: Kinds[K];
   readonly choices?: readonly string[];
-  /** Smallest value, for integers. */
-  readonly min?: number;
+  /** Why a value cannot be used; undefined when it can. */
+  rule?(value: Kinds[K]): string | undefined;
+  /** The option of a capability that it sets: see bindings.ts. */
+  readonly field?: string;
+  /** That one counts whole seconds. */
+  readonly seconds?: boolean;
   /** The weakest source that may set it; default `file`. What belongs to one call of a command is `flag`. */
   readonly weakest?: 'flag' | 'environment' | 'file';
   /** A service takes a new value from the configuration file while it runs. Default false. */
@@ -66,13 +70,22 @@ export interface Problem {
   readonly rule: string;
 }
 
+export type Table = Readonly<Record<string, OptionSpec>>;
+
+/** An option whose value has a type of its own, which is no more than said: nothing holds it. */
+export interface Typed<Value> {
+  readonly typed?: (value: Value) => void;
+}
+
 /** The values of a table of options: those without a default may be missing. */
-export type OptionValues<Table extends Record<string, OptionSpec>> = {
-  readonly [Key in keyof Table]: Table[Key] extends { kind: infer K extends keyof Kinds; default: unknown }
-    ? Kinds[K]
-    : Table[Key] extends { kind: infer K extends keyof Kinds }
-      ? Kinds[K] | undefined
-      : never;
+export type OptionValues<T extends Table> = {
+  readonly [Key in keyof T]: T[Key] extends { typed?: (value: infer Value) => void }
+    ? Value
+    : T[Key] extends { kind: infer K extends keyof Kinds; default: unknown }
+      ? Kinds[K]
+      : T[Key] extends { kind: infer K extends keyof Kinds }
+        ? Kinds[K] | undefined
+        : never;
 };
 
 interface Reading {
@@ -102,10 +115,9 @@ export function readOption(spec: OptionSpec, { raw, origin }: Pick<Sourced, 'raw
     }
     case 'integer': {
       const n = typed ? raw : /^-?\d{1,15}$/.test(String(raw)) ? Number(raw) : NaN;
-      const min = spec.min ?? 0;
-      return Number.isSafeInteger(n) && (n as number) >= min
+      return Number.isSafeInteger(n) && (n as number) >= 0
         ? { value: n }
-        : { rule: `must be a whole number, ${min} or more` };
+        : { rule: 'must be a whole number, 0 or more' };
     }
     case 'number': {
       const n = typed ? raw : NUMBER.test(String(raw)) ? Number(raw) : NaN;
@@ -154,14 +166,15 @@ function readGates(given: readonly Sourced[]): { value: unknown; problems: Probl
 
 const isMap = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Reads what was given; defaults stand in for what was not, and for what cannot be read. */
-export function readOptions<Table extends Record<string, OptionSpec>>(
-  table: Table,
+/** Reads what was given; defaults stand in for what was not, and for what cannot be used. */
+export function readOptions<T extends Table>(
+  table: T,
   given: Given,
-): { values: OptionValues<Table>; problems: Problem[] } {
+): { values: OptionValues<T>; problems: Problem[]; broken: ReadonlySet<string> } {
   const values: Record<string, unknown> = {};
   const problems: Problem[] = [...given.problems];
-  for (const [key, spec] of Object.entries(table)) {
+  const broken = new Set<string>();
+  for (const [key, spec] of Object.entries(table) as [string, OptionSpec][]) {
     values[key] = spec.default;
     const sources = Object.hasOwn(given.options, key) ? (given.options[key] ?? []) : [];
     const strongest = sources.at(-1);
@@ -172,27 +185,16 @@ export function readOptions<Table extends Record<string, OptionSpec>>(
       problems.push(...gates.problems);
       continue;
     }
-    const { value, rule } = readOption(spec, strongest);
+    const reading = readOption(spec, strongest);
+    const { value } = reading;
+    const rule = reading.rule ?? spec.rule?.(value as never);
     if (rule === undefined) values[key] = value;
-    else problems.push({ option: strongest.name, value: strongest.raw, rule });
+    else {
+      broken.add(key);
+      problems.push({ option: strongest.name, value: strongest.raw, rule });
+    }
   }
-  return { values: values as OptionValues<Table>, problems };
-}
-
-/**
- * The problems of values that were read, named as their sources name them: rules tell a problem by its flag. What is
- * said of a value that could not be read is left out: it stands for its default, and the default is not to blame.
- */
-export function ruleProblems(
-  broken: readonly Problem[],
-  table: Readonly<Record<string, OptionSpec>>,
-  given: Given,
-  unread: readonly Problem[],
-): Problem[] {
-  const named = new Map(Object.entries(table).map(([key, spec]) => [spec.flag, given.options[key]?.at(-1)?.name]));
-  return broken
-    .map((problem) => ({ ...problem, option: named.get(problem.option) ?? problem.option }))
-    .filter(({ option }) => !unread.some((problem) => problem.option === option));
+  return { values: values as OptionValues<T>, problems, broken };
 }
 
 /** An option's default as its user would write it; `undefined` when there is none to tell. */

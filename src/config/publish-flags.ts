@@ -1,144 +1,115 @@
 /**
- * The publisher's options, as `publish` takes them: flags, and the capability's own defaults and rules.
+ * The options of `publish`: the publisher's, and those of what runs beside it.
  */
-import {
-  IDENTITY_DEFAULTS,
-  SHUTDOWN_POLICIES,
-  identityOptions,
-  identityProblems,
-} from '../identity/identity-options.ts';
+import { IDENTITY_BETWEEN, IDENTITY_ROWS } from '../identity/identity-options.ts';
 import type { IdentityOptions } from '../identity/identity-options.ts';
-import { NAME_FORMATS } from '../lease/names.ts';
-import { formatDuration } from './duration.ts';
-import { API_OPTIONS, LEASE_OPTIONS } from './shared-flags.ts';
-import type { OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { HEALTH_ROWS } from '../identity/server-health.ts';
+import type { HealthTimes } from '../identity/server-health.ts';
+import { bind, optionsOf, wrong } from './bindings.ts';
+import type { Wrong } from './bindings.ts';
+import { HTTP_OPTIONS, OFF, httpSettings } from './http-flags.ts';
+import type { HttpSettings } from './http-flags.ts';
+import type { OptionSpec, OptionValues } from './option-spec.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
+import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from './sweep-flags.ts';
+import type { SweepSettings } from './sweep-flags.ts';
 
-export const PUBLISH_OPTIONS = {
-  hostname: {
-    kind: 'string',
-    flag: '--hostname-override',
-    arg: 'NAME',
-    help: "host that the lease stands for, taken as it is; else the operating system's name",
-  },
-  nameFormat: {
-    kind: 'string',
-    flag: '--lease-name-format',
-    arg: 'FORMAT',
-    help: 'sha256: <prefix>-<64 hex digits>; apiserver: the name kube-apiserver 1.27 and later gives itself',
-    choices: NAME_FORMATS,
-    default: IDENTITY_DEFAULTS.nameFormat,
-  },
-  namePrefix: {
-    kind: 'string',
-    flag: '--lease-name-prefix',
-    arg: 'PREFIX',
-    help: "what the lease's name begins with (default kube-apiserver, or apiserver with format apiserver)",
-  },
-  leaseDuration: {
-    kind: 'duration',
-    flag: '--lease-duration',
-    arg: 'DURATION',
-    help: 'how long the lease is valid after a renewal, whole seconds',
-    default: IDENTITY_DEFAULTS.leaseDurationSeconds * 1000,
-    live: true,
-  },
-  renewInterval: {
-    kind: 'duration',
-    flag: '--renew-interval',
-    arg: 'DURATION',
-    help: 'time from one renewal to the next, plus up to 4 %',
-    default: IDENTITY_DEFAULTS.renewIntervalMs,
-    live: true,
-  },
-  shutdownPolicy: {
-    kind: 'string',
-    flag: '--shutdown-policy',
-    arg: 'POLICY',
-    help: 'what becomes of the lease on SIGTERM; auto: with --server-health-url delete it when the server no longer answers, else keep it',
-    choices: SHUTDOWN_POLICIES,
-    default: IDENTITY_DEFAULTS.shutdownPolicy,
-    live: true,
-  },
+export const PUBLISH_TABLE = {
+  ...bind(IDENTITY_ROWS, {
+    hostname: {
+      field: 'hostname',
+      flag: '--hostname-override',
+      arg: 'NAME',
+      more: "; else the operating system's name",
+      optional: true,
+    },
+    nameFormat: { field: 'nameFormat', flag: '--lease-name-format', arg: 'FORMAT' },
+    namePrefix: { field: 'namePrefix', flag: '--lease-name-prefix', arg: 'PREFIX', optional: true },
+    leaseDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration', live: true },
+    renewInterval: { field: 'renewIntervalMs', flag: '--renew-interval', live: true },
+    shutdownPolicy: { field: 'shutdownPolicy', flag: '--shutdown-policy', arg: 'POLICY', live: true },
+  }),
   serverHealthUrl: {
     kind: 'string',
     flag: '--server-health-url',
     arg: 'URL',
     help: 'claim and renew only while this answers 2xx, for instance https://127.0.0.1:6443/livez',
   },
-  serverHealthTimeout: {
-    kind: 'duration',
-    flag: '--server-health-timeout',
-    arg: 'DURATION',
-    help: 'longest time for one answer of it; default half the renew interval, at most 2s',
-    live: true,
-  },
-  serverHealthThreshold: {
-    kind: 'integer',
-    flag: '--server-health-threshold',
-    arg: 'N',
-    help: 'bad answers in a row until the server counts as gone; it is asked three times an interval',
-    default: 3,
-    min: 1,
-    live: true,
-  },
+  ...bind(HEALTH_ROWS, {
+    serverHealthTimeout: { field: 'timeoutMs', flag: '--server-health-timeout', optional: true, live: true },
+    serverHealthThreshold: { field: 'threshold', flag: '--server-health-threshold', live: true },
+  }),
+  ...PUBLISH_SWEEP_OPTIONS,
+  ...HTTP_OPTIONS,
+  ...LEASE_OPTIONS,
+  ...API_OPTIONS,
+  ...CONFIG_OPTIONS,
+  ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
+export type PublishValues = OptionValues<typeof PUBLISH_TABLE>;
 
-const PUBLISH_TABLE = { ...LEASE_OPTIONS, ...PUBLISH_OPTIONS, requestTimeout: API_OPTIONS.requestTimeout };
-type PublishTable = typeof PUBLISH_TABLE;
+/** The two looks of a sweep are at least so many renew intervals apart. */
+const LOOKS_APART = 3;
+/** The server beside us is asked this often in a renew interval. */
+const PROBES_PER_INTERVAL = 3;
+const MAX_HEALTH_TIMEOUT_MS = 2_000;
 
-/** The flag that sets each of the publisher's options. */
-const FLAGS: Partial<Record<keyof IdentityOptions, OptionSpec>> = {
-  hostname: PUBLISH_OPTIONS.hostname,
-  namespace: LEASE_OPTIONS.namespace,
-  nameFormat: PUBLISH_OPTIONS.nameFormat,
-  namePrefix: PUBLISH_OPTIONS.namePrefix,
-  labelKey: LEASE_OPTIONS.labelKey,
-  labelValue: LEASE_OPTIONS.labelValue,
-  leaseDurationSeconds: PUBLISH_OPTIONS.leaseDuration,
-  renewIntervalMs: PUBLISH_OPTIONS.renewInterval,
-  requestTimeoutMs: API_OPTIONS.requestTimeout,
-  shutdownPolicy: PUBLISH_OPTIONS.shutdownPolicy,
-};
+export interface PublishSettings {
+  /** Gate APIServerIdentity. */
+  readonly enabled: boolean;
+  readonly identity: IdentityOptions;
+  readonly health: HealthTimes;
+  readonly http: HttpSettings;
+  /** Without --sweep, or with the gate off: undefined. */
+  readonly sweep: SweepSettings | undefined;
+  /** But for the schedule of the sweep. */
+  readonly wrong: readonly Wrong[];
+}
 
-/** Milliseconds that one answer of the server beside us may take, when nobody said. */
-export const healthTimeoutMs = (renewIntervalMs: number): number => Math.min(2_000, renewIntervalMs / 2);
-
-/** The publisher's options from what was given, and everything that is wrong with them. */
-export function publisherOptions(
-  values: OptionValues<PublishTable>,
-  osHostname: string,
-): { options: IdentityOptions; problems: Problem[] } {
-  const options = identityOptions({
-    hostname: values.hostname ?? osHostname,
-    namespace: values.namespace,
-    nameFormat: values.nameFormat as IdentityOptions['nameFormat'],
-    namePrefix: values.namePrefix,
-    labelKey: values.labelKey,
-    labelValue: values.labelValue,
-    leaseDurationSeconds: values.leaseDuration / 1000,
-    renewIntervalMs: values.renewInterval,
-    ...(values.requestTimeout === undefined ? {} : { requestTimeoutMs: values.requestTimeout }),
-    shutdownPolicy: values.shutdownPolicy as IdentityOptions['shutdownPolicy'],
+export function publishSettings(values: PublishValues, osHostname: string): PublishSettings {
+  const { sweepConfirmAfter, serverHealthUrl: url } = values;
+  const identity = optionsOf({ rows: IDENTITY_ROWS, between: IDENTITY_BETWEEN }, PUBLISH_TABLE, values, {
+    hostname: osHostname,
   });
-  const problems: Problem[] = identityProblems(options).map(({ field, value, rule }) => {
-    const spec = FLAGS[field as keyof IdentityOptions];
-    const shown =
-      spec?.kind === 'duration' ? formatDuration(Number(value) * (field.endsWith('Seconds') ? 1000 : 1)) : value;
-    return { option: spec?.flag ?? field, value: shown, rule };
+  const { renewIntervalMs } = identity.options;
+  const health = optionsOf({ rows: HEALTH_ROWS }, PUBLISH_TABLE, values, {
+    intervalMs: renewIntervalMs / PROBES_PER_INTERVAL,
+    timeoutMs: Math.min(MAX_HEALTH_TIMEOUT_MS, renewIntervalMs / 2),
   });
-  const { serverHealthUrl: url } = values;
-  const timeout = values.serverHealthTimeout ?? healthTimeoutMs(values.renewInterval);
-  if (url !== undefined && !/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
-    problems.push({ option: PUBLISH_OPTIONS.serverHealthUrl.flag, value: url, rule: 'must be an http or https URL' });
-  } else if (url !== undefined && /^[^/]*\/\/[^/?#]*@/.test(url)) {
-    const rule = 'must hold no user name or password';
-    problems.push({ option: PUBLISH_OPTIONS.serverHealthUrl.flag, value: url, rule });
+  const { timeoutMs } = health.options;
+  const http = httpSettings(values, OFF);
+  const sweep = values.sweep ? sweepSettings(values) : undefined;
+  const enabled = values.featureGates.enabled('APIServerIdentity');
+  const all = [...identity.wrong, ...http.wrong];
+  if (url !== undefined) {
+    const late = timeoutMs < renewIntervalMs ? undefined : 'must be shorter than the renew interval';
+    all.push(
+      ...wrong('serverHealthUrl', url, urlProblem(url)),
+      ...health.wrong.filter(({ key }) => key in PUBLISH_TABLE),
+      ...wrong('serverHealthTimeout', timeoutMs, late, ['renewInterval']),
+    );
   }
-  if (!(timeout > 0 && timeout < values.renewInterval)) {
-    const rule = 'must be greater than 0 and shorter than the renew interval';
-    if (url !== undefined) {
-      problems.push({ option: PUBLISH_OPTIONS.serverHealthTimeout.flag, value: formatDuration(timeout), rule });
-    }
+  if (sweep) {
+    // The living must have had the time to renew between the two looks; who sets 0 does without.
+    const least = LOOKS_APART * renewIntervalMs;
+    const rule = `must be at least ${LOOKS_APART} renew intervals (${least} ms), or 0s`;
+    const close = sweepConfirmAfter > 0 && sweepConfirmAfter < least;
+    const said = new Set(all.map(({ key }) => key));
+    all.push(...sweep.wrong.filter(({ key }) => !said.has(key)));
+    if (!said.has('renewInterval'))
+      all.push(...wrong('sweepConfirmAfter', sweepConfirmAfter, close ? rule : undefined, ['renewInterval']));
   }
-  return { options, problems };
+  return {
+    enabled,
+    identity: identity.options,
+    health: health.options,
+    http,
+    sweep: enabled && sweep ? { schedule: sweep.schedule, options: sweep.options } : undefined,
+    wrong: all,
+  };
+}
+
+function urlProblem(url: string): string | undefined {
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return 'must be an http or https URL';
+  return /^[^/]*\/\/[^/?#]*@/.test(url) ? 'must hold no user name or password' : undefined;
 }

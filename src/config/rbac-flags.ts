@@ -3,7 +3,9 @@
  * called.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import type { OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { wrong } from './bindings.ts';
+import type { Wrong } from './bindings.ts';
+import type { OptionSpec, OptionValues } from './option-spec.ts';
 
 /** Commands that talk to an API, in the order of the help. */
 export const PERMITTED = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'] as const;
@@ -44,31 +46,24 @@ export type Subject =
 export interface RbacSettings {
   readonly name: string;
   readonly subjects: readonly Subject[];
+  readonly wrong: readonly Wrong[];
 }
 
-/** The settings from what was given, for the permissions of one command, and everything that is wrong with them. */
-export function rbacSettings(
-  values: OptionValues<typeof RBAC_OPTIONS>,
-  command: string,
-): { settings: RbacSettings; problems: Problem[] } {
-  const problems: Problem[] = [];
+/** @param command whose permissions they are */
+export function rbacSettings(values: OptionValues<typeof RBAC_OPTIONS>, command: string): RbacSettings {
   const name = values.rbacName ?? `leasekeeper-${command}`;
-  const rule = objectNameProblem(name);
-  if (rule !== undefined) problems.push({ option: RBAC_OPTIONS.rbacName.flag, value: name, rule });
+  const broken = wrong('rbacName', name, objectNameProblem(name));
   const accounts = (values.rbacServiceAccount ?? []).map((text): Subject => {
     const [namespace = '', account = '', ...more] = text.split('/');
     const bad = more.length > 0 || [namespace, account].some((part) => objectNameProblem(part) !== undefined);
-    if (bad) {
-      const option = RBAC_OPTIONS.rbacServiceAccount.flag;
-      problems.push({ option, value: text, rule: 'must be NAMESPACE/NAME' });
-    }
+    broken.push(...wrong('rbacServiceAccount', text, bad ? 'must be NAMESPACE/NAME' : undefined));
     return { kind: 'ServiceAccount', namespace, name: account };
   });
   const users = (values.rbacUser ?? []).map((user): Subject => {
-    if (user === '') problems.push({ option: RBAC_OPTIONS.rbacUser.flag, value: user, rule: 'must not be empty' });
+    broken.push(...wrong('rbacUser', user, user === '' ? 'must not be empty' : undefined));
     return { kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: user };
   });
   const given = [...users, ...accounts];
   const subjects: Subject[] = given.length > 0 ? given : [{ kind: 'ServiceAccount', namespace: NAMESPACE, name }];
-  return { settings: { name, subjects }, problems };
+  return { name, subjects, wrong: broken };
 }

@@ -10,8 +10,10 @@ import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
 import type { FileText } from './config-file.ts';
 import type { Sources } from './sources.ts';
-import { problemText, readOptions } from './option-spec.ts';
-import type { Given, OptionSpec, OptionValues, Problem } from './option-spec.ts';
+import { named, readChecked } from './bindings.ts';
+import type { Rules } from './bindings.ts';
+import { problemText } from './option-spec.ts';
+import type { OptionValues, Problem, Table } from './option-spec.ts';
 import { valueText } from './written-values.ts';
 import { FileWatch } from './file-watch.ts';
 
@@ -32,8 +34,6 @@ export type ReloadEvent =
   /** Read again: by request, or mended to what is in force. */
   | { readonly type: 'unchanged' };
 
-type Table = Readonly<Record<string, OptionSpec>>;
-
 export interface ReloaderOptions<T extends Table> {
   readonly sources: Sources;
   readonly table: T;
@@ -42,8 +42,7 @@ export interface ReloaderOptions<T extends Table> {
   /** The file that they were read from. */
   readonly file: FileText;
   readonly clock: Clock;
-  /** What is wrong with values that can be read one by one. */
-  readonly check: (values: OptionValues<T>, given: Given, unread: readonly Problem[]) => Promise<readonly Problem[]>;
+  readonly rules: Rules<T>;
   /** Puts values in force that have no problems. */
   readonly apply: (values: OptionValues<T>) => void | Promise<void>;
   readonly observe: Observe<ReloadEvent>;
@@ -77,10 +76,9 @@ export class Reloader<T extends Table> implements Service {
   }
 
   async #take(file: FileText, asked: boolean): Promise<void> {
-    const { sources, table, check, apply, observe } = this.#options;
+    const { sources, table, rules, apply, observe } = this.#options;
     const given = await sources.given(file);
-    const { values, problems } = readOptions(table, given);
-    const wrong = [...problems, ...(await check(values, given, problems))];
+    const { values, problems: wrong } = await readChecked(table, given, rules);
     const inForce: Record<string, unknown> = { ...this.#values };
     const changes: Change[] = [];
     const waiting: Change[] = [];
@@ -91,7 +89,7 @@ export class Reloader<T extends Table> implements Service {
       if (spec.live) inForce[key] = values[key];
     }
     const next = inForce as OptionValues<T>;
-    if (wrong.length === 0 && waiting.length > 0) wrong.push(...(await check(next, given, [])));
+    if (wrong.length === 0 && waiting.length > 0) wrong.push(...named(await rules(next, given), table, given));
     if (wrong.length > 0) return this.#refuse(wrong, asked);
     const mended = this.#broken;
     this.#broken = false;

@@ -1,11 +1,17 @@
 /**
- * The options that several commands share, and those of small ones, once: flag, type, default (the capabilities' own) and
- * what it means. What belongs to one capability stands in a file of its own beside this one.
+ * The options that several commands share, and those of small ones. What belongs to one capability stands in a file of its
+ * own beside this one.
  */
-import { CENSUS_DEFAULTS } from '../census/census-options.ts';
+import { CENSUS_ROWS } from '../census/census-options.ts';
 import { defaultFeatureGates } from '../features/gates.ts';
-import { IDENTITY_DEFAULTS } from '../identity/identity-options.ts';
-import type { OptionSpec } from './option-spec.ts';
+import { IDENTITY_ROWS } from '../identity/identity-options.ts';
+import { isLabelValue, labelKeyProblem } from '../lease/names.ts';
+import type { LeaseQuery } from '../lease/store.ts';
+import { wholeNumber } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
+import { bind, optionsOf } from './bindings.ts';
+import type { Wrong } from './bindings.ts';
+import type { OptionSpec, OptionValues } from './option-spec.ts';
 
 /** For every command. */
 export const LOG_OPTIONS = {
@@ -72,45 +78,49 @@ export const API_OPTIONS = {
     arg: 'DURATION',
     help: 'longest time for one request; publish and heartbeat: default half the renew interval, at most 5s; else 10s',
     live: true,
+    field: 'requestTimeoutMs',
   },
 } as const satisfies Record<string, OptionSpec>;
 
-/** Which identity leases. */
-export const LEASE_OPTIONS = {
-  namespace: {
-    kind: 'string',
-    flag: '--namespace',
-    short: '-n',
-    arg: 'NAME',
-    help: 'namespace of the leases',
-    default: IDENTITY_DEFAULTS.namespace,
-  },
-  labelKey: {
-    kind: 'string',
-    flag: '--identity-label',
-    arg: 'KEY',
-    help: 'label that marks the identity leases',
-    default: IDENTITY_DEFAULTS.labelKey,
-  },
+interface Which {
+  readonly namespace: string;
+  readonly labelKey: string;
+  readonly labelValue: string;
+}
+
+/** Which identity leases are meant. Who only reads may ask for more of them than a publisher can make. */
+const QUERY_ROWS: OptionRows<Which> = {
+  namespace: IDENTITY_ROWS.namespace,
+  labelKey: { ...IDENTITY_ROWS.labelKey, rule: labelKeyProblem },
   labelValue: {
-    kind: 'string',
-    flag: '--identity-label-value',
-    arg: 'VALUE',
-    help: 'value of that label: the product',
-    default: IDENTITY_DEFAULTS.labelValue,
+    ...IDENTITY_ROWS.labelValue,
+    rule: (value) => (isLabelValue(value) ? undefined : 'must be a label value'),
   },
-} as const satisfies Record<string, OptionSpec>;
+};
 
-const FRESH_FOR = {
-  kind: 'duration',
-  flag: '--fresh-for',
-  arg: 'DURATION',
-  help: 'a lease renewed within this time is live: three renew intervals',
-  default: CENSUS_DEFAULTS.freshForMs,
-} as const satisfies OptionSpec;
+export const LEASE_OPTIONS = bind(QUERY_ROWS, {
+  namespace: { field: 'namespace', flag: '--namespace', short: '-n', arg: 'NAME' },
+  labelKey: { field: 'labelKey', flag: '--identity-label', arg: 'KEY' },
+  labelValue: { field: 'labelValue', flag: '--identity-label-value', arg: 'VALUE' },
+});
+
+export const leaseQuery = ({ namespace, labelKey, labelValue }: Which): LeaseQuery => ({
+  namespace,
+  labelSelector: `${labelKey}=${labelValue}`,
+});
+
+export const queryRules = (values: OptionValues<typeof LEASE_OPTIONS>): Wrong[] =>
+  optionsOf({ rows: QUERY_ROWS }, LEASE_OPTIONS, values).wrong;
+
+const FRESH_OPTIONS = bind(CENSUS_ROWS, { freshFor: { field: 'freshForMs', flag: '--fresh-for' } });
+
+/** For commands that look once. */
+export const lookRules = (values: OptionValues<typeof LEASE_OPTIONS & typeof FRESH_OPTIONS>): Wrong[] => [
+  ...queryRules(values),
+  ...optionsOf({ rows: CENSUS_ROWS }, FRESH_OPTIONS, values).wrong,
+];
 
 export const OUTPUT_OPTIONS = {
-  freshFor: FRESH_FOR,
   output: {
     kind: 'string',
     flag: '--output',
@@ -133,8 +143,18 @@ export const WATCH_OPTIONS = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
-export const COUNT_OPTIONS = {
-  freshFor: FRESH_FOR,
+export const GET_TABLE = {
+  ...FRESH_OPTIONS,
+  ...OUTPUT_OPTIONS,
+  ...WATCH_OPTIONS,
+  ...LEASE_OPTIONS,
+  ...API_OPTIONS,
+  ...FILE_OPTIONS,
+  ...LOG_OPTIONS,
+};
+
+export const COUNT_TABLE = {
+  ...FRESH_OPTIONS,
   live: {
     kind: 'boolean',
     flag: '--live',
@@ -149,6 +169,10 @@ export const COUNT_OPTIONS = {
     help: 'exit with 3 when the number printed is not N',
     weakest: 'flag',
   },
+  ...LEASE_OPTIONS,
+  ...API_OPTIONS,
+  ...FILE_OPTIONS,
+  ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
 /** For `config`, which prints options and takes them all. */
@@ -164,13 +188,14 @@ export const CONFIG_PRINT_OPTIONS = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
-export const DEV_OPTIONS = {
+export const DEV_TABLE = {
   port: {
     kind: 'integer',
     flag: '--port',
     arg: 'PORT',
     help: 'port on 127.0.0.1; 0: a free one',
     default: 0,
+    rule: wholeNumber(0, 65_535),
     weakest: 'flag',
   },
   writeKubeconfig: {
@@ -181,4 +206,5 @@ export const DEV_OPTIONS = {
     default: 'leasekeeper-dev.kubeconfig',
     weakest: 'flag',
   },
+  ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;

@@ -8,10 +8,9 @@
 import { foreignProblems, parseConfig, readFileText } from './config-file.ts';
 import type { FileText } from './config-file.ts';
 import { nearest } from './nearest.ts';
-import type { Given, OptionSpec, Problem, Sourced } from './option-spec.ts';
+import type { Given, OptionSpec, Problem, Sourced, Table } from './option-spec.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
-type Table = Readonly<Record<string, OptionSpec>>;
 
 const PREFIX = 'LEASEKEEPER_';
 

@@ -4,7 +4,7 @@
 import type { FeatureGates } from '../features/gates.ts';
 import { formatDuration } from './duration.ts';
 import { API_VERSION, KIND } from './config-file.ts';
-import type { Given, OptionSpec, Origin } from './option-spec.ts';
+import type { Given, OptionSpec, Origin, Table } from './option-spec.ts';
 
 /** One line; `undefined` for what is not set. */
 export function valueText(spec: OptionSpec, value: unknown): string | undefined {
@@ -35,11 +35,7 @@ export interface Shown {
 }
 
 /** Every value in force and where it comes from, sorted by key; of gates each by itself. */
-export function shownValues(
-  table: Readonly<Record<string, OptionSpec>>,
-  values: Readonly<Record<string, unknown>>,
-  given: Given,
-): Shown[] {
+export function shownValues(table: Table, values: Readonly<Record<string, unknown>>, given: Given): Shown[] {
   return Object.entries(table)
     .flatMap(([key, spec]): Shown[] => {
       const sources = given.options[key] ?? [];
@@ -74,10 +70,7 @@ function names(raw: unknown, gate: string): boolean {
 }
 
 /** A configuration file that says the same, but for what has neither value nor default. */
-export function configFile(
-  table: Readonly<Record<string, OptionSpec>>,
-  values: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
+export function configFile(table: Table, values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const entries = Object.entries(table)
     .map(([key, spec]) => [key, fileValue(spec, values[key])] as const)
     .filter(([, value]) => value !== undefined)

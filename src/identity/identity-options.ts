@@ -79,12 +79,12 @@ export const IDENTITY_ROWS: OptionRows<IdentityOptions> = {
   labelKey: {
     default: IDENTITY_LABEL,
     rule: (key) => labelKeyProblem(key) ?? (key === HOSTNAME_LABEL ? 'is taken by the hostname' : undefined),
-    text: 'label that marks identity leases',
+    text: 'label that marks the identity leases',
   },
   labelValue: {
     default: IDENTITY_LABEL_VALUE,
     rule: (value) => (value !== '' && isLabelValue(value) ? undefined : 'must be a label value'),
-    text: 'its value',
+    text: 'value of that label: the product',
   },
   leaseDurationSeconds: {
     unit: 's',

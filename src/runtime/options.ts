@@ -10,6 +10,8 @@ export interface OptionProblem {
   readonly field: string;
   readonly value: unknown;
   readonly rule: string;
+  /** The options that it was compared with. */
+  readonly beside?: readonly string[];
 }
 
 /** The options cannot be used; thrown by every constructor, with all that is wrong. */
@@ -110,14 +112,17 @@ export function optionProblems<Options>(
   between: readonly RuleBetween<Options>[] = [],
 ): OptionProblem[] {
   const problems: OptionProblem[] = [];
-  const say = (field: keyof Options & string, rule: string | undefined): void => {
-    if (rule !== undefined) problems.push({ field, value: options[field], rule });
+  const say = (field: keyof Options & string, rule: string | undefined, beside: readonly string[] = []): void => {
+    if (rule !== undefined) problems.push({ field, value: options[field], rule, ...(beside.length > 0 && { beside }) });
   };
   for (const field of Object.keys(rows) as (keyof Options & string)[]) {
     say(field, brokenRule(rows[field] as OptionRow<unknown>, options[field]));
   }
   const broken = new Set(problems.map(({ field }) => field));
-  for (const { of, rule } of between) if (!of.some((field) => broken.has(field))) say(of[0], rule(options));
+  for (const { of, rule } of between) {
+    const [field, ...beside] = of;
+    if (!of.some((one) => broken.has(one))) say(field, rule(options), beside);
+  }
   return problems;
 }
 

@@ -1,17 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ELECT_OPTIONS, electSettings } from '../../src/config/elect-flags.ts';
+import { ELECT_TABLE, electSettings } from '../../src/config/elect-flags.ts';
+import { named } from '../../src/config/bindings.ts';
 import { readOptions } from '../../src/config/option-spec.ts';
 import type { Problem } from '../../src/config/option-spec.ts';
 
 /** @param flags by key, as text */
-function read(flags: Readonly<Record<string, string>>): ReturnType<typeof electSettings> {
+function read(flags: Readonly<Record<string, string>>) {
   const options = Object.fromEntries(
-    Object.entries(flags).map(([key, raw]) => [key, [{ raw, origin: 'flag' as const, name: key }]]),
+    Object.entries(flags).map(([key, raw]) => {
+      const { flag } = ELECT_TABLE[key as keyof typeof ELECT_TABLE];
+      return [key, [{ raw, origin: 'flag' as const, name: flag }]];
+    }),
   );
-  const { values, problems } = readOptions(ELECT_OPTIONS, { options, problems: [] });
-  assert.deepEqual(problems, []);
-  return electSettings(values, 'host-1', 250);
+  const given = { options, problems: [] };
+  const { values, problems, broken } = readOptions(ELECT_TABLE, given);
+  const { wrong, ...settings } = electSettings(values, 'host-1', 250);
+  return { settings, problems: [...problems, ...named(wrong, ELECT_TABLE, given, broken)] };
 }
 const told = (flags: Readonly<Record<string, string>>): Problem[] => read({ electLease: 'a/b', ...flags }).problems;
 

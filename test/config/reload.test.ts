@@ -7,8 +7,9 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { COMMANDS, allOptions } from '../../src/commands/commands.ts';
-import type { PublishValues } from '../../src/commands/publish-settings.ts';
-import { PUBLISH_TABLE, publishProblems } from '../../src/commands/publish-settings.ts';
+import { publishRules } from '../../src/commands/publish-rules.ts';
+import type { PublishValues } from '../../src/config/publish-flags.ts';
+import { PUBLISH_TABLE } from '../../src/config/publish-flags.ts';
 import { readFileText } from '../../src/config/config-file.ts';
 import { Reloader } from '../../src/config/reload.ts';
 import type { ReloadEvent } from '../../src/config/reload.ts';
@@ -42,7 +43,7 @@ async function start(t: TestContext, path: string, flags: object = {}, clock: Cl
     values,
     file,
     clock,
-    check: (next, given, unread) => publishProblems(next, given, unread, 'host'),
+    rules: publishRules,
     apply: (next) => void applied.push(next),
     observe: (event) => events.push(event),
   });
@@ -79,8 +80,8 @@ describe('a watched configuration file', { concurrency: 4 }, () => {
       {
         type: 'applied',
         changes: [
-          { key: 'logLevel', from: 'info', to: 'debug' },
           { key: 'renewInterval', from: '10s', to: '5s' },
+          { key: 'logLevel', from: 'info', to: 'debug' },
         ],
       },
     ]);

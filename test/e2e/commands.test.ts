@@ -158,7 +158,7 @@ describe('usage', { concurrency: 3 }, () => {
     ['get --kubeconfig', /^leasekeeper: option '--kubeconfig <FILE>' argument missing\n$/],
     ['get --kubeconfig /nonexistent', /^leasekeeper: kubeconfig \/nonexistent: no such file[^\n]*\n$/],
     ['publish --renew-interval=1h', /^leasekeeper: --renew-interval "1h": [^\n]*shorter than the lease duration\n$/],
-    ['dev --port=70000', /^leasekeeper: --port 70000: must be at most 65535\n$/],
+    ['dev --port=70000', /^leasekeeper: --port "70000": must be a whole number from 0 to 65535\n$/],
   ];
   for (const [args, expected] of refused) {
     it(`${args}: exit 2`, async () => {

@@ -273,7 +273,7 @@ describe('on the embedded server', { concurrency: 3 }, () => {
       [['heartbeat', '--node', 'Not_A_Node'], /--node "Not_A_Node": must be lower-case/],
       [['heartbeat', '--node', 'a', '--nodes-selector', 'x=y'], /cannot be given together/],
       [['heartbeat', '--node', 'a', '--renew-interval', '40s'], /--renew-interval "40s": must be shorter/],
-      [['nodes', '--grace', '0s'], /--grace "0s": must be longer/],
+      [['nodes', '--grace', '0s'], /--grace "0s": must be greater than 0/],
       [['nodes', '--http-address', 'x'], /--http-address "x": must be PORT/],
       [['nodes', '--http-address', ':0', '-w'], /--http-address ":0": cannot be given together with --watch/],
       [['heartbeat', '--node', 'a', '--http-address', '70000'], /--http-address "70000": must be PORT/],

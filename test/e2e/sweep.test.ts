@@ -359,8 +359,8 @@ describe('sweep, one call', { concurrency: 2 }, () => {
     ]);
     assert.equal(code, 2);
     assert.deepEqual(stderr.replaceAll('leasekeeper: ', '').trim().split('\n').sort(), [
-      '--concurrency "0": must be a whole number, 1 or more',
-      '--confirm-after "48h": must be a duration from 0s to 24h',
+      '--concurrency 0: must be a whole number from 1 to 1000',
+      '--confirm-after "48h": must be from 0s to 24h',
       '--feature-gates "APIServerIdentity=maybe": invalid value of APIServerIdentity=maybe, err: strconv.ParseBool: parsing "maybe": invalid syntax',
       '--feature-gates "Foo=true": unrecognized feature gate: Foo',
       '--grace "1": must be a duration such as 10s, 1m30s or 500ms',

@@ -2,15 +2,14 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { cronTicks, scheduleProblem } from '../../src/commands/cron.ts';
+import { named } from '../../src/config/bindings.ts';
 import { formatDuration, parseDuration } from '../../src/config/duration.ts';
-import { ELECT_OPTIONS, electSettings } from '../../src/config/elect-flags.ts';
+import { ELECT_TABLE, electSettings } from '../../src/config/elect-flags.ts';
 import { parseConfig } from '../../src/config/config-file.ts';
-import { HTTP_OPTIONS, httpSettings } from '../../src/config/http-flags.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/shared-flags.ts';
-import { PUBLISH_OPTIONS } from '../../src/config/publish-flags.ts';
+import { PUBLISH_TABLE, publishSettings } from '../../src/config/publish-flags.ts';
 import { settable, sources, variableName } from '../../src/config/sources.ts';
 import { problemText, readOption, readOptions } from '../../src/config/option-spec.ts';
-import { SWEEP_OPTIONS } from '../../src/config/sweep-flags.ts';
+import { SWEEP_TABLE } from '../../src/config/sweep-flags.ts';
 import { FeatureGates, FeatureGatesError, defaultFeatureGates } from '../../src/features/gates.ts';
 import { objectNameProblem } from '../../src/lease/names.ts';
 import { fuzz, nearly, onlyThrows, texts } from './fuzz.ts';
@@ -94,15 +93,7 @@ fuzz('durations', texts(['1h30m', '10s', '1.5s', '500ms', '0', '.5m', '1h1m1s1ms
     assert.ok(Math.abs(parseDuration(formatDuration(ms))! - ms) <= 1e-3 + ms * 1e-9, formatDuration(ms));
 });
 
-const TABLE = {
-  ...LOG_OPTIONS,
-  ...API_OPTIONS,
-  ...LEASE_OPTIONS,
-  ...PUBLISH_OPTIONS,
-  ...SWEEP_OPTIONS,
-  ...HTTP_OPTIONS,
-  ...CONFIG_OPTIONS,
-};
+const TABLE = { ...PUBLISH_TABLE, ...SWEEP_TABLE };
 const KNOWN = settable(TABLE, 'file');
 const FILE = `# of a ConfigMap
 apiVersion: leasekeeper.dev/v1alpha1
@@ -188,7 +179,8 @@ fuzz(
     for (const problem of problems) assert.equal(typeof problemText(problem), 'string');
     for (const warning of all.warnings) assert.doesNotMatch(warning, /\p{Cc}/u);
     assert.ok(Number.isFinite(values.renewInterval));
-    httpSettings(values, 'off');
+    const wrong = named(publishSettings(values, 'host').wrong, TABLE, { options: {}, problems: [] });
+    for (const problem of wrong) assert.equal(typeof problemText(problem), 'string');
   },
   { runs: 200, boundMs: 1_000 },
 );
@@ -209,12 +201,12 @@ fuzz(
 );
 
 fuzz('lease of elect: NAMESPACE/NAME', texts(['default/leader', 'kube-system/a.b', 'a/b/c', '/']), (electLease) => {
-  const defaults = readOptions(ELECT_OPTIONS, { options: {}, problems: [] }).values;
-  const { settings, problems } = electSettings({ ...defaults, electLease }, 'host', 250);
+  const defaults = readOptions(ELECT_TABLE, { options: {}, problems: [] }).values;
+  const { lease, wrong } = electSettings({ ...defaults, electLease }, 'host', 250);
   const parts = electLease.split('/');
   const good = parts.length === 2 && parts.every((part) => objectNameProblem(part) === undefined);
-  assert.equal(problems.length === 0, good, JSON.stringify(electLease));
-  if (good) assert.deepEqual([settings.lease.namespace, settings.lease.name], parts);
+  assert.equal(wrong.length === 0, good, JSON.stringify(electLease));
+  if (good) assert.deepEqual([lease.namespace, lease.name], parts);
 });
 
 fuzz(
