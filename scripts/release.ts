@@ -19,7 +19,7 @@ const STEPS = [
   ['typecheck'],
   ['lint'],
   ['docs', '--', '--check'],
-  ['test'],
+  ['test:all'],
   ['build'],
   ['check-package'],
   ['stranger'],

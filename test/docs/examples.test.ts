@@ -6,9 +6,11 @@
  * - `sh`, or no language: each command runs; a service is asked to stop once it has spoken to the API server, and must
  *   end with 0;
  * - `ts`: type-checked, strictly, and run; one that goes on is asked to stop once it has written a lease;
- * - `yaml`: configuration files are read by our own loader, Kubernetes objects are taken by a real API server, where there
- *   is one;
- * - `json` parses; `text` is what `leasekeeper demo` prints.
+ * - `yaml`: configuration files are read by our own loader;
+ * - `json` parses.
+ *
+ * Kubernetes objects are taken by a real API server in objects.slow.test.ts; `text` is what `leasekeeper demo` prints:
+ * test/e2e/demo.slow.test.ts.
  *
  * Nothing is left out silently: what is not run stands in NOT_RUN with its reason, and must be there to be left out. Of
  * what is not run, too, every option must exist.
@@ -26,7 +28,6 @@ import type { EmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { embedded, scratch, until } from '../e2e/support.ts';
 import { consoleSteps, runConsole } from '../support/console.ts';
 import { CLI, runProgram, startProgram } from '../support/process.ts';
-import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { blocks, markdownFiles, read, root } from './markdown.ts';
 import type { Block } from './markdown.ts';
 
@@ -78,10 +79,10 @@ const HARMLESS = /^(leasekeeper|export|echo|curl|kubectl|ls) /;
 
 /** Sessions, by file or by file and section, that another test runs with what they need, and that test. */
 const CONSOLES_ELSEWHERE = new Map([
-  ['README.md ## Leases of your own product', 'test/deploy/examples.test.ts'],
-  ['deploy/examples/controller/README.md', 'test/deploy/examples.test.ts'],
-  ['deploy/examples/members/README.md', 'test/deploy/examples.test.ts'],
-  ['deploy/examples/virtual-node/README.md', 'test/deploy/examples.test.ts'],
+  ['README.md ## Leases of your own product', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/controller/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/members/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/virtual-node/README.md', 'test/deploy/examples.slow.test.ts'],
 ]);
 
 /** What stands for what a reader has, where the examples name it. */
@@ -199,19 +200,6 @@ test('npm scripts that the documents name exist', () => {
     [],
   );
 });
-
-/** What differs from run to run, by what it is. */
-function shape(text: string): string {
-  return text
-    .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,27}\b/g, 'UUID')
-    .replace(/\b[0-9a-f]{8}\b|\b_[0-9a-f]{12}\b/g, 'ID')
-    .replace(/\.\.\._[0-9a-f]{12}/g, 'HOLDER')
-    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
-    .replace(/\b\d+(\.\d+)?(ms|s|m|h)\b/g, 'AGE')
-    .replace(/(127\.0\.0\.1|localhost):\d+/g, 'ADDRESS')
-    .replace(/ +/g, ' ')
-    .replace(/ +$/gm, '');
-}
 
 describe('console', { concurrency: 2 }, () => {
   const sessions = new Map(of('console').map(({ file, heading }) => [`${file} ${heading}`, { file, heading }]));
@@ -336,50 +324,10 @@ describe('YAML', () => {
       assert.deepEqual([code, stderr], [0, '']);
     });
   }
-
-  /** Where a real API server takes them. */
-  const PATHS: Readonly<Record<string, string>> = {
-    Role: '/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles',
-    RoleBinding: '/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings',
-    ConfigMap: '/api/v1/namespaces/default/configmaps',
-    Lease: '/apis/coordination.k8s.io/v1/namespaces/default/leases',
-    Pod: '/api/v1/namespaces/default/pods',
-  };
-  /** What kubeadm reads from a file: no API server knows it, and kubeadm is not here. */
-  const KUBEADM = /^kubeadm\.k8s\.io\//;
-  const foreign = documents.filter(({ object }) => object.apiVersion !== OURS && !KUBEADM.test(object.apiVersion));
-
-  it('every Kubernetes object is of a kind that is known here', () => {
-    assert.deepEqual(
-      foreign.filter(({ object }) => !(object.kind in PATHS)).map(({ block }) => where(block)),
-      [],
-    );
-  });
-
-  const skip = foreign.length === 0 ? 'there is none' : realApiSkip();
-  it('a real API server takes every Kubernetes object', { skip, timeout: 120_000 }, async (t) => {
-    const api = await startRealApi();
-    t.after(() => api.stop());
-    for (const { block, object } of foreign) {
-      const path = `${PATHS[object.kind]}?dryRun=All&fieldValidation=Strict`;
-      const { status, text } = await api.request('POST', path, object, {
-        headers: { 'content-type': 'application/json' },
-      });
-      assert.equal(status, 201, `${where(block)}: ${text}`);
-    }
-  });
 });
 
 describe('JSON', () => {
   for (const block of of('json')) it(where(block), () => void JSON.parse(block.text));
-});
-
-describe('text', { skip: of('text').length === 0 }, () => {
-  it('is what the demo prints', { timeout: 120_000 }, async (t) => {
-    const { code, stdout, stderr } = await runProgram(['demo'], { t, timeoutMs: 90_000 });
-    assert.equal(code, 0, stderr);
-    for (const block of of('text')) assert.ok(shape(stdout).includes(shape(block.text)), `${where(block)}:\n${stdout}`);
-  });
 });
 
 test('every command is run, or listed with its reason', () => {

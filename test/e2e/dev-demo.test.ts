@@ -1,4 +1,4 @@
-/** `leasekeeper dev` and `leasekeeper demo`, as somebody without a cluster runs them. */
+/** `leasekeeper dev` and `leasekeeper demo`, as somebody without a cluster runs them; its whole story: demo.slow.test.ts. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -8,24 +8,16 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { leaseName } from '../../src/lease/names.ts';
 import type { Program } from '../support/process.ts';
 import { runProgram, startProgram } from '../support/process.ts';
 import type { Scope } from './support.ts';
-import { kubectlSkip, publish, scratch, until } from './support.ts';
+import { kubectlSkip, processesNaming, publish, scratch, until } from './support.ts';
 
 async function startDev(t: Scope, ...args: string[]): Promise<{ dev: Program; cwd: string; kubeconfig: string }> {
   const cwd = await scratch(t);
   const dev = startProgram(['dev', ...args], { t, cwd });
   await dev.waitForLine(/Ctrl-C ends it/, { timeoutMs: 20_000 });
   return { dev, cwd, kubeconfig: join(cwd, 'leasekeeper-dev.kubeconfig') };
-}
-
-/** Processes of this machine, by their command lines, that name this text. */
-async function processesNaming(text: string): Promise<string[]> {
-  const ids = (await readdir('/proc')).filter((id) => /^\d+$/.test(id));
-  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
-  return lines.filter((line) => line.includes(text));
 }
 
 describe('dev', { concurrency: 3 }, () => {
@@ -104,40 +96,6 @@ describe('dev', { concurrency: 3 }, () => {
 });
 
 describe('demo', { concurrency: 2 }, () => {
-  it('tells the whole story, ends by itself with 0, and leaves nothing behind', async (t) => {
-    const tmp = await scratch(t);
-    const { code, stdout, stderr } = await runProgram(['demo'], { env: { TMPDIR: tmp }, timeoutMs: 60_000 });
-    assert.deepEqual([code, stderr], [0, '']);
-    const order = [
-      /^A Lease is a small object/,
-      /Three servers start/,
-      /master-1 +Live[^]*?master-3 +Live[^]*?master-2 +Live[^]*?count +3\n[^]*?count --live +3\n/,
-      /master-2 crashes \(kill -9\)/,
-      /master-2 +Stale[^]*?count +3\n[^]*?count --live +2\n/,
-      /master-2 restarts/,
-      /master-2 +Live[^]*?count +3\n[^]*?count --live +3\n/,
-      /object \(uid\) +(\w{8}) +-> +\1 +the same\n/,
-      /transitions +0 +-> +1\n/,
-      /a watcher saw ADDED 1, MODIFIED \d+, DELETED 0\n/,
-      /master-3 is taken out of service/,
-      /count +2\n[^]*?count --live +2\n/,
-      /master-4 is lost for good/,
-      /master-4 +Expired[^]*?count +2\n[^]*?count --live +2\n/,
-      /\$ leasekeeper sweep --once --confirm-after=\d+s\n +deleted an expired lease: master-4, expired for \d+s\n/,
-      /\$ leasekeeper get(?:(?!master-[34])[^])*?count +2\n[^]*?count --live +2\n/,
-      /Next:[^]*?npx node src\/cli\.ts dev[^]*?--kubeconfig/,
-    ];
-    let from = 0;
-    for (const step of order) {
-      const found = step.exec(stdout.slice(from));
-      assert.ok(found, `${step} after ${from}\n${stdout}`);
-      from += found.index + found[0].length;
-    }
-    assert.match(stdout, new RegExp(`^ +${leaseName('master-1').slice(0, 24)}`, 'm'));
-    assert.deepEqual(await readdir(tmp), []);
-    assert.deepEqual(await processesNaming(tmp), []);
-  });
-
   it('interrupted in the middle, it leaves nothing either', async (t) => {
     const tmp = await scratch(t);
     const demo = startProgram(['demo'], { t, env: { TMPDIR: tmp } });

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -193,4 +193,11 @@ export async function watchTypes(t: Scope, api: RealApi, host: string): Promise<
     t.after(() => Promise.resolve(void call.destroy()));
   });
   return told;
+}
+
+/** Processes of this machine, by their command lines, that name this text. */
+export async function processesNaming(text: string): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((id) => /^\d+$/.test(id));
+  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(text));
 }

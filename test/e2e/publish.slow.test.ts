@@ -44,7 +44,7 @@ describe('publish on a real API server', { skip: realApiSkip() }, () => {
       t,
       kubeconfig,
       'steady',
-      '--renew-interval=1s',
+      '--renew-interval=500ms',
       '--lease-duration=30s',
       '--log-level=debug',
     );
@@ -55,7 +55,7 @@ describe('publish on a real API server', { skip: realApiSkip() }, () => {
     const sample = async (): Promise<Record<string, number>> => {
       const seen = renewals();
       await until('another renewal', () => renewals() > seen, 10_000);
-      // The server counts a request after its answer; the next one is most of a second away.
+      // The server counts a request after its answer; the next one is some hundred milliseconds away.
       await wait(200);
       const before = renewals();
       const { text } = await api.request('GET', '/metrics');

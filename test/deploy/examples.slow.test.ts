@@ -22,21 +22,24 @@ async function tell(t: it.TestContext, name: string, kubeconfig: string): Promis
   await runConsole(steps, { t, cwd: join(dir, name), scratch: dir, kubeconfig });
 }
 
-describe('on the embedded server', { concurrency: 3 }, () => {
-  for (const name of NAMES) it(name, async (t) => tell(t, name, (await embedded(t)).kubeconfig));
+// Mostly waiting for leases to expire: both servers at once.
+describe('the examples', { concurrency: true }, () => {
+  describe('on the embedded server', { concurrency: 3 }, () => {
+    for (const name of NAMES) it(name, async (t) => tell(t, name, (await embedded(t)).kubeconfig));
 
-  it('the recipe for leases of your own product, in the README', async (t) => {
-    const dir = await scratch(t);
-    await cp(join(EXAMPLES, 'members', 'chat.yaml'), join(dir, 'chat.yaml'));
-    const steps = await consoleSteps(README, '## Leases of your own product');
-    await runConsole(steps, { t, cwd: dir, scratch: dir, kubeconfig: (await embedded(t)).kubeconfig });
+    it('the recipe for leases of your own product, in the README', async (t) => {
+      const dir = await scratch(t);
+      await cp(join(EXAMPLES, 'members', 'chat.yaml'), join(dir, 'chat.yaml'));
+      const steps = await consoleSteps(README, '## Leases of your own product');
+      await runConsole(steps, { t, cwd: dir, scratch: dir, kubeconfig: (await embedded(t)).kubeconfig });
+    });
   });
-});
 
-// One after another: a controller sees the Nodes of the others, too.
-describe('on a real API server', { skip: realApiSkip() }, () => {
-  let api: RealApi;
-  before(async () => void (api = await startRealApi()));
-  after(() => api.stop());
-  for (const name of NAMES) it(name, async (t) => tell(t, name, await api.kubeconfig()));
+  // One after another: a controller sees the Nodes of the others, too.
+  describe('on a real API server', { skip: realApiSkip() }, () => {
+    let api: RealApi;
+    before(async () => void (api = await startRealApi()));
+    after(() => api.stop());
+    for (const name of NAMES) it(name, async (t) => tell(t, name, await api.kubeconfig()));
+  });
 });
