@@ -7,6 +7,7 @@ import { readChecked } from '../config/bindings.ts';
 import type { Rules } from '../config/bindings.ts';
 import { problemText } from '../config/option-spec.ts';
 import type { Given, OptionValues, Problem, Table } from '../config/option-spec.ts';
+import type { Grants } from './permissions.ts';
 
 /** Exit codes of the program. */
 export const EXIT = {
@@ -49,6 +50,8 @@ export interface CommandInput {
 export interface CommandModule {
   /** @returns the exit code. @throws UsageError, or any error that ends the program with one line and exit code 1 */
   run(input: CommandInput): Promise<number>;
+  /** What it needs of a Kubernetes API; a command with the option --kubeconfig has it. */
+  readonly grants?: Grants;
 }
 
 export interface CommandSpec {

@@ -6,7 +6,7 @@ import { HEARTBEAT_TABLE, NODES_TABLE } from '../config/heartbeat-flags.ts';
 import { SERVE_TABLE } from '../config/http-flags.ts';
 import type { OptionSpec, Table } from '../config/option-spec.ts';
 import { PUBLISH_TABLE } from '../config/publish-flags.ts';
-import { PERMITTED, RBAC_OPTIONS } from '../config/rbac-flags.ts';
+import { RBAC_OPTIONS } from '../config/rbac-flags.ts';
 import { COUNT_TABLE, CONFIG_PRINT_OPTIONS, DEV_TABLE, GET_TABLE, LOG_OPTIONS } from '../config/shared-flags.ts';
 import { settable } from '../config/sources.ts';
 import { SWEEP_TABLE } from '../config/sweep-flags.ts';
@@ -176,6 +176,9 @@ function distinctFlags(options: Table): Record<string, OptionSpec> {
   return Object.fromEntries(entries);
 }
 
+/** Commands that talk to an API. */
+const TALKING = DOING.filter(({ options }) => 'kubeconfig' in options);
+
 const RBAC: CommandSpec = {
   name: 'rbac',
   summary: 'Print the smallest Role and RoleBinding for a command and its options',
@@ -192,18 +195,15 @@ const RBAC: CommandSpec = {
   ],
   options: { ...RBAC_OPTIONS, ...LOG_OPTIONS },
   arguments: '[command]',
-  usage: `[${PERMITTED.join('|')}] [options of the command] [options]`,
-  load: () => import('./rbac.ts'),
-  commands: PERMITTED.map((name) => {
-    const { options = {}, arguments: args } = DOING.find((command) => command.name === name) ?? {};
-    return {
-      name,
-      summary: `Print what \`leasekeeper ${name}\` with these options needs`,
-      options: { ...options, ...RBAC_OPTIONS },
-      ...(args !== undefined && { arguments: args.replace('<', '[').replace('>', ']') }),
-      load: async () => (await import('./rbac.ts')).rbacOf(name),
-    };
-  }),
+  usage: `[${TALKING.map(({ name }) => name).join('|')}] [options of the command] [options]`,
+  load: async () => (await import('./rbac.ts')).rbacOfServices(TALKING),
+  commands: TALKING.map((spec) => ({
+    name: spec.name,
+    summary: `Print what \`leasekeeper ${spec.name}\` with these options needs`,
+    options: { ...spec.options, ...RBAC_OPTIONS },
+    ...(spec.arguments !== undefined && { arguments: spec.arguments.replace('<', '[').replace('>', ']') }),
+    load: async () => (await import('./rbac.ts')).rbacOf(spec),
+  })),
 };
 
 export const COMMANDS: readonly CommandSpec[] = [

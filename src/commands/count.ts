@@ -1,10 +1,11 @@
 /**
  * `leasekeeper count`: one number. What is not known is an error, never a number.
  */
-import { COUNT_TABLE, lookRules } from '../config/shared-flags.ts';
+import { COUNT_TABLE, lookRules, queryRules } from '../config/shared-flags.ts';
 import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { lookAtLeases } from './identity-leases.ts';
+import { onLeases, permitted } from './permissions.ts';
 
 export async function run({ given, io }: CommandInput): Promise<number> {
   const values = await readValues(COUNT_TABLE, given, lookRules);
@@ -18,3 +19,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   io.err(`leasekeeper: expected ${values.expect}${values.live ? ' live' : ''} instances, there are ${n}\n`);
   return EXIT.unexpected;
 }
+
+export const grants = permitted(COUNT_TABLE, queryRules, ({ namespace }) => [
+  onLeases(namespace, ['list'], 'lists the leases'),
+]);

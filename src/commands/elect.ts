@@ -32,12 +32,14 @@ import { Guard, KILL_MARGIN_MS } from '../guard/guard.ts';
 import type { Outcome } from '../guard/guard.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
+import { onEvents, onLeases, permitted } from './permissions.ts';
 
 /** Passed on to the command as they are, while one runs, and nothing else; SIGTERM and SIGINT end it first. */
 const FORWARDED = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
+const settingsOf = (values: OptionValues<typeof ELECT_TABLE>) => electSettings(values, hostname(), KILL_MARGIN_MS);
+
 export async function run({ given, args, io }: CommandInput): Promise<number> {
-  const settingsOf = (from: OptionValues<typeof ELECT_TABLE>) => electSettings(from, hostname(), KILL_MARGIN_MS);
   const { values, problems } = await readChecked(ELECT_TABLE, given, (read) => settingsOf(read).wrong);
   const settings = settingsOf(values);
   const [command = '', ...rest] = args;
@@ -189,3 +191,22 @@ function told(outcome: Outcome): { code: number; why: string } {
       return { code: EXIT.failed, why: `the watchdog is gone (${outcome.why}): the command was killed` };
   }
 }
+
+export const grants = permitted(
+  ELECT_TABLE,
+  (values) => settingsOf(values).wrong,
+  (values) => {
+    const { namespace, name } = settingsOf(values).lease;
+    return [
+      onLeases(namespace, ['create'], 'makes the lease where there is none'),
+      // Without list a watch begins with what there is: see kube/list-watch.ts.
+      onLeases(
+        namespace,
+        ['get', 'watch', 'update'],
+        'stands by, leads and renews; add list before Kubernetes 1.32 and in 1.33',
+        [name],
+      ),
+      ...onEvents(namespace, values.featureGates),
+    ];
+  },
+);

@@ -1,12 +1,13 @@
 /**
  * `leasekeeper get`: the identity leases as a table, or as a document.
  */
-import { GET_TABLE, lookRules } from '../config/shared-flags.ts';
+import { GET_TABLE, lookRules, queryRules } from '../config/shared-flags.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { lookAtLeases } from './identity-leases.ts';
 import { printCensus } from './output/print-census.ts';
 import type { OutputFormat } from './output/print-census.ts';
+import { onLeases, permitted } from './permissions.ts';
 
 export async function run({ given, io }: CommandInput): Promise<number> {
   const values = await readValues(GET_TABLE, given, lookRules);
@@ -25,3 +26,8 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   if (printed.stdout !== '') io.out(printed.stdout);
   return EXIT.ok;
 }
+
+export const grants = permitted(GET_TABLE, queryRules, ({ namespace, watch }) => [
+  onLeases(namespace, ['list'], 'lists the leases'),
+  ...(watch ? [onLeases(namespace, ['watch'], 'follows what changes')] : []),
+]);

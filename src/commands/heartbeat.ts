@@ -18,6 +18,7 @@ import { connectApi } from './compose.ts';
 import { hotReload } from './hot-reload.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
+import { onLeases, onNodes, permitted } from './permissions.ts';
 
 const rules = (values: OptionValues<typeof HEARTBEAT_TABLE>) => heartbeatSettings(values).wrong;
 
@@ -72,3 +73,9 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     await connection.close();
   }
 }
+
+export const grants = permitted(HEARTBEAT_TABLE, rules, ({ heartbeatNamespace: namespace, node }) => [
+  onLeases(namespace, ['create'], 'makes the lease of a new Node'),
+  onLeases(namespace, ['get', 'update'], 'renews it', node),
+  onNodes(node),
+]);

@@ -31,6 +31,7 @@ import type { OutputFormat } from './output/print-census.ts';
 import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/print-nodes.ts';
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
+import { onLeases, onNodes, permitted } from './permissions.ts';
 
 type Values = OptionValues<typeof NODES_TABLE>;
 
@@ -167,3 +168,12 @@ function printer(
     }
   };
 }
+
+export const grants = permitted(
+  NODES_TABLE,
+  (values) => nodesSettings(values).wrong,
+  ({ heartbeatNamespace, node }) => [
+    onLeases(heartbeatNamespace, ['list', 'watch'], 'sees the heartbeats'),
+    onNodes(node),
+  ],
+);

@@ -28,6 +28,8 @@ import { observability } from './observability.ts';
 import { serverProbe } from './server-probe.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { sweepService } from './sweep-service.ts';
+import { onEvents, onLeases, permitted } from './permissions.ts';
+import type { Grant } from './permissions.ts';
 
 export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
   const values = await readValues(PUBLISH_TABLE, given, publishRules);
@@ -126,3 +128,27 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     await connection.close();
   }
 }
+
+export const grants = permitted(PUBLISH_TABLE, publishRules, (values, given) => {
+  const {
+    namespace,
+    hostname: host,
+    nameFormat,
+    namePrefix,
+    shutdownPolicy,
+  } = publishSettings(values, hostname()).identity;
+  // A Role is printed for other hosts than this one: only a name that was given says which lease it will be.
+  const own = values.hostname === undefined ? undefined : [leaseName(host, nameFormat, namePrefix)];
+  const leaves = shutdownPolicy === 'delete' || (shutdownPolicy === 'auto' && values.serverHealthUrl !== undefined);
+  const all: Grant[] = [
+    onLeases(namespace, ['create'], 'claims the lease where there is none'),
+    onLeases(namespace, ['get', 'update'], 'takes it over, and renews it', own),
+    onLeases(namespace, ['list', 'watch'], 'notices at once who deletes it or publishes the same hostname'),
+  ];
+  if (values.sweep)
+    all.push(onLeases(namespace, values.sweepDryRun ? ['list'] : ['list', 'delete'], 'sweeps what has expired'));
+  if (leaves) all.push(onLeases(namespace, ['delete'], 'gives the lease up at the end', own));
+  else if (given.options['config'] !== undefined)
+    all.push(onLeases(namespace, ['delete'], 'gives the lease up when the file switches it off', own));
+  return [...all, ...onEvents(namespace, values.featureGates)];
+});

@@ -2,7 +2,7 @@
  * `leasekeeper serve`: the census over HTTP, without publishing anything, until SIGTERM.
  */
 import { SERVE_TABLE, serveSettings } from '../config/http-flags.ts';
-import { leaseQuery } from '../config/shared-flags.ts';
+import { leaseQuery, queryRules } from '../config/shared-flags.ts';
 import { createLog } from '../observe/log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
@@ -13,6 +13,7 @@ import { connectApi } from './compose.ts';
 import { httpEndpoints } from './http-endpoints.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
+import { onLeases, permitted } from './permissions.ts';
 
 export async function run({ given, io }: CommandInput): Promise<number> {
   const values = await readValues(SERVE_TABLE, given, (read) => serveSettings(read).wrong);
@@ -43,3 +44,8 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     await connection.close();
   }
 }
+
+// The same file may switch the endpoints off for `publish`.
+export const grants = permitted(SERVE_TABLE, queryRules, ({ namespace }) => [
+  onLeases(namespace, ['list', 'watch'], 'keeps count by one list and one watch'),
+]);

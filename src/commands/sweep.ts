@@ -28,6 +28,7 @@ import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import type { SweepEndpoints, SweepEndpointsOptions } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';
+import { onLeases, permitted } from './permissions.ts';
 
 type Values = OptionValues<typeof SWEEP_TABLE>;
 
@@ -156,3 +157,12 @@ function summaryText({ seen, collectable, kept }: PassResult): string {
   const rest = reasons.map(([reason, n]) => `${n} ${KEPT[reason as keyof typeof KEPT]}`).join(', ');
   return `${collectable} of ${seen} leases would be deleted${rest === '' ? '' : `; kept: ${rest}`}\n`;
 }
+
+export const grants = permitted(
+  SWEEP_TABLE,
+  (values) => sweepSettings(values).wrong,
+  ({ namespace, sweepDryRun }) => [
+    onLeases(namespace, ['list'], 'looks, twice in a pass'),
+    ...(sweepDryRun ? [] : [onLeases(namespace, ['delete'], 'deletes what was expired both times')]),
+  ],
+);

@@ -1,15 +1,10 @@
 /**
- * For which commands `rbac` prints permissions, and its options beside theirs: to whom they are given, and how they are
- * called.
+ * The options of `rbac` beside those of a command: who gets its permissions, and how they are called.
  */
 import { objectNameProblem } from '../lease/names.ts';
 import { wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
-
-/** Commands that talk to an API, in the order of the help. */
-export const PERMITTED = ['publish', 'sweep', 'get', 'count', 'serve', 'elect', 'heartbeat', 'nodes'] as const;
-export type Permitted = (typeof PERMITTED)[number];
 
 /** Where the manifests of `deploy/` put what runs in pods of its own. */
 const NAMESPACE = 'leasekeeper';
