@@ -44,7 +44,7 @@ export type { Observe } from './runtime/observer.ts';
 
 export { connect } from './kube/connection.ts';
 export type { ConnectOptions, Connection } from './kube/connection.ts';
-export type { LoadOptions } from './kube/auth/kubeconfig.ts';
+export type { KubeConfigObject, LoadOptions } from './kube/auth/kubeconfig.ts';
 export { KubeConfigError } from './kube/auth/settings.ts';
 export type { KubeConfigErrorCode } from './kube/auth/settings.ts';
 

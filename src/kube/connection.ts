@@ -62,10 +62,10 @@ export interface Connection {
 
 /**
  * Node parses its hundred and fifty root certificates as soon as a context is made, also of one that replaces them: the
- * longest single step of a short command. Plugins and proxies may rely on them.
+ * longest single step of a short command. OpenID Connect providers and proxies may rely on them.
  */
 function forgetRoots({ ca, insecureSkipTlsVerify, proxyUrl, user }: KubeSettings): void {
-  if ((!ca && !insecureSkipTlsVerify) || proxyUrl !== undefined || user.exec || user.authProvider) return;
+  if ((!ca && !insecureSkipTlsVerify) || proxyUrl !== undefined || user.oidc) return;
   setDefaultCACertificates([]);
 }
 

@@ -10,7 +10,8 @@ import { API_VERSION, LeaseParseError, leaseToJson, parseLease } from '../lease/
 import type { Lease } from '../lease/lease.ts';
 import type { LeasePage, LeaseQuery, LeaseRef, LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { badAnswer, clean } from './wire/api-errors.ts';
+import { badAnswer } from './wire/api-errors.ts';
+import { clean } from './wire/foreign-text.ts';
 import { readList } from './list-page.ts';
 import type { Answer, Request, Transport } from './wire/transport.ts';
 import { watchLeases } from './list-watch.ts';

@@ -11,7 +11,10 @@ import type { MicroTime } from './micro-time.ts';
 export interface CallOptions {
   /** Ends the call at once with code `Aborted`. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for this one attempt; the adapter's default when left out. The error is code `Timeout`. */
+  /**
+   * Milliseconds for this one attempt; the adapter's default when left out. The error is code `Timeout`. A credential
+   * plugin's time counts for urgent calls alone.
+   */
   readonly timeoutMs?: number | undefined;
   /**
    * True for what a held lease depends on: renewals, take-overs, releases and the reads between them. Such a call never

@@ -8,7 +8,8 @@ import { after, before } from 'node:test';
 import fc from 'fast-check';
 import { loadKubeConfig } from '../../src/kube/auth/kubeconfig.ts';
 import { createCredentials } from '../../src/kube/auth/credentials.ts';
-import { answerError, clean, statusEventError } from '../../src/kube/wire/api-errors.ts';
+import { answerError, statusEventError } from '../../src/kube/wire/api-errors.ts';
+import { clean } from '../../src/kube/wire/foreign-text.ts';
 import { readList } from '../../src/kube/list-page.ts';
 import { proxyFor } from '../../src/kube/wire/proxy.ts';
 import { KubeConfigError } from '../../src/kube/auth/settings.ts';
@@ -201,9 +202,9 @@ fuzz(
     try {
       const settings = await loadKubeConfig({ kubeconfig: path, env: {} });
       assert.match(settings.server, /^https?:\/\//);
-      const { exec, authProvider } = settings.user;
+      const { exec, oidc } = settings.user;
       // Plugins are programs: what they are is not for a fuzzer to say.
-      if (exec || authProvider) return;
+      if (exec || oidc) return;
       const credentials = createCredentials(settings, new ManualClock());
       const { headers } = await credentials.current();
       for (const header of headers) assert.doesNotMatch(header, /[\r\n\0]/);

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { KubeConfig } from '@kubernetes/client-node';
 import { loadKubeConfig } from '../../src/kube/auth/kubeconfig.ts';
 import { KubeConfigError } from '../../src/kube/auth/settings.ts';
-import type { LoadOptions } from '../../src/kube/auth/kubeconfig.ts';
+import type { KubeConfigObject, LoadOptions } from '../../src/kube/auth/kubeconfig.ts';
 import type { KubeConfigErrorCode } from '../../src/kube/auth/settings.ts';
 import { tempDir } from './support.ts';
 
@@ -86,10 +87,11 @@ test('everything that a user and a cluster may have', async (t) => {
         {
           name: 'c',
           cluster: {
-            server: 'http://h:8080',
+            server: 'https://h:443/',
             'insecure-skip-tls-verify': true,
             'tls-server-name': 'n',
             'proxy-url': 'socks5://p:1080',
+            extensions: [{ name: 'client.authentication.k8s.io/exec', extension: { audience: 'x' } }],
           },
         },
       ],
@@ -107,7 +109,14 @@ test('everything that a user and a cluster may have', async (t) => {
             'as-uid': '7',
             'as-groups': ['g1', 'g2'],
             'as-user-extra': { scope: ['a'] },
-            exec: { command: './plugin', apiVersion: 'client.authentication.k8s.io/v1' },
+            exec: {
+              command: './plugin',
+              apiVersion: 'client.authentication.k8s.io/v1beta1',
+              args: ['get-token'],
+              env: [{ name: 'A', value: 'b' }],
+              installHint: 'install it',
+              provideClusterInfo: true,
+            },
           },
         },
       ],
@@ -123,7 +132,21 @@ test('everything that a user and a cluster may have', async (t) => {
   assert.equal(user.tokenFile, join(dir, 'token'));
   assert.deepEqual([user.username, user.password], ['me', 'pw']);
   assert.deepEqual(user.impersonate, { user: 'other', uid: '7', groups: ['g1', 'g2'], extra: { scope: ['a'] } });
-  assert.equal(user.exec?.['command'], join(dir, 'plugin'));
+  assert.deepEqual(user.exec, {
+    command: join(dir, 'plugin'),
+    apiVersion: 'client.authentication.k8s.io/v1beta1',
+    args: ['get-token'],
+    env: { A: 'b' },
+    interactiveMode: 'IfAvailable',
+    installHint: 'install it',
+    cluster: {
+      server: 'https://h:443/',
+      'insecure-skip-tls-verify': true,
+      'tls-server-name': 'n',
+      'proxy-url': 'socks5://p:1080',
+      config: { audience: 'x' },
+    },
+  });
 });
 
 const doc = (parts: { context?: string; cluster?: string; user?: string; current?: string }): string => `
@@ -132,6 +155,61 @@ contexts: [{name: x, context: ${parts.context ?? '{cluster: c, user: u}'}}]
 clusters: [{name: c, cluster: ${parts.cluster ?? '{server: "https://h"}'}}]
 users: [{name: u, user: ${parts.user ?? '{token: S3CRET}'}}]
 `;
+test("client-node's KubeConfig is read as a kubeconfig is", async (t) => {
+  const dir = tempDir(t, { ca: 'CA', token: 'sa' });
+  const config = new KubeConfig();
+  const command = { apiVersion: 'client.authentication.k8s.io/v1beta1', command: 'login', args: ['a'] };
+  config.loadFromOptions({
+    clusters: [
+      {
+        name: 'c',
+        server: 'https://h',
+        caData: btoa('CA'),
+        skipTLSVerify: false,
+        tlsServerName: 'n',
+        proxyUrl: 'http://p',
+      },
+      { name: 'd', server: 'https://d', caFile: join(dir, 'ca'), skipTLSVerify: true },
+    ],
+    users: [
+      { name: 'u', certData: btoa('CERT'), keyFile: '/key', token: 'abc', impersonateUser: 'other' },
+      { name: 'e', exec: command },
+      // As its loadFromCluster writes it.
+      { name: 'pod', authProvider: { name: 'tokenFile', config: { tokenFile: join(dir, 'token') } } },
+    ],
+    contexts: [
+      { name: 'x', cluster: 'c', user: 'u', namespace: 'ns' },
+      { name: 'y', cluster: 'd', user: 'e' },
+      { name: 'z', cluster: 'd', user: 'pod' },
+    ],
+    currentContext: 'x',
+  });
+  const kubeConfig: KubeConfigObject = config;
+  const x = await loadKubeConfig({ ...nowhere, kubeConfig, kubeconfig: '/nonexistent' });
+  const { user, ...cluster } = x;
+  assert.deepEqual(cluster, {
+    server: 'https://h',
+    ca: { data: 'CA', field: 'clusters[c].cluster.certificate-authority-data' },
+    insecureSkipTlsVerify: false,
+    tlsServerName: 'n',
+    proxyUrl: 'http://p',
+    namespace: 'ns',
+    context: 'x',
+    source: 'kubeConfig',
+  });
+  assert.deepEqual([user.certificate?.data, user.key?.file, user.token], ['CERT', '/key', 'abc']);
+  assert.equal(user.impersonate?.user, 'other');
+  const y = await loadKubeConfig({ ...nowhere, kubeConfig, context: 'y' });
+  assert.deepEqual([y.ca?.file, y.insecureSkipTlsVerify, y.user.exec?.command], [join(dir, 'ca'), true, 'login']);
+  assert.equal((await loadKubeConfig({ ...nowhere, kubeConfig, context: 'z' })).user.tokenFile, join(dir, 'token'));
+  await assert.rejects(
+    loadKubeConfig({ ...nowhere, kubeConfig: new KubeConfig() }),
+    failsWith('NoCurrentContext', /^kubeConfig: current-context is not set/),
+  );
+});
+
+const exec = (version: string, more = 'args: []'): string =>
+  `{exec: {command: a, apiVersion: client.authentication.k8s.io/${version}, ${more}}}`;
 const faults: [string, KubeConfigErrorCode, RegExp][] = [
   ['users: [{name: u, user: {token: "S3CRET}}]', 'InvalidYaml', /config: no YAML or JSON: \w+ in line 1$/],
   ['a: &a [*a]\nb: *c', 'InvalidYaml', /./],
@@ -155,7 +233,22 @@ const faults: [string, KubeConfigErrorCode, RegExp][] = [
   ],
   [doc({ cluster: '{server: "https://h", insecure-skip-tls-verify: "yes"}' }), 'InvalidField', /true or false/],
   [doc({ user: '{token: 12345}' }), 'InvalidField', /users\[u\].user.token must be a string; put it in quotes/],
-  [doc({ user: '{exec: {}}' }), 'InvalidField', /exec.command must be a string/],
+  [doc({ user: '{exec: {}}' }), 'InvalidField', /exec.command must name a command/],
+  [doc({ user: exec('v1alpha1') }), 'InvalidField', /exec.apiVersion must be client.authentication.k8s.io\/v1 or/],
+  [doc({ user: exec('v1') }), 'InvalidField', /exec.interactiveMode must be Never, IfAvailable or Always/],
+  [doc({ user: exec('v1', 'interactiveMode: never') }), 'InvalidField', /exec.interactiveMode must be/],
+  [doc({ user: exec('v1beta1', 'args: [1]') }), 'InvalidField', /exec.args must be a list of strings/],
+  [doc({ user: exec('v1beta1', 'env: [{name: ""}]') }), 'InvalidField', /exec.env must be a list of name and value/],
+  [doc({ user: exec('v1beta1', 'provideClusterInfo: 1') }), 'InvalidField', /provideClusterInfo must be true or false/],
+  [
+    doc({ user: '{exec: {}, auth-provider: {name: oidc}}' }),
+    'InvalidField',
+    /auth-provider must not stand beside exec/,
+  ],
+  [doc({ user: '{auth-provider: {name: gcp}}' }), 'InvalidField', /"gcp" is not .*use the exec plugin gke-gcloud-auth/],
+  [doc({ user: '{auth-provider: {name: azure}}' }), 'InvalidField', /"azure" is not .*use the exec plugin kubelogin/],
+  [doc({ user: '{auth-provider: {name: toString}}' }), 'InvalidField', /"toString" is not .*use an exec plugin/],
+  [doc({ user: '{auth-provider: {name: oidc}}' }), 'InvalidField', /auth-provider.config.idp-issuer-url is missing/],
 ];
 for (const [text, code, words] of faults) {
   test(`${code}: ${words.source}`, async (t) => {

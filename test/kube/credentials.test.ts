@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { KubeConfigError } from '../../src/kube/auth/settings.ts';
-import type { KubeSettings, UserSettings } from '../../src/kube/auth/settings.ts';
+import type { ExecSettings, KubeSettings, UserSettings } from '../../src/kube/auth/settings.ts';
 import { createCredentials } from '../../src/kube/auth/credentials.ts';
 import type { Credentials, CredentialSource } from '../../src/kube/auth/material.ts';
 import { isStoreError } from '../../src/lease/store.ts';
@@ -200,6 +201,12 @@ test('a client certificate that rotates is used by new connections; the old one 
   await until(() => server.open() === 1);
 });
 
+const TLS = { server: 'https://h' };
+const V1 = 'client.authentication.k8s.io/v1';
+const execUser = (command: string, more: Partial<ExecSettings> = {}): UserSettings => ({
+  exec: { command, args: [], env: {}, apiVersion: V1, interactiveMode: 'Never', ...more },
+});
+
 /** A plugin that counts its runs in a file and answers what the file `answer` says. */
 function plugin(t: TestContext): {
   dir: string;
@@ -221,7 +228,9 @@ function plugin(t: TestContext): {
     answer: (status) =>
       writeFileSync(
         join(dir, 'answer'),
-        typeof status === 'string' ? status : `printf '%s' '${JSON.stringify({ kind: 'ExecCredential', status })}'`,
+        typeof status === 'string'
+          ? status
+          : `printf '%s' '${JSON.stringify({ kind: 'ExecCredential', apiVersion: V1, status })}'`,
       ),
   };
 }
@@ -229,25 +238,17 @@ function plugin(t: TestContext): {
 test('exec: one run for all who wait, again when it expires or is refused, never twice within 5 s', async (t) => {
   const p = plugin(t);
   const clock = new ManualClock();
-  const source = createCredentials(
-    settings({
-      exec: {
-        command: p.command,
-        apiVersion: 'client.authentication.k8s.io/v1beta1',
-        env: [{ name: 'A', value: 'b' }],
-      },
-    }),
-    clock,
-  );
+  const source = createCredentials(settings(execUser(p.command, { env: { A: 'b' } }), TLS), clock);
   p.answer({ token: 'one', expirationTimestamp: new Date(clock.wallMicros() / 1000 + 60_000).toISOString() });
   const [a, b] = await Promise.all([source.current(), source.current()]);
   assert.equal(a, b);
   assert.deepEqual(a.headers, ['authorization', 'Bearer one']);
   assert.equal(p.runs(), 1);
-  assert.equal(
-    JSON.parse(readFileSync(join(p.dir, 'info'), 'utf8')).apiVersion,
-    'client.authentication.k8s.io/v1beta1',
-  );
+  assert.deepEqual(JSON.parse(readFileSync(join(p.dir, 'info'), 'utf8')), {
+    kind: 'ExecCredential',
+    apiVersion: V1,
+    spec: { interactive: false },
+  });
   assert.equal(now(source), a);
 
   p.answer({ token: 'two' });
@@ -266,19 +267,32 @@ test('exec: one run for all who wait, again when it expires or is refused, never
   assert.equal(p.runs(), 3);
 });
 
-test('exec: what fails is told without a credential, and not tried again within 5 s', async (t) => {
-  const secret = 'S3CRETS3CRETS3CRETS3CRETS3CRETS3CRET';
-  const failures: [string | object, RegExp][] = [
-    [`echo "please log in ${secret}" >&2; exit 3`, /exec plugin .*plugin: please log in \[…\]/],
-    [`printf '{"token": S3CRET}'`, /no JSON/],
-    [{}, /neither status.token nor/],
-    ['exit 1', /without a word/],
+test('exec: what fails is said without a credential, and not tried again within 5 s', async (t) => {
+  const answer = (status: object, more: object = {}): string =>
+    `printf '%s' '${JSON.stringify({ kind: 'ExecCredential', apiVersion: V1, status, ...more })}'`;
+  const failures: [string, RegExp][] = [
+    ['exit 3', /exec plugin .*plugin: exit code 3$/],
+    ['kill -9 $$', /it was ended by SIGKILL$/],
+    [`printf '{"token": S3CRET'`, /no JSON/],
+    ['printf 1', /no ExecCredential/],
+    [answer({ token: 'S3CRET' }, { kind: 'Status' }), /no ExecCredential/],
+    [
+      answer({ token: 'S3CRET' }, { apiVersion: `${V1}beta1` }),
+      /its answer is of client.authentication.k8s.io\/v1beta1, not of client.authentication.k8s.io\/v1 as/,
+    ],
+    [answer({}), /neither status.token nor/],
+    [answer({ clientCertificateData: 'S3CRET' }), /no status.clientKeyData/],
+    [answer({ token: 'S3CRET', clientKeyData: 'S3CRET' }), /no status.clientCertificateData/],
+    [answer({ token: 'S3CRET x' }), /no header can carry/],
+    [answer({ token: 'S3CRET', expirationTimestamp: 'soon' }), /expirationTimestamp is no RFC 3339 time/],
+    [answer({ token: 17 }), /status.token is no string/],
+    ['yes S3CRET | head -c 2000000', /longer than 1 MiB/],
   ];
-  for (const [answer, words] of failures) {
+  for (const [text, words] of failures) {
     const p = plugin(t);
     const clock = new ManualClock();
-    const source = createCredentials(settings({ exec: { command: p.command } }), clock);
-    p.answer(answer);
+    const source = createCredentials(settings(execUser(p.command), TLS), clock);
+    p.answer(text);
     const check = (error: unknown): true => {
       assert.ok(isStoreError(error, 'Credentials'), String(error));
       assert.match(error.message, words);
@@ -292,8 +306,134 @@ test('exec: what fails is told without a credential, and not tried again within 
     await clock.advance(5_000);
     assert.deepEqual((await source.current()).headers, ['authorization', 'Bearer ok']);
   }
-  const missing = createCredentials(settings({ exec: { command: '/nonexistent/plugin' } }), new ManualClock());
-  await assert.rejects(async () => missing.current(), /no such command/);
+  const installHint = 'Install it:\n\u001b[1mapt';
+  for (const [command, words] of [
+    ['/nonexistent/plugin', /exec plugin \/nonexistent\/plugin: there is no such command; Install it: \[1mapt$/],
+    [tempDir(t), /it cannot be run \(EACCES\)/],
+  ] as const) {
+    const source = createCredentials(settings(execUser(command, { installHint }), TLS), new ManualClock());
+    await assert.rejects(async () => source.current(), words);
+  }
+});
+
+test('exec: an answer in YAML', async (t) => {
+  const p = plugin(t);
+  p.answer(`printf 'apiVersion: ${V1}\nkind: ExecCredential\nstatus: {token: abc}\n'`);
+  const source = createCredentials(settings(execUser(p.command), TLS), new ManualClock());
+  assert.deepEqual((await source.current()).headers, ['authorization', 'Bearer abc']);
+});
+
+test('exec: provideClusterInfo gives what client-go gives, the CA from its file too', async (t) => {
+  const p = plugin(t);
+  p.answer({ token: 'abc' });
+  const cluster = { server: 'https://h:443/', 'proxy-url': 'socks5://p', config: { audience: 'x' } };
+  const user = execUser(p.command, { cluster });
+  const ca = { file: fixture('ca.crt'), field: 'f' };
+  await createCredentials(settings(user, { ...TLS, ca }), new ManualClock()).current();
+  assert.deepEqual(JSON.parse(readFileSync(join(p.dir, 'info'), 'utf8')).spec, {
+    cluster: { ...cluster, 'certificate-authority-data': Buffer.from(fixtureText('ca.crt')).toString('base64') },
+    interactive: false,
+  });
+});
+
+test('exec: its stderr is the stderr of the program, its stdin where interactiveMode and the terminal allow', async (t) => {
+  const p = plugin(t);
+  p.answer(
+    `echo sign in at example.com >&2; if test -t 0; then read -r word; fi; printf '{"kind":"ExecCredential","apiVersion":"${V1}","status":{"token":"got-%s"}}' "$word"`,
+  );
+  const program = join(p.dir, 'program.ts');
+  const url = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
+  writeFileSync(
+    program,
+    `import { createCredentials } from ${url('kube/auth/credentials.ts')};
+import { createSystemClock } from ${url('runtime/clock.ts')};
+const exec = { command: ${JSON.stringify(p.command)}, args: [], env: {}, apiVersion: '${V1}', interactiveMode: process.argv[2] };
+const settings = { server: 'https://h', insecureSkipTlsVerify: false, source: 's', user: { exec } };
+const source = createCredentials(settings, createSystemClock());
+try { console.log((await source.current()).headers.join(' ')); } catch (error) { console.log(error.message); }
+`,
+  );
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning', program];
+  const piped = (mode: string): string => {
+    const { stdout, stderr } = spawnSync(node[0] ?? '', [...node.slice(1), mode], {
+      input: 'typed\n',
+      encoding: 'utf8',
+    });
+    return `${stdout}|${stderr}`;
+  };
+  assert.equal(piped('IfAvailable'), 'authorization Bearer got-\n|sign in at example.com\n');
+  assert.match(piped('Always'), /interactiveMode is Always, and standard input is not a terminal\n\|$/);
+
+  if (spawnSync('script', ['--version']).error) return t.diagnostic('no `script` here: not tried on a terminal');
+  const typed = (mode: string): string => {
+    const command = [...node, mode].map((word) => `'${word}'`).join(' ');
+    return spawnSync('script', ['-qec', command, '/dev/null'], { input: 'typed\n', encoding: 'utf8' }).stdout;
+  };
+  for (const [mode, token] of [
+    ['IfAvailable', 'got-typed'],
+    ['Always', 'got-typed'],
+    ['Never', 'got-'],
+  ] as const) {
+    const shown = typed(mode);
+    assert.match(shown, /sign in at example.com/);
+    assert.match(shown, new RegExp(`Bearer ${token}\r`), mode);
+  }
+});
+
+test('exec: not run beside a static certificate, a token or a password, nor without TLS', async (t) => {
+  const p = plugin(t);
+  p.answer({ token: 'of-the-plugin' });
+  const { exec } = execUser(p.command);
+  const certificate = { data: fixtureText('client-a.crt'), field: 'c' };
+  const key = { data: fixtureText('client-a.test-only.key'), field: 'k' };
+  for (const [user, server] of [
+    [{ certificate, key }, 'https://h'],
+    [{ token: 'abc' }, 'https://h'],
+    [{ username: 'me' }, 'https://h'],
+    [{}, 'http://h'],
+  ] as const) {
+    const { headers } = now(createCredentials(settings({ ...user, exec }, { server }), new ManualClock()));
+    assert.doesNotMatch(headers.join(' '), /plugin/);
+  }
+  assert.equal(p.runs(), 0);
+});
+
+test('exec: the time of a plugin is its own: the request begins when there are credentials', async (t) => {
+  const p = plugin(t);
+  p.answer(
+    `while ! test -e ${p.dir}/go; do sleep 0.01; done; printf '{"kind":"ExecCredential","apiVersion":"${V1}","status":{"token":"a"}}'`,
+  );
+  const server = await startServer(t, () => undefined, {
+    cert: fixtureText('server.crt'),
+    key: fixtureText('server.test-only.key'),
+  });
+  const clock = new ManualClock();
+  const at = { server: server.url, ca: pem(fixtureText('ca.crt')) };
+  const credentials = createCredentials(settings(execUser(p.command), at), clock);
+  const transport = transportTo(t, server.url, { credentials, clock });
+  const asked = transport.request({ method: 'GET', what: 'get', path: '/' });
+  const failed = assert.rejects(asked, (e) => isStoreError(e, 'Timeout'));
+  await until(() => p.runs() === 1);
+  await clock.advance(30_000);
+  writeFileSync(join(p.dir, 'go'), '');
+  await until(() => server.seen.length === 1);
+  assert.equal(server.seen[0]?.headers.authorization, 'Bearer a');
+  await clock.advance(9_999);
+  assert.equal(server.open(), 1);
+  await clock.advance(1);
+  await failed;
+});
+
+test('exec: a plugin alone ends after a minute, in words of its own', async (t) => {
+  const p = plugin(t);
+  p.answer('exec sleep 1000');
+  const clock = new ManualClock();
+  const source = createCredentials(settings(execUser(p.command), TLS), clock);
+  const waiting = assert.rejects(async () => source.current(), /plugin: it took longer than \d+ s and was ended/);
+  await until(() => p.runs() === 1);
+  // A quarter of an hour where the tests have a terminal.
+  await clock.advance(900_000);
+  await waiting;
 });
 
 test('exec: client certificates', async (t) => {
@@ -313,7 +453,7 @@ test('exec: client certificates', async (t) => {
     },
   );
   const credentials = createCredentials(
-    settings({ exec: { command: p.command } }, { server: server.url, ca: pem(fixtureText('ca.crt')) }),
+    settings(execUser(p.command), { server: server.url, ca: pem(fixtureText('ca.crt')) }),
     createSystemClock(),
   );
   const transport = transportTo(t, server.url, { credentials });
@@ -323,7 +463,7 @@ test('exec: client certificates', async (t) => {
 test('exec: a plugin that hangs is ended by close', async (t) => {
   const p = plugin(t);
   p.answer('exec sleep 1000');
-  const source = createCredentials(settings({ exec: { command: p.command } }), new ManualClock());
+  const source = createCredentials(settings(execUser(p.command), TLS), new ManualClock());
   const waiting = assert.rejects(
     async () => source.current(),
     (e) => isStoreError(e, 'Credentials'),
@@ -331,20 +471,6 @@ test('exec: a plugin that hangs is ended by close', async (t) => {
   await until(() => p.runs() === 1);
   source.close();
   await waiting;
-});
-
-test('auth-provider: a static token of gcp is used, an unknown provider is an error', async () => {
-  const clock = new ManualClock();
-  const known = createCredentials(
-    settings({ authProvider: { name: 'gcp', config: { 'access-token': 'abc' } } }),
-    clock,
-  );
-  assert.deepEqual((await known.current()).headers, ['authorization', 'Bearer abc']);
-  const unknown = createCredentials(settings({ authProvider: { name: 'what', config: {} } }), clock);
-  await assert.rejects(
-    async () => unknown.current(),
-    (e) => isStoreError(e, 'Credentials') && /auth-provider what/.test(e.message),
-  );
 });
 
 test('a token file that was good does not give way to an inline token; one that never was, does', async (t) => {
@@ -373,7 +499,7 @@ test('a token file that was good does not give way to an inline token; one that 
 test('exec: a credential that has expired already is used for 5 s, not asked for with each request', async (t) => {
   const p = plugin(t);
   const clock = new ManualClock();
-  const source = createCredentials(settings({ exec: { command: p.command } }), clock);
+  const source = createCredentials(settings(execUser(p.command), TLS), clock);
   p.answer({ token: 'old', expirationTimestamp: '2020-01-01T00:00:00Z' });
   const first = await source.current();
   for (let i = 0; i < 5; i++) {
@@ -390,7 +516,7 @@ test('exec: a credential that has expired already is used for 5 s, not asked for
   p.answer('exit 1');
   await clock.advance(5_000);
   await assert.rejects(async () => source.current());
-  assert.throws(() => source.current(), /without a word/);
+  assert.throws(() => source.current(), /exit code 1/);
   assert.equal(p.runs(), 3);
 });
 

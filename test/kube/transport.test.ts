@@ -350,11 +350,14 @@ test('401: asks for other credentials and sends once more; without others the 40
   assert.equal(refused.length, 1);
 });
 
-test('waiting for credentials ends with the timeout, the signal, and close', T, async (t) => {
+test('waiting for credentials ends with the signal and close; of an urgent call with the timeout', T, async (t) => {
   const clock = new ManualClock();
   const credentials = { ...noCredentials, current: () => new Promise<Credentials>(() => undefined) };
   const transport = transportTo(t, 'http://127.0.0.1:1', { clock, credentials });
-  const late = assert.rejects(transport.request(put), is('Timeout'));
+  const late = assert.rejects(transport.request({ ...put, urgent: true }), (error: Error) => {
+    assert.match(error.message, /no credentials within 10000 ms: the plugin that makes them still runs/);
+    return is('Timeout')(error);
+  });
   await clock.advance(10_000);
   await late;
   const controller = new AbortController();

@@ -3,12 +3,8 @@
  *
  * Guarantees: in steady state `current` answers at once from memory (no file, no promise). Files that rotate (tokens,
  * client certificates, CAs) are looked at every 10 s at the most often, and at once after the server said 401. What
- * cannot be read then (a rotation half done) leaves what was good in force. An exec plugin runs once for all who wait,
- * again when its credential expires or was refused, never twice within 5 s, and no longer than 60 s. Errors name the
- * file, the field or the command, never its content.
- *
- * client-node's plugins do the talking: ExecAuth for `exec`, KubeConfig for `auth-provider` (oidc, gcp, azure). They are
- * imported only when the user has one.
+ * cannot be read then (a rotation half done) leaves what was good in force. A plugin runs only where the configuration
+ * has nothing else to prove who we are, and over TLS. Errors name the file, the field or the command, never its content.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import { headersOf, load, secureContext, watchedFiles } from './material.ts';
@@ -57,9 +53,9 @@ export function createCredentials(settings: KubeSettings, clock: Clock): Credent
   const recheck = (credentials: Credentials): void => {
     if (credentials === current) nextCheck = 0;
   };
-  // A token or password of the user's own wins over its plugins, as in client-go.
-  if (state.token !== undefined || user.username !== undefined || (!user.exec && !user.authProvider)) {
-    return { current: fileSource, rejected: recheck, close: () => undefined };
-  }
-  return pluginSource(settings, clock, fileSource);
+  // As in client-go: what the user has of its own goes before its plugins, of which an id-token stands beside a certificate.
+  const own = state.token !== undefined || user.username !== undefined;
+  const plugin = (user.exec && state.cert === undefined) || user.oidc;
+  if (!own && plugin && settings.server.startsWith('https:')) return pluginSource(settings, clock, fileSource);
+  return { current: fileSource, rejected: recheck, close: () => undefined };
 }

@@ -4,7 +4,7 @@
  */
 import { dirname, isAbsolute, join } from 'node:path';
 import { KubeConfigError } from './settings.ts';
-import type { PemSource, UserSettings } from './settings.ts';
+import type { ExecSettings, OidcSettings, PemSource, UserSettings } from './settings.ts';
 
 export type Json = Record<string, unknown>;
 /** A cluster, a user or a context, and the file that it is in. */
@@ -12,12 +12,22 @@ export interface Entry {
   readonly value: Json;
   readonly file: string;
 }
-export function userSettings(entry: Entry, at: string): UserSettings {
+/**
+ * @param cluster the user's, for a plugin that is to know it
+ * @param proxyFor the proxy for a URL
+ */
+export function userSettings(
+  entry: Entry,
+  name: string,
+  cluster: Json,
+  proxyFor: (url: URL) => string | undefined,
+): UserSettings {
+  const at = `users[${name}].user`;
   const tokenFile = string(entry, at, 'tokenFile');
   const impersonated = string(entry, at, 'as');
   const exec = mapping(entry, at, 'exec');
-  if (exec && typeof exec['command'] !== 'string') throw wrong(entry.file, `${at}.exec.command`, 'must be a string');
-  const command = exec?.['command'];
+  const provider = mapping(entry, at, 'auth-provider');
+  if (exec && provider) throw wrong(entry.file, `${at}.auth-provider`, 'must not stand beside exec');
   return {
     certificate: pem(entry, at, 'client-certificate'),
     key: pem(entry, at, 'client-key'),
@@ -26,10 +36,96 @@ export function userSettings(entry: Entry, at: string): UserSettings {
     username: string(entry, at, 'username'),
     password: string(entry, at, 'password'),
     ...(impersonated === undefined ? {} : { impersonate: impersonation(entry, at, impersonated) }),
+    exec: exec && execSettings({ value: exec, file: entry.file }, `${at}.exec`, cluster),
+    oidc: provider && oidcSettings({ value: provider, file: entry.file }, `${at}.auth-provider`, name, proxyFor),
+  };
+}
+
+const EXEC_VERSION = 'client.authentication.k8s.io/';
+const MODES = ['Never', 'IfAvailable', 'Always'] as const;
+
+function execSettings(entry: Entry, at: string, cluster: Json): ExecSettings {
+  const command = string(entry, at, 'command');
+  if (command === undefined) throw wrong(entry.file, `${at}.command`, 'must name a command');
+  const apiVersion = string(entry, at, 'apiVersion');
+  if (apiVersion !== `${EXEC_VERSION}v1` && apiVersion !== `${EXEC_VERSION}v1beta1`) {
+    throw wrong(entry.file, `${at}.apiVersion`, `must be ${EXEC_VERSION}v1 or ${EXEC_VERSION}v1beta1`);
+  }
+  const mode = string(entry, at, 'interactiveMode') ?? (apiVersion.endsWith('beta1') ? 'IfAvailable' : undefined);
+  const interactiveMode = MODES.find((known) => known === mode);
+  if (interactiveMode === undefined) {
+    throw wrong(entry.file, `${at}.interactiveMode`, `must be ${MODES.slice(0, -1).join(', ')} or ${MODES.at(-1)}`);
+  }
+  const args = list(entry, at, 'args').map((arg) => {
+    if (typeof arg !== 'string') throw wrong(entry.file, `${at}.args`, 'must be a list of strings');
+    return arg;
+  });
+  const env = list(entry, at, 'env').map((item): [string, string] => {
+    const { name, value } = isObject(item) ? item : {};
+    if (typeof name !== 'string' || name === '' || typeof (value ?? '') !== 'string') {
+      throw wrong(entry.file, `${at}.env`, 'must be a list of name and value, both strings');
+    }
+    return [name, (value ?? '') as string];
+  });
+  return {
     // As kubectl: a command with a slash in it is relative to its file, one without is looked up in PATH.
-    exec:
-      typeof command === 'string' && /[/\\]/.test(command) ? { ...exec, command: beside(entry.file, command) } : exec,
-    authProvider: mapping(entry, at, 'auth-provider'),
+    command: /[/\\]/.test(command) ? beside(entry.file, command) : command,
+    args,
+    env: Object.fromEntries(env),
+    apiVersion,
+    interactiveMode,
+    installHint: string(entry, at, 'installHint'),
+    cluster: boolean(entry, at, 'provideClusterInfo') ? clusterInfo(cluster) : undefined,
+  };
+}
+
+/** As client-go gives it; the CA is added when the plugin runs. */
+function clusterInfo(cluster: Json): Json {
+  const info: Json = { server: cluster['server'] };
+  for (const key of ['tls-server-name', 'insecure-skip-tls-verify', 'proxy-url', 'disable-compression']) {
+    if (cluster[key]) info[key] = cluster[key];
+  }
+  const extensions = Array.isArray(cluster['extensions']) ? (cluster['extensions'] as unknown[]) : [];
+  const config = extensions.find((e) => isObject(e) && e['name'] === 'client.authentication.k8s.io/exec');
+  if (isObject(config)) info['config'] = config['extension'];
+  return info;
+}
+
+/** What kubectl itself names in place of what it no longer has. */
+const EXEC_INSTEAD: Readonly<Record<string, string>> = {
+  gcp: 'use the exec plugin gke-gcloud-auth-plugin (gcloud container clusters get-credentials writes it)',
+  azure: 'use the exec plugin kubelogin (kubelogin convert-kubeconfig writes it)',
+};
+
+function oidcSettings(
+  entry: Entry,
+  at: string,
+  user: string,
+  proxyFor: (url: URL) => string | undefined,
+): OidcSettings {
+  const { file } = entry;
+  const name = string(entry, at, 'name') ?? '';
+  if (name !== 'oidc') {
+    const instead = Object.hasOwn(EXEC_INSTEAD, name) ? EXEC_INSTEAD[name] : 'oidc is the only one; use an exec plugin';
+    throw wrong(file, at, `"${name.slice(0, 100)}" is not known to Kubernetes clients any more: ${instead}`);
+  }
+  const config: Entry = { value: mapping(entry, at, 'config') ?? {}, file };
+  const text = (key: string): string | undefined => string(config, `${at}.config`, key);
+  const needed = (key: string): string => {
+    const value = text(key);
+    if (value === undefined) throw wrong(file, `${at}.config.${key}`, 'is missing');
+    return value;
+  };
+  return {
+    issuer: needed('idp-issuer-url'),
+    clientId: needed('client-id'),
+    clientSecret: text('client-secret'),
+    idToken: text('id-token'),
+    refreshToken: text('refresh-token'),
+    ca: pem(config, `${at}.config`, 'idp-certificate-authority'),
+    // An object made in code lies in no file.
+    stored: isAbsolute(file) ? { file, user } : undefined,
+    proxyFor,
   };
 }
 
@@ -76,6 +172,19 @@ function mapping(entry: Entry, at: string, key: string): Json | undefined {
   const value = entry.value[key];
   if (value === undefined || value === null) return undefined;
   if (!isObject(value)) throw wrong(entry.file, `${at}.${key}`, 'must be a mapping');
+  return value;
+}
+
+function list(entry: Entry, at: string, key: string): unknown[] {
+  const value = entry.value[key] ?? [];
+  if (!Array.isArray(value)) throw wrong(entry.file, `${at}.${key}`, 'must be a list');
+  return value;
+}
+
+/** Absent and null are false. */
+export function boolean(entry: Entry, at: string, key: string): boolean {
+  const value = entry.value[key] ?? false;
+  if (typeof value !== 'boolean') throw wrong(entry.file, `${at}.${key}`, 'must be true or false');
   return value;
 }
 

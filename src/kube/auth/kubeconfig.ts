@@ -5,24 +5,24 @@
  * first one wins, a file that is not there is passed over, paths are relative to their own file); the service account
  * of the pod; ~/.kube/config. Every fault is a KubeConfigError that names file, field and rule, and never a credential.
  *
- * The files are read here and not by client-node's KubeConfig, which knows neither `tokenFile` nor groups, prefers files
- * to inline data, refuses a name that two files define, drops the cluster's CA for a context without a user, and costs
- * more to import than the rest of a one-shot command. Its plugins are used for what they do: credentials.ts.
+ * A KubeConfig object of client-node's is read as if it were such a file.
  */
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import net from 'node:net';
-import { isObject, pem, string, userSettings, wrong } from './kubeconfig-fields.ts';
-import type { Entry } from './kubeconfig-fields.ts';
-import { plainYaml } from './plain-yaml.ts';
+import { boolean, isObject, pem, string, userSettings, wrong } from './kubeconfig-fields.ts';
+import type { Entry, Json } from './kubeconfig-fields.ts';
+import { readYaml } from './read-yaml.ts';
 import { proxyFor } from '../wire/proxy.ts';
 import { KubeConfigError } from './settings.ts';
 import type { KubeSettings } from './settings.ts';
 
 /** Where the configuration lies. */
 export interface LoadOptions {
-  /** A kubeconfig file; before everything else. */
+  /** A KubeConfig object of `@kubernetes/client-node`, 1.4 or 2; before everything else. Its data is read, not its code. */
+  readonly kubeConfig?: KubeConfigObject | undefined;
+  /** A kubeconfig file; before everything but an object. */
   readonly kubeconfig?: string | undefined;
   /** A context of the kubeconfig; default: its current-context. Leaves the service account out. */
   readonly context?: string | undefined;
@@ -34,6 +34,17 @@ export interface LoadOptions {
   readonly serviceAccountDir?: string;
 }
 
+/** As much of client-node's KubeConfig as says where the server is and who we are. */
+export interface KubeConfigObject {
+  readonly currentContext?: string | null | undefined;
+  readonly contexts?: readonly Readonly<Named & { cluster: string; user: string; namespace?: string | undefined }>[];
+  readonly clusters?: readonly Readonly<Named & { server: string }>[];
+  readonly users?: readonly Readonly<Named>[];
+}
+interface Named {
+  name: string;
+}
+
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 interface Merged {
   currentContext: string | undefined;
@@ -42,9 +53,17 @@ interface Merged {
   readonly users: Map<string, Entry>;
 }
 
+const noEntries = (): Merged => ({
+  currentContext: undefined,
+  contexts: new Map(),
+  clusters: new Map(),
+  users: new Map(),
+});
+
 /** @throws KubeConfigError */
 export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSettings> {
   const env = options.env ?? process.env;
+  if (options.kubeConfig) return fromObject(options.kubeConfig, options, env);
   if (options.kubeconfig) return fromFiles([options.kubeconfig], true, options, env);
   const listed = (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
   if (listed.length > 0) return fromFiles(listed, false, options, env);
@@ -67,7 +86,7 @@ async function fromFiles(
   options: LoadOptions,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<KubeSettings> {
-  const merged: Merged = { currentContext: undefined, contexts: new Map(), clusters: new Map(), users: new Map() };
+  const merged = noEntries();
   let found = 0;
   for (const name of files) {
     const file = resolve(name);
@@ -77,30 +96,57 @@ async function fromFiles(
       continue;
     }
     found++;
-    const root = plainYaml(text) ?? (await wholeYaml(text, file));
+    const root = await readYaml(text).catch((cause: Error) => {
+      throw new KubeConfigError('InvalidYaml', `${file}: ${cause.message}`, { file });
+    });
     merge(merged, root, file);
   }
   if (found === 0) throw notFound(files.map((file) => resolve(file)).join(delimiter));
   return choose(merged, files.map((file) => resolve(file)).join(delimiter), options.context, env);
 }
 
-/** @throws KubeConfigError */
-async function wholeYaml(text: string, file: string): Promise<unknown> {
-  const yaml = await import('yaml');
-  // A bundler that splits its output hands a CommonJS module on as its default export alone.
-  const { parseDocument } = 'parseDocument' in yaml ? yaml : (yaml as { default: typeof yaml }).default;
-  // prettyErrors would quote the line, which may hold a token.
-  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
-  const [error] = document.errors;
-  if (error) {
-    const line = text.slice(0, error.pos[0]).split('\n').length;
-    throw new KubeConfigError('InvalidYaml', `${file}: no YAML or JSON: ${error.code} in line ${line}`, { file });
-  }
-  try {
-    return document.toJS();
-  } catch {
-    throw new KubeConfigError('InvalidYaml', `${file}: no usable YAML: its aliases cannot be resolved`, { file });
-  }
+/** What the fields of client-node's objects are in a kubeconfig. */
+const FIELDS: Readonly<Record<string, string>> = {
+  caData: 'certificate-authority-data',
+  caFile: 'certificate-authority',
+  skipTLSVerify: 'insecure-skip-tls-verify',
+  tlsServerName: 'tls-server-name',
+  proxyUrl: 'proxy-url',
+  certData: 'client-certificate-data',
+  certFile: 'client-certificate',
+  keyData: 'client-key-data',
+  keyFile: 'client-key',
+  authProvider: 'auth-provider',
+  impersonateUser: 'as',
+};
+
+function fromObject(
+  config: KubeConfigObject,
+  options: LoadOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): KubeSettings {
+  const source = 'kubeConfig';
+  const entries = (items: readonly object[] | undefined, key: string): Json[] =>
+    (items ?? []).map((item) => {
+      const { name, ...fields } = item as Json;
+      const value = Object.fromEntries(Object.entries(fields).map(([field, of]) => [FIELDS[field] ?? field, of]));
+      // What its loadFromCluster makes of the pod's token.
+      const provider = value['auth-provider'];
+      if (isObject(provider) && provider['name'] === 'tokenFile' && isObject(provider['config'])) {
+        delete value['auth-provider'];
+        value['tokenFile'] = provider['config']['tokenFile'];
+      }
+      return { name, [key]: value };
+    });
+  const merged = noEntries();
+  const root = {
+    'current-context': config.currentContext,
+    contexts: entries(config.contexts, 'context'),
+    clusters: entries(config.clusters, 'cluster'),
+    users: entries(config.users, 'user'),
+  };
+  merge(merged, root, source);
+  return choose(merged, source, options.context, env);
 }
 
 const notFound = (file: string): KubeConfigError =>
@@ -183,22 +229,18 @@ function choose(
   }
   const inCluster = `clusters[${clusterName}].cluster`;
   const server = checkServer(string(cluster, inCluster, 'server'), cluster.file, `${inCluster}.server`);
-  const skip = cluster.value['insecure-skip-tls-verify'];
-  if (skip !== undefined && skip !== null && typeof skip !== 'boolean') {
-    throw wrong(cluster.file, `${inCluster}.insecure-skip-tls-verify`, 'must be true or false');
-  }
   const proxy = string(cluster, inCluster, 'proxy-url');
   return {
     server: server.text,
     ca: pem(cluster, inCluster, 'certificate-authority'),
-    insecureSkipTlsVerify: skip === true,
+    insecureSkipTlsVerify: boolean(cluster, inCluster, 'insecure-skip-tls-verify'),
     tlsServerName: string(cluster, inCluster, 'tls-server-name'),
     proxyUrl: checkProxy(
       proxy ?? proxyFor(server.url, env),
       cluster.file,
       proxy === undefined ? 'HTTPS_PROXY' : `${inCluster}.proxy-url`,
     ),
-    user: user ? userSettings(user, `users[${userName}].user`) : {},
+    user: user ? userSettings(user, userName ?? '', cluster.value, (url) => proxyFor(url, env)) : {},
     namespace: string(context, inContext, 'namespace'),
     context: name,
     source,

@@ -6,7 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { SecureContext, SecureContextOptions } from 'node:tls';
-import { clean } from '../wire/api-errors.ts';
+import { clean } from '../wire/foreign-text.ts';
 import { KubeConfigError } from './settings.ts';
 import type { KubeSettings, PemSource, UserSettings } from './settings.ts';
 

@@ -49,6 +49,35 @@ export interface PemSource {
   readonly field: string;
 }
 
+/** A command that makes credentials. */
+export interface ExecSettings {
+  /** A path, or a name that is looked up in PATH. */
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly apiVersion: string;
+  /** Whether it gets our standard input. */
+  readonly interactiveMode: 'Never' | 'IfAvailable' | 'Always';
+  /** What to do when the command is not there, for messages. */
+  readonly installHint?: string | undefined;
+  /** With `provideClusterInfo`: what the command is given of the cluster, but for the CA, which may lie in a file. */
+  readonly cluster?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** An OpenID Connect provider that makes a new id-token of a refresh token. */
+export interface OidcSettings {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientSecret?: string | undefined;
+  readonly idToken?: string | undefined;
+  readonly refreshToken?: string | undefined;
+  readonly ca?: PemSource | undefined;
+  /** Where the tokens stand, so that new ones can be written there: a kubeconfig file and the name of its user. */
+  readonly stored?: { readonly file: string; readonly user: string } | undefined;
+  /** The proxy for a URL of the provider. */
+  readonly proxyFor: (url: URL) => string | undefined;
+}
+
 export interface UserSettings {
   readonly certificate?: PemSource | undefined;
   readonly key?: PemSource | undefined;
@@ -63,10 +92,8 @@ export interface UserSettings {
     readonly uid?: string | undefined;
     readonly extra: Readonly<Record<string, readonly string[]>>;
   };
-  /** The kubeconfig's own object: client-node reads it. */
-  readonly exec?: Readonly<Record<string, unknown>> | undefined;
-  /** The kubeconfig's own object: client-node reads it. */
-  readonly authProvider?: Readonly<Record<string, unknown>> | undefined;
+  readonly exec?: ExecSettings | undefined;
+  readonly oidc?: OidcSettings | undefined;
 }
 
 export interface KubeSettings {

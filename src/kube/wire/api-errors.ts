@@ -2,11 +2,12 @@
  * What a Kubernetes API, or the way to it, did wrong, as a LeaseStoreError.
  *
  * Guarantees: every answer that is no success and every socket error gets one code; the server's own words are kept,
- * cleaned of control characters and bounded; a write whose fate nobody knows says `mayHaveCommitted`. Credentials are
- * never part of a message: request headers and bodies are not looked at here.
+ * as foreign-text.ts lets them through; a write whose fate nobody knows says `mayHaveCommitted`. Credentials are never part
+ * of a message, nor of its cause.
  */
 import { LeaseStoreError } from '../../lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../lease/store.ts';
+import { clean, strike } from './foreign-text.ts';
 
 /** What was asked, for the message and the meaning of an answer. */
 export interface Asked {
@@ -81,13 +82,21 @@ export function socketError(asked: Asked, server: string, cause: unknown, sent: 
   return new LeaseStoreError('Unavailable', {
     message: `${asked.what}: ${sent ? 'the connection to' : 'no connection to'} ${server}${sent ? ' broke' : ''}: ${words}${advice ? `; ${advice}` : ''}`,
     mayHaveCommitted: sent && isWrite(asked),
-    cause,
+    cause: harmless(cause),
   });
 }
 
-export function timeoutError(asked: Asked, ms: number, sent: boolean): LeaseStoreError {
+/** The socket's error; without what the server wrote where it carries some, as undici's does of bytes that are no HTTP. */
+function harmless(cause: unknown): unknown {
+  if (!(cause instanceof Error) || (strike(cause.message) === cause.message && !('data' in cause))) return cause;
+  const { name, code } = cause as NodeJS.ErrnoException;
+  return Object.assign(new Error(clean(cause.message, MESSAGE_LENGTH)), { name, code });
+}
+
+/** @param signingIn the credentials were not there yet */
+export function timeoutError(asked: Asked, ms: number, sent: boolean, signingIn: boolean): LeaseStoreError {
   return new LeaseStoreError('Timeout', {
-    message: `${asked.what}: no answer within ${ms} ms`,
+    message: `${asked.what}: no ${signingIn ? 'credentials' : 'answer'} within ${ms} ms${signingIn ? ': the plugin that makes them still runs' : ''}`,
     mayHaveCommitted: sent && isWrite(asked),
   });
 }
@@ -219,13 +228,6 @@ const quote = (body: string): string => {
   const text = clean(body, QUOTE_LENGTH);
   return text === '' ? '' : `not a Kubernetes Status but "${text}"`;
 };
-
-/** Printable, on one line, bounded. */
-export function clean(text: string, length: number): string {
-  const cut = text.slice(0, length * 4);
-  const line = cut.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
-  return line.length > length ? `${line.slice(0, length)}…` : line;
-}
 
 function isErrorLike(e: unknown): e is { code?: unknown; message?: unknown; cause?: unknown } {
   return typeof e === 'object' && e !== null;

@@ -1,7 +1,8 @@
 /**
  * HTTP to one Kubernetes API over kept-alive connections.
  *
- * Guarantees: every call settles within its timeout (on the injected clock) or as soon as its signal aborts; an answer
+ * Guarantees: every call settles within its timeout (on the injected clock) or as soon as its signal aborts, but that a call
+ * which is not urgent begins when a credential plugin, which has its own time, has ended; an answer
  * never takes more memory than its limit; everything but 2xx is a LeaseStoreError. A write is never sent twice, except
  * after a 401 with new credentials (the server has not carried it out). A read is sent a second time when the server
  * had closed the idle connection it went out on. An urgent call never waits for others. `close` ends all calls and leaves no socket and no timer.
@@ -20,10 +21,11 @@ import type { AnswerStream } from './answer-stream.ts';
 import type { CreateHttpClient } from './http-client.ts';
 import { createConnector } from './connector.ts';
 import type { CredentialSource, Credentials } from '../auth/material.ts';
-import { abortedError, answerError, badAnswer, bodyError, clean, socketError, timeoutError } from './api-errors.ts';
+import { abortedError, answerError, badAnswer, bodyError, socketError, timeoutError } from './api-errors.ts';
 import type { Asked } from './api-errors.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
 import type { WholeAnswer } from './exchange.ts';
+import { clean, createSecrets } from './foreign-text.ts';
 import { createHeaders } from './headers.ts';
 import { ConnectionPool } from './pool.ts';
 import { ServerClock } from '../server-clock.ts';
@@ -106,6 +108,8 @@ export function createTransport(options: TransportOptions): Transport {
   const limit = options.maxAnswerBytes ?? DEFAULT_ANSWER_BYTES;
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
   const headersFor = createHeaders(options.userAgent);
+  const secrets = createSecrets();
+  let known: Credentials | undefined;
   const running = new Set<() => void>();
   const all = new Set<Pools>();
   let pools: Pools | undefined;
@@ -141,7 +145,7 @@ export function createTransport(options: TransportOptions): Transport {
   }
 
   /**
-   * One call: credentials, a connection, the answer's end (of a stream: its beginning), all within one timeout. After
+   * One call: credentials, then a connection and the answer's end (of a stream: its beginning) within one timeout. After
    * a 401 it is sent once more if there are other credentials by then.
    */
   function call(request: Request, body: string | null, streaming: false): Promise<WholeAnswer>;
@@ -158,10 +162,13 @@ export function createTransport(options: TransportOptions): Transport {
       let mayReauthorize = true;
       let sentMicros = 0;
       let startedAt = 0;
+      let leftMs = timeoutMs;
+      let armedAt = clock.monotonic();
+      let cancel: (() => void) | undefined;
 
       const release = (): void => {
         over = true;
-        cancel();
+        cancel?.();
         running.delete(abort);
         signal?.removeEventListener('abort', abort);
       };
@@ -212,8 +219,11 @@ export function createTransport(options: TransportOptions): Transport {
         };
         try {
           const now = credentials.current();
-          if (now instanceof Promise) now.then(use, none);
-          else use(now);
+          if (now instanceof Promise) {
+            // Somebody may have to sign in for them.
+            if (!request.urgent) pause();
+            now.then(use, none);
+          } else use(now);
         } catch (error) {
           none(error);
         }
@@ -221,7 +231,12 @@ export function createTransport(options: TransportOptions): Transport {
       const start = (with_: Credentials): void => {
         sentMicros = clock.wallMicros();
         startedAt = clock.monotonic();
+        if (!cancel) {
+          armedAt = startedAt;
+          cancel = clock.schedule(leftMs, timedOut);
+        }
         used = with_;
+        if (known !== with_) secrets.sent((known = with_).headers);
         here = poolsFor(with_);
         exchange = streaming ? new StreamExchange({ done, failed }) : new Exchange(limit, { done, failed });
         (streaming ? here.streams : here.requests).run(
@@ -235,12 +250,18 @@ export function createTransport(options: TransportOptions): Transport {
           request.urgent ?? false,
         );
       };
-      const cancel = clock.schedule(timeoutMs, () => {
+      const timedOut = (): void => {
         const { sent = false, started = false } = exchange ?? {};
         exchange?.giveUp();
         if (sent && !started && here && pools === here && here.answeredAt <= startedAt) retire(here);
-        fail(timeoutError(request, timeoutMs, sent));
-      });
+        fail(timeoutError(request, timeoutMs, sent, used === undefined));
+      };
+      const pause = (): void => {
+        cancel?.();
+        cancel = undefined;
+        leftMs -= clock.monotonic() - armedAt;
+      };
+      cancel = clock.schedule(timeoutMs, timedOut);
       running.add(abort);
       signal?.addEventListener('abort', abort, { once: true });
       if (closed || signal?.aborted) abort();
@@ -281,6 +302,7 @@ export function createTransport(options: TransportOptions): Transport {
     async close() {
       closed = true;
       credentials.close();
+      secrets.forget();
       for (const end of [...running]) end();
       const destroyed = [...all].flatMap(({ requests, streams }) => [requests.destroy(), streams.destroy()]);
       all.clear();

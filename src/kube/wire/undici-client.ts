@@ -1,7 +1,7 @@
 /**
  * HTTP by undici's Client: the least CPU for a request of many, at the price of its start.
  */
-import Client from 'undici/lib/dispatcher/client.js';
+import { Client } from 'undici';
 import { KEEP_ALIVE_MS } from './http-client.ts';
 import type { CreateHttpClient } from './http-client.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseDocument } from 'yaml';
-import { plainYaml } from '../../src/kube/auth/plain-yaml.ts';
+import { plainYaml } from '../../src/kube/auth/read-yaml.ts';
 
 /** What the whole reader says; undefined where it finds an error. */
 function whole(text: string): unknown {

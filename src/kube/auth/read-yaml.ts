@@ -1,10 +1,42 @@
 /**
- * A quick reader for the YAML that kubeconfigs are written in: block mappings and lists of plain and simply quoted scalars,
- * as kubectl, kubeadm, kind and the clouds write them, and JSON.
+ * Reads the YAML or JSON of kubeconfigs and plugins' answers: first by a quick reader of what most of them are written in
+ * (block mappings and lists of plain and simply quoted scalars, as kubectl, kubeadm, kind and the clouds write them, and
+ * JSON), else by the yaml package.
  *
- * Guarantees: it understands a text entirely, and then gives what the yaml package gives, or not at all. Loading that
- * package and reading a small file with it takes longer than the request that follows.
+ * Guarantees: the quick reader understands a text entirely, and then gives what the yaml package gives, or not at all.
+ * Loading that package and reading a small file with it takes longer than the request that follows.
  */
+
+/** The text is no YAML. Its words name the fault and the line, and quote nothing. */
+export class YamlError extends Error {
+  override readonly name = 'YamlError';
+}
+
+/** @throws YamlError */
+export async function readYaml(text: string): Promise<unknown> {
+  const plain = plainYaml(text);
+  if (plain !== undefined) return plain;
+  const { parseDocument } = await loadYaml();
+  // prettyErrors would quote the line, which may hold a token.
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
+  const [error] = document.errors;
+  if (error) {
+    const line = text.slice(0, error.pos[0]).split('\n').length;
+    throw new YamlError(`no YAML or JSON: ${error.code} in line ${line}`);
+  }
+  try {
+    return document.toJS();
+  } catch {
+    throw new YamlError('no usable YAML: its aliases cannot be resolved');
+  }
+}
+
+/** The yaml package. */
+export async function loadYaml(): Promise<typeof import('yaml')> {
+  const yaml = await import('yaml');
+  // A bundler that splits its output hands a CommonJS module on as its default export alone.
+  return 'parseDocument' in yaml ? yaml : (yaml as { default: typeof yaml }).default;
+}
 
 /** The value; undefined where a whole YAML reader must look. */
 export function plainYaml(text: string): unknown {
