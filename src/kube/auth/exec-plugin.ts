@@ -9,7 +9,7 @@ import { isatty } from 'node:tty';
 import type { Clock } from '../../runtime/clock.ts';
 import { clean } from '../wire/foreign-text.ts';
 import { load } from './material.ts';
-import type { PluginAnswer } from './plugins.ts';
+import type { PluginAnswer } from './material.ts';
 import { readYaml } from './read-yaml.ts';
 import type { ExecSettings, KubeSettings } from './settings.ts';
 

@@ -30,6 +30,15 @@ export interface CredentialSource {
   close(): void;
 }
 
+/** What a plugin made. */
+export interface PluginAnswer {
+  readonly token: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
 export interface Loaded {
   readonly token: string | undefined;
   /** The token was read from its file. */

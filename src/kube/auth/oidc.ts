@@ -14,7 +14,7 @@ import { createConnector } from '../wire/connector.ts';
 import { Exchange } from '../wire/exchange.ts';
 import type { WholeAnswer } from '../wire/exchange.ts';
 import { nodeClient } from '../wire/node-client.ts';
-import type { PluginAnswer } from './plugins.ts';
+import type { PluginAnswer } from './material.ts';
 import { loadYaml, readYaml } from './read-yaml.ts';
 import type { OidcSettings } from './settings.ts';
 

@@ -8,20 +8,12 @@ import { LeaseStoreError } from '../../lease/store.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { askExec } from './exec-plugin.ts';
 import { headersOf, load, secureContext } from './material.ts';
-import type { CredentialSource, Credentials } from './material.ts';
+import type { CredentialSource, Credentials, PluginAnswer } from './material.ts';
 import { oidcProvider } from './oidc.ts';
 import type { KubeSettings } from './settings.ts';
 
 /** Milliseconds from the end of a run of a plugin to the next. */
 const PLUGIN_GAP_MS = 5_000;
-
-export interface PluginAnswer {
-  readonly token: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  /** Wall clock, milliseconds since the epoch. */
-  readonly expiresAt: number;
-}
 
 export function pluginSource(settings: KubeSettings, clock: Clock, files: () => Credentials): CredentialSource {
   const { exec, oidc } = settings.user;
