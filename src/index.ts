@@ -74,13 +74,13 @@ export type { Collectable, FutureRenewal, KeepReason, OwnLease, VoidReason } fro
 export { FeatureGates, FeatureGatesError, defaultFeatureGates } from './features/gates.ts';
 export type { GateMetric, GateName, GateProblem, GateSource, GateSpec, Stage } from './features/gates.ts';
 
-export { CensusService } from './census/census.ts';
-export type { CensusServiceOptions } from './census/census.ts';
+export { LiveCensus } from './census/live-census.ts';
+export type { LiveCensusOptions } from './census/live-census.ts';
 export type { Answer, CensusEvent, CensusSnapshot, InstanceState, UnknownReason } from './census/census-events.ts';
 export type { CensusOptions } from './census/census-options.ts';
-export { takeCensus } from './census/list.ts';
-export type { LookOptions } from './census/list.ts';
-export type { Census, CensusClock, CensusLease, Counts, Instance } from './census/count.ts';
+export { takeCensus } from './census/take-census.ts';
+export type { LookOptions } from './census/take-census.ts';
+export type { Census, CensusClock, CensusLease, Counts, Instance, LeaseSummary } from './census/census.ts';
 export type { LeaseState } from './census/judge.ts';
 
 export { LeaderElector } from './election/elector.ts';
@@ -101,8 +101,8 @@ export type {
 export { createSharedWatch } from './election/shared-watch.ts';
 export type { WatchLease } from './election/sight.ts';
 
-export { Heartbeat } from './heartbeat/heartbeat.ts';
-export type { HeartbeatChanges, HeartbeatParts } from './heartbeat/heartbeat.ts';
+export { Heartbeat } from './heartbeat/heartbeats.ts';
+export type { HeartbeatChanges, HeartbeatInit } from './heartbeat/heartbeats.ts';
 export type { Disturbance } from './heartbeat/decide.ts';
 export type { HeartbeatEvent, HeartbeatOperation, HeartbeatStatus } from './heartbeat/heartbeat-events.ts';
 export { NodeMonitor } from './availability/node-monitor.ts';
@@ -110,7 +110,7 @@ export type {
   AvailabilityEvent,
   AvailabilitySnapshot,
   AvailabilityStatus,
-  NodeMonitorParts,
+  NodeMonitorOptions,
   NodesUnknownReason,
 } from './availability/node-monitor.ts';
 export type { Availability } from './availability/decide.ts';
@@ -125,5 +125,5 @@ export {
 export type { HeartbeatOptions } from './heartbeat/heartbeat-options.ts';
 export type { AvailabilityOptions } from './availability/availability-options.ts';
 export { createNodesApi } from './kube/node-api.ts';
-export type { ApiNode, ApiNodeEvent, NodesApi, NodesApiOptions } from './kube/node-api.ts';
+export type { NodesApiOptions } from './kube/node-api.ts';
 export { RESERVED_PREFIXES, WorkloadNameError, workloadLeaseName } from './lease/workload-names.ts';

@@ -16,7 +16,7 @@ import type { MicroTime } from '../lease/micro-time.ts';
 export type Availability = 'Ready' | 'Unknown' | 'Pending';
 
 /** What was seen of one node's lease. */
-export interface Sighting {
+export interface NodeSighting {
   /** The latest renewTime ever seen; undefined: none. */
   readonly renewTime: MicroTime | undefined;
   /** Monotonic milliseconds at which it was seen to grow, or since when the node is looked at. */
@@ -26,13 +26,13 @@ export interface Sighting {
 }
 
 /** The beginning, without a lease. */
-export const firstSight = (now: number): Sighting => ({ renewTime: undefined, since: now, observed: false });
+export const firstSight = (now: number): NodeSighting => ({ renewTime: undefined, since: now, observed: false });
 
 /**
  * @param now monotonic milliseconds, after the lease arrived
  * @param happened false for a lease that may have been there before we looked: the first list of a monitor
  */
-export function sighted(before: Sighting, lease: Lease, now: number, happened: boolean): Sighting {
+export function sighted(before: NodeSighting, lease: Lease, now: number, happened: boolean): NodeSighting {
   const { renewTime } = lease.spec;
   if (renewTime === undefined) return before;
   if (before.renewTime === undefined) return { renewTime, since: happened ? now : before.since, observed: happened };
@@ -42,7 +42,7 @@ export function sighted(before: Sighting, lease: Lease, now: number, happened: b
 /**
  * @param proof the monotonic millisecond until which nothing was missed: silence is known only that far
  */
-export function availabilityOf({ since, observed }: Sighting, proof: number, graceMs: number): Availability {
+export function availabilityOf({ since, observed }: NodeSighting, proof: number, graceMs: number): Availability {
   if (proof - since > graceMs) return 'Unknown';
   return observed ? 'Ready' : 'Pending';
 }

@@ -8,32 +8,27 @@
  * leaving no timer and no watch.
  */
 import { MicroTime } from '../lease/micro-time.ts';
-import type { LeaseEvent, LeaseStore, LeaseStoreError } from '../lease/store.ts';
-import { isStoreError } from '../lease/store.ts';
+import type { NodeEvent, NodeSource } from '../lease/node-source.ts';
+import type { LeaseStore, LeaseStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { sleep } from '../runtime/clock.ts';
+import { Follower } from '../runtime/follow.ts';
+import { Freshness } from '../runtime/freshness.ts';
+import type { LeaseNews } from '../runtime/freshness.ts';
+import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
-import type { Availability } from './decide.ts';
-import type { NodeEvent, NodeSource } from '../lease/node-source.ts';
+import type { Given } from '../runtime/options.ts';
+import { runServices } from '../runtime/services.ts';
 import { AVAILABILITY_ROWS } from './availability-options.ts';
 import type { AvailabilityOptions } from './availability-options.ts';
-import { Register } from './node-register.ts';
+import type { Availability } from './decide.ts';
+import { NodeRegister } from './node-register.ts';
 import type { NodeAvailability } from './node-register.ts';
 
-/** How long silence may wait for the next event to prove it before the watch is replaced, in milliseconds. */
-const PROOF_SLACK_MS = 1_000;
-/**
- * How long after a list, or a stall, silence is acted upon, in milliseconds: a list that a stalled process reads is old, and
- * what follows it, or waits in the socket, is read by then.
- */
-const LOOK_AFTER_MS = 100;
 /** How old an answer may be while no watch is known to be lost, in milliseconds: a quiet one tells of itself once a minute. */
 const QUIET_MS = 90_000;
-/** The shortest time between two looks at every node, in milliseconds. */
-const LOOK_EVERY_MS = 250;
-/** Waits before a watch that ended with an error is opened again, in milliseconds. */
+/** Waits before a watch of Nodes that ended is opened again, in milliseconds. */
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 4_000;
 
@@ -73,58 +68,68 @@ export interface AvailabilitySnapshot extends AvailabilityStatus {
 }
 
 /** What a monitor is made of. */
-export interface NodeMonitorParts {
+export interface NodeMonitorOptions extends Given<AvailabilityOptions> {
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly nodes: NodeSource;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
-  /** From `availabilityOptions`, without problems. */
-  readonly options: AvailabilityOptions;
   readonly observe?: Observe<AvailabilityEvent> | undefined;
 }
 
-type Side = 'nodes' | 'leases';
-
 /** Tells which Nodes are Ready and which are Unknown, by when their leases were seen to be renewed. */
 export class NodeMonitor {
-  readonly #parts: NodeMonitorParts;
   readonly #clock: Clock;
+  readonly #graceMs: number;
   readonly #observe: Observe<AvailabilityEvent>;
-  readonly #register: Register;
-  /** Why each side is not up to date; `unread` before its first list. */
-  readonly #lost: Record<Side, LeaseStoreError | 'unread' | undefined> = { nodes: 'unread', leases: 'unread' };
-  /** Monotonic milliseconds until which no renewal was missed. */
-  #proof: number | undefined;
+  readonly #register: NodeRegister;
+  readonly #leases: Freshness;
+  readonly #nodes: Follower<NodeEvent>;
+  readonly #nodesBackoff;
+  #nodesError: LeaseStoreError | undefined;
+  #readNodes = false;
   /** Since when changes of Nodes may be missing, in monotonic milliseconds. */
   #nodesLostAt = Infinity;
-  #readNodes = false;
   #server: { readonly date: MicroTime; readonly at: number } | undefined;
-  #turn: AbortController | undefined;
-  #armedFor = Infinity;
-  /** The last timer fired late, and was put off. */
-  #putOff = false;
-  #disarm: () => void = () => {};
 
   /** @throws OptionsError with everything that is wrong */
-  constructor(parts: NodeMonitorParts) {
-    const options = checkedOptions('NodeMonitor', AVAILABILITY_ROWS, parts.options);
-    this.#parts = { ...parts, options };
-    this.#clock = parts.clock;
-    this.#observe = parts.observe ?? (() => {});
-    this.#register = new Register(options.graceMs, (node, from) => this.#observe({ type: 'changed', node, from }));
+  constructor(given: NodeMonitorOptions) {
+    const { store, nodes, clock, random } = given;
+    const { namespace, graceMs } = checkedOptions('NodeMonitor', AVAILABILITY_ROWS, given);
+    this.#clock = clock;
+    this.#graceMs = graceMs;
+    this.#observe = containedObserver(given.observe);
+    this.#nodesBackoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
+    this.#register = new NodeRegister(graceMs, (node, from) => this.#observe({ type: 'changed', node, from }));
+    this.#leases = new Freshness({
+      clock,
+      random,
+      open: (signal) => store.watch({ namespace }, signal),
+      watched: this.#register,
+      onNews: (news, now) => this.#foldLease(news, now),
+      onProof: (_proof, after) => after && this.#found(),
+      onLost: (error, before) => before ?? this.#observe({ type: 'lost', of: 'leases', error }),
+    });
+    this.#nodes = new Follower({
+      clock,
+      open: (signal) => nodes.watch(signal),
+      onEvent: (event) => this.#foldNode(event),
+      onEnd: (error) => {
+        if (error) this.#loseNodes(error);
+        return this.#nodesBackoff.next();
+      },
+    });
   }
 
   /** What is known, without the nodes one by one. */
   get status(): AvailabilityStatus {
-    const { graceMs } = this.#parts.options;
-    const { nodes, leases } = this.#lost;
-    const error = [nodes, leases].find((why) => why !== undefined && why !== 'unread') as LeaseStoreError | undefined;
-    const synced = nodes === undefined && leases === undefined;
+    const graceMs = this.#graceMs;
+    const synced = this.#synced;
     const freshnessMs = this.#freshnessMs();
     const maxAgeMs = synced ? Math.max(QUIET_MS, graceMs) : graceMs;
     const reason = freshnessMs === undefined ? 'NotSynced' : freshnessMs > maxAgeMs ? 'TooOld' : undefined;
     const counts = this.#register.tally();
+    const error = this.#nodesError ?? this.#leases.lost;
     return { known: reason === undefined, reason, synced, error, graceMs, freshnessMs, counts };
   }
 
@@ -139,66 +144,31 @@ export class NodeMonitor {
     };
   }
 
-  #freshnessMs(): number | undefined {
-    if (this.#proof === undefined || !this.#readNodes) return undefined;
-    return this.#clock.monotonic() - Math.min(this.#proof, this.#nodesLostAt);
-  }
-
   /** Watches until the signal aborts. Whatever the API reports is told as `lost`, and tried again. */
-  async run(signal: AbortSignal): Promise<void> {
-    const stop = new AbortController();
-    const onAbort = (): void => {
-      stop.abort();
-      this.#turn?.abort();
-    };
-    if (signal.aborted) return;
-    signal.addEventListener('abort', onAbort, { once: true });
-    const guard = async (work: Promise<void>): Promise<void> => work.finally(onAbort);
-    try {
-      const results = await Promise.allSettled([
-        guard(this.#follow('leases', stop.signal)),
-        guard(this.#follow('nodes', stop.signal)),
-      ]);
-      for (const result of results) if (result.status === 'rejected') throw result.reason;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      this.#arm(Infinity);
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const leases = { name: 'leases', run: (until: AbortSignal) => this.#leases.run(until) };
+    const nodes = { name: 'nodes', run: (until: AbortSignal) => this.#nodes.run(until) };
+    return runServices([leases, nodes], signal);
   }
 
-  async #follow(side: Side, signal: AbortSignal): Promise<void> {
-    const { store, nodes, options, random } = this.#parts;
-    const backoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
-    while (!signal.aborted) {
-      const turn = new AbortController();
-      if (side === 'leases') this.#turn = turn;
-      const until = side === 'leases' ? turn.signal : signal;
-      try {
-        const events = side === 'leases' ? store.watch({ namespace: options.namespace }, until) : nodes.watch(until);
-        for await (const event of events) {
-          if (until.aborted) break;
-          if (event.type === 'list') backoff.reset();
-          if (side === 'leases') this.#foldLease(event as LeaseEvent);
-          else this.#foldNode(event as NodeEvent);
-        }
-      } catch (error) {
-        if (!isStoreError(error)) throw error;
-        if (!until.aborted) this.#lose(side, error);
-      }
-      // A watch that we replaced is opened again at once.
-      if (!turn.signal.aborted && !signal.aborted) await sleep(this.#clock, backoff.next(), signal);
-    }
+  get #synced(): boolean {
+    const { proof, lost } = this.#leases;
+    return this.#readNodes && this.#nodesError === undefined && proof !== undefined && lost === undefined;
+  }
+
+  #freshnessMs(): number | undefined {
+    const { proof } = this.#leases;
+    if (proof === undefined || !this.#readNodes) return undefined;
+    return this.#clock.monotonic() - Math.min(proof, this.#nodesLostAt);
   }
 
   #foldNode(event: NodeEvent): void {
+    if (event.type === 'lost') return this.#loseNodes(event.error);
     const now = this.#clock.monotonic();
     switch (event.type) {
-      case 'lost':
-        return this.#lose('nodes', event.error);
       case 'list':
         if (event.serverDate) this.#server = { date: event.serverDate, at: now };
         for (const node of this.#register.replaceNodes(event.nodes, now)) this.#observe({ type: 'gone', node });
-        this.#readNodes = true;
         break;
       case 'added':
       case 'modified':
@@ -212,82 +182,33 @@ export class NodeMonitor {
       case 'fresh':
         break;
     }
-    if (event.type === 'list' || event.type === 'fresh') this.#found('nodes');
-    this.#armAgain(now);
+    if (event.type === 'list' || (event.type === 'fresh' && this.#readNodes)) this.#findNodes();
+    this.#leases.rearm();
   }
 
-  #foldLease(event: LeaseEvent): void {
-    const now = this.#clock.monotonic();
-    switch (event.type) {
-      case 'lost':
-        return this.#lose('leases', event.error);
-      case 'list':
-        this.#register.replaceLeases(event.leases, now);
-        break;
-      case 'added':
-      case 'modified':
-        this.#register.putLease(event.lease, now);
-        break;
-      case 'deleted':
-        this.#register.dropLease(event.lease.metadata.name);
-        break;
-      case 'fresh':
-        break;
-    }
-    // An event alone, after a loss, proves nothing of the others.
-    const whole = event.type === 'list' || event.type === 'fresh';
-    if (whole) this.#found('leases');
-    if (this.#lost.leases !== undefined) return;
-    this.#proof = now;
-    if (!whole) this.#armAgain(now);
-    else if (now + LOOK_AFTER_MS < this.#armedFor) this.#arm(now + LOOK_AFTER_MS);
+  #foldLease(news: LeaseNews, now: number): void {
+    if (news.type === 'list') this.#register.replaceLeases(news.leases, now);
+    else if (news.type === 'deleted') this.#register.dropLease(news.lease.metadata.name);
+    else this.#register.putLease(news.lease, now);
   }
 
-  #lose(side: Side, error: LeaseStoreError): void {
-    const before = this.#lost[side];
-    this.#lost[side] = error;
-    if (before === undefined || before === 'unread') this.#observe({ type: 'lost', of: side, error });
-    if (side === 'leases') this.#arm(Infinity);
-    else this.#nodesLostAt = Math.min(this.#nodesLostAt, this.#clock.monotonic());
+  #loseNodes(error: LeaseStoreError): void {
+    const before = this.#nodesError;
+    this.#nodesError = error;
+    this.#nodesLostAt = Math.min(this.#nodesLostAt, this.#clock.monotonic());
+    if (before === undefined) this.#observe({ type: 'lost', of: 'nodes', error });
   }
 
-  #found(side: Side): void {
-    if (this.#lost[side] === undefined) return;
-    this.#lost[side] = undefined;
-    if (side === 'nodes') this.#nodesLostAt = Infinity;
-    const { nodes, leases } = this.#lost;
-    if (nodes === undefined && leases === undefined) this.#observe({ type: 'synced', nodes: this.#register.size });
+  #findNodes(): void {
+    const news = !this.#readNodes || this.#nodesError !== undefined;
+    this.#readNodes = true;
+    this.#nodesError = undefined;
+    this.#nodesLostAt = Infinity;
+    this.#nodesBackoff.reset();
+    if (news) this.#found();
   }
 
-  /** Lets silence change states, as far as it is proved. */
-  #wake(): void {
-    if (this.#lost.leases !== undefined || this.#proof === undefined) return;
-    const now = this.#clock.monotonic();
-    const next = this.#register.look(this.#proof);
-    if (now > next + PROOF_SLACK_MS) {
-      // Silence would change a state, and nothing proves it: either the nodes are dead or the watch is. A new list tells.
-      this.#arm(Infinity);
-      this.#turn?.abort();
-      return;
-    }
-    this.#arm(next === Infinity ? Infinity : Math.max(next + PROOF_SLACK_MS / 2, now + LOOK_EVERY_MS));
-  }
-
-  /** What is new falls silent a grace period from now at the earliest; for all else the timer is set. */
-  #armAgain(now: number): void {
-    if (this.#armedFor === Infinity && this.#proof !== undefined) this.#arm(now + this.#parts.options.graceMs);
-  }
-
-  #arm(at: number): void {
-    this.#disarm();
-    this.#armedFor = at;
-    if (at === Infinity) return;
-    this.#disarm = this.#clock.schedule(Math.max(1, Math.ceil(at - this.#clock.monotonic())), () => {
-      this.#armedFor = Infinity;
-      const now = this.#clock.monotonic();
-      this.#putOff = !this.#putOff && now - at > LOOK_AFTER_MS;
-      if (this.#putOff) this.#arm(now + LOOK_AFTER_MS);
-      else this.#wake();
-    });
+  #found(): void {
+    if (this.#synced) this.#observe({ type: 'synced', nodes: this.#register.size });
   }
 }

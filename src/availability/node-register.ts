@@ -6,9 +6,10 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import { availabilityOf, firstSight, sighted } from './decide.ts';
-import type { Availability, Sighting } from './decide.ts';
 import type { NodeInfo } from '../lease/node-source.ts';
+import type { Watched } from '../runtime/freshness.ts';
+import { availabilityOf, firstSight, sighted } from './decide.ts';
+import type { Availability, NodeSighting } from './decide.ts';
 
 /** One Node and what was seen of its lease. */
 export interface NodeAvailability {
@@ -28,7 +29,7 @@ export interface NodeAvailability {
 
 interface Entry {
   node: NodeInfo;
-  sighting: Sighting;
+  sighting: NodeSighting;
   /** The lease that the sighting began with. */
   leaseUid: string | undefined;
   /** That lease was last seen to be owned by another Node: the one of this name before. */
@@ -41,7 +42,9 @@ interface Known extends LeasePart {
   readonly leaseUid: string;
 }
 
-export class Register {
+export class NodeRegister implements Watched {
+  /** The monotonic millisecond before which silence changes no state; `look` works it out again. */
+  deadline = Infinity;
   readonly #graceMs: number;
   readonly #onChange: (entry: NodeAvailability, from: Availability | undefined) => void;
   readonly #entries = new Map<string, Entry>();
@@ -70,6 +73,7 @@ export class Register {
     const sighting = { ...firstSight(now), renewTime };
     const entry: Entry = { node, sighting, leaseUid, inherited: false, status: 'Pending' };
     this.#entries.set(node.name, entry);
+    this.#await(entry);
     this.#onChange(this.#show(entry, now), known?.status);
   }
 
@@ -105,14 +109,13 @@ export class Register {
     this.#sawLeases = true;
   }
 
-  /** Lets silence up to `proof` change states. Gives the moment at which silence would next do so; Infinity: never. */
-  look(proof: number): number {
-    let next = Infinity;
+  /** Lets silence up to `at` change states. */
+  look(at: number): void {
+    this.deadline = Infinity;
     for (const entry of this.#entries.values()) {
-      this.#judge(entry, proof);
-      if (entry.status !== 'Unknown') next = Math.min(next, entry.sighting.since + this.#graceMs);
+      this.#judge(entry, at);
+      this.#await(entry);
     }
-    return next;
   }
 
   /** How many are in each state. */
@@ -145,6 +148,12 @@ export class Register {
     if (next === entry.sighting) return;
     entry.sighting = next;
     this.#judge(entry, now);
+    this.#await(entry);
+  }
+
+  /** Silence of this one may change its state next. */
+  #await({ status, sighting }: Entry): void {
+    if (status !== 'Unknown') this.deadline = Math.min(this.deadline, sighting.since + this.#graceMs);
   }
 
   #judge(entry: Entry, proof: number): void {

@@ -3,7 +3,7 @@
  */
 import type { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
-import type { CensusLease, Counts } from './count.ts';
+import type { CensusLease, Counts } from './census.ts';
 import type { LeaseState } from './judge.ts';
 
 /** What a kept census tells its observer. */

@@ -7,27 +7,27 @@
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import type { Observe } from '../runtime/observer.ts';
-import type { CensusLease } from './count.ts';
-import type { Group } from './count.ts';
-import { Tally, summary } from './count.ts';
+import { sameRecord } from '../lease/record.ts';
+import type { Watched } from '../runtime/freshness.ts';
+import type { CensusLease, Group, LeaseSummary } from './census.ts';
+import { Tally, summary } from './census.ts';
 import type { CensusEvent, InstanceState } from './census-events.ts';
-import type { LeaseState, Sighting } from './judge.ts';
-import { deadlineOf, isReleased, observedState, sight } from './judge.ts';
+import type { LeaseSighting, LeaseState } from './judge.ts';
+import { deadlineOf, observedState, sight } from './judge.ts';
 
-type Summary = ReturnType<typeof summary>;
 type Told = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' }>;
 
 interface Entry {
-  lease: Summary;
+  lease: LeaseSummary;
   source: Lease | undefined;
   group: Group;
   state: LeaseState;
-  sighting: Sighting;
+  sighting: LeaseSighting;
   /** The last `replace` that saw it. */
   round: number;
 }
 
-export interface RegisterOptions {
+export interface CensusRegisterOptions {
   readonly freshForMs: number;
   readonly keepSource: boolean;
   readonly observe: Observe<Told>;
@@ -43,7 +43,7 @@ export interface ListTimes {
   readonly date: MicroTime | undefined;
 }
 
-export class Register {
+export class CensusRegister implements Watched {
   readonly tally = new Tally();
   /** True when a number became another; whoever reads the numbers sets it back. */
   changed = false;
@@ -52,12 +52,12 @@ export class Register {
   /** The monotonic millisecond before which silence changes no state; `look` works it out again. */
   deadline = Infinity;
   readonly #entries = new Map<string, Entry>();
-  readonly #options: RegisterOptions;
+  readonly #options: CensusRegisterOptions;
   /** The API server's clock at monotonic 0, in milliseconds since the epoch. */
   #serverOffset: number | undefined;
   #round = 0;
 
-  constructor(options: RegisterOptions) {
+  constructor(options: CensusRegisterOptions) {
     this.#options = options;
   }
 
@@ -67,7 +67,6 @@ export class Register {
     this.#round += 1;
     for (const lease of leases) this.put(lease, now, sinceMs);
     for (const entry of this.#entries.values()) if (entry.round !== this.#round) this.#drop(entry, now);
-    this.look(now);
   }
 
   /** Takes in one lease as it is now; for `sinceMs` see `sight`. */
@@ -75,13 +74,13 @@ export class Register {
     const key = `${lease.metadata.namespace}/${lease.metadata.name}`;
     const next = summary(lease);
     const known = this.#entries.get(key);
-    const renewed = !known || isRenewal(known.lease, next);
-    const sighting = renewed
-      ? sight(lease, now, sinceMs, this.#serverNow(now))
-      : this.#dated(known.sighting, lease, now);
+    const sighting =
+      known && sameRecord(known.lease, next)
+        ? this.#dated(known.sighting, next, now)
+        : sight(next, now, sinceMs, this.#serverNow(now));
     let state = known?.state;
     if (!state || known?.sighting !== sighting) {
-      state = isReleased(lease) ? 'released' : observedState(sighting, now, this.#options.freshForMs);
+      state = next.holder ? observedState(sighting, now, this.#options.freshForMs) : 'released';
     }
     const source = this.#options.keepSource ? lease : undefined;
     this.deadline = Math.min(this.deadline, deadlineOf(sighting, state, this.#options.freshForMs));
@@ -134,7 +133,7 @@ export class Register {
   }
 
   /** A sighting that nothing could date, dated when the API server has told its time since. */
-  #dated(sighting: Sighting, lease: Lease, now: number): Sighting {
+  #dated(sighting: LeaseSighting, lease: LeaseSummary, now: number): LeaseSighting {
     const serverNow = Number.isNaN(sighting.renewedAt) ? this.#serverNow(now) : undefined;
     return serverNow ? sight(lease, now, Infinity, serverNow) : sighting;
   }
@@ -151,14 +150,14 @@ export class Register {
     this.#leave(group, state, entry.sighting, lease);
   }
 
-  #regroup(entry: Entry, from: LeaseState, sighting: Sighting): void {
+  #regroup(entry: Entry, from: LeaseState, sighting: LeaseSighting): void {
     const { lease, group } = entry;
     entry.group = this.tally.group(lease.hostname, lease.namespace, lease.name);
     this.#leave(group, from, sighting, lease);
     this.#count(entry, undefined, undefined);
   }
 
-  #leave(group: Group, state: LeaseState, sighting: Sighting, { namespace, name }: Summary): void {
+  #leave(group: Group, state: LeaseState, sighting: LeaseSighting, { namespace, name }: LeaseSummary): void {
     if (isEstimate(state, sighting)) this.estimated -= 1;
     this.#tellGroup(group, this.tally.move(group, state, undefined));
     this.tally.prune(group, namespace, name);
@@ -166,7 +165,7 @@ export class Register {
   }
 
   /** Counts an entry whose state or sighting was another before; both `undefined` when it was not counted. */
-  #count(entry: Entry, from: LeaseState | undefined, last: Sighting | undefined): void {
+  #count(entry: Entry, from: LeaseState | undefined, last: LeaseSighting | undefined): void {
     const was = from !== undefined && last !== undefined && isEstimate(from, last);
     const is = isEstimate(entry.state, entry.sighting);
     this.estimated += Number(is) - Number(was);
@@ -190,22 +189,9 @@ export class Register {
   }
 }
 
-/** Somebody wrote it as its holder; a label, an annotation or a managed field is no sign of life. */
-function isRenewal(last: Summary, next: Summary): boolean {
-  return (
-    last.uid !== next.uid ||
-    last.holder !== next.holder ||
-    last.leaseDurationSeconds !== next.leaseDurationSeconds ||
-    !sameTime(last.renewTime, next.renewTime) ||
-    !sameTime(last.acquireTime, next.acquireTime)
-  );
-}
+const isEstimate = (state: LeaseState, { estimated }: LeaseSighting): boolean => estimated && state === 'live';
 
-const sameTime = (a: MicroTime | undefined, b: MicroTime | undefined): boolean => a === b || (a?.equals(b) ?? false);
-
-const isEstimate = (state: LeaseState, { estimated }: Sighting): boolean => estimated && state === 'live';
-
-function keepEqual(last: Summary, next: Summary): Summary {
+function keepEqual(last: LeaseSummary, next: LeaseSummary): LeaseSummary {
   const { namespace, name } = last;
   return {
     ...next,

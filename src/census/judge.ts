@@ -3,14 +3,15 @@
  *
  * `publishedState` compares what a lease says with the API server's clock: for one look at it. It is as good as the
  * publisher's clock.
- * `Sighting` measures silence on our own monotonic clock: for whoever goes on looking. No two clocks have to agree; only
- * the age of what was there before we looked is taken from the published times, and is marked as an estimate.
+ * `LeaseSighting` measures silence on our own monotonic clock: for whoever goes on looking. No two clocks have to agree;
+ * only the age of what was there before we looked is taken from the published times, and is marked as an estimate.
  *
  * What cannot be judged is `unknown`: never live, never expired, never nothing.
  */
-import { UNTIMED_LEASE_LIFE_MS, expiredAt, publishedExpiry } from '../lease/expiry.ts';
-import type { Lease } from '../lease/lease.ts';
+import { UNTIMED_LEASE_LIFE_MS, expiryOf } from '../lease/expiry.ts';
+import type { PublishedTimes } from '../lease/expiry.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
+import type { LeaseRecord } from '../lease/record.ts';
 
 /** `unknown`: somebody holds it, and nothing tells how old its last renewal is. */
 export type LeaseState = 'live' | 'unknown' | 'stale' | 'expired' | 'released';
@@ -21,29 +22,29 @@ export const LEASE_STATES: readonly LeaseState[] = ['live', 'unknown', 'stale', 
 /** True when a lease in this state makes an instance, or may. */
 export const countsAsInstance = (state: LeaseState): boolean => state !== 'expired' && state !== 'released';
 
-/** Nobody holds it: given up on purpose. */
-export const isReleased = (lease: Lease): boolean => !lease.spec.holderIdentity;
+/** What a lease says of its life. Without a holder it is released: given up on purpose. */
+export type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes;
 
 /** The last sign of life that a lease publishes; the time of its making when it says nothing of renewals. */
-export function lastSign({ spec, metadata }: Lease): MicroTime | undefined {
-  return spec.renewTime ?? spec.acquireTime ?? metadata.creationTimestamp;
-}
+export const lastSign = ({ renewTime, acquireTime, creationTimestamp }: Published): MicroTime | undefined =>
+  renewTime ?? acquireTime ?? creationTimestamp;
 
 /**
  * Judges by what the lease says.
  * @param serverDate the API server's `Date` of the answer that brought the lease, in whole seconds, cut off. It is the
  *   earliest that the server's clock can have shown, so whatever was renewed within that second is never called too old.
  */
-export function publishedState(lease: Lease, serverDate: MicroTime | undefined, freshForMs: number): LeaseState {
-  if (isReleased(lease)) return 'released';
+export function publishedState(lease: Published, serverDate: MicroTime | undefined, freshForMs: number): LeaseState {
+  if (!lease.holder) return 'released';
   const sign = lastSign(lease);
   if (serverDate === undefined || sign === undefined) return 'unknown';
-  if (expiredAt(lease, serverDate)) return 'expired';
+  const expiry = expiryOf(lease);
+  if (expiry !== undefined && serverDate.since(expiry) > 0) return 'expired';
   return serverDate.since(sign) <= freshForMs ? 'live' : 'stale';
 }
 
 /** When, on the monotonic clock in milliseconds, a lease was last renewed, and when it will have expired. */
-export interface Sighting {
+export interface LeaseSighting {
   /** NaN when nothing tells. */
   readonly renewedAt: number;
   readonly expiresAt: number;
@@ -58,26 +59,31 @@ export interface Sighting {
  *   that was there before
  * @param serverNow the API server's clock, now; `undefined` when it never told
  */
-export function sight(lease: Lease, nowMs: number, sinceMs: number, serverNow: MicroTime | undefined): Sighting {
+export function sight(
+  lease: Published,
+  nowMs: number,
+  sinceMs: number,
+  serverNow: MicroTime | undefined,
+): LeaseSighting {
   const sign = lastSign(lease);
   let age = 0;
   if (sinceMs > 0) age = sign && serverNow ? Math.min(Math.max(serverNow.since(sign), 0), sinceMs) : Number.NaN;
-  const { renewTime, leaseDurationSeconds } = lease.spec;
+  const { renewTime, leaseDurationSeconds } = lease;
   let left = UNTIMED_LEASE_LIFE_MS;
   if (renewTime && leaseDurationSeconds !== undefined) left = leaseDurationSeconds * 1000 - (age || 0);
-  else if (serverNow) left = publishedExpiry(lease)?.since(serverNow) ?? left;
+  else if (serverNow) left = expiryOf(lease)?.since(serverNow) ?? left;
   return { renewedAt: nowMs - age, expiresAt: nowMs + left, estimated: sinceMs > 0 };
 }
 
 /** Judges a lease that somebody holds by how long it has been silent at `atMs`, monotonic milliseconds. */
-export function observedState({ renewedAt, expiresAt }: Sighting, atMs: number, freshForMs: number): LeaseState {
+export function observedState({ renewedAt, expiresAt }: LeaseSighting, atMs: number, freshForMs: number): LeaseState {
   if (atMs > expiresAt) return 'expired';
   if (Number.isNaN(renewedAt)) return 'unknown';
   return atMs - renewedAt <= freshForMs ? 'live' : 'stale';
 }
 
 /** The monotonic millisecond after which silence alone makes the state another; Infinity when it never does. */
-export function deadlineOf({ renewedAt, expiresAt }: Sighting, state: LeaseState, freshForMs: number): number {
+export function deadlineOf({ renewedAt, expiresAt }: LeaseSighting, state: LeaseState, freshForMs: number): number {
   if (!countsAsInstance(state)) return Infinity;
   return state === 'live' ? Math.min(renewedAt + freshForMs, expiresAt) : expiresAt;
 }

@@ -8,8 +8,8 @@
 import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { takeCensus } from '../census/list.ts';
-import type { Census, CensusLease } from '../census/count.ts';
+import { takeCensus } from '../census/take-census.ts';
+import type { Census, CensusLease } from '../census/census.ts';
 import { startEmbeddedServer } from '../embedded/embedded-server.ts';
 import { connect } from '../kube/connection.ts';
 import type { Connection } from '../kube/connection.ts';

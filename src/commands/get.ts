@@ -20,7 +20,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     const { watchLeases } = await import('./watch-leases.ts');
     return watchLeases(values, options, io);
   }
-  const census = await lookAtLeases(values, io.env);
+  const census = await lookAtLeases(values, io.env, values.output === 'json' || values.output === 'yaml');
   const printed = await printCensus(census, options);
   if (printed.stderr !== '') io.err(printed.stderr);
   if (printed.stdout !== '') io.out(printed.stdout);

@@ -1,7 +1,7 @@
 /**
  * The HTTP endpoints of `heartbeat` and of `nodes`. Loaded only where they are wanted.
  */
-import type { Heartbeat } from '../heartbeat/heartbeat.ts';
+import type { Heartbeat } from '../heartbeat/heartbeats.ts';
 import type { HeartbeatEvent } from '../heartbeat/heartbeat-events.ts';
 import type { AvailabilityEvent, NodeMonitor } from '../availability/node-monitor.ts';
 import type { Endpoint } from '../http/answer.ts';

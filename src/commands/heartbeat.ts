@@ -3,7 +3,7 @@
  */
 import { HEARTBEAT_TABLE, heartbeatSettings } from '../config/heartbeat-flags.ts';
 import type { OptionValues } from '../config/option-spec.ts';
-import { Heartbeat } from '../heartbeat/heartbeat.ts';
+import { Heartbeat } from '../heartbeat/heartbeats.ts';
 import { createNodesApi } from '../kube/node-api.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
 import { createLog } from '../observe/log.ts';
@@ -44,7 +44,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
       nodes: createNodesApi({ transport, clock, random: Math.random, names, labelSelector }),
       clock,
       random: Math.random,
-      options,
+      ...options,
       observe: observers(logHeartbeat(log, clock, names), endpoints?.observe ?? (() => {})),
     });
     const reload = hotReload(

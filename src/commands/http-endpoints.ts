@@ -1,7 +1,7 @@
 /**
  * The HTTP endpoints and what they show: a census of its own, and metrics. Loaded only where they are wanted.
  */
-import { CensusService } from '../census/census.ts';
+import { LiveCensus } from '../census/live-census.ts';
 import type { HttpSettings } from '../config/http-flags.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
 import type { PublisherStatus } from '../identity/publisher-events.ts';
@@ -65,12 +65,12 @@ export async function httpEndpoints(options: EndpointsOptions): Promise<Endpoint
         return view?.status.phase === 'disabled' ? undefined : view;
       }),
   });
-  const census = new CensusService({
+  const census = new LiveCensus({
     store: options.store,
     query,
     clock,
     random: Math.random,
-    options: options.census,
+    ...options.census,
     observe: observers(logCensus(options.log), metrics.census),
   });
   const instances = new InstancesApi(census, clock);

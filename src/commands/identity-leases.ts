@@ -1,19 +1,28 @@
 /**
  * One look at the identity leases, for `get` and `count`.
  */
-import type { Census } from '../census/count.ts';
-import { takeCensus } from '../census/list.ts';
+import type { Census } from '../census/census.ts';
+import { takeCensus } from '../census/take-census.ts';
 import type { OptionValues } from '../config/option-spec.ts';
 import { leaseQuery } from '../config/shared-flags.ts';
 import type { COUNT_TABLE, GET_TABLE } from '../config/shared-flags.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { connectApi } from './compose.ts';
+import { staySmall } from './memory.ts';
 import { stopSignal } from './signals.ts';
 
 type Values = OptionValues<typeof COUNT_TABLE> | OptionValues<typeof GET_TABLE>;
 
-/** @throws ConfigurationError, LeaseStoreError */
-export async function lookAtLeases(values: Values, env: Readonly<Record<string, string | undefined>>): Promise<Census> {
+/**
+ * @param keepSource keeps each lease as it was read
+ * @throws ConfigurationError, LeaseStoreError
+ */
+export async function lookAtLeases(
+  values: Values,
+  env: Readonly<Record<string, string | undefined>>,
+  keepSource = false,
+): Promise<Census> {
+  staySmall();
   const clock = createSystemClock();
   using stop = stopSignal();
   const connection = await connectApi(values, { clock, env, light: true });
@@ -24,6 +33,8 @@ export async function lookAtLeases(values: Values, env: Readonly<Record<string, 
       clock,
       freshForMs: values.freshFor,
       signal: stop.signal,
+      timeoutMs: values.requestTimeout,
+      keepSource,
     });
   } finally {
     await connection.close();

@@ -15,7 +15,7 @@ import type { NodeAvailability } from '../availability/node-register.ts';
 import type { HttpAddress } from '../http/server.ts';
 import type { Connection } from '../kube/connection.ts';
 import { createNodesApi } from '../kube/node-api.ts';
-import type { NodesApi } from '../kube/node-api.ts';
+import type { NodeSource } from '../lease/node-source.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -79,7 +79,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     }
   };
   const nodes = nodesOf(values, connection, clock);
-  const monitor = new NodeMonitor({ store: connection.store, nodes, clock, random: Math.random, options, observe });
+  const monitor = new NodeMonitor({ store: connection.store, nodes, clock, random: Math.random, ...options, observe });
   try {
     await monitor.run(stop.signal);
   } finally {
@@ -121,7 +121,7 @@ async function serve(
       nodes: nodesOf(values, connection, clock),
       clock,
       random: Math.random,
-      options,
+      ...options,
       observe: observers(logAvailability(log, clock), observe),
     });
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
@@ -141,7 +141,7 @@ function nodesOf(
   { node: names, nodesSelector: labelSelector }: Values,
   { transport }: Connection,
   clock: Clock,
-): NodesApi {
+): NodeSource {
   return createNodesApi({ transport, clock, random: Math.random, names, labelSelector });
 }
 

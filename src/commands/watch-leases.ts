@@ -5,9 +5,8 @@
  * come one by one, as kubectl prints them: JSON one below the other, YAML with `---` between. What was missed while the API was away is told once it is
  * back. When the first list fails it ends as `get` does.
  */
-import { CensusService } from '../census/census.ts';
+import { LiveCensus } from '../census/live-census.ts';
 import type { CensusEvent } from '../census/census-events.ts';
-import { censusOptions } from '../census/census-options.ts';
 import type { OptionValues } from '../config/option-spec.ts';
 import { leaseQuery } from '../config/shared-flags.ts';
 import type { GET_TABLE } from '../config/shared-flags.ts';
@@ -58,12 +57,12 @@ export async function watchLeases(values: Values, options: PrintOptions, io: Io)
         return;
     }
   };
-  const census = new CensusService({
+  const census = new LiveCensus({
     store: connection.store,
     query: leaseQuery(values),
     clock,
     random: Math.random,
-    options: censusOptions({ freshForMs: values.freshFor }),
+    freshForMs: values.freshFor,
     observe,
     keepSource: options.output === 'json' || options.output === 'yaml',
   });

@@ -6,15 +6,15 @@
  * request of the old kind.
  */
 import type { Lease } from '../lease/lease.ts';
-import type { MicroTime } from '../lease/micro-time.ts';
+import type { NodeInfo } from '../lease/node-source.ts';
+import { OwnWrites } from '../lease/own-writes.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { LeaseStore, LeaseStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { afterFailure, disturbance, firstHeartbeat, held, nextHeartbeat, unheld } from './decide.ts';
+import { afterFailure, disturbance, firstHeartbeat, held, nextHeartbeat, renewalTime, unheld } from './decide.ts';
 import type { Held } from './decide.ts';
 import type { HeartbeatEvent, HeartbeatOperation } from './heartbeat-events.ts';
-import type { NodeInfo } from '../lease/node-source.ts';
 import type { HeartbeatOptions } from './heartbeat-options.ts';
 import type { Seat } from './wheel.ts';
 
@@ -27,10 +27,8 @@ export class Beat {
   node: NodeInfo;
   /** The lease as last answered; undefined: unknown, or none. */
   held: Held | undefined = undefined;
-  /** The renewTime that may have been stored last. */
-  sent: MicroTime | undefined = undefined;
-  /** A write of ours was acknowledged: what is held is not merely what was found. */
-  written = false;
+  /** What we wrote; undefined: nothing yet. */
+  own: OwnWrites | undefined = undefined;
   failures = 0;
   /** Since when a renewal is due, in monotonic milliseconds; NaN: none is. */
   dueAt = Number.NaN;
@@ -101,32 +99,40 @@ function keep(beat: Beat, lease: Lease | undefined, { options }: BeatParts): voi
 }
 
 async function read(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<Lease | undefined> {
-  const { store, options, observe } = parts;
+  const { store, clock, options, observe } = parts;
   const ref = { namespace: options.namespace, name: beat.node.name };
   try {
     const seen = await store.get(ref, { signal, timeoutMs: options.requestTimeoutMs });
-    const by = disturbance(beat.node, seen, beat.sent);
+    const by = disturbance(beat.node, seen, beat.own);
+    const found = beat.own?.find(seen);
+    if (found) beat.own?.stored(found, seen);
+    else beat.own?.looked(seen, clock.monotonic());
     if (by) observe({ type: 'disturbed', node: beat.node.name, by });
     return seen;
   } catch (error) {
-    if (isStoreError(error) && afterFailure('get', error) === 'again') return undefined;
-    throw error;
+    if (!isStoreError(error) || afterFailure('get', error) !== 'again') throw error;
+    beat.own?.looked(undefined, clock.monotonic());
+    return undefined;
   }
 }
 
 async function write(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<Lease> {
   const { store, clock, options } = parts;
-  const { sent } = beat;
+  const own = (beat.own ??= new OwnWrites());
   const from = beat.held && unheld(beat.held, beat.node, options);
+  const renewTime = renewalTime(from?.spec.renewTime, own, clock.wallMicros());
   const lease = from
-    ? nextHeartbeat(beat.node, options, from, clock.wallMicros())
-    : firstHeartbeat(beat.node, options, clock.wallMicros());
+    ? nextHeartbeat(beat.node, options, from, renewTime)
+    : firstHeartbeat(beat.node, options, renewTime);
   const call = { signal, timeoutMs: options.requestTimeoutMs };
-  beat.sent = lease.spec.renewTime;
+  const sent = own.sending(renewTime, clock.monotonic(), from, {});
   try {
-    return await (from ? store.update(lease, call) : store.create(lease, call));
+    const stored = await (from ? store.update(lease, call) : store.create(lease, call));
+    own.stored(sent, stored);
+    return stored;
   } catch (error) {
-    if (isStoreError(error) && !error.mayHaveCommitted) beat.sent = sent;
+    if (isStoreError(error) && error.mayHaveCommitted) own.answerLost(sent);
+    else own.refused(sent);
     throw error;
   }
 }

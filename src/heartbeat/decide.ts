@@ -7,9 +7,10 @@
  */
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease, OwnerReference } from '../lease/lease.ts';
-import { MicroTime } from '../lease/micro-time.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import type { NodeInfo } from '../lease/node-source.ts';
+import type { OwnWrites } from '../lease/own-writes.ts';
 import type { HeartbeatOptions } from './heartbeat-options.ts';
 
 type LeaseOptions = Pick<HeartbeatOptions, 'namespace' | 'leaseDurationSeconds'>;
@@ -18,13 +19,13 @@ type LeaseOptions = Pick<HeartbeatOptions, 'namespace' | 'leaseDurationSeconds'>
 const nodeReference = ({ name, uid }: NodeInfo): OwnerReference => ({ apiVersion: 'v1', kind: 'Node', name, uid });
 
 /** The lease for a POST. */
-export function firstHeartbeat(node: NodeInfo, options: LeaseOptions, wallMicros: number): Lease {
+export function firstHeartbeat(node: NodeInfo, options: LeaseOptions, renewTime: MicroTime): Lease {
   return newLease(
     { name: node.name, namespace: options.namespace, ownerReferences: [nodeReference(node)] },
     {
       holderIdentity: node.name,
       leaseDurationSeconds: options.leaseDurationSeconds,
-      renewTime: MicroTime.fromEpochMicrosClamped(wallMicros),
+      renewTime,
     },
   );
 }
@@ -33,13 +34,13 @@ export function firstHeartbeat(node: NodeInfo, options: LeaseOptions, wallMicros
  * The lease for a PUT, made from the version that is there. Whoever held it, it is this node's now: a name of a Node is
  * unique, and so is its heartbeat.
  */
-export function nextHeartbeat(node: NodeInfo, options: LeaseOptions, from: Lease, wallMicros: number): Lease {
+export function nextHeartbeat(node: NodeInfo, options: LeaseOptions, from: Lease, renewTime: MicroTime): Lease {
   return withChanges(from, {
     ownerReferences: ownedBy(node, from.metadata.ownerReferences),
     spec: {
       holderIdentity: node.name,
       leaseDurationSeconds: options.leaseDurationSeconds,
-      renewTime: growing(from.spec.renewTime, wallMicros),
+      renewTime,
     },
   });
 }
@@ -108,11 +109,12 @@ function ownedBy(node: NodeInfo, owners: readonly OwnerReference[]): readonly Ow
 
 const isNode = ({ apiVersion, kind }: OwnerReference): boolean => apiVersion === 'v1' && kind === 'Node';
 
-/** The wall clock; where that stands behind the last renewTime (it was set back), a microsecond past that one. */
-function growing(last: MicroTime | undefined, wallMicros: number): MicroTime {
-  const now = MicroTime.fromEpochMicrosClamped(wallMicros);
-  if (last === undefined || now.compare(last) > 0) return now;
-  return MicroTime.fromEpochMicrosClamped(last.epochMicros + 1);
+/**
+ * The wall clock; where that stands behind the last renewTime (it was set back), a microsecond past that one. No two writes
+ * that are remembered have the same.
+ */
+export function renewalTime(last: MicroTime | undefined, own: OwnWrites, wallMicros: number): MicroTime {
+  return own.time(Math.max(wallMicros, last === undefined ? -Infinity : last.epochMicros + 1));
 }
 
 /** Who else wrote a lease that we did not expect to find changed; undefined: it was us, or a mere repair is due. */
@@ -124,16 +126,15 @@ export type Disturbance =
   /** Something else of it was changed, a label say. */
   | { readonly kind: 'changed' };
 
-/**
- * @param sent the renewTime that we sent last; undefined: we never wrote it, so what is there comes from a process
- *   before us
- */
-export function disturbance(node: NodeInfo, seen: Lease, sent: MicroTime | undefined): Disturbance | undefined {
+/** @param own undefined, or empty: we never wrote it, so what is there comes from a process before us */
+export function disturbance(node: NodeInfo, seen: Lease, own: OwnWrites | undefined): Disturbance | undefined {
   const holder = seen.spec.holderIdentity ?? '';
   if (holder !== node.name && holder !== '') return { kind: 'otherHolder', holder };
-  if (sent === undefined || seen.spec.renewTime?.equals(sent)) return undefined;
+  const ours = own?.all ?? [];
+  if (ours.length === 0 || own?.find(seen)) return undefined;
   const { renewTime } = seen.spec;
-  return { kind: renewTime !== undefined && renewTime.compare(sent) > 0 ? 'secondWriter' : 'changed' };
+  const later = renewTime !== undefined && ours.every((write) => renewTime.compare(write.renewTime) > 0);
+  return { kind: later ? 'secondWriter' : 'changed' };
 }
 
 /**

@@ -11,8 +11,8 @@ export type HeartbeatOperation = 'get' | 'create' | 'update';
 export type HeartbeatEvent =
   /** The Nodes are known, for the first time or again after a loss. */
   | { readonly type: 'nodesSynced'; readonly names: readonly string[] }
-  /** The Nodes cannot be followed: those known are renewed, others wait; told once each time it begins. */
-  | { readonly type: 'nodesLost'; readonly error: LeaseStoreError }
+  /** The Nodes cannot be followed: those known, so many, are renewed, others wait; told once each time it begins. */
+  | { readonly type: 'nodesLost'; readonly error: LeaseStoreError; readonly known: number }
   | { readonly type: 'nodeAdded' | 'nodeRecreated' | 'nodeGone'; readonly node: string; readonly uid: string }
   /**
    * The first write for a node. `created`: there was no lease. `takenOver`: there was one, from a process before us.

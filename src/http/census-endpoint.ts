@@ -5,7 +5,7 @@
  * its age. `count` costs the same however many leases there are. `instances` is made anew at most every half second, and
  * never takes more than a twentieth of the time.
  */
-import type { Census, CensusLease, Instance } from '../census/count.ts';
+import type { Census, CensusLease, Instance } from '../census/census.ts';
 import type { Answer, CensusSnapshot } from '../census/census-events.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { json } from './answer.ts';

@@ -6,7 +6,7 @@
  * the last known answer below; what is not live stands first, so that it is never among the rows left out.
  */
 import { createHash } from 'node:crypto';
-import type { CensusLease, Instance } from '../census/count.ts';
+import type { CensusLease, Instance } from '../census/census.ts';
 import type { Answer, CensusSnapshot } from '../census/census-events.ts';
 import type { HttpAnswer } from './answer.ts';
 import type { CensusSource } from './census-endpoint.ts';

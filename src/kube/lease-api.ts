@@ -12,7 +12,7 @@ import type { LeasePage, LeaseQuery, LeaseRef, LeaseStore } from '../lease/store
 import type { Clock } from '../runtime/clock.ts';
 import { badAnswer } from './wire/api-errors.ts';
 import { clean } from './wire/foreign-text.ts';
-import { readList } from './list-page.ts';
+import { PAGE_BYTES, readList } from './list-page.ts';
 import type { Answer, Request, Transport } from './wire/transport.ts';
 import { watchLeases } from './list-watch.ts';
 
@@ -89,6 +89,7 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
         ...call,
         method: 'GET',
         what: `list leases of ${query.namespace}`,
+        ...(query.limit !== undefined && { maxBytes: PAGE_BYTES }),
         path: `${leasesPath(query.namespace)}${search({ ...selectors(query), limit: query.limit, continue: query.continue })}`,
       };
       return readPage(request, await transport.request(request));

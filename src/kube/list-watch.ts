@@ -18,12 +18,14 @@
 import { parseLease } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import { listPages } from '../lease/list-pages.ts';
+import type { Page, PagePart } from '../lease/list-pages.ts';
+import { LeaseStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseEvent, LeasePage } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { SHORT_LIFE_MS, afterEnd, isFruitless, lost } from './watch-end.ts';
+import { SHORT_LIFE_MS, afterEnd, isFruitless } from './watch-end.ts';
 import type { End } from './watch-end.ts';
 import { LineSplitter, parseWatchLine } from './watch-stream.ts';
 
@@ -33,8 +35,8 @@ export const DEFAULT_SILENCE_MS = 75_000;
 const WATCH_SECONDS = 300;
 /** Attempts to go on from one version that the server answers without telling anything, until it is listed anew. */
 const FRUITLESS_TRIES = 3;
-/** Objects a page: client-go's. */
-const PAGE_SIZE = 500;
+/** How often a list is begun again whose state was compacted away while it was read. */
+const LIST_ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 500;
 /** Right again within 5 s of a server's return, however long it was away: a request each 2 to 4 s is no burden to it. */
 const LONGEST_PAUSE_MS = 4_000;
@@ -46,9 +48,6 @@ export interface ByteStream {
   read(): Promise<Buffer | undefined>;
   close(): void;
 }
-
-/** A page of whatever is watched. */
-export type Page = Pick<LeasePage, 'resourceVersion' | 'continue' | 'serverDate'>;
 
 /** What is watched, and how its events are made. */
 export interface WatchedKind<Item, P extends Page, Event> {
@@ -81,7 +80,7 @@ export interface WatchFrom {
 }
 
 export interface WatchOptions<P extends Page = LeasePage> {
-  readonly list: (page: { limit?: number; continue?: string }, call: CallOptions) => Promise<P>;
+  readonly list: (part: PagePart, call: CallOptions) => Promise<P>;
   readonly open: (from: WatchFrom & { timeoutSeconds: number }, call: CallOptions) => Promise<ByteStream>;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
@@ -157,31 +156,18 @@ type Listed<Event> =
   | { readonly done: true; readonly event: Event; readonly version: string }
   | { readonly done: false; readonly end: End };
 
-/** All pages. A continue token that expired on the way means one large list instead, as client-go's pager does. */
 async function listAll<Item, P extends Page, Event>(
-  { name, itemsOf, listed }: WatchedKind<Item, P, Event>,
-  { list, signal }: WatchOptions<P>,
+  { itemsOf: keep, listed }: WatchedKind<Item, P, Event>,
+  { list, clock, signal }: WatchOptions<P>,
 ): Promise<Listed<Event>> {
-  const items: Item[] = [];
-  const tokens = new Set<string>();
   try {
-    let page = await list({ limit: PAGE_SIZE }, { signal });
-    const { serverDate } = page;
-    for (;;) {
-      for (const item of itemsOf(page)) items.push(item);
-      if (page.continue === undefined) break;
-      if (tokens.has(page.continue))
-        throw lost(name, 'BadAnswer', 'the list goes round in circles: a page comes again');
-      tokens.add(page.continue);
-      try {
-        page = await list({ limit: PAGE_SIZE, continue: page.continue }, { signal });
-      } catch (error) {
-        if (!isStoreError(error, 'Expired')) throw error;
-        items.length = 0;
-        page = await list({}, { signal });
-      }
-    }
-    return { done: true, event: listed(items, serverDate), version: page.resourceVersion };
+    const { items, serverDate, resourceVersion } = await listPages({
+      ask: (part) => list(part, { signal }),
+      keep,
+      now: () => clock.monotonic(),
+      attempts: LIST_ATTEMPTS,
+    });
+    return { done: true, event: listed(items, serverDate), version: resourceVersion };
   } catch (error) {
     return { done: false, end: { kind: 'failed', error: asStoreError(error), afterList: true } };
   }

@@ -6,13 +6,14 @@
  * watched and the others left out.
  */
 import { MicroTime } from '../lease/micro-time.ts';
-import type { LeaseStoreError } from '../lease/store.ts';
+import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { badAnswer } from './wire/api-errors.ts';
-import { readList } from './list-page.ts';
+import { PAGE_BYTES, readList } from './list-page.ts';
 import type { Request, Transport } from './wire/transport.ts';
 import { watchKind } from './list-watch.ts';
-import type { Page, WatchedKind } from './list-watch.ts';
+import type { WatchedKind } from './list-watch.ts';
+import type { Page } from '../lease/list-pages.ts';
 
 /** Which Nodes, of which API server. */
 export interface NodesApiOptions {
@@ -28,27 +29,7 @@ export interface NodesApiOptions {
   readonly watchSilenceMs?: number | undefined;
 }
 
-/** A Node, as much of it as heartbeats need. */
-export interface ApiNode {
-  readonly name: string;
-  readonly uid: string;
-  readonly creationTimestamp?: MicroTime | undefined;
-}
-
-/** What a watch of Nodes tells: see `NodeEvent`. */
-export type ApiNodeEvent =
-  | { readonly type: 'list'; readonly nodes: readonly ApiNode[]; readonly serverDate?: MicroTime | undefined }
-  | { readonly type: 'added' | 'modified' | 'deleted'; readonly node: ApiNode }
-  | { readonly type: 'fresh' }
-  | { readonly type: 'lost'; readonly error: LeaseStoreError };
-
-/** The Nodes of an API server: a `NodeSource` for `Heartbeat` and `NodeMonitor`. */
-export interface NodesApi {
-  /** @throws LeaseStoreError `Forbidden` */
-  watch(signal: AbortSignal): AsyncIterable<ApiNodeEvent>;
-}
-
-interface Versioned extends ApiNode {
+interface Versioned extends NodeInfo {
   readonly resourceVersion: string;
 }
 interface NodePage extends Page {
@@ -60,18 +41,18 @@ const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 const PATH = '/api/v1/nodes';
 
-/** The Nodes that the options name. Sends nothing before they are watched. */
-export function createNodesApi(options: NodesApiOptions): NodesApi {
+/** The Nodes that the options name, for `Heartbeat` and `NodeMonitor`. Sends nothing before they are watched. */
+export function createNodesApi(options: NodesApiOptions): NodeSource {
   const { transport, clock, random, names, labelSelector } = options;
   const wanted = names && new Set(names);
   const fieldSelector = wanted?.size === 1 ? `metadata.name=${[...wanted][0]}` : undefined;
-  const isWanted = ({ name }: ApiNode): boolean => wanted?.has(name) ?? true;
+  const isWanted = ({ name }: NodeInfo): boolean => wanted?.has(name) ?? true;
   const query = (more: Readonly<Record<string, string | number | undefined>>): string => {
     const all = Object.entries({ labelSelector, fieldSelector, ...more });
     const given = all.filter(([, value]) => value !== undefined && value !== '');
     return given.map(([key, value]) => `${key}=${encodeURIComponent(value as string | number)}`).join('&');
   };
-  const kind: WatchedKind<Versioned, NodePage, ApiNodeEvent> = {
+  const kind: WatchedKind<Versioned, NodePage, NodeEvent> = {
     name: 'nodes',
     parse: readNode,
     versionOf: (node) => node.resourceVersion,
@@ -84,7 +65,14 @@ export function createNodesApi(options: NodesApiOptions): NodesApi {
       const events = watchKind(kind, {
         list: async (page, call) => {
           const path = `${PATH}?${query({ limit: page.limit, continue: page.continue })}`;
-          return readPage(transport, { ...call, method: 'GET', what: 'list nodes', accept: METADATA_LIST, path });
+          return readPage(transport, {
+            ...call,
+            method: 'GET',
+            what: 'list nodes',
+            accept: METADATA_LIST,
+            maxBytes: PAGE_BYTES,
+            path,
+          });
         },
         open: ({ resourceVersion, timeoutSeconds }, call) => {
           const watching = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion, timeoutSeconds };

@@ -57,5 +57,5 @@ export const isFruitless = (end: End): boolean =>
     ? end.livedMs < SHORT_LIFE_MS
     : end.kind === 'failed' && isStoreError(end.error, 'ServerError', 'BadAnswer');
 
-export const lost = (name: string, code: 'Unavailable' | 'Timeout' | 'BadAnswer', why: string): LeaseStoreError =>
+const lost = (name: string, code: 'Unavailable' | 'Timeout' | 'BadAnswer', why: string): LeaseStoreError =>
   new LeaseStoreError(code, { message: `watch ${name}: ${why}` });

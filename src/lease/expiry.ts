@@ -8,13 +8,24 @@ import { MicroTime } from './micro-time.ts';
 /** A lease that lacks renewTime or duration counts as expired once it is this old, in milliseconds: one hour. */
 export const UNTIMED_LEASE_LIFE_MS = 3_600_000;
 
+/** The fields of a lease that say when it expires. */
+export interface PublishedTimes {
+  readonly renewTime?: MicroTime | undefined;
+  readonly leaseDurationSeconds?: number | undefined;
+  readonly creationTimestamp?: MicroTime | undefined;
+}
+
 /** The instant from which the lease is expired, by its own fields; `undefined` when not even its creation is known. */
-export function publishedExpiry(lease: Lease): MicroTime | undefined {
-  const { renewTime, leaseDurationSeconds } = lease.spec;
+export function publishedExpiry({ spec, metadata }: Lease): MicroTime | undefined {
+  const { renewTime, leaseDurationSeconds } = spec;
+  return expiryOf({ renewTime, leaseDurationSeconds, creationTimestamp: metadata.creationTimestamp });
+}
+
+export function expiryOf(times: PublishedTimes): MicroTime | undefined {
+  const { renewTime, leaseDurationSeconds, creationTimestamp: created } = times;
   if (renewTime !== undefined && leaseDurationSeconds !== undefined) {
     return MicroTime.fromEpochMicrosClamped(renewTime.epochMicros + leaseDurationSeconds * 1e6);
   }
-  const created = lease.metadata.creationTimestamp;
   return created && MicroTime.fromEpochMicrosClamped(created.epochMicros + UNTIMED_LEASE_LIFE_MS * 1000);
 }
 

@@ -54,6 +54,8 @@ export interface LeasePage {
   readonly continue?: string | undefined;
   /** The server's clock as its `Date` header told it: whole seconds, cut off. */
   readonly serverDate?: MicroTime | undefined;
+  /** How long the answer was, where the adapter knows. */
+  readonly bytes?: number | undefined;
 }
 
 /** The one version of an object that a deletion may meet. */
@@ -125,8 +127,10 @@ export type LeaseStoreErrorCode =
   | 'Timeout'
   /** No connection, or it broke; the cause is the socket's error. */
   | 'Unavailable'
-  /** An answer that is none of the Kubernetes API's: too large, no JSON, no Lease. */
+  /** An answer that is none of the Kubernetes API's: no JSON, no Lease. */
   | 'BadAnswer'
+  /** An answer that is larger than what is read of one. */
+  | 'TooLarge'
   /** The credentials could not be loaded or made (a token file, an exec plugin). */
   | 'Credentials'
   /** The caller's signal. */
@@ -150,6 +154,7 @@ const RETRYABLE: ReadonlySet<LeaseStoreErrorCode> = new Set<LeaseStoreErrorCode>
   'Timeout',
   'Unavailable',
   'BadAnswer',
+  'TooLarge',
 ]);
 
 /** The only error that a LeaseStore throws, but for a TypeError on wrong use. */

@@ -25,7 +25,12 @@ export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[
         return;
       }
       case 'nodesLost':
-        log.warn({ code: event.error.code, err: event.error }, 'the Nodes cannot be followed: those known are renewed');
+        log.warn(
+          { code: event.error.code, err: event.error },
+          event.known > 0
+            ? 'the Nodes cannot be followed: those known are renewed'
+            : 'the Nodes cannot be read yet: no heartbeat is kept until they are',
+        );
         return;
       case 'nodeAdded':
         log.debug({ node: event.node, uid: event.uid }, 'a Node appeared');

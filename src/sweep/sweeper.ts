@@ -7,8 +7,10 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import type { LeaseStore } from '../lease/store.ts';
-import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import { listPages } from '../lease/list-pages.ts';
+import type { PagePart } from '../lease/list-pages.ts';
+import type { LeasePage, LeaseStore } from '../lease/store.ts';
+import { isStoreError } from '../lease/store.ts';
 import { clockDistance } from '../runtime/clock-distance.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -172,37 +174,24 @@ export class Sweeper {
   async #list(look: 1 | 2, signal: AbortSignal): Promise<Look & { readonly distanceMs: number | undefined }> {
     const { namespace, labelSelector, pageSize, requestTimeoutMs: timeoutMs } = this.#options;
     const clock = this.#clock;
-    const startedAt = clock.monotonic();
-    const leases: Lease[] = [];
+    const now = (): number => clock.monotonic();
+    const startedAt = now();
     let earliest: MicroTime | undefined;
     let distanceMs: number | undefined;
-    let undated = false;
-    let pages = 0;
-    const seen = new Set<string>();
-    let token: string | undefined;
-    do {
+    const ask = async (part: PagePart): Promise<LeasePage> => {
       const sentMs = clock.wallMicros() / 1000;
-      const query = { namespace, labelSelector, limit: pageSize, ...(token !== undefined && { continue: token }) };
-      const page = await this.#store.list(query, { signal, timeoutMs });
-      pages++;
-      for (const lease of page.leases) leases.push(lease);
+      const page = await this.#store.list({ namespace, labelSelector, ...part }, { signal, timeoutMs });
       const date = page.serverDate;
-      if (!date) undated = true;
-      else if (!earliest || date.compare(earliest) < 0) {
+      if (date && (!earliest || date.compare(earliest) < 0)) {
         earliest = date;
         distanceMs = clockDistance(sentMs, clock.wallMicros() / 1000, date.epochMs);
       }
-      const next = page.continue || undefined;
-      if (next !== undefined && seen.has(next)) {
-        throw new LeaseStoreError('BadAnswer', {
-          message: 'the list goes round in circles: a page continues at one before it',
-        });
-      }
-      if (next !== undefined) seen.add(next);
-      token = next;
-    } while (token !== undefined);
-    this.#observe({ type: 'looked', look, leases: leases.length, pages, tookMs: clock.monotonic() - startedAt });
-    return { leases, date: undated ? undefined : earliest, distanceMs };
+      return page;
+    };
+    const keep = ({ leases }: LeasePage): readonly Lease[] => leases;
+    const { items, pages, serverDate, undated } = await listPages({ ask, keep, now, limit: pageSize });
+    this.#observe({ type: 'looked', look, leases: items.length, pages, tookMs: now() - startedAt });
+    return { leases: items, date: undated ? undefined : serverDate, distanceMs };
   }
 }
 

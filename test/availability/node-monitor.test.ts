@@ -41,7 +41,6 @@ async function world(t: TestContext, names: readonly string[], leases: readonly 
       nodes,
       clock,
       random: () => 0.5,
-      options: availabilityOptions(),
       observe: (event) => events.push(event),
     });
     running = monitor.run(stop.signal);
@@ -304,7 +303,7 @@ test('known or not: before both were read, and once what is known is older than 
   refused.refusals.push(storeError('Forbidden', 'no'));
   const clock = new ManualClock();
   const parts = { store: new MemoryStore({ clock }), nodes: refused, clock, random: () => 0.5 };
-  const never = new NodeMonitor({ ...parts, options: availabilityOptions() });
+  const never = new NodeMonitor(parts);
   const stop = new AbortController();
   const running = never.run(stop.signal);
   await settle();

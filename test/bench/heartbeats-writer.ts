@@ -33,7 +33,7 @@ const heartbeat = new Heartbeat({
   nodes,
   clock,
   random: Math.random,
-  options,
+  ...options,
   observe: (event) => {
     if (event.type === 'claimed') claimed++;
     if (event.type === 'failed') failures++;

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { CensusService } from '../../src/census/census.ts';
-import { publishedCensus } from '../../src/census/count.ts';
-import type { Census } from '../../src/census/count.ts';
+import { LiveCensus } from '../../src/census/live-census.ts';
+import type { Census } from '../../src/census/census.ts';
 import { LEASE_STATES } from '../../src/census/judge.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { parseLease } from '../../src/lease/lease.ts';
@@ -11,7 +10,7 @@ import { HOSTNAME_LABEL } from '../../src/lease/names.ts';
 import type { LeaseEvent } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
-import { NOW, ScriptedWatch, at } from './support.ts';
+import { NOW, ScriptedWatch, at, published } from './support.ts';
 
 /** Times around NOW, times of no sense, and things that are no times. */
 const time = fc.oneof(
@@ -72,7 +71,7 @@ describe('for any leases', () => {
     let known = 0;
     fc.assert(
       fc.property(fc.array(anyLease), date, (leases, serverDate) => {
-        const made = publishedCensus(leases, { serverDate, freshForMs: 30_000 });
+        const made = published(leases, { serverDate, freshForMs: 30_000 });
         if (made.counts && made.counts.instances > 0) known += 1;
         check(made);
       }),
@@ -88,7 +87,7 @@ describe('for any leases', () => {
           l.spec.holderIdentity ? { ...l, spec: { ...l.spec, holderIdentity: holder } } : l,
         );
         const look = { serverDate: at(0), freshForMs: 30_000 };
-        assert.deepEqual(publishedCensus(taken, look).counts, publishedCensus(leases, look).counts);
+        assert.deepEqual(published(taken, look).counts, published(leases, look).counts);
       }),
       { numRuns: 500 },
     );
@@ -103,9 +102,9 @@ describe('for any leases', () => {
           const spec = { ...l.spec, holderIdentity: 'h', leaseDurationSeconds: 3600, renewTime: at(0) };
           return i === index ? { ...l, spec } : l;
         });
-        const before = publishedCensus(leases, look).instances.length;
+        const before = published(leases, look).instances.length;
         // Of two with one name the later counts: renewing a hidden one changes nothing.
-        assert.ok(publishedCensus(renewed, look).instances.length >= before);
+        assert.ok(published(renewed, look).instances.length >= before);
       }),
       { numRuns: 500 },
     );
@@ -147,7 +146,7 @@ test('for any course of events the numbers kept are those of counting anew', asy
       const store = new ScriptedWatch();
       const options = { freshForMs: 30_000, maxAgeMs: 30_000 };
       const query = { namespace: '' };
-      const service = new CensusService({ store, query, clock, random: () => 0.5, options });
+      const service = new LiveCensus({ store, query, clock, random: () => 0.5, ...options });
       const abort = new AbortController();
       const run = service.run(abort.signal);
       await settle();

@@ -1,6 +1,8 @@
 /**
  * Leases to count, and a watch that tells what a test says, when it says it.
  */
+import { publishedCensus, summary } from '../../src/census/census.ts';
+import type { Census, ReadLease } from '../../src/census/census.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
@@ -52,6 +54,13 @@ export function lease(sketch: Sketch = {}): Lease {
     },
   });
 }
+
+/** A lease as a census reads it. */
+export const read = (source: Lease): ReadLease => ({ ...summary(source), source });
+
+/** The census of one look at these. */
+export const published = (leases: readonly Lease[], look: Parameters<typeof publishedCensus>[1]): Census =>
+  publishedCensus(leases.map(read), look);
 
 /** A store whose watches tell what the test puts in. */
 export class ScriptedWatch {

@@ -2,7 +2,7 @@
  * The census over HTTP under a fault: it says 2, or that it does not know; never another number.
  */
 import assert from 'node:assert/strict';
-import { CensusService } from '../../src/census/census.ts';
+import { LiveCensus } from '../../src/census/live-census.ts';
 import type { CensusEvent } from '../../src/census/census-events.ts';
 import { countAnswer } from '../../src/http/census-endpoint.ts';
 import { listen } from '../../src/http/server.ts';
@@ -24,12 +24,13 @@ interface Count {
 export async function censusUnder(world: World): Promise<Capability> {
   const { clock, signal, namespace } = world;
   const events: CensusEvent[] = [];
-  const census = new CensusService({
+  const census = new LiveCensus({
     store: (await world.through()).store,
     query: { namespace, labelSelector: selector(COUNTED) },
     clock,
     random: Math.random,
-    options: { freshForMs: 1_500 * PACE, maxAgeMs: 1_500 * PACE },
+    freshForMs: 1_500 * PACE,
+    maxAgeMs: 1_500 * PACE,
     observe: (event) => void events.push(event),
   });
   const server = await listen({ host: '127.0.0.1', port: 0 }, { '/v1/count': () => countAnswer(census) });

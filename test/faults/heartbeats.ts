@@ -3,8 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
-import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
-import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import { createNodesApi } from '../../src/kube/node-api.ts';
 import type { LeaseStore } from '../../src/lease/store.ts';
 import { until } from '../e2e/support.ts';
@@ -43,12 +42,10 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
     nodes: createNodesApi({ transport: connection.transport, clock, random: Math.random, names }),
     clock,
     random: Math.random,
-    options: heartbeatOptions({
-      namespace,
-      renewIntervalMs: INTERVAL_MS,
-      requestTimeoutMs: 2 * TIMEOUT_MS,
-      concurrency: 8,
-    }),
+    namespace,
+    renewIntervalMs: INTERVAL_MS,
+    requestTimeoutMs: 2 * TIMEOUT_MS,
+    concurrency: 8,
     observe: (event) => void events.push(event),
   });
   world.runs(heartbeat.run(world.signal));

@@ -1,8 +1,7 @@
 /** What the tests of heartbeats share: Nodes that a test makes and deletes, and a fleet on a clock moved by hand. */
 import type { NodeEvent, NodeInfo, NodeSource } from '../../src/lease/node-source.ts';
 import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
-import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
-import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import type { HeartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import type { LeaseStoreError } from '../../src/lease/store.ts';
@@ -118,7 +117,7 @@ export async function fleet(given: FleetOptions = {}): Promise<Fleet> {
     nodes,
     clock,
     random: () => 0.5,
-    options: heartbeatOptions(given.options),
+    ...given.options,
     observe: (event) => events.push(event),
   });
   const stop = new AbortController();

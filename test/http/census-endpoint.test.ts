@@ -77,6 +77,7 @@ test('unknown is 503 with every number null, never 0; too old comes with the las
   assert.match(page, /<span>2 instances <\/span>/);
 
   await w.list(lease({ hostname: 'a' }));
+  await w.clock.advance(100);
   assert.deepEqual(parsed(countAnswer(w.census)).instances, 1);
 });
 

@@ -1,8 +1,7 @@
 /**
  * A census that a test moves by hand, behind a real socket.
  */
-import { CensusService } from '../../src/census/census.ts';
-import { censusOptions } from '../../src/census/census-options.ts';
+import { LiveCensus } from '../../src/census/live-census.ts';
 import type { LeaseEvent } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { NOW, ScriptedWatch, at } from '../census/support.ts';
@@ -11,12 +10,11 @@ import type { Lease } from '../../src/lease/lease.ts';
 export class World {
   readonly clock = new ManualClock(NOW);
   readonly watch = new ScriptedWatch();
-  readonly census = new CensusService({
+  readonly census = new LiveCensus({
     store: this.watch,
     query: { namespace: 'kube-system' },
     clock: this.clock,
     random: () => 1,
-    options: censusOptions(),
   });
   readonly #stop = new AbortController();
   readonly #running = this.census.run(this.#stop.signal);

@@ -154,13 +154,13 @@ test('an answer that is too large is refused, announced or not, and the transpor
     json(response, 200, 'x'.repeat(2000), { 'content-length': 2002 }),
   );
   const transport = transportTo(t, server.url, { maxAnswerBytes: 1000 });
-  await assert.rejects(transport.request(get), is('BadAnswer'));
+  await assert.rejects(transport.request(get), is('TooLarge'));
   server.handler = (_, response) => {
     response.writeHead(200);
     const more = (): void => void (response.destroyed || (response.write('y'.repeat(600)), setImmediate(more)));
     more();
   };
-  await assert.rejects(transport.request(put), is('BadAnswer', true));
+  await assert.rejects(transport.request(put), is('TooLarge', true));
   server.handler = (_, response) => json(response, 200, {});
   await transport.request(get);
 });

@@ -18,6 +18,7 @@ const RETRYABLE: Record<LeaseStoreErrorCode, boolean> = {
   Timeout: true,
   Unavailable: true,
   BadAnswer: true,
+  TooLarge: true,
   Credentials: false,
   Aborted: false,
 };

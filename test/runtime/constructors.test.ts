@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NodeMonitor } from '../../src/availability/node-monitor.ts';
-import { CensusService } from '../../src/census/census.ts';
+import { LiveCensus } from '../../src/census/live-census.ts';
 import { LeaderElector } from '../../src/election/elector.ts';
-import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
-import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
@@ -48,9 +47,9 @@ const MAKE: Record<string, readonly [bad: string[], make: (bad: number) => unkno
     // None at all is allowed between the two looks.
     (bad) => new Sweeper({ ...parts, confirmAfterMs: bad === 0 ? -1 : bad, concurrency: bad }),
   ],
-  CensusService: [
+  LiveCensus: [
     ['freshForMs', 'maxAgeMs'],
-    (bad) => new CensusService({ ...parts, query: { namespace: 'a' }, options: { freshForMs: bad, maxAgeMs: bad } }),
+    (bad) => new LiveCensus({ ...parts, query: { namespace: 'a' }, freshForMs: bad, maxAgeMs: bad }),
   ],
   LeaderElector: [
     ['renewDeadlineMs', 'retryPeriodMs'],
@@ -59,13 +58,9 @@ const MAKE: Record<string, readonly [bad: string[], make: (bad: number) => unkno
   ],
   Heartbeat: [
     ['renewIntervalMs', 'concurrency'],
-    (bad) =>
-      new Heartbeat({ ...parts, nodes, options: { ...heartbeatOptions(), renewIntervalMs: bad, concurrency: bad } }),
+    (bad) => new Heartbeat({ ...parts, nodes, renewIntervalMs: bad, requestTimeoutMs: 5_000, concurrency: bad }),
   ],
-  NodeMonitor: [
-    ['namespace', 'graceMs'],
-    (bad) => new NodeMonitor({ ...parts, nodes, options: { namespace: '', graceMs: bad } }),
-  ],
+  NodeMonitor: [['namespace', 'graceMs'], (bad) => new NodeMonitor({ ...parts, nodes, namespace: '', graceMs: bad })],
 };
 
 for (const [name, [fields, make]] of Object.entries(MAKE)) {
@@ -91,7 +86,7 @@ test('a running service refuses changes that cannot be used, and keeps what it h
   const publisher = new Publisher({ ...parts, holder: 'me', hostname: 'h' });
   assert.throws(() => publisher.update({ renewIntervalMs: Number.NaN }), OptionsError);
   assert.equal(publisher.options.renewIntervalMs, 10_000);
-  const heartbeat = new Heartbeat({ ...parts, nodes, options: heartbeatOptions() });
-  assert.throws(() => heartbeat.update({ ...heartbeatOptions(), leaseDurationSeconds: 10 }), OptionsError);
+  const heartbeat = new Heartbeat({ ...parts, nodes });
+  assert.throws(() => heartbeat.update({ leaseDurationSeconds: 10 }), OptionsError);
   assert.equal(heartbeat.options.leaseDurationSeconds, 40);
 });

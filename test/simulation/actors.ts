@@ -1,16 +1,13 @@
 /**
  * Who takes part: each is one process with the services as they are shipped, from its start to its stop or crash.
  */
-import { CensusService } from '../../src/census/census.ts';
-import { censusOptions } from '../../src/census/census-options.ts';
+import { LiveCensus } from '../../src/census/live-census.ts';
 import { LeaderElector } from '../../src/election/elector.ts';
 import type { ElectionEvent } from '../../src/election/election-events.ts';
 import { createSharedWatch } from '../../src/election/shared-watch.ts';
 import type { Term } from '../../src/election/term.ts';
-import { Heartbeat } from '../../src/heartbeat/heartbeat.ts';
+import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import { NodeMonitor } from '../../src/availability/node-monitor.ts';
-import { heartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
-import { availabilityOptions } from '../../src/availability/availability-options.ts';
 import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
 import type { AvailabilityEvent } from '../../src/availability/node-monitor.ts';
 import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
@@ -240,19 +237,18 @@ export class SweeperActor extends Actor<SweeperSlot> {
 }
 
 export class CensusActor extends Actor<CensusSlot> {
-  readonly census: CensusService;
+  readonly census: LiveCensus;
   /** When it first knew everything, in true milliseconds. */
   syncedAt = Infinity;
 
   constructor(stage: Stage, slot: CensusSlot, start: number) {
     super(stage, slot, start);
     const { process, random, link } = this;
-    this.census = new CensusService({
+    this.census = new LiveCensus({
       store: link,
       query: IDENTITIES,
       clock: process,
       random,
-      options: censusOptions(),
       observe: (event) => {
         if (event.type === 'synced') this.syncedAt = Math.min(this.syncedAt, stage.network.world.now);
         if (event.type !== 'lease') this.note(event.type);
@@ -272,9 +268,9 @@ export class FleetActor extends Actor<FleetSlot> {
     super(stage, slot, start);
     const { process, random, link: store } = this;
     this.nodes = new NodeLink(stage.nodes, stage.network.world, process, stream(stage.seed, `${this.name} nodes`));
-    const options = heartbeatOptions({ renewIntervalMs: slot.intervalMs });
+    const renewIntervalMs = slot.intervalMs;
     const observe = (event: HeartbeatEvent): void => this.#see(event);
-    this.heartbeat = new Heartbeat({ store, nodes: this.nodes, clock: process, random, options, observe });
+    this.heartbeat = new Heartbeat({ store, nodes: this.nodes, clock: process, random, renewIntervalMs, observe });
     this.follow(this.heartbeat.run(this.signal));
   }
 
@@ -306,7 +302,6 @@ export class MonitorActor extends Actor<MonitorSlot> {
       nodes: this.nodes,
       clock: process,
       random,
-      options: availabilityOptions(),
       observe: (event) => {
         if (event.type === 'changed') this.changes.push(event);
         this.note(event.type === 'changed' ? `${event.node.name} is ${event.node.status}` : event.type);

@@ -27,8 +27,9 @@ const LEAD = 'src/election/lead.ts';
 const RELEASE = 'src/election/release.ts';
 const CANDIDATE = 'src/election/candidate.ts';
 const TERM = 'src/election/term.ts';
-const HEARTBEAT = 'src/heartbeat/heartbeat.ts';
-const CENSUS = 'src/census/census.ts';
+const HEARTBEAT = 'src/heartbeat/heartbeats.ts';
+const FRESHNESS = 'src/runtime/freshness.ts';
+const CENSUS = 'src/census/live-census.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   // Publisher.
@@ -189,7 +190,7 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       change(
         SWEEPER,
-        'date: undated ? undefined : earliest',
+        'date: undated ? undefined : serverDate',
         'date: earliest ?? MicroTime.fromEpochMicros(clock.wallMicros())',
       ),
     ],
@@ -204,7 +205,7 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       change(
         SWEEPER,
-        'date: undated ? undefined : earliest',
+        'date: undated ? undefined : serverDate',
         'date: undated ? undefined : MicroTime.fromEpochMicros(clock.wallMicros())',
       ),
     ],
@@ -399,21 +400,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'heartbeat: renewTime always grows',
     replace: [
-      change('src/heartbeat/decide.ts', 'if (last === undefined || now.compare(last) > 0) return now;', 'return now;'),
-    ],
-  },
-  {
-    rule: 'nodes: silence counts only as far as it is proved',
-    replace: [
       change(
-        'src/availability/node-monitor.ts',
-        'const next = this.#register.look(this.#proof);',
-        'const next = this.#register.look(now);',
-      ),
-      change(
-        'src/availability/node-monitor.ts',
-        'if (this.#putOff) this.#arm(now + LOOK_AFTER_MS);',
-        'if (!this) return;',
+        'src/heartbeat/decide.ts',
+        'return own.time(Math.max(wallMicros, last === undefined ? -Infinity : last.epochMicros + 1));',
+        'return own.time(wallMicros);',
       ),
     ],
   },
@@ -430,14 +420,15 @@ export const MUTANTS: readonly Mutant[] = [
   // Census.
   {
     rule: 'census: an old answer is no answer',
-    replace: [change(CENSUS, "if (freshnessMs > this.#given.options.maxAgeMs) return 'TooOld';", '')],
+    replace: [change(CENSUS, "return answer && answer.ageMs > this.#options.maxAgeMs ? 'TooOld' : undefined;", '')],
   },
+  // Both.
   {
-    rule: 'census: silence counts only as far as it is proved',
+    rule: 'freshness: silence counts only as far as it is proved',
     replace: [
-      change(CENSUS, 'this.#register.look(proof);', 'this.#register.look(now);'),
+      change(FRESHNESS, 'watched.look(proof);', 'watched.look(now);'),
       // A late timer that is put off finds a newer proof, most of the time.
-      change(CENSUS, 'if (this.#putOff) return this.#setTimer(now + LOOK_AFTER_MS);', ''),
+      change(FRESHNESS, 'if (this.#putOff) return this.#setTimer(now + LOOK_AFTER_MS);', ''),
     ],
   },
 ];

@@ -8,17 +8,15 @@
 import { randomUUID } from 'node:crypto';
 import { connect as connectSocket } from 'node:net';
 import {
-  CensusService,
+  LiveCensus,
   Heartbeat,
   LeaderElector,
   NodeMonitor,
   Publisher,
-  availabilityOptions,
   connect,
   createNodesApi,
   Sweeper,
   createSystemClock,
-  heartbeatOptions,
   holderIdentity,
   leaseName,
 } from '../../src/index.ts';
@@ -132,12 +130,13 @@ const sweeper = new Sweeper({
   },
 });
 
-const census = new CensusService({
+const census = new LiveCensus({
   store,
   query: { namespace: 'kube-system', labelSelector: 'apiserver.kubernetes.io/identity=kube-apiserver' },
   clock,
   random,
-  options: { freshForMs: fast(30_000, 2_000), maxAgeMs: fast(30_000, 2_000) },
+  freshForMs: fast(30_000, 2_000),
+  maxAgeMs: fast(30_000, 2_000),
   observe: failed,
 });
 
@@ -174,7 +173,8 @@ const heartbeat = new Heartbeat({
   nodes: createNodesApi({ transport, clock, random }),
   clock,
   random,
-  options: heartbeatOptions({ renewIntervalMs, requestTimeoutMs: Math.min(requestTimeoutMs, renewIntervalMs * 0.9) }),
+  renewIntervalMs,
+  requestTimeoutMs: Math.min(requestTimeoutMs, renewIntervalMs * 0.9),
   observe: (event) => {
     failed(event);
     if (event.type === 'renewed') counters.beats++;
@@ -185,7 +185,7 @@ const monitor = new NodeMonitor({
   nodes: createNodesApi({ transport, clock, random }),
   clock,
   random,
-  options: availabilityOptions({ graceMs: fast(50_000, 4_000) }),
+  graceMs: fast(50_000, 4_000),
   observe: failed,
 });
 

@@ -2,15 +2,7 @@
  * A controller of which one replica works: whoever leads watches the Nodes, and acts when one is not heard of any more.
  * `node controller.ts NAME`, until SIGTERM.
  */
-import {
-  LeaderElector,
-  NodeMonitor,
-  availabilityOptions,
-  connect,
-  createNodesApi,
-  createSystemClock,
-  workloadLeaseName,
-} from 'leasekeeper';
+import { LeaderElector, NodeMonitor, connect, createNodesApi, createSystemClock, workloadLeaseName } from 'leasekeeper';
 import type { NodeAvailability, Term } from 'leasekeeper';
 
 const [, , id = ''] = process.argv;
@@ -44,7 +36,7 @@ async function work(term: Term): Promise<void> {
     clock,
     random,
     // Short, so that there is something to see; node lifecycle controllers wait for 50 seconds.
-    options: availabilityOptions({ graceMs: 4_000 }),
+    graceMs: 4_000,
     observe: (event) => {
       if (event.type === 'changed' && event.node.status !== 'Pending') act(event.node, term);
     },

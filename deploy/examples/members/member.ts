@@ -2,7 +2,7 @@
  * A member of the set that chat.yaml describes: publishes its lease, says how many members there are whenever that
  * changes, and sweeps what is left of members that died. `node member.ts NAME`, until SIGTERM.
  */
-import { CensusService, Publisher, Sweeper, connect, createSystemClock, holderIdentity, leaseName } from 'leasekeeper';
+import { LiveCensus, Publisher, Sweeper, connect, createSystemClock, holderIdentity, leaseName } from 'leasekeeper';
 
 const [, , name = ''] = process.argv;
 const namespace = 'default';
@@ -39,12 +39,13 @@ function tell(): void {
   if (text !== last) console.log(`${name}: ${text}`);
   last = text;
 }
-const census = new CensusService({
+const census = new LiveCensus({
   store,
   query: { namespace, labelSelector },
   clock,
   random,
-  options: { freshForMs: 3_000, maxAgeMs: 10_000 },
+  freshForMs: 3_000,
+  maxAgeMs: 10_000,
   // Events are told one by one; the numbers are right once all that came together were.
   observe: () => queueMicrotask(tell),
 });

@@ -2,7 +2,7 @@
  * A virtual node: makes a Node object, says once that it is ready, and keeps its heartbeat, as a kubelet does.
  * `node virtual-node.ts NAME`, until SIGTERM; then the Node is deleted.
  */
-import { Heartbeat, connect, createNodesApi, createSystemClock, heartbeatOptions, isStoreError } from 'leasekeeper';
+import { Heartbeat, connect, createNodesApi, createSystemClock, isStoreError } from 'leasekeeper';
 
 const [, , name = ''] = process.argv;
 const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
@@ -41,7 +41,8 @@ const heartbeat = new Heartbeat({
   clock,
   random,
   // Short, so that there is something to see; a kubelet's are 10 and 40 seconds, which are the defaults.
-  options: heartbeatOptions({ renewIntervalMs: 1_000, leaseDurationSeconds: 4 }),
+  renewIntervalMs: 1_000,
+  leaseDurationSeconds: 4,
   observe: (event) => {
     if (event.type === 'claimed') console.log(`${name}: the heartbeat is ${event.how}`);
     if (event.type === 'failed') console.log(`${name}: ${event.error.message}`);

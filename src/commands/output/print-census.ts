@@ -5,7 +5,7 @@
  * `items` are the leases as they were read, each with a `status` of ours, so that what reads `kubectl get -o json` reads
  * them. `name` prints what kubectl prints. An empty answer is no error, and is told as kubectl tells it.
  */
-import type { Census, CensusLease } from '../../census/count.ts';
+import type { Census, CensusLease } from '../../census/census.ts';
 import type { LeaseState } from '../../census/judge.ts';
 import type { Lease } from '../../lease/lease.ts';
 import { leaseToJson, newLease } from '../../lease/lease.ts';

@@ -115,8 +115,14 @@ export function bodyError(asked: Asked): LeaseStoreError {
 }
 
 /** An answer with a good status that cannot be used. The write, if it was one, has probably been carried out. */
-export function badAnswer(asked: Asked, status: number | undefined, why: string, cause?: unknown): LeaseStoreError {
-  return new LeaseStoreError('BadAnswer', {
+export function badAnswer(
+  asked: Asked,
+  status: number | undefined,
+  why: string,
+  cause?: unknown,
+  code: 'BadAnswer' | 'TooLarge' = 'BadAnswer',
+): LeaseStoreError {
+  return new LeaseStoreError(code, {
     message: `${asked.what}: ${why}`,
     status,
     mayHaveCommitted: isWrite(asked),

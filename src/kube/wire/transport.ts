@@ -69,6 +69,8 @@ export interface Request extends Asked {
   readonly accept?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
+  /** Bytes of the answer; default the transport's. */
+  readonly maxBytes?: number | undefined;
   /** As in CallOptions. */
   readonly urgent?: boolean | undefined;
 }
@@ -77,6 +79,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly json: unknown;
+  /** How long it was, in characters. */
+  readonly length: number;
 }
 
 export interface Transport {
@@ -197,7 +201,7 @@ export function createTransport(options: TransportOptions): Transport {
         if (mayReconnect && used && sent && !started && connection && connection.served > 0) {
           mayReconnect = false;
           start(used);
-        } else if (error instanceof TooLargeError) fail(badAnswer(request, status, error.message, error));
+        } else if (error instanceof TooLargeError) fail(badAnswer(request, status, error.message, error, 'TooLarge'));
         else fail(socketError(request, server, error, sent));
       };
       /** Starts with the credentials of now; `refused` is the 401 that they must better. */
@@ -238,7 +242,9 @@ export function createTransport(options: TransportOptions): Transport {
         used = with_;
         if (known !== with_) secrets.sent((known = with_).headers);
         here = poolsFor(with_);
-        exchange = streaming ? new StreamExchange({ done, failed }) : new Exchange(limit, { done, failed });
+        exchange = streaming
+          ? new StreamExchange({ done, failed })
+          : new Exchange(request.maxBytes ?? limit, { done, failed });
         (streaming ? here.streams : here.requests).run(
           {
             path: basePath + request.path,
@@ -280,7 +286,7 @@ export function createTransport(options: TransportOptions): Transport {
       const { status, headers } = answer;
       if (status < 200 || status > 299) throw failure(request, answer);
       try {
-        return { status, headers, json: JSON.parse(answer.body) as unknown };
+        return { status, headers, json: JSON.parse(answer.body) as unknown, length: answer.body.length };
       } catch {
         // Without a cause: V8 quotes the answer in its words.
         throw badAnswer(request, status, `the server answered ${status} with no JSON: "${clean(answer.body, 200)}"`);

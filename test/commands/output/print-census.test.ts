@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import type { Census, CensusLease } from '../../../src/census/count.ts';
-import { census, publishedCensus } from '../../../src/census/count.ts';
+import type { Census, CensusLease } from '../../../src/census/census.ts';
+import { census } from '../../../src/census/census.ts';
 import type { OutputFormat } from '../../../src/commands/output/print-census.ts';
 import { leaseTable, printCensus } from '../../../src/commands/output/print-census.ts';
 import { printable, truncate, width } from '../../../src/commands/output/text-width.ts';
+import { published } from '../../census/support.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
 import { parseLease } from '../../../src/lease/lease.ts';
 import { MicroTime } from '../../../src/lease/micro-time.ts';
@@ -49,8 +50,8 @@ const leases = [
   }),
   lease('kube-apiserver-d', 'master-4', { holderIdentity: '' }, { deletionTimestamp: '2026-01-01T00:00:00Z' }),
 ];
-const made = publishedCensus(leases, { serverDate: asOf, freshForMs: 30_000, freshnessMs: 12.4 });
-const empty = publishedCensus([], { serverDate: asOf, freshForMs: 30_000 });
+const made = published(leases, { serverDate: asOf, freshForMs: 30_000, freshnessMs: 12.4 });
+const empty = published([], { serverDate: asOf, freshForMs: 30_000 });
 const print = (output: OutputFormat, of: Census = made, more: object = {}): ReturnType<typeof printCensus> =>
   printCensus(of, { output, namespace: 'kube-system', ...more });
 const lines = (...of: string[]): string => of.map((line) => `${line}\n`).join('');
@@ -70,7 +71,7 @@ describe('tables', () => {
   });
 
   test('wide', async () => {
-    const two = publishedCensus(leases.slice(0, 2), { serverDate: asOf, freshForMs: 30_000 });
+    const two = published(leases.slice(0, 2), { serverDate: asOf, freshForMs: 30_000 });
     assert.equal(
       (await print('wide', two)).stdout,
       lines(
@@ -82,7 +83,7 @@ describe('tables', () => {
   });
 
   test('of all namespaces, without headers', async () => {
-    const one = publishedCensus(leases.slice(0, 1), { serverDate: asOf, freshForMs: 30_000 });
+    const one = published(leases.slice(0, 1), { serverDate: asOf, freshForMs: 30_000 });
     assert.equal(
       (await print('table', one, { namespace: '', noHeaders: true })).stdout,
       'kube-system   kube-apiserver-a   master-1   Live   kube-apiserver-a_1   4s   2d12h\n',
@@ -96,7 +97,7 @@ describe('tables', () => {
   });
 
   test('times that nobody told', async () => {
-    const blind = publishedCensus(leases.slice(0, 1), { freshForMs: 30_000 });
+    const blind = published(leases.slice(0, 1), { freshForMs: 30_000 });
     const [, row] = (await print('table', blind)).stdout.split('\n');
     assert.equal(row, 'kube-apiserver-a   master-1   Unknown   kube-apiserver-a_1   <unknown>   <unknown>');
   });
@@ -120,7 +121,7 @@ describe('tables', () => {
   });
 
   test('what others wrote breaks neither table nor terminal', async () => {
-    const evil = publishedCensus(
+    const evil = published(
       [
         lease('a', 'h\u001b[2Jh', { holderIdentity: `x\ny\t\u009b31m\u202e${'z'.repeat(200)}` }),
         lease('b', '日本', { holderIdentity: 'e\u0301\u0301\u0301\u0301'.repeat(2) }),
@@ -193,7 +194,7 @@ describe('for programs', () => {
   });
 
   test('numbers that are not known are null', async () => {
-    const blind = publishedCensus(leases, { freshForMs: 30_000 });
+    const blind = published(leases, { freshForMs: 30_000 });
     const { counts, asOf: when } = JSON.parse((await print('json', blind)).stdout) as Record<string, unknown>;
     assert.deepEqual(counts, { instances: null, live: null, stale: null, expired: null, released: null });
     assert.equal(when, null);
@@ -207,7 +208,7 @@ describe('for programs', () => {
   test('yaml: strings that a reader of YAML 1.1 takes for something else are quoted', async () => {
     const { stdout } = await print(
       'yaml',
-      publishedCensus([lease('yes', 'on', { holderIdentity: '0777' })], { freshForMs: 1 }),
+      published([lease('yes', 'on', { holderIdentity: '0777' })], { freshForMs: 1 }),
     );
     assert.match(stdout, /name: "yes"/);
     assert.match(stdout, /hostname: "on"/);
@@ -272,7 +273,7 @@ describe('for any text', () => {
           leaseDurationSeconds: 60,
           [`k${other}`]: other,
         };
-        const of = publishedCensus([lease('x', hostname, spec, { annotations: { note: other } })], {
+        const of = published([lease('x', hostname, spec, { annotations: { note: other } })], {
           serverDate: asOf,
           freshForMs: 30_000,
         });

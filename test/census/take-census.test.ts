@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { takeCensus } from '../../src/census/list.ts';
+import { takeCensus } from '../../src/census/take-census.ts';
 import type { LeasePage, PageQuery } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';

@@ -8,17 +8,18 @@
  * signal; the leases stay, and expire by themselves.
  * Not guaranteed: that nobody else writes these leases. That is told, and overwritten, as kubelet does.
  */
-import { isStoreError } from '../lease/store.ts';
+import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
 import type { LeaseStore } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { sleep } from '../runtime/clock.ts';
+import { Follower } from '../runtime/follow.ts';
+import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
+import type { Given } from '../runtime/options.ts';
 import { Beat, renew } from './beat.ts';
 import type { BeatParts, BeatResult } from './beat.ts';
 import type { HeartbeatEvent, HeartbeatStatus } from './heartbeat-events.ts';
-import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
 import { HEARTBEAT_BETWEEN, HEARTBEAT_ROWS } from './heartbeat-options.ts';
 import type { HeartbeatOptions } from './heartbeat-options.ts';
 import { Rota } from './rota.ts';
@@ -30,23 +31,21 @@ const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 10_000;
 
 /** What heartbeats are made of. */
-export interface HeartbeatParts {
+export interface HeartbeatInit extends Given<HeartbeatOptions> {
   readonly store: Pick<LeaseStore, 'get' | 'create' | 'update'>;
   readonly nodes: NodeSource;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
-  /** From `heartbeatOptions`, without problems. */
-  readonly options: HeartbeatOptions;
-  readonly observe: Observe<HeartbeatEvent>;
+  readonly observe?: Observe<HeartbeatEvent> | undefined;
 }
 
 /** What a running heartbeat takes: not where its leases lie. */
-export type HeartbeatChanges = Omit<HeartbeatOptions, 'namespace'>;
+export type HeartbeatChanges = Given<Omit<HeartbeatOptions, 'namespace'>>;
 
 /** Keeps the leases of Nodes renewed, of one or of ten thousand. */
 export class Heartbeat {
-  readonly #parts: HeartbeatParts;
+  readonly #parts: HeartbeatInit;
   readonly #clock: Clock;
   readonly #observe: Observe<HeartbeatEvent>;
   #options: HeartbeatOptions;
@@ -55,16 +54,17 @@ export class Heartbeat {
   #rota: Rota;
   #running = false;
   #synced = false;
+  #nodesLost = false;
   #writtenAt: number | undefined;
   #writes = new AbortController();
   #failed: (error: unknown) => void = () => {};
 
   /** @throws OptionsError with everything that is wrong */
-  constructor(parts: HeartbeatParts) {
+  constructor(parts: HeartbeatInit) {
     this.#parts = parts;
     this.#clock = parts.clock;
-    this.#options = checkedOptions('Heartbeat', HEARTBEAT_ROWS, parts.options, HEARTBEAT_BETWEEN);
-    this.#observe = parts.observe;
+    this.#options = checkedOptions('Heartbeat', HEARTBEAT_ROWS, parts, HEARTBEAT_BETWEEN);
+    this.#observe = containedObserver(parts.observe);
     this.#rota = this.#newRota();
     this.#beatParts = this.#newBeatParts();
   }
@@ -80,8 +80,8 @@ export class Heartbeat {
     let held = 0;
     let failing = 0;
     let overdueMs = 0;
-    for (const { held: lease, written, failures, dueAt } of this.#beats.values()) {
-      if (lease && written) held++;
+    for (const { held: lease, own, failures, dueAt } of this.#beats.values()) {
+      if (lease && own?.acknowledged) held++;
       if (failures > 0) failing++;
       if (now - dueAt > overdueMs) overdueMs = now - dueAt;
     }
@@ -104,13 +104,13 @@ export class Heartbeat {
   }
 
   #newRota(): Rota {
-    const { clock, observe } = this.#parts;
+    const [clock, observe] = [this.#clock, this.#observe];
     return new Rota({ clock, timing: this.#options, observe, start: (beat) => this.#start(beat) });
   }
 
   #newBeatParts(): BeatParts {
-    const { store, clock, observe } = this.#parts;
-    return { store, clock, options: this.#options, observe, onExtra: () => this.#rota.pace.spend() };
+    const { store, clock } = this.#parts;
+    return { store, clock, options: this.#options, observe: this.#observe, onExtra: () => this.#rota.pace.spend() };
   }
 
   /**
@@ -131,7 +131,7 @@ export class Heartbeat {
       stop.abort();
     };
     try {
-      await this.#follow(stop.signal).catch((error: unknown) => this.#failed(error));
+      await this.#followNodes(stop.signal).catch((error: unknown) => this.#failed(error));
     } finally {
       signal.removeEventListener('abort', onAbort);
       await this.#end();
@@ -146,27 +146,28 @@ export class Heartbeat {
     for (const beat of this.#beats.values()) beat.gone = true;
     this.#beats.clear();
     this.#synced = false;
+    this.#nodesLost = false;
     const cancel = this.#clock.schedule(this.#options.requestTimeoutMs, () => this.#writes.abort());
     await this.#rota.idle();
     cancel();
   }
 
-  async #follow(signal: AbortSignal): Promise<void> {
+  #followNodes(signal: AbortSignal): Promise<void> {
     const { nodes, clock, random } = this.#parts;
     const backoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
-    while (!signal.aborted) {
-      try {
-        for await (const event of nodes.watch(signal)) {
-          if (signal.aborted) break;
-          if (event.type === 'list') backoff.reset();
-          this.#fold(event);
-        }
-      } catch (error) {
-        if (!isStoreError(error)) throw error;
-        if (!signal.aborted) this.#fold({ type: 'lost', error });
-      }
-      if (!signal.aborted) await sleep(clock, backoff.next(), signal);
-    }
+    const follower = new Follower<NodeEvent>({
+      clock,
+      open: (until) => nodes.watch(until),
+      onEvent: (event) => {
+        if (event.type === 'list') backoff.reset();
+        this.#fold(event);
+      },
+      onEnd: (error) => {
+        if (error) this.#fold({ type: 'lost', error });
+        return backoff.next();
+      },
+    });
+    return follower.run(signal);
   }
 
   #fold(event: NodeEvent): void {
@@ -194,7 +195,8 @@ export class Heartbeat {
         if (!this.#synced && this.#running) this.#sync();
         break;
       case 'lost':
-        if (this.#synced || this.#beats.size === 0) this.#observe({ type: 'nodesLost', error: event.error });
+        if (!this.#nodesLost) this.#observe({ type: 'nodesLost', error: event.error, known: this.#beats.size });
+        this.#nodesLost = true;
         this.#synced = false;
     }
     this.#rota.pace.nodes = this.#beats.size;
@@ -204,6 +206,7 @@ export class Heartbeat {
   #sync(): void {
     if (!this.#synced) this.#observe({ type: 'nodesSynced', names: [...this.#beats.keys()] });
     this.#synced = true;
+    this.#nodesLost = false;
   }
 
   #put(node: NodeInfo): void {
@@ -260,7 +263,6 @@ export class Heartbeat {
     }
     pace.succeeded();
     this.#writtenAt = this.#clock.monotonic();
-    beat.written = true;
     const { conflicts, latencyMs } = result;
     const lateMs = Math.max(0, result.at - beat.dueAt);
     // While it was under way the Node may have been made anew: then it is still due.
