@@ -19,7 +19,7 @@ import type { Term } from '../election/term.ts';
 import { createEventsApi } from '../kube/events-api.ts';
 import { logElection } from '../observe/elect-log.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
-import { createLog } from '../observe/log.ts';
+import { createLog } from '../observe/pino-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';

@@ -6,7 +6,7 @@ import type { OptionValues } from '../config/option-spec.ts';
 import { Heartbeat } from '../heartbeat/heartbeats.ts';
 import { createNodesApi } from '../kube/node-api.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
-import { createLog } from '../observe/log.ts';
+import { createLog } from '../observe/pino-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';

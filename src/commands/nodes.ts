@@ -109,7 +109,7 @@ async function serve(
   surviveHangup();
   staySmall();
   const { logAvailability } = await import('../observe/availability-log.ts');
-  const { createLog } = await import('../observe/log.ts');
+  const { createLog } = await import('../observe/pino-log.ts');
   const { nodesEndpoints } = await import('./heartbeat-endpoints.ts');
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();

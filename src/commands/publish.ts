@@ -11,7 +11,7 @@ import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
 import { holderIdentity, leaseName } from '../lease/names.ts';
 import { leaseQuery } from '../config/shared-flags.ts';
-import { createLog } from '../observe/log.ts';
+import { createLog } from '../observe/pino-log.ts';
 import { logPublisher } from '../observe/publisher-log.ts';
 import { logSweeper } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';

@@ -3,7 +3,7 @@
  */
 import { SERVE_TABLE, serveSettings } from '../config/http-flags.ts';
 import { leaseQuery, queryRules } from '../config/shared-flags.ts';
-import { createLog } from '../observe/log.ts';
+import { createLog } from '../observe/pino-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';

@@ -10,7 +10,7 @@ import type { Given, OptionValues } from '../config/option-spec.ts';
 import { SWEEP_TABLE, sweepSettings } from '../config/sweep-flags.ts';
 import type { SweepSettings } from '../config/sweep-flags.ts';
 import type { Connection } from '../kube/connection.ts';
-import { createLog } from '../observe/log.ts';
+import { createLog } from '../observe/pino-log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';

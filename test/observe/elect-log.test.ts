@@ -4,7 +4,7 @@ import type { ElectionEvent, ElectionHappening, ElectionOperation } from '../../
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { logElection } from '../../src/observe/elect-log.ts';
-import { createLog } from '../../src/observe/log.ts';
+import { createLog } from '../../src/observe/pino-log.ts';
 
 /** What is told, as `level message`, at this level. */
 function told(events: readonly ElectionHappening[], level = 'info'): string[] {

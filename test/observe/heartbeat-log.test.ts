@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { NodeAvailability } from '../../src/availability/node-register.ts';
 import { logAvailability } from '../../src/observe/availability-log.ts';
 import { logHeartbeat } from '../../src/observe/heartbeat-log.ts';
-import { createLog } from '../../src/observe/log.ts';
+import { createLog } from '../../src/observe/pino-log.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { many } from '../heartbeat/world.ts';
 import { storeError } from '../support/memory-api.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { createLog } from '../../src/observe/log.ts';
+import { createLog } from '../../src/observe/pino-log.ts';
 
 function write(format: 'text' | 'json', fields: object, text = 'told', level = 'info'): string {
   let out = '';

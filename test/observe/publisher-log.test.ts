@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import type { PublisherEvent, PublisherOperation } from '../../src/identity/publisher-events.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
-import { createLog } from '../../src/observe/log.ts';
+import { createLog } from '../../src/observe/pino-log.ts';
 import { logPublisher } from '../../src/observe/publisher-log.ts';
 import { lease } from '../census/support.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LeaseStoreError } from '../../src/lease/store.ts';
-import { createLog } from '../../src/observe/log.ts';
+import { createLog } from '../../src/observe/pino-log.ts';
 import { logSweeper, spanText } from '../../src/observe/sweep-log.ts';
 import type { Collectable } from '../../src/sweep/decide.ts';
 import { noneKept } from '../../src/sweep/decide.ts';
