@@ -3,10 +3,13 @@
  * metric is listened to while they are made, so that nothing here repeats a name or a help text.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { createElectionMetrics } from '../../src/observe/election-metrics.ts';
-import { createAvailabilityMetrics, createHeartbeatMetrics } from '../../src/observe/heartbeat-metrics.ts';
-import { createMetrics } from '../../src/observe/metrics.ts';
-import type { Metrics } from '../../src/observe/metrics.ts';
+import { censusMetrics } from '../../src/observe/census-metrics.ts';
+import { electionMetrics } from '../../src/observe/election-metrics.ts';
+import { availabilityMetrics, heartbeatMetrics } from '../../src/observe/heartbeat-metrics.ts';
+import { processRegistry } from '../../src/observe/metrics.ts';
+import type { ProcessMetrics } from '../../src/observe/metrics.ts';
+import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
+import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import type { PassResult } from '../../src/sweep/sweep-events.ts';
 
@@ -51,51 +54,35 @@ const unasked = (): never => {
 /** What each part of the program adds to the metrics of its process. */
 function sections(): [heading: string, intro: string, metrics: Described[]][] {
   const clock = new ManualClock();
-  const common = registered(() => createMetrics({ clock, version }));
-  const beyond = (make: () => void, less: readonly Described[] = common): Described[] =>
-    registered(make).filter(({ name }) => !less.some((other) => other.name === name));
-  const swept = (metrics: Metrics): void => {
-    const result = { outcome: 'completed', dryRun: true, tookMs: 0 } as PassResult;
-    metrics.sweep({ type: 'passFinished', result });
-  };
+  const common = registered(() => processRegistry({ clock, version }));
+  const beyond = (more: Partial<ProcessMetrics>): Described[] =>
+    registered(() => processRegistry({ clock, version, ...more })).filter(
+      ({ name }) => !common.some((other) => other.name === name),
+    );
+  const of = (make: (registry: Registry) => unknown): Described[] => registered(() => make(new Registry()));
+  const result = { outcome: 'completed', dryRun: true, tookMs: 0 } as PassResult;
   return [
     ['Every process', 'On every `/metrics`.', common],
-    ['Feature gates', 'Of `publish` and `serve`.', beyond(() => createMetrics({ clock, version, gates: unasked }))],
-    [
-      'Publisher',
-      'Of `publish`: the lease of this host.',
-      beyond(() => createMetrics({ clock, version, publisher: unasked })),
-    ],
+    ['Clock', 'On every `/metrics`.', beyond({ clockDistanceMs: unasked })],
+    ['Feature gates', 'Of `publish`, `serve`, `sweep` and `elect`.', beyond({ gates: unasked })],
+    ['Publisher', 'Of `publish`: the lease of this host.', of((registry) => publisherMetrics(registry, clock))],
     [
       'Census',
       'Of `publish` and `serve`: how many servers there are. A number that is not known is missing, never 0.',
-      beyond(() => createMetrics({ clock, version, census: unasked })),
-    ],
-    [
-      'Clock',
-      'Of `publish`, `sweep` and `serve`.',
-      beyond(() => createMetrics({ clock, version, clockDistanceMs: unasked })),
+      of(censusMetrics),
     ],
     [
       'Sweeper',
       'Of `sweep`, and of `publish --sweep`, from the first pass on.',
-      beyond(() => swept(createMetrics({ clock, version }))),
+      of((registry) => sweepMetrics(registry)()({ type: 'passFinished', result })),
     ],
-    [
-      'Election',
-      'Of `elect`. The label `name` is the lease.',
-      beyond(() => createElectionMetrics({ clock, version, name: 'name', remainingMs: () => 0 })),
-    ],
+    ['Election', 'Of `elect`. The label `name` is the lease.', of(electionMetrics)],
     [
       'Heartbeats',
       'Of `heartbeat`. No series is of one node alone: ten thousand make no more of them than one.',
-      beyond(() => createHeartbeatMetrics({ clock, version, status: unasked })),
+      of((registry) => heartbeatMetrics(registry, unasked)),
     ],
-    [
-      'Nodes',
-      'Of `nodes --http-address`.',
-      beyond(() => createAvailabilityMetrics({ clock, version, status: unasked })),
-    ],
+    ['Nodes', 'Of `nodes --http-address`.', of((registry) => availabilityMetrics(registry, unasked))],
   ];
 }
 
@@ -107,9 +94,10 @@ export function metricsPage(): string {
   return [
     '<!-- Made by `npm run docs`; do not edit. -->',
     '# Metrics',
-    'What `/metrics` tells Prometheus, where `--http-address` gives it an address. Labels hold words of the program (states, ' +
-      'reasons, gates) and, for elections, the name of the lease that the user gave; never a holder, a hostname or a message ' +
-      'from elsewhere, so their number is bounded. Times are in seconds.',
+    'What `/metrics` shows Prometheus, where `--http-address` gives it an address. Labels hold words of the program (states, ' +
+      'reasons, gates) and names that the user gave: `lease_namespace` and `product` (the value of the identity label) say ' +
+      'which leases are counted, `name` which lease is contended for. They never hold a holder, a hostname or a message from ' +
+      'elsewhere, so their number is bounded. Times are in seconds.',
     ...sections().flatMap(([heading, intro, metrics]) => [`## ${heading}`, intro, metrics.map(line).join('\n')]),
   ].join('\n\n');
 }

@@ -60,22 +60,20 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends everything at once'));
     const over = new AbortController();
     let exit: { readonly code: number } | undefined;
-    let elector: LeaderElector | undefined;
+    const { transport } = connection;
     const endpoints =
       settings.http &&
-      (await (
-        await import('./elect-endpoints.ts')
-      ).electEndpoints(settings.http, settings.lease, clock, () => elector));
+      (await import('./endpoints.ts')).electEndpoints(
+        { address: settings.http, clock, transport, gates: () => values.featureGates },
+        settings.lease,
+        () => elector,
+      );
     const events = new LeaseEvents({
-      post: createEventsApi(connection.transport),
+      post: createEventsApi(transport),
       clock,
       instance: settings.id,
-      onGivenUp: (error) =>
-        log.info(
-          { code: error.code, err: error },
-          'no Events about leases will be made; everything else works without',
-        ),
-      onLost: (error) => log.debug({ code: error.code, err: error }, 'an Event about a lease was not made'),
+      log,
+      enabled: () => values.featureGates.enabled('LeaseEvents'),
     });
     const steer = (event: ElectionEvent): void => {
       if (event.type === 'renewed') guard.extend(event);
@@ -85,7 +83,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         if (exit) over.abort();
       }
     };
-    elector = new LeaderElector({
+    const elector: LeaderElector = new LeaderElector({
       store: connection.store,
       clock,
       random: Math.random,
@@ -93,12 +91,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       id: settings.id,
       uuid: uuid(),
       options: settings.election,
-      observe: observers(
-        steer,
-        logElection(log),
-        endpoints?.observe ?? (() => {}),
-        values.featureGates.enabled('LeaseEvents') ? events.election : () => {},
-      ),
+      observe: observers(steer, logElection(log), endpoints?.observe, events.election),
     });
     const { holder } = elector;
     const { lease, restart, stopTimeoutMs: graceMs } = settings;
@@ -125,6 +118,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       if (exit && term.remainingMs === 0) over.abort();
     };
 
+    const shown = await endpoints?.listen();
     guard.prepare();
     log.info(
       {
@@ -132,13 +126,13 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         server: connection.server,
         lease: `${lease.namespace}/${lease.name}`,
         holder,
-        url: endpoints?.server.url,
+        url: shown?.url,
       },
       'contending for the lease',
     );
     await runServices(
       [
-        ...(endpoints ? [endpoints.server] : []),
+        ...(shown?.services ?? []),
         events.service,
         {
           name: 'elector',

@@ -38,14 +38,14 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     const { transport, store, server } = connection;
     const { node: names, nodesSelector: labelSelector } = values;
     const endpoints =
-      address && (await (await import('./heartbeat-endpoints.ts')).heartbeatEndpoints(address, clock, () => heartbeat));
+      address && (await import('./endpoints.ts')).heartbeatEndpoints({ address, clock, transport }, () => heartbeat);
     const heartbeat: Heartbeat = new Heartbeat({
       store,
       nodes: createNodesApi({ transport, clock, random: Math.random, names, labelSelector }),
       clock,
       random: Math.random,
       ...options,
-      observe: observers(logHeartbeat(log, clock, names), endpoints?.observe ?? (() => {})),
+      observe: observers(logHeartbeat(log, clock, names), endpoints?.observe),
     });
     const reload = hotReload(
       { sources, file },
@@ -63,10 +63,11 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     );
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
     const which = names ? { nodes: names.join(',') } : { selector: labelSelector };
-    const url = endpoints?.server.url;
+    const shown = await endpoints?.listen();
+    const url = shown?.url;
     log.info({ version, server, namespace: options.namespace, ...which, url }, 'keeping the heartbeats of Nodes');
     const beating: Service = { name: 'heartbeat', run: (signal) => heartbeat.run(signal) };
-    await runServices([...reload, ...(endpoints ? [endpoints.server] : []), beating], stop.signal);
+    await runServices([...reload, ...(shown?.services ?? []), beating], stop.signal);
     log.info('stopped: the leases stay, and expire by themselves');
     return EXIT.ok;
   } finally {

@@ -110,27 +110,29 @@ async function serve(
   staySmall();
   const { logAvailability } = await import('../observe/availability-log.ts');
   const { createLog } = await import('../observe/pino-log.ts');
-  const { nodesEndpoints } = await import('./heartbeat-endpoints.ts');
+  const { nodesEndpoints } = await import('./endpoints.ts');
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, env: io.env });
   try {
-    const { server, observe } = await nodesEndpoints(address, clock, () => monitor);
+    const { transport } = connection;
+    const endpoints = nodesEndpoints({ address, clock, transport }, () => monitor);
     const monitor: NodeMonitor = new NodeMonitor({
       store: connection.store,
       nodes: nodesOf(values, connection, clock),
       clock,
       random: Math.random,
       ...options,
-      observe: observers(logAvailability(log, clock), observe),
+      observe: observers(logAvailability(log, clock), endpoints.observe),
     });
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
     const { namespace } = options;
+    const { url, services } = await endpoints.listen();
     log.info(
-      { version, server: connection.server, namespace, url: server.url },
+      { version, server: connection.server, namespace, url },
       'HTTP endpoints: /v1/nodes, /metrics, /livez, /readyz',
     );
-    await runServices([server, { name: 'monitor', run: (signal) => monitor.run(signal) }], stop.signal);
+    await runServices([...services, { name: 'monitor', run: (signal) => monitor.run(signal) }], stop.signal);
     return EXIT.ok;
   } finally {
     await connection.close();

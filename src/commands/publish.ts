@@ -9,8 +9,10 @@ import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
 import type { ShutdownOutcome } from '../identity/publisher-events.ts';
 import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
+import { createEventsApi } from '../kube/events-api.ts';
 import { holderIdentity, leaseName } from '../lease/names.ts';
 import { leaseQuery } from '../config/shared-flags.ts';
+import { LeaseEvents } from '../observe/lease-events.ts';
 import { createLog } from '../observe/pino-log.ts';
 import { logPublisher } from '../observe/publisher-log.ts';
 import { logSweeper } from '../observe/sweep-log.ts';
@@ -24,7 +26,6 @@ import { connectApi } from './compose.ts';
 import { publishRules } from './publish-rules.ts';
 import { hotReload } from './hot-reload.ts';
 import { staySmall } from './memory.ts';
-import { observability } from './observability.ts';
 import { serverProbe } from './server-probe.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { sweepService } from './sweep-service.ts';
@@ -52,28 +53,32 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
   const probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });
   const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });
   try {
-    const shown = await observability({
-      http: settings.http,
-      query: leaseQuery(values),
-      connection,
+    const { transport } = connection;
+    const events = new LeaseEvents({
+      post: createEventsApi(transport),
       clock,
+      instance: options.hostname,
       log,
-      hostname: options.hostname,
-      gates: () => gates,
-      publisher: () => ({
-        status: publisher.status,
-        leaseDurationMs: publisher.options.leaseDurationSeconds * 1000,
-      }),
+      enabled: () => gates.enabled('LeaseEvents'),
     });
-    const publisher = new Publisher({
+    const { address, census } = settings.http;
+    const endpoints =
+      address &&
+      (await import('./endpoints.ts')).censusEndpoints(
+        { address, clock, transport, gates: () => gates },
+        { census, store: connection.store, query: leaseQuery(values), log, publisher: () => publisher },
+      );
+    const publisher: Publisher = new Publisher({
       store: connection.store,
       clock,
       random: Math.random,
       holder: holderIdentity(leaseName(options.hostname, options.nameFormat, options.namePrefix), uuid()),
       ...options,
-      observe: observers(logPublisher(log), shown.publisher),
+      observe: observers(logPublisher(log), events.publisher, endpoints?.publisher),
       health,
     });
+    const shown = await endpoints?.listen();
+    if (shown) log.info({ url: shown.url }, 'HTTP endpoints: /, /v1/instances, /v1/count, /metrics, /livez, /readyz');
     const { lease, holder } = publisher.status;
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
     const about = {
@@ -91,7 +96,7 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
         store: connection.store,
         clock,
         random: Math.random,
-        observe: observers(logSweeper(log), shown.sweep),
+        observe: observers(logSweeper(log), events.sweep, endpoints?.sweep),
         own: { namespace: options.namespace, name: lease, holderIdentity: holder },
       },
       settings.sweep,
@@ -121,7 +126,10 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     );
     let outcome: ShutdownOutcome | undefined;
     const run = async (signal: AbortSignal): Promise<void> => void (outcome = await publisher.run(signal));
-    await runServices([...reload, ...shown.services, { name: 'publisher', run }, sweeper], stop.signal);
+    await runServices(
+      [...reload, ...(shown?.services ?? []), events.service, { name: 'publisher', run }, sweeper],
+      stop.signal,
+    );
     return outcome === 'unknown' ? EXIT.failed : EXIT.ok;
   } finally {
     await probe?.close();

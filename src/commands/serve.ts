@@ -10,7 +10,7 @@ import { version } from '../version.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
-import { httpEndpoints } from './http-endpoints.ts';
+import { censusEndpoints } from './endpoints.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { onLeases, permitted } from './permissions.ts';
@@ -27,16 +27,11 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   try {
     const query = leaseQuery(values);
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
-    const { url, services } = await httpEndpoints({
-      address,
-      census,
-      store: connection.store,
-      transport: connection.transport,
-      query,
-      clock,
-      log,
-      gates: () => values.featureGates,
-    });
+    const { store, transport } = connection;
+    const { url, services } = await censusEndpoints(
+      { address, clock, transport, gates: () => values.featureGates },
+      { census, store, query, log },
+    ).listen();
     log.info({ version, server: connection.server, namespace: query.namespace, url }, 'counting instances');
     await runServices(services, stop.signal);
     return EXIT.ok;

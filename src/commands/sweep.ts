@@ -26,7 +26,6 @@ import { scheduleRules } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
-import type { SweepEndpoints, SweepEndpointsOptions } from './sweep-endpoints.ts';
 import { sweepService } from './sweep-service.ts';
 import { onLeases, permitted } from './permissions.ts';
 
@@ -92,13 +91,14 @@ async function scheduled(
   const settings = settingsOf(values);
   let gates = values.featureGates;
   const address = values.httpAddress === undefined ? undefined : parseAddress(values.httpAddress);
-  const shown = address && (await endpoints({ address, clock, transport, gates: () => gates }));
-  const observe = observers(logSweeper(log), ...(shown ? [shown.observe] : []));
+  const endpoints =
+    address && (await import('./endpoints.ts')).sweepEndpoints({ address, clock, transport, gates: () => gates });
+  const observe = observers(logSweeper(log), endpoints?.observe);
   const service = sweepService({ store, clock, random: Math.random, observe }, settings);
   const { namespace, sweepSchedule: schedule } = values;
-  const url = shown?.server.url;
+  const shown = await endpoints?.listen();
   log.info(
-    { version, server, namespace, schedule, url },
+    { version, server, namespace, schedule, url: shown?.url },
     settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`,
   );
   const reload = hotReload(
@@ -120,13 +120,8 @@ async function scheduled(
       },
     },
   );
-  await runServices([...reload, ...(shown ? [shown.server] : []), service], stop.signal);
+  await runServices([...reload, ...(shown?.services ?? []), service], stop.signal);
   return EXIT.ok;
-}
-
-async function endpoints(options: SweepEndpointsOptions): Promise<SweepEndpoints> {
-  const { sweepEndpoints } = await import('./sweep-endpoints.ts');
-  return sweepEndpoints(options);
 }
 
 function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { options }: SweepSettings): string {

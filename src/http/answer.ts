@@ -1,6 +1,8 @@
 /**
- * What one endpoint answers, apart from any socket.
+ * What one endpoint answers, apart from any socket, and how often an answer is made that is costly to make.
  */
+import type { Clock } from '../runtime/clock.ts';
+
 export interface HttpAnswer {
   readonly status: number;
   /** The media type of the body. */
@@ -25,3 +27,18 @@ export const json = (status: number, document: unknown): HttpAnswer => ({
   type: 'application/json; charset=utf-8',
   body: `${JSON.stringify(document)}\n`,
 });
+
+/** For how many times the time that it took to make an answer is given again: it never takes more than a twentieth of it. */
+const REUSE_FACTOR = 20;
+
+/** @param leastMs for which an answer is given again, however cheap it is */
+export function reuse<T>(clock: Clock, make: () => T, leastMs = 0): () => T {
+  let made: { readonly answer: T; readonly until: number } | undefined;
+  return () => {
+    const began = clock.monotonic();
+    if (made && began < made.until) return made.answer;
+    const answer = make();
+    made = { answer, until: began + Math.max(leastMs, (clock.monotonic() - began) * REUSE_FACTOR) };
+    return answer;
+  };
+}

@@ -2,15 +2,14 @@
  * /v1/count and /v1/instances: a kept census as JSON.
  *
  * Guarantees: 200 only for numbers that are known now; else 503 with every number null, why, and the last known answer with
- * its age. `count` costs the same however many leases there are. `instances` is made anew at most every half second, and
- * never takes more than a twentieth of the time.
+ * its age, in the same shape. `count` costs the same however many leases there are. `instances` is made at most every half
+ * second, and never takes more than a twentieth of the time.
  */
 import type { Census, CensusLease, Instance } from '../census/census.ts';
 import type { Answer, CensusSnapshot } from '../census/census-events.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { json } from './answer.ts';
+import { json, reuse } from './answer.ts';
 import type { HttpAnswer } from './answer.ts';
-import { REUSE_FACTOR } from './reuse.ts';
 
 export interface CensusSource {
   snapshot(): CensusSnapshot;
@@ -77,47 +76,36 @@ export function countAnswer(source: CensusSource): HttpAnswer {
   });
 }
 
-export class InstancesApi {
-  readonly #source: CensusSource;
-  readonly #clock: Clock;
-  #made: { readonly list: Buffer; readonly of: number | undefined; readonly until: number } | undefined;
-
-  constructor(source: CensusSource, clock: Clock) {
-    this.#source = source;
-    this.#clock = clock;
-  }
-
-  /** `instances` is null while they are not known; those that were known then stand in `last`. */
-  answer(): HttpAnswer {
-    const snapshot = this.#source.snapshot();
-    const { known } = snapshot;
-    const begin = `${JSON.stringify({ known, ...frame(snapshot) }).slice(0, -1)},"counts":`;
-    let body: readonly (string | Buffer)[];
-    if (known) body = [`${begin}${JSON.stringify(numbers(snapshot.answer))},`, ...this.#list(), '}\n'];
-    else if (snapshot.last) {
-      const last = JSON.stringify(numbers(snapshot.last)).slice(0, -1);
-      body = [`${begin}null,"instances":null,"last":${last},`, ...this.#list(), '}}\n'];
-    } else body = [`${begin}null,"instances":null,"last":null}\n`];
-    return { status: statusOf(snapshot), type: 'application/json; charset=utf-8', body };
-  }
-
-  /** `"instances":[…],"instancesAgeSeconds":…`: the age is that of the states and times in the list. */
-  #list(): readonly [string, Buffer, string] {
-    const began = this.#clock.monotonic();
-    if (!this.#made || began >= this.#made.until) {
-      const census = this.#source.census();
+/** `instances` is null while they are not known; those that were known then stand in `last`. */
+export function instancesEndpoint(source: CensusSource, clock: Clock): () => HttpAnswer {
+  const made = reuse(
+    clock,
+    () => {
+      const began = clock.monotonic();
+      const census = source.census();
       const list = Buffer.from(JSON.stringify((census?.instances ?? []).map(instanceDocument)));
-      const took = this.#clock.monotonic() - began;
-      this.#made = {
-        list,
-        of: census && began - census.freshnessMs,
-        until: began + Math.max(REUSE_MS, took * REUSE_FACTOR),
-      };
+      return { list, of: census && began - census.freshnessMs };
+    },
+    REUSE_MS,
+  );
+  /** The age is that of the states and times in the list. */
+  const all = (answer: Answer): (string | Buffer)[] => {
+    const { list, of } = made();
+    const age = of === undefined ? null : seconds(clock.monotonic() - of);
+    return [`"counts":${JSON.stringify(numbers(answer))},"instances":`, list, `,"instancesAgeSeconds":${age}`];
+  };
+  return () => {
+    const snapshot = source.snapshot();
+    const { known } = snapshot;
+    const begin = JSON.stringify({ known, ...frame(snapshot) }).slice(0, -1);
+    let body: readonly (string | Buffer)[];
+    if (known) body = [`${begin},`, ...all(snapshot.answer), '}\n'];
+    else {
+      const last = snapshot.last ? ['{', ...all(snapshot.last), '}'] : ['null'];
+      body = [`${begin},"counts":null,"instances":null,"instancesAgeSeconds":null,"last":`, ...last, '}\n'];
     }
-    const { list, of } = this.#made;
-    const age = of === undefined ? null : seconds(this.#clock.monotonic() - of);
-    return ['"instances":', list, `,"instancesAgeSeconds":${age}`];
-  }
+    return { status: statusOf(snapshot), type: 'application/json; charset=utf-8', body };
+  };
 }
 
 const instanceDocument = ({ name, hostname, state, leases }: Instance): Record<string, unknown> => ({

@@ -60,7 +60,7 @@ function show(d){
   document.body.className=d.known?'':'old';
   $('trouble').hidden=d.known;
   if(!d.known)$('trouble').textContent='Unknown: '+d.message+(d.error?' ('+d.error.message+')':'')+(of?'. Below is what was known last.':'.');
-  const c=of&&(of.counts??of);
+  const c=of&&of.counts;
   $('sum').firstChild.textContent=c?c.instances+(c.instances===1?' instance ':' instances '):'? instances ';
   $('sum').lastChild.textContent=c?c.live+' live, '+c.stale+' stale, '+c.expired+' expired':'';
   document.title=(d.known?c.live+'/'+c.instances+' live':'unknown')+' \\u2013 leasekeeper';

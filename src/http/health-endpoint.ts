@@ -5,6 +5,7 @@
  * What was never reached is not ready.
  */
 import type { CensusSnapshot } from '../census/census-events.ts';
+import type { HeartbeatStatus } from '../heartbeat/heartbeat-events.ts';
 import type { PublisherStatus } from '../identity/publisher-events.ts';
 import { text } from './answer.ts';
 import type { Endpoint } from './answer.ts';
@@ -74,6 +75,22 @@ export function censusCheck(snapshot: CensusSnapshot, required: boolean): Check 
     ? `${snapshot.answer.counts.instances} instances, ${snapshot.answer.counts.live} live${age}${why}`
     : `unknown (${snapshot.reason}${age})${why}`;
   return { name: 'census', ok: known || !required, note };
+}
+
+/**
+ * Ready once the Nodes were read, and until no heartbeat could be written for a whole lease duration: an API that is away
+ * for a while, or single nodes that fail, must not take down who keeps all the others.
+ * @param read whether the Nodes were ever read
+ * @param now monotonic milliseconds
+ */
+export function heartbeatCheck(status: HeartbeatStatus, read: boolean, leaseDurationMs: number, now: number): Check {
+  const { nodes, held, failing, overdueMs, writtenAt, nodesSynced } = status;
+  const silentMs = writtenAt === undefined ? overdueMs : Math.min(overdueMs, now - writtenAt);
+  const expired = nodes > 0 && silentMs > leaseDurationMs;
+  const lost = read && !nodesSynced ? '; the Nodes cannot be followed at present' : '';
+  const fail = failing > 0 ? `, ${failing} failing` : '';
+  const note = read ? `${held} of ${nodes} nodes have their heartbeat${fail}${lost}` : 'the Nodes were not read yet';
+  return { name: 'heartbeats', ok: read && !expired, note: expired ? `expired: ${note}` : note };
 }
 
 /** Text of others on one line. */

@@ -8,9 +8,9 @@
 import type { AvailabilitySnapshot, AvailabilityStatus, NodesUnknownReason } from '../availability/node-monitor.ts';
 import type { NodeAvailability } from '../availability/node-register.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { reuse } from './answer.ts';
 import type { HttpAnswer } from './answer.ts';
 import type { Check } from './health-endpoint.ts';
-import { REUSE_FACTOR } from './reuse.ts';
 
 export interface NodesSource {
   readonly status: AvailabilityStatus;
@@ -24,21 +24,19 @@ const REASONS: Readonly<Record<NodesUnknownReason, string>> = {
 
 const seconds = (ms: number): number => Math.round(ms) / 1000;
 
-export class NodesApi {
-  readonly #source: NodesSource;
-  readonly #clock: Clock;
-  readonly #describe: (node: NodeAvailability) => unknown;
-  #made: { readonly text: string; readonly of: number; readonly until: number } | undefined;
-
-  /** @param describe one node as it is to be shown, for JSON */
-  constructor(source: NodesSource, clock: Clock, describe: (node: NodeAvailability) => unknown) {
-    this.#source = source;
-    this.#clock = clock;
-    this.#describe = describe;
-  }
-
-  answer(): HttpAnswer {
-    const { known, reason, synced, error, graceMs, freshnessMs, counts } = this.#source.status;
+/** @param describe one node as it is to be shown, for JSON */
+export function nodesEndpoint(
+  source: NodesSource,
+  clock: Clock,
+  describe: (node: NodeAvailability) => unknown,
+): () => HttpAnswer {
+  const made = reuse(clock, () => {
+    const began = clock.monotonic();
+    const { nodes, freshnessMs = 0 } = source.snapshot();
+    return { text: JSON.stringify(nodes.map(describe)), of: began - freshnessMs };
+  });
+  return () => {
+    const { known, reason, synced, error, graceMs, freshnessMs, counts } = source.status;
     const head = JSON.stringify({
       known,
       clock: 'observed',
@@ -50,24 +48,16 @@ export class NodesApi {
     const numbers = JSON.stringify({ ready: counts.Ready, unknown: counts.Unknown, pending: counts.Pending });
     const age = freshnessMs === undefined ? 'null' : seconds(freshnessMs);
     const nothing = '"counts":null,"ageSeconds":null,"nodes":null';
-    const all = (): string => `"counts":${numbers},"ageSeconds":${age},${this.#list()}`;
+    /** `nodesAgeSeconds` is the age of the states and times in the list. */
+    const all = (): string => {
+      const { text, of } = made();
+      const listAge = seconds(clock.monotonic() - of);
+      return `"counts":${numbers},"ageSeconds":${age},"nodes":${text},"nodesAgeSeconds":${listAge}`;
+    };
     const body = known ? all() : `${nothing},"last":${freshnessMs === undefined ? 'null' : `{${all()}}`}`;
     const type = 'application/json; charset=utf-8';
     return { status: known ? 200 : 503, type, body: `${head},${body}}\n` };
-  }
-
-  /** `"nodes":[…],"nodesAgeSeconds":…`: the age is that of the states and times in the list. */
-  #list(): string {
-    const began = this.#clock.monotonic();
-    if (!this.#made || began >= this.#made.until) {
-      const { nodes, freshnessMs = 0 } = this.#source.snapshot();
-      const text = JSON.stringify(nodes.map(this.#describe));
-      const took = this.#clock.monotonic() - began;
-      this.#made = { text, of: began - freshnessMs, until: began + took * REUSE_FACTOR };
-    }
-    const { text, of } = this.#made;
-    return `"nodes":${text},"nodesAgeSeconds":${seconds(this.#clock.monotonic() - of)}`;
-  }
+  };
 }
 
 /** Ready as long as it is known who is. */

@@ -10,13 +10,13 @@ import type { ElectionEvent } from '../election/election-events.ts';
 import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
-import type { LeaseStoreError } from '../lease/store.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
 import { Wake } from '../runtime/wake.ts';
 import type { SweepEvent } from '../sweep/sweep-events.ts';
+import type { Logger } from './log.ts';
 
 const BURST = 25;
 /** Milliseconds until one more may be sent. */
@@ -41,10 +41,9 @@ export interface EventsOptions {
   readonly clock: Clock;
   /** Which instance reports: the host. At most 128 bytes are kept. */
   readonly instance: string;
-  /** Told once, when Events are given up. */
-  readonly onGivenUp: (error: LeaseStoreError) => void;
-  /** Told of each Event that was not made for another reason. */
-  readonly onLost?: ((error: LeaseStoreError) => void) | undefined;
+  readonly log: Pick<Logger, 'info' | 'debug'>;
+  /** Whether Events are made at the moment. */
+  readonly enabled: () => boolean;
 }
 
 interface About {
@@ -118,7 +117,7 @@ export class LeaseEvents {
   }
 
   #put({ namespace, name, uid }: About, type: string, reason: string, action: string, note: string): void {
-    if (this.#givenUp || !this.#allowed()) return;
+    if (this.#givenUp || !this.#options.enabled() || !this.#allowed()) return;
     // Two in one microsecond would have one name.
     this.#lastMicros = Math.max(this.#lastMicros + 1, this.#options.clock.wallMicros());
     const { instance } = this.#options;
@@ -149,19 +148,21 @@ export class LeaseEvents {
   }
 
   async #post(event: EventBody, signal: AbortSignal): Promise<void> {
+    const { log, post } = this.#options;
     try {
-      await this.#options.post(event, { signal, timeoutMs: TIMEOUT_MS });
+      await post(event, { signal, timeoutMs: TIMEOUT_MS });
     } catch (error) {
       if (!isStoreError(error)) throw error;
       // Another failure may be of this Event or this moment, and what follows is few; this is the same for all to come.
       if (!isStoreError(error, 'Forbidden')) {
-        if (error.code !== 'Aborted') this.#options.onLost?.(error);
+        if (error.code !== 'Aborted')
+          log.debug({ code: error.code, err: error }, 'an Event about a lease was not made');
         return;
       }
       if (this.#givenUp) return;
       this.#givenUp = true;
       this.#queue = [];
-      this.#options.onGivenUp(error);
+      log.info({ code: error.code, err: error }, 'no Events about leases will be made; everything else works without');
     }
   }
 }

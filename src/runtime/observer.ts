@@ -7,7 +7,7 @@
 export type Observe<Event> = (event: Event) => void;
 
 /** Several listeners as one; one that throws keeps no other from the event. */
-export function observers<Event>(...listeners: readonly Observe<Event>[]): Observe<Event> {
+export function observers<Event>(...listeners: readonly (Observe<Event> | undefined)[]): Observe<Event> {
   const contained = listeners.map((listener) => containedObserver(listener));
   return (event) => {
     for (const listener of contained) listener(event);

@@ -12,9 +12,12 @@ import type { Availability } from '../../src/availability/decide.ts';
 import { defaultFeatureGates } from '../../src/features/gates.ts';
 import type { PublisherOperation } from '../../src/identity/publisher-events.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
-import { createElectionMetrics } from '../../src/observe/election-metrics.ts';
-import { createAvailabilityMetrics, createHeartbeatMetrics } from '../../src/observe/heartbeat-metrics.ts';
-import { createMetrics } from '../../src/observe/metrics.ts';
+import { censusMetrics } from '../../src/observe/census-metrics.ts';
+import { electionMetrics } from '../../src/observe/election-metrics.ts';
+import { availabilityMetrics, heartbeatMetrics } from '../../src/observe/heartbeat-metrics.ts';
+import { processRegistry } from '../../src/observe/metrics.ts';
+import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
+import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
 import type { PassOutcome, PassResult } from '../../src/sweep/sweep-events.ts';
 import { lease } from '../census/support.ts';
 import { scratch } from '../e2e/support.ts';
@@ -63,15 +66,22 @@ async function metricsOfAll(world: World): Promise<Known> {
     failures: 0,
     twins: [],
   } as const;
-  const main = createMetrics({
+  const registry = processRegistry({
     clock,
     version,
     clockDistanceMs: () => 0,
-    census: () => world.census.snapshot(),
     gates: () => defaultFeatureGates.metrics(),
-    publisher: () => ({ status: { ...status, heldBy: undefined, lastError: undefined }, leaseDurationMs: 1 }),
   });
-  main.census({ type: 'lost', error: ERROR });
+  const observeCensus = censusMetrics(registry)({ namespace: 'n' }, () => world.census.snapshot());
+  const publisher = publisherMetrics(
+    registry,
+    clock,
+  )(() => ({
+    status: { ...status, heldBy: undefined, lastError: undefined },
+    options: { namespace: 'n', labelValue: 'p', leaseDurationSeconds: 1 },
+  }));
+  const sweep = sweepMetrics(registry)();
+  observeCensus({ type: 'lost', error: ERROR });
   for (const operation of OPERATIONS) {
     const event = {
       type: 'failed',
@@ -80,29 +90,22 @@ async function metricsOfAll(world: World): Promise<Known> {
       attempt: 1,
       retryInMs: 1,
     };
-    main.publisher(event as Parameters<typeof main.publisher>[0]);
+    publisher(event as Parameters<typeof publisher>[0]);
   }
-  main.publisher({ type: 'claimed', how: 'created' } as Parameters<typeof main.publisher>[0]);
+  publisher({ type: 'claimed', how: 'created' } as Parameters<typeof publisher>[0]);
   for (const outcome of OUTCOMES) {
     const result = { outcome, tookMs: 1, deleted: 0, changed: 0, gone: 0, failed: 0, left: 0, dryRun: false };
-    main.sweep({ type: 'passFinished', result: result as unknown as PassResult });
+    sweep({ type: 'passFinished', result: result as unknown as PassResult });
   }
-  const election = createElectionMetrics({ clock, version, name: 'job', remainingMs: () => 0 });
-  election.observe({ type: 'stopped', reason: 'deadline' } as Parameters<typeof election.observe>[0]);
+  const election = electionMetrics(registry)({ namespace: 'n', name: 'job' }, () => 0);
+  election({ type: 'stopped', reason: 'deadline' } as Parameters<typeof election>[0]);
   const beat = {
     ...{ nodes: 1, held: 1, failing: 0, backlog: 0, inFlight: 0, overdueMs: 0, writtenAt: 0, nodesSynced: true },
   };
-  const heartbeat = createHeartbeatMetrics({ clock, version, status: () => beat });
-  heartbeat.observe({ type: 'failed', operation: 'renew', error: ERROR } as unknown as Parameters<
-    typeof heartbeat.observe
-  >[0]);
-  const nodes = createAvailabilityMetrics({
-    clock,
-    version,
-    status: () => ({ known: true, synced: true, graceMs: 1, freshnessMs: 0, counts: COUNTS }),
-  });
-  const all = await Promise.all([main, election, heartbeat, nodes].map((metrics) => metrics.text()));
-  return parse(all.join('\n'));
+  const heartbeat = heartbeatMetrics(registry, () => beat);
+  heartbeat({ type: 'failed', operation: 'renew', error: ERROR } as unknown as Parameters<typeof heartbeat>[0]);
+  availabilityMetrics(registry, () => ({ known: true, synced: true, graceMs: 1, freshnessMs: 0, counts: COUNTS }));
+  return parse(await registry.metrics());
 }
 
 function unknownIn(expression: string, known: Known): string[] {

@@ -195,8 +195,14 @@ describe('census', { concurrency: 3 }, () => {
     assert.equal(reads(), before[0], 'nothing but renewals');
     assert.match((await shown.get('/readyz?verbose')).text, /\[\+\]lease ok: holding kube-apiserver-/);
     const metrics = (await shown.get('/metrics')).text;
-    assert.ok(Number(/^leasekeeper_lease_renewals_total (\d+)$/m.exec(metrics)?.[1]) >= 5);
-    assert.match(metrics, /^leasekeeper_instances\{state="live"\} 1$/m);
+    assert.ok(
+      Number(
+        /^leasekeeper_lease_renewals_total\{lease_namespace="kube-system",product="kube-apiserver"\} (\d+)$/m.exec(
+          metrics,
+        )?.[1],
+      ) >= 5,
+    );
+    assert.match(metrics, /^leasekeeper_instances\{.*state="live"\} 1$/m);
     assert.match(metrics, /^kubernetes_feature_enabled\{name="LeaseEvents",stage="BETA"\} 1$/m);
 
     const newer = publish(t, kubeconfig, 'host', '--renew-interval=200ms');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { InstancesApi, countAnswer } from '../../src/http/census-endpoint.ts';
+import { countAnswer, instancesEndpoint } from '../../src/http/census-endpoint.ts';
 import type { HttpAnswer } from '../../src/http/answer.ts';
 import { pageAnswer } from '../../src/http/census-page.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
@@ -50,13 +50,13 @@ test('count: the numbers, of when and by which clock', async (t) => {
 
 test('unknown is 503 with every number null, never 0; too old comes with the last known answer and its age', async (t) => {
   const w = world(t);
-  const instances = new InstancesApi(w.census, w.clock);
+  const instances = instancesEndpoint(w.census, w.clock);
   const never = parsed(countAnswer(w.census));
   assert.deepEqual([never.status, never.known, never.reason, never.last], [503, false, 'NotSynced', null]);
   for (const key of ['instances', 'live', 'stale', 'expired', 'released', 'leases', 'ageSeconds', 'asOf']) {
     assert.equal(never[key], null, key);
   }
-  const none = parsed(instances.answer());
+  const none = parsed(instances());
   assert.deepEqual([none.status, none.counts, none.instances, none.last], [503, null, null, null]);
   assert.match(String(pageAnswer(w.census, 'x').body), /Unknown \(NotSynced\)/);
 
@@ -69,9 +69,12 @@ test('unknown is 503 with every number null, never 0; too old comes with the las
   assert.deepEqual([old.status, old.instances, old.live, old.reason], [503, null, null, 'TooOld']);
   assert.deepEqual([old.last.instances, old.last.live, old.last.ageSeconds], [2, 2, 40]);
   assert.deepEqual(old.error, { code: 'Unavailable', message: 'no connection' });
-  const last = parsed(instances.answer());
+  const last = parsed(instances());
   assert.deepEqual([last.status, last.instances, last.last.instances.length], [503, null, 2]);
   assert.equal(last.last.instancesAgeSeconds, 40);
+  assert.equal(last.last.counts.instances, 2);
+  const text = [instances().body].flat().join('').trimEnd();
+  assert.equal(JSON.stringify(JSON.parse(text)), text, 'no key twice');
   const page = String(pageAnswer(w.census, 'x').body);
   assert.match(page, /Unknown \(TooOld\)\. Below is what was known last/);
   assert.match(page, /<span>2 instances <\/span>/);
@@ -83,9 +86,9 @@ test('unknown is 503 with every number null, never 0; too old comes with the las
 
 test('instances: each with its leases; made anew at most twice a second, its age told', async (t) => {
   const w = world(t);
-  const api = new InstancesApi(w.census, w.clock);
+  const api = instancesEndpoint(w.census, w.clock);
   await w.list(lease({ hostname: 'a' }), lease({ hostname: 'a', name: 'apiserver-x', renewedAgoMs: 90_000 }));
-  const first = parsed(api.answer());
+  const first = parsed(api());
   assert.equal(first.status, 200);
   assert.equal(first.counts.instances, 1);
   assert.deepEqual(
@@ -94,17 +97,17 @@ test('instances: each with its leases; made anew at most twice a second, its age
   );
   await w.tell({ type: 'added', lease: lease({ hostname: 'b' }) });
   await w.clock.advance(400);
-  const again = parsed(api.answer());
+  const again = parsed(api());
   assert.deepEqual([again.counts.instances, again.instances.length, again.instancesAgeSeconds], [2, 1, 0.4]);
   await w.clock.advance(100);
-  assert.equal(parsed(api.answer()).instances.length, 2);
+  assert.equal(parsed(api()).instances.length, 2);
 });
 
 test('instances: readers of one list share its bytes', async (t) => {
   const w = world(t);
-  const api = new InstancesApi(w.census, w.clock);
+  const api = instancesEndpoint(w.census, w.clock);
   await w.list(lease({ hostname: 'a' }));
-  const lists = [api.answer(), api.answer()].map(({ body }) =>
+  const lists = [api(), api()].map(({ body }) =>
     (body as readonly unknown[]).filter((piece) => Buffer.isBuffer(piece)),
   );
   assert.equal(lists[0]?.length, 1);

@@ -5,8 +5,8 @@ import type { HeartbeatStatus } from '../../src/heartbeat/heartbeat-events.ts';
 import type { AvailabilityStatus } from '../../src/availability/node-monitor.ts';
 import type { NodeAvailability } from '../../src/availability/node-register.ts';
 import type { HttpAnswer } from '../../src/http/answer.ts';
-import { heartbeatCheck } from '../../src/http/heartbeat-health.ts';
-import { NodesApi, availabilityCheck } from '../../src/http/nodes-endpoint.ts';
+import { heartbeatCheck } from '../../src/http/health-endpoint.ts';
+import { availabilityCheck, nodesEndpoint } from '../../src/http/nodes-endpoint.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 
@@ -29,15 +29,15 @@ class Source {
     return { nodes: this.nodes, freshnessMs: this.status.freshnessMs };
   }
 }
-const world = (): { source: Source; clock: ManualClock; api: NodesApi } => {
+const world = (): { source: Source; clock: ManualClock; answer: () => HttpAnswer } => {
   const source = new Source();
   const clock = new ManualClock();
-  return { source, clock, api: new NodesApi(source, clock, ({ name, status }) => ({ name, status })) };
+  return { source, clock, answer: nodesEndpoint(source, clock, ({ name, status }) => ({ name, status })) };
 };
 
 test('known: counts and nodes, by which clock, how fresh', () => {
-  const { api } = world();
-  assert.deepEqual(parsed(api.answer()), {
+  const { answer } = world();
+  assert.deepEqual(parsed(answer()), {
     status: 200,
     known: true,
     clock: 'observed',
@@ -54,33 +54,33 @@ test('known: counts and nodes, by which clock, how fresh', () => {
 });
 
 test('unknown is 503 with nothing in place of numbers; what was known last comes with its age', () => {
-  const { api, source } = world();
+  const { answer, source } = world();
   const error = new LeaseStoreError('Unavailable', { message: 'no connection' });
   source.status = { ...KNOWN, known: false, reason: 'TooOld', synced: false, freshnessMs: 60_000, error };
-  const { status, counts, nodes, ageSeconds, reason, last, ...rest } = parsed(api.answer());
+  const { status, counts, nodes, ageSeconds, reason, last, ...rest } = parsed(answer());
   assert.deepEqual([status, counts, nodes, ageSeconds, reason], [503, null, null, null, 'TooOld']);
   assert.deepEqual(last.counts, { ready: 2, unknown: 1, pending: 0 });
   assert.deepEqual([last.nodes.length, last.ageSeconds, last.nodesAgeSeconds], [2, 60, 60]);
   assert.deepEqual(rest['error'], { code: 'Unavailable', message: 'no connection' });
 
   source.status = { ...KNOWN, known: false, reason: 'NotSynced', synced: false, freshnessMs: undefined };
-  const never = parsed(api.answer());
+  const never = parsed(answer());
   assert.deepEqual([never.status, never.counts, never.nodes, never.last], [503, null, null, null]);
 });
 
 test('a list that takes 30 ms to make is given again for 600 ms, and says how old it is', async () => {
   const { source, clock } = world();
-  const api = new NodesApi(source, clock, ({ name }) => {
+  const answer = nodesEndpoint(source, clock, ({ name }) => {
     clock.jump(15);
     return { name };
   });
-  api.answer();
+  answer();
   source.nodes = [node('a')];
   await clock.advance(500);
-  const again = parsed(api.answer());
+  const again = parsed(answer());
   assert.deepEqual([again.nodes.length, again.nodesAgeSeconds], [2, 2.03]);
   await clock.advance(100);
-  assert.equal(parsed(api.answer()).nodes.length, 1);
+  assert.equal(parsed(answer()).nodes.length, 1);
   assert.equal(source.made, 2);
 });
 

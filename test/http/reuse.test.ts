@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { reuse } from '../../src/http/reuse.ts';
+import { reuse } from '../../src/http/answer.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 
 test('what takes long to make is given again for twenty times as long; what is cheap is always new', async () => {

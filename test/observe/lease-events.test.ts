@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { LeaseEvents } from '../../src/observe/lease-events.ts';
-import type { EventBody } from '../../src/observe/lease-events.ts';
+import type { EventBody, EventsOptions } from '../../src/observe/lease-events.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { NOW, lease } from '../census/support.ts';
 
@@ -14,6 +14,7 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
   const posted: any[] = [];
   const givenUp: string[] = [];
   const lost: string[] = [];
+  const enabled = { now: true };
   const events = new LeaseEvents({
     clock,
     instance,
@@ -22,8 +23,11 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
       const code = answer();
       if (code) throw new LeaseStoreError(code, { message: code });
     },
-    onGivenUp: (error) => givenUp.push(error.code),
-    onLost: (error) => lost.push(error.code),
+    log: {
+      info: ({ code }: { code: string }) => givenUp.push(code),
+      debug: ({ code }: { code: string }) => lost.push(code),
+    } as unknown as EventsOptions['log'],
+    enabled: () => enabled.now,
   });
   const stop = new AbortController();
   const running = events.service.run(stop.signal);
@@ -32,7 +36,7 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
     await running;
     assert.equal(clock.pending, 0, 'no timer is left');
   });
-  return { clock, posted, givenUp, lost, events };
+  return { clock, posted, givenUp, lost, enabled, events };
 }
 const mine = lease({ hostname: 'a', holder: 'new-holder' });
 
@@ -172,4 +176,13 @@ test('the name of an Event about a lease with a long name is a valid one, wherev
     assert.ok(metadata.name.length <= 253);
     assert.match(metadata.name, /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/);
   }
+});
+
+test('none while they are switched off, and those of that time never', async (t) => {
+  const { posted, enabled, events } = rig(t);
+  enabled.now = false;
+  events.publisher({ type: 'claimed', how: 'created', lease: mine });
+  enabled.now = true;
+  await settle();
+  assert.deepEqual(posted, []);
 });

@@ -1,25 +1,27 @@
 /** What /metrics says, as the services' events come. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Registry } from 'prom-client';
 import { defaultFeatureGates } from '../../src/features/gates.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
-import { createMetrics } from '../../src/observe/metrics.ts';
-import type { Metrics } from '../../src/observe/metrics.ts';
+import { censusMetrics } from '../../src/observe/census-metrics.ts';
+import { electionMetrics } from '../../src/observe/election-metrics.ts';
+import { processRegistry } from '../../src/observe/metrics.ts';
+import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
+import type { PublisherView } from '../../src/observe/publisher-metrics.ts';
+import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import type { PassResult } from '../../src/sweep/sweep-events.ts';
 import { lease } from '../census/support.ts';
 import { World } from '../http/support.ts';
+import { samples } from './samples.ts';
 
 const error = (code: 'Unavailable' | 'Forbidden'): LeaseStoreError =>
   new LeaseStoreError(code, { message: 'words of a server, with a holder-x in them' });
 
-/** Samples by name and labels. */
-async function samples(metrics: Metrics): Promise<Record<string, number>> {
-  const lines = (await metrics.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return Object.fromEntries(lines.map((line) => [line.replace(/ \S+$/, ''), Number(line.split(' ').at(-1))]));
-}
+const OURS = 'lease_namespace="kube-system",product="kube-apiserver"';
 
-const publisher = {
+const publisher: PublisherView = {
   status: {
     phase: 'holding',
     namespace: 'kube-system',
@@ -31,72 +33,76 @@ const publisher = {
     lastError: undefined,
     twins: ['other'],
   },
-  leaseDurationMs: 60_000,
-} as const;
+  options: { namespace: 'kube-system', labelValue: 'kube-apiserver', leaseDurationSeconds: 60 },
+};
 
 test('instances by state; missing while unknown, never 0', async (t) => {
   const w = new World();
   t.after(() => w.close());
-  const metrics = createMetrics({ clock: w.clock, version: '1', census: () => w.census.snapshot() });
-  const never = await samples(metrics);
+  const registry = new Registry();
+  const query = { namespace: 'kube-system', labelSelector: 'apiserver.kubernetes.io/identity=kube-apiserver' };
+  const observe = censusMetrics(registry)(query, () => w.census.snapshot());
+  const never = await samples(registry);
   assert.ok(
     !Object.keys(never).some((name) => /^leasekeeper_(instances|leases|census_age)/.test(name)),
     'nothing known',
   );
-  assert.equal(never['leasekeeper_census_known'], 0);
+  assert.equal(never[`leasekeeper_census_known{${OURS}}`], 0);
   await w.list(lease({ hostname: 'a' }), lease({ hostname: 'b', renewedAgoMs: 60_000 }));
   await w.clock.advance(3_000);
-  const now = await samples(metrics);
-  assert.equal(now['leasekeeper_instances{state="live"}'], 1);
-  assert.equal(now['leasekeeper_instances{state="stale"}'], 1);
-  assert.equal(now['leasekeeper_leases{state="expired"}'], 0);
-  assert.equal(now['leasekeeper_census_age_seconds'], 3);
-  metrics.census({ type: 'lost', error: error('Unavailable') });
+  const now = await samples(registry);
+  assert.equal(now[`leasekeeper_instances{${OURS},state="live"}`], 1);
+  assert.equal(now[`leasekeeper_instances{${OURS},state="stale"}`], 1);
+  assert.equal(now[`leasekeeper_leases{${OURS},state="expired"}`], 0);
+  assert.equal(now[`leasekeeper_census_age_seconds{${OURS}}`], 3);
+  observe({ type: 'lost', error: error('Unavailable') });
   await w.tell({ type: 'lost', error: error('Unavailable') });
   await w.clock.advance(40_000);
-  const old = await samples(metrics);
-  assert.equal(old['leasekeeper_instances{state="live"}'], undefined);
-  assert.equal(old['leasekeeper_census_known'], 0);
-  assert.equal(old['leasekeeper_census_age_seconds'], 43);
-  assert.equal(old['leasekeeper_census_watch_losses_total{reason="Unavailable"}'], 1);
+  const old = await samples(registry);
+  assert.equal(old[`leasekeeper_instances{${OURS},state="live"}`], undefined);
+  assert.equal(old[`leasekeeper_census_known{${OURS}}`], 0);
+  assert.equal(old[`leasekeeper_census_age_seconds{${OURS}}`], 43);
+  assert.equal(old[`leasekeeper_census_watch_losses_total{${OURS},reason="Unavailable"}`], 1);
 });
 
 test('the publisher: renewals, failures by reason, latency, time left, twins', async () => {
   const clock = new ManualClock();
-  let view: Parameters<typeof createMetrics>[0]['publisher'] = () => publisher;
-  const metrics = createMetrics({ clock, version: '1', publisher: () => view?.() });
-  metrics.publisher({ type: 'claimed', how: 'takenOver', lease: lease({ holder: 'holder-x' }), from: 'holder-x' });
-  metrics.publisher({ type: 'renewed', lease: lease(), latencyMs: 3 });
-  metrics.publisher({ type: 'renewed', lease: lease(), latencyMs: 30 });
+  let view = publisher;
+  const registry = new Registry();
+  const observe = publisherMetrics(registry, clock)(() => view);
+  observe({ type: 'claimed', how: 'takenOver', lease: lease({ holder: 'holder-x' }), from: 'holder-x' });
+  observe({ type: 'renewed', lease: lease(), latencyMs: 3 });
+  observe({ type: 'renewed', lease: lease(), latencyMs: 30 });
   for (const code of ['Forbidden', 'Unavailable', 'Unavailable'] as const) {
-    metrics.publisher({ type: 'failed', operation: 'renew', error: error(code), attempt: 1, retryInMs: 1 });
+    observe({ type: 'failed', operation: 'renew', error: error(code), attempt: 1, retryInMs: 1 });
   }
-  metrics.publisher({ type: 'superseded', lease: lease() });
-  metrics.publisher({ type: 'secondWriter', lease: lease() });
+  observe({ type: 'superseded', lease: lease() });
+  observe({ type: 'secondWriter', lease: lease() });
   await clock.advance(10_000);
-  const now = await samples(metrics);
-  assert.equal(now['leasekeeper_lease_renewals_total'], 2);
-  assert.equal(now['leasekeeper_lease_renewal_duration_seconds_bucket{le="0.005"}'], 1);
-  assert.equal(now['leasekeeper_lease_renewal_duration_seconds_sum'], 0.033);
-  assert.equal(now['leasekeeper_lease_failures_total{operation="renew",reason="Unavailable"}'], 2);
-  assert.equal(now['leasekeeper_lease_failures_total{operation="renew",reason="Forbidden"}'], 1);
-  assert.equal(now['leasekeeper_lease_claims_total{how="takenOver"}'], 1);
-  assert.equal(now['leasekeeper_lease_superseded_total'], 1);
-  assert.equal(now['leasekeeper_lease_second_writer_total'], 1);
-  assert.equal(now['leasekeeper_lease_expiry_seconds'], 50);
-  assert.equal(now['leasekeeper_lease_held'], 1);
-  assert.equal(now['leasekeeper_lease_twins'], 1);
-  view = () => ({ ...publisher, status: { ...publisher.status, phase: 'superseded' } });
-  const superseded = await samples(metrics);
-  assert.equal(superseded['leasekeeper_lease_superseded'], 1);
-  assert.equal(superseded['leasekeeper_lease_held'], 0);
-  assert.equal(superseded['leasekeeper_lease_expiry_seconds'], undefined, 'not ours: missing, not 0');
-  assert.ok(!(await metrics.text()).includes('holder-x'), 'no text of others');
+  const now = await samples(registry);
+  assert.equal(now[`leasekeeper_lease_renewals_total{${OURS}}`], 2);
+  assert.equal(now[`leasekeeper_lease_renewal_duration_seconds_bucket{le="0.005",${OURS}}`], 1);
+  assert.equal(now[`leasekeeper_lease_renewal_duration_seconds_sum{${OURS}}`], 0.033);
+  assert.equal(now[`leasekeeper_lease_failures_total{${OURS},operation="renew",reason="Unavailable"}`], 2);
+  assert.equal(now[`leasekeeper_lease_failures_total{${OURS},operation="renew",reason="Forbidden"}`], 1);
+  assert.equal(now[`leasekeeper_lease_claims_total{${OURS},how="takenOver"}`], 1);
+  assert.equal(now[`leasekeeper_lease_superseded_total{${OURS}}`], 1);
+  assert.equal(now[`leasekeeper_lease_second_writer_total{${OURS}}`], 1);
+  assert.equal(now[`leasekeeper_lease_expiry_seconds{${OURS}}`], 50);
+  assert.equal(now[`leasekeeper_lease_held{${OURS}}`], 1);
+  assert.equal(now[`leasekeeper_lease_twins{${OURS}}`], 1);
+  view = { ...publisher, status: { ...publisher.status, phase: 'superseded' } };
+  const superseded = await samples(registry);
+  assert.equal(superseded[`leasekeeper_lease_superseded{${OURS}}`], 1);
+  assert.equal(superseded[`leasekeeper_lease_held{${OURS}}`], 0);
+  assert.equal(superseded[`leasekeeper_lease_expiry_seconds{${OURS}}`], undefined, 'not ours: missing, not 0');
+  assert.ok(!(await registry.metrics()).includes('holder-x'), 'no text of others');
 });
 
 test('the sweeper: only where one runs', async () => {
-  const metrics = createMetrics({ clock: new ManualClock(), version: '1' });
-  assert.ok(!(await metrics.text()).includes('leasekeeper_sweep'));
+  const registry = new Registry();
+  const observe = sweepMetrics(registry)();
+  assert.ok(!(await registry.metrics()).includes('leasekeeper_sweep'));
   const result = {
     outcome: 'completed',
     dryRun: false,
@@ -107,29 +113,57 @@ test('the sweeper: only where one runs', async () => {
     left: 0,
     tookMs: 30_100,
   };
-  metrics.sweep({ type: 'passFinished', result: result as PassResult });
-  metrics.sweep({ type: 'passFinished', result: { ...result, outcome: 'void', because: 'listFailed' } as PassResult });
-  const now = await samples(metrics);
-  assert.equal(now['leasekeeper_sweep_passes_total{outcome="void",reason="listFailed"}'], 1);
-  assert.equal(now['leasekeeper_sweep_leases_total{result="deleted"}'], 6);
-  assert.equal(now['leasekeeper_sweep_duration_seconds_count'], 2);
+  observe({
+    type: 'passStarted',
+    namespace: 'kube-system',
+    labelSelector: 'apiserver.kubernetes.io/identity=kube-apiserver',
+    dryRun: false,
+  });
+  observe({ type: 'passFinished', result: result as PassResult });
+  observe({ type: 'passFinished', result: { ...result, outcome: 'void', because: 'listFailed' } as PassResult });
+  const now = await samples(registry);
+  assert.equal(now[`leasekeeper_sweep_passes_total{${OURS},outcome="void",reason="listFailed"}`], 1);
+  assert.equal(now[`leasekeeper_sweep_leases_total{${OURS},result="deleted"}`], 6);
+  assert.equal(now[`leasekeeper_sweep_duration_seconds_count{${OURS}}`], 2);
 });
 
 test('the distance of the clock, as the answers tell it; missing before one does', async () => {
   let distance: number | undefined;
-  const metrics = createMetrics({ clock: new ManualClock(), version: '1', clockDistanceMs: () => distance });
-  assert.equal((await samples(metrics))['leasekeeper_clock_distance_seconds'], undefined);
+  const registry = processRegistry({ clock: new ManualClock(), version: '1', clockDistanceMs: () => distance });
+  assert.equal((await samples(registry))['leasekeeper_clock_distance_seconds'], undefined);
   distance = -1_500;
-  assert.equal((await samples(metrics))['leasekeeper_clock_distance_seconds'], -1.5);
+  assert.equal((await samples(registry))['leasekeeper_clock_distance_seconds'], -1.5);
 });
 
 test('gates, build and process', async () => {
   const gates = defaultFeatureGates.with('APIServerIdentity=false');
-  const metrics = createMetrics({ clock: new ManualClock(), version: '1.2.3', gates: () => gates.metrics() });
-  const now = await samples(metrics);
+  const registry = processRegistry({ clock: new ManualClock(), version: '1.2.3', gates: () => gates.metrics() });
+  const now = await samples(registry);
   assert.equal(now['kubernetes_feature_enabled{name="APIServerIdentity",stage="BETA"}'], 0);
   assert.equal(now[`leasekeeper_build_info{version="1.2.3",node_version="${process.versions.node}"}`], 1);
   assert.ok(now['process_resident_memory_bytes']! > 1e6);
   assert.ok(now['process_cpu_seconds_total']! > 0);
-  assert.match(await metrics.text(), /# TYPE process_cpu_seconds_total counter/);
+  assert.match(await registry.metrics(), /# TYPE process_cpu_seconds_total counter/);
+});
+
+test('electors of several leases on one registry; leading ends with the term, seen or not', async () => {
+  const registry = new Registry();
+  const elector = electionMetrics(registry);
+  let left = 1_500;
+  const lease = { namespace: 'default', name: 'a' };
+  const observe = elector(lease, () => left);
+  elector({ namespace: 'default', name: 'b' }, () => 0);
+  const base = { lease, holder: 'me' };
+  observe({ ...base, type: 'slowPath', fencingToken: 1 });
+  observe({ ...base, type: 'stopped', reason: 'deadline', fencingToken: 1 });
+  const now = await samples(registry);
+  assert.equal(now['leader_election_master_status{name="a"}'], 1);
+  assert.equal(now['leader_election_master_status{name="b"}'], 0);
+  assert.equal(now['leasekeeper_election_time_left_seconds{name="a"}'], 1.5);
+  assert.equal(now['leader_election_slowpath_total{name="a"}'], 1);
+  assert.equal(now['leasekeeper_election_terms_total{name="b"}'], 0);
+  assert.equal(now['leasekeeper_election_terms_ended_total{name="a",reason="deadline"}'], 1);
+  assert.equal(now['leasekeeper_election_transitions{name="a"}'], undefined, 'not seen yet');
+  left = 0;
+  assert.equal((await samples(registry))['leader_election_master_status{name="a"}'], 0);
 });
