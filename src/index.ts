@@ -89,8 +89,8 @@ export type { Term } from './election/term.ts';
 export type { Work } from './election/lead.ts';
 export { ELECTION_DEFAULTS, electionOptions, electionProblems } from './election/election-options.ts';
 export type { ElectionOptions } from './election/election-options.ts';
-export { LeadershipError } from './election/leadership-error.ts';
-export type { LeadershipErrorCode, LossReason } from './election/leadership-error.ts';
+export { LeadershipError } from './election/term.ts';
+export type { LeadershipErrorCode, LossReason } from './election/term.ts';
 export type {
   AcquireReason,
   ElectionEvent,
@@ -99,7 +99,7 @@ export type {
   StopReason,
 } from './election/election-events.ts';
 export { createSharedWatch } from './election/shared-watch.ts';
-export type { WatchLease } from './election/sight.ts';
+export type { WatchLease } from './election/lease-follower.ts';
 
 export { Heartbeat } from './heartbeat/heartbeats.ts';
 export type { HeartbeatChanges, HeartbeatInit } from './heartbeat/heartbeats.ts';

@@ -13,7 +13,7 @@ import { COMMAND_VARIABLES } from '../config/sources.ts';
 import { readChecked } from '../config/bindings.ts';
 import type { OptionValues, Problem } from '../config/option-spec.ts';
 import { LeaderElector } from '../election/elector.ts';
-import { LeadershipError } from '../election/leadership-error.ts';
+import { LeadershipError } from '../election/term.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import type { Term } from '../election/term.ts';
 import { createEventsApi } from '../kube/events-api.ts';
@@ -75,25 +75,14 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       log,
       enabled: () => values.featureGates.enabled('LeaseEvents'),
     });
-    const steer = (event: ElectionEvent): void => {
-      if (event.type === 'renewed') guard.extend(event);
-      else if (event.type === 'stopped') {
-        // Another may lead already: there is no time left to end in order.
-        if (event.reason === 'taken' || event.reason === 'deleted' || event.reason === 'released') guard.kill();
-        if (exit) over.abort();
-      }
+    const onDeadline = (term: Term): void => {
+      if (term.lost === undefined) guard.extend(term);
+      // Another may lead already: there is no time left to end in order.
+      else if (term.lost !== 'deadline') guard.kill();
     };
-    const elector: LeaderElector = new LeaderElector({
-      store: connection.store,
-      clock,
-      random: Math.random,
-      lease: settings.lease,
-      id: settings.id,
-      uuid: uuid(),
-      options: settings.election,
-      observe: observers(steer, logElection(log), endpoints?.observe, events.election),
-    });
-    const { holder } = elector;
+    const onEvent = (event: ElectionEvent): void => {
+      if (event.type === 'stopped' && exit) over.abort();
+    };
     const { lease, restart, stopTimeoutMs: graceMs } = settings;
     const env = (term: Term): Record<string, string | undefined> => ({
       ...io.env,
@@ -108,15 +97,34 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       else term.signal.addEventListener('abort', end, { once: true });
       const outcome = await running;
       term.signal.removeEventListener('abort', end);
-      const { code, why } = told(outcome);
+      const { code, why } = ending(outcome);
       log[outcome.how === 'ended' ? 'info' : 'error'](why);
       // The last one counts, however often it was elected.
       if (stopping(term) || endsUs(restart, outcome)) exit = { code };
       // What leadership ended, or its end, is no failure of the command.
       else if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
-      // `stopped` was told when the term was lost, before it was known that the command had ended.
+      // `stopped` came when the term was lost, before it was known that the command had ended.
       if (exit && term.remainingMs === 0) over.abort();
     };
+    const logEvent = logElection(log);
+    const elector: LeaderElector = new LeaderElector({
+      store: connection.store,
+      clock,
+      random: Math.random,
+      lease: settings.lease,
+      id: settings.id,
+      uuid: uuid(),
+      ...settings.election,
+      work,
+      onDeadline,
+      observe: observers(
+        onEvent,
+        // How the command ended is reported; whether it runs again is --restart's business.
+        (event) => event.type !== 'workReturned' && logEvent(event),
+        endpoints?.observe,
+        events.election,
+      ),
+    });
 
     const shown = await endpoints?.listen();
     guard.prepare();
@@ -125,7 +133,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         version,
         server: connection.server,
         lease: `${lease.namespace}/${lease.name}`,
-        holder,
+        holder: elector.holder,
         url: shown?.url,
       },
       'contending for the lease',
@@ -137,7 +145,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         {
           name: 'elector',
           async run(signal) {
-            await elector.run(signal, work);
+            await elector.run(signal);
             over.abort();
           },
         },
@@ -169,7 +177,7 @@ function endsUs(restart: RestartPolicy, outcome: Outcome): boolean {
 }
 
 /** The exit code, as a shell has it, and what to say. */
-function told(outcome: Outcome): { code: number; why: string } {
+function ending(outcome: Outcome): { code: number; why: string } {
   switch (outcome.how) {
     case 'ended': {
       const { code, signal } = outcome;

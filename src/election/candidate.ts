@@ -2,22 +2,28 @@
  * One candidate for one lease: who it is, what it has seen of the lease, what it has written, and its requests.
  *
  * Guarantees: every write says a renewTime that no other write of ours says, so that it can be told from others when its
- * answer is lost; `sentAt` is taken before it is sent; every write but the first carries the version it was decided on.
+ * answer is lost; `sentAt` is taken before it is sent; every write but the first carries the version it was decided on. A
+ * release empties only a record that is our own, and only the version that was seen to be; it takes our term's mark off.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease, LeaseSpec } from '../lease/lease.ts';
-import { MicroTime } from '../lease/micro-time.ts';
+import { KIND_LABEL, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
+import { OwnWrites } from '../lease/own-writes.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
-import type { LeaseRef, LeaseStore } from '../lease/store.ts';
+import type { CallOptions, LeaseRef, LeaseStore } from '../lease/store.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { MAX_TOKEN, observeLease } from './decide.ts';
-import type { Attempt, Observation } from './decide.ts';
+import { Wake } from '../runtime/wake.ts';
+import { NOBODY_ELSE, headStart, lostRace, sawSuccession } from './crowd.ts';
+import { isNewer, observeLease, ownWrite, renewTimeout } from './decide.ts';
+import type { ElectionWrite, Observation, TermWrite } from './decide.ts';
 import type { ElectionEvent, ElectionHappening } from './election-events.ts';
 import type { Timing } from './election-options.ts';
 
-/** Writes without an answer that are remembered. What is forgotten counts as another's, which is safe, only slower. */
-const MAX_ATTEMPTS = 64;
+/** First wait after a failed release, in milliseconds. */
+const FIRST_WAIT_MS = 100;
 
 export interface CandidateOptions {
   readonly store: LeaseStore;
@@ -33,7 +39,7 @@ export interface CandidateOptions {
 /** A write that was answered: it is the lease's record now. */
 export interface Written {
   readonly lease: Lease;
-  readonly attempt: Attempt;
+  readonly write: ElectionWrite;
 }
 
 export class Candidate {
@@ -43,10 +49,19 @@ export class Candidate {
   readonly ref: LeaseRef;
   readonly holder: string;
   readonly timing: Timing;
+  readonly writes = new OwnWrites<TermWrite>();
+  /** Ends the wait of whoever waits for news of the lease. */
+  readonly wake = new Wake();
+  /** Called at once with what the watch has shown. */
+  onNews: (seen: Observation) => void = () => {};
+  /** It was reported that fencing tokens are transitions. */
+  tokensReported = false;
   readonly #observe: Observe<ElectionEvent>;
   #seen: Observation | undefined;
   #leader: string | undefined;
-  #attempts: readonly Attempt[] = [];
+  #crowd = NOBODY_ELSE;
+  /** For the record that was seen at that instant. */
+  #headStart: { readonly since: number; readonly ms: number } | undefined;
 
   constructor({ store, clock, random, ref, holder, timing, observe }: CandidateOptions) {
     this.store = store;
@@ -58,7 +73,7 @@ export class Candidate {
     this.#observe = observe;
   }
 
-  /** The last sight of the lease; undefined before the first. */
+  /** What was last seen of the lease; undefined before the first look. */
   get seen(): Observation | undefined {
     return this.#seen;
   }
@@ -68,40 +83,71 @@ export class Candidate {
     return this.#leader;
   }
 
-  /** Writes of ours that may be the current record: the last that was answered, and every later one that was not. */
-  get attempts(): readonly Attempt[] {
-    return this.#attempts;
+  /** How long others go first once the lease can be had; drawn once for each record. */
+  get headStartMs(): number {
+    const { since } = this.#seen ?? {};
+    if (since === undefined) return 0;
+    if (this.#headStart?.since !== since) this.#headStart = { since, ms: headStart(this.#crowd, this.random) };
+    return this.#headStart.ms;
+  }
+
+  /** A write of ours that begins a term has got no answer: it may be the record, or become it. */
+  get mayHaveAcquired(): boolean {
+    return this.writes.lost.some(({ opens }) => opens);
   }
 
   now(): number {
     return this.clock.monotonic();
   }
 
-  tell(happening: ElectionHappening): void {
+  report(happening: ElectionHappening): void {
     this.#observe({ ...happening, lease: this.ref, holder: this.holder });
   }
 
-  /** Notes a look at the lease, whichever way it came. */
-  see(lease: Lease | undefined): void {
-    this.#seen = observeLease(this.#seen, this.holder, lease, this.now(), this.timing.leaseDurationMs);
-    const leader = lease?.spec.holderIdentity || undefined;
-    if (leader === this.#leader) return;
-    this.#leader = leader;
-    this.tell({ type: 'leaderObserved', leader, transitions: this.#seen.transitions ?? 0 });
+  /** Notes what an answer shows, unless the watch has shown what followed since it was asked for. */
+  #answered(lease: Lease | undefined, before: Observation | undefined): void {
+    const known = this.#seen?.lease;
+    if (this.#seen !== before && lease && known && isNewer(known, lease)) return;
+    this.#see(lease);
+  }
+
+  #see(lease: Lease | undefined, deleted?: string): void {
+    const now = this.now();
+    const before = this.#seen;
+    this.#seen = observeLease(this, before, lease, now, deleted);
+    const holder = lease?.spec.holderIdentity || undefined;
+    if (before && holder !== undefined && this.#seen.since !== before.since) {
+      const late = now - before.since - before.durationMs;
+      if (late > 0) this.#crowd = sawSuccession(this.#crowd, late);
+    }
+    if (holder === this.#leader) return;
+    this.#leader = holder;
+    this.report({ type: 'leaderObserved', leader: holder, transitions: lease?.spec.leaseTransitions ?? 0 });
+  }
+
+  /** Notes what a watch shows; an event that is older than what is known says nothing. */
+  news(type: 'list' | 'added' | 'modified' | 'deleted', lease: Lease | undefined): void {
+    const known = this.#seen?.lease;
+    if (type !== 'list' && lease && known && isNewer(known, lease)) return;
+    if (type === 'deleted') this.#see(undefined, lease?.metadata.uid);
+    else this.#see(lease);
+    this.onNews(this.#seen!);
   }
 
   /**
    * Reads the lease and notes it.
    * @throws LeaseStoreError when it cannot be read; that there is none is an answer
    */
-  async look(timeoutMs: number, signal?: AbortSignal): Promise<Lease | undefined> {
+  async look(call: CallOptions): Promise<Lease | undefined> {
+    const before = this.#seen;
     let lease: Lease | undefined;
     try {
-      lease = await this.store.get(this.ref, { timeoutMs, signal });
+      lease = await this.store.get(this.ref, { ...call, urgent: true });
     } catch (error) {
       if (!isStoreError(error, 'NotFound')) throw error;
     }
-    this.see(lease);
+    this.writes.looked(lease, this.now());
+    this.#answered(lease, before);
     return lease;
   }
 
@@ -110,73 +156,120 @@ export class Candidate {
    * @param base the version to take over; undefined: there is none
    * @throws LeaseStoreError
    */
-  acquire(base: Lease | undefined, fencingToken: number, timeoutMs: number): Promise<Written> {
-    if (fencingToken === MAX_TOKEN) this.tell({ type: 'tokenExhausted', fencingToken });
+  async acquire(base: Lease | undefined, transitions: number, timeoutMs: number): Promise<Written> {
     const { holder, ref } = this;
-    const attempt = this.#attempt(fencingToken, true, base);
+    const write = this.#sending(transitions, true, base);
     const spec: LeaseSpec = {
+      ...this.#record(write),
       holderIdentity: holder,
-      leaseDurationSeconds: this.timing.leaseDurationSeconds,
-      acquireTime: attempt.renewTime,
-      renewTime: attempt.renewTime,
-      leaseTransitions: fencingToken,
+      acquireTime: write.renewTime,
+      leaseTransitions: transitions,
+      preferredHolder: undefined,
     };
-    return this.#send(attempt, base ? withChanges(base, { spec }) : newLease({ ...ref }, spec), timeoutMs);
+    const annotations = this.#mark(transitions);
+    const lease = base
+      ? withChanges(base, { spec, annotations })
+      : newLease({ ...ref, labels: { [KIND_LABEL]: 'election' }, annotations }, spec);
+    try {
+      return await this.#send(write, lease, { timeoutMs });
+    } catch (error) {
+      if (isRefusal(error) && !this.mayHaveAcquired) this.#crowd = lostRace(this.#crowd, this.now() - write.sentAt);
+      throw error;
+    }
   }
 
   /**
    * Writes the record that renews a term.
    * @throws LeaseStoreError
    */
-  renew(held: Lease, fencingToken: number, timeoutMs: number): Promise<Written> {
-    const attempt = this.#attempt(fencingToken, false, held);
-    const spec = { leaseDurationSeconds: this.timing.leaseDurationSeconds, renewTime: attempt.renewTime };
-    return this.#send(attempt, withChanges(held, { spec }), timeoutMs);
+  renew(held: Lease, transitions: number, call: CallOptions): Promise<Written> {
+    const write = this.#sending(transitions, false, held);
+    const lease = withChanges(held, { spec: this.#record(write), annotations: this.#mark(transitions) });
+    return this.#send(write, lease, call);
   }
 
   /**
-   * Writes what client-go writes: no holder, one second, both times now.
-   * @throws LeaseStoreError
+   * Gives the lease back, so that others need not wait for it to expire; ends, whatever the API does, within a term's
+   * length. After a conflict it is looked at again, and given up as soon as it is not ours any more.
+   * @param known the version that we believe to hold; undefined: look first
    */
-  async release(held: Lease, timeoutMs: number): Promise<void> {
-    const now = this.#wallTime(held);
+  async release(known: Lease | undefined): Promise<void> {
+    const { clock, random, timing, holder } = this;
+    const until = this.now() + timing.termMs;
+    const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: timing.retryPeriodMs, random });
+    let lease = known;
+    let answerLost = false;
+    for (let left = timing.termMs; left > 0; left = until - this.now()) {
+      const timeoutMs = renewTimeout(left, timing.retryPeriodMs);
+      try {
+        if (lease === undefined) {
+          lease = await this.look({ timeoutMs });
+          if (lease === undefined || !ownWrite(holder, this.writes, lease)) {
+            if (answerLost && !lease?.spec.holderIdentity) this.report({ type: 'released' });
+            return;
+          }
+        } else {
+          const before = this.#seen;
+          this.#answered(await this.store.update(this.#released(lease), { timeoutMs, urgent: true }), before);
+          this.report({ type: 'released' });
+          return;
+        }
+      } catch (error) {
+        if (!(error instanceof LeaseStoreError)) throw error;
+        if (isRefusal(error)) {
+          lease = undefined;
+          continue;
+        }
+        answerLost ||= error.mayHaveCommitted;
+        const retryInMs = Math.min(backoff.next(error.retryAfterMs), Math.max(until - this.now(), 0));
+        this.report({ type: 'failed', operation: 'release', error, retryInMs });
+        await sleep(clock, retryInMs);
+      }
+    }
+    this.report({ type: 'leftToExpire' });
+  }
+
+  /** What client-go writes: no holder, one second, both times now. */
+  #released(held: Lease): Lease {
+    const now = this.writes.time(this.clock.wallMicros(), held.spec.renewTime);
     const spec = { holderIdentity: '', leaseDurationSeconds: 1, acquireTime: now, renewTime: now };
-    this.see(await this.store.update(withChanges(held, { spec }), { timeoutMs }));
+    return withChanges(held, { spec, annotations: { [TERM_ANNOTATION]: undefined } });
   }
 
-  #attempt(fencingToken: number, opens: boolean, base: Lease | undefined): Attempt {
-    return { renewTime: this.#wallTime(base), sentAt: this.now(), fencingToken, opens };
+  #record({ renewTime }: ElectionWrite): LeaseSpec {
+    return { leaseDurationSeconds: this.timing.leaseDurationSeconds, renewTime };
   }
 
-  async #send(attempt: Attempt, lease: Lease, timeoutMs: number): Promise<Written> {
-    this.#attempts = [...this.#attempts, attempt].slice(-MAX_ATTEMPTS);
+  #mark(transitions: number): Record<string, string> {
+    const { holder, timing } = this;
+    return {
+      [TERM_ANNOTATION]: termMarkText({ holder, transitions, durationSeconds: timing.leaseDurationSeconds }),
+    };
+  }
+
+  #sending(transitions: number, opens: boolean, base: Lease | undefined): ElectionWrite {
+    const renewTime = this.writes.time(this.clock.wallMicros(), base?.spec.renewTime);
+    return this.writes.sending(renewTime, this.now(), base, { transitions, opens });
+  }
+
+  async #send(write: ElectionWrite, lease: Lease, call: CallOptions): Promise<Written> {
+    const urgent: CallOptions = { ...call, urgent: true };
+    const before = this.#seen;
     try {
-      const answer = await (lease.metadata.uid === ''
-        ? this.store.create(lease, { timeoutMs })
-        : this.store.update(lease, { timeoutMs }));
-      // Each version takes one write: whatever we sent before can no longer become the record.
-      this.#attempts = [attempt];
-      this.see(answer);
-      return { lease: answer, attempt };
+      const answer = await (write.base ? this.store.update(lease, urgent) : this.store.create(lease, urgent));
+      this.writes.stored(write, answer);
+      this.#answered(answer, before);
+      return { lease: answer, write };
     } catch (error) {
       // Where something on the way sends a request twice, a renewal's conflict is one with itself. What begins a term is
       // forgotten: in the same microsecond another process of our name may have written the same.
-      const conflict = !attempt.opens && isStoreError(error, 'Conflict');
-      if (!conflict && !(error instanceof LeaseStoreError && error.mayHaveCommitted)) {
-        this.#attempts = this.#attempts.filter((a) => a !== attempt);
-      }
+      const conflict = !write.opens && isStoreError(error, 'Conflict');
+      if (conflict || (error instanceof LeaseStoreError && error.mayHaveCommitted)) this.writes.answerLost(write);
+      else this.writes.refused(write);
       throw error;
     }
   }
-
-  /** The wall clock's now, moved on by microseconds where a record of ours, or the one below, says the same already. */
-  #wallTime(base: Lease | undefined): MicroTime {
-    const taken = [base?.spec.renewTime, ...this.#attempts.map((a) => a.renewTime)];
-    let micros = this.clock.wallMicros();
-    for (let tries = 0; tries <= taken.length; tries++, micros++) {
-      const time = MicroTime.fromEpochMicrosClamped(micros);
-      if (!taken.some((t) => time.equals(t))) return time;
-    }
-    return MicroTime.fromEpochMicrosClamped(micros);
-  }
 }
+
+/** The lease had changed, or come to be, or gone. */
+export const isRefusal = (error: unknown): boolean => isStoreError(error, 'Conflict', 'AlreadyExists', 'NotFound');

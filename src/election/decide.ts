@@ -2,97 +2,112 @@
  * What a candidate and a leader make of what they see of the lease. Pure: no clock, no I/O.
  *
  * Guarantees:
- * - Another's lease is taken only when it is empty, or when its record has not changed for its own published duration as
- *   we observed it on our monotonic clock; two clocks are never compared. An invalid duration is read as ours, one over
- *   an hour as an hour.
+ * - Another's lease is taken only when its holder released it, or when its record has not changed for its own published
+ *   duration as we observed it on our monotonic clock; two clocks are never compared. An invalid duration is read as ours,
+ *   one over an hour as an hour.
+ * - A release is the holder's own or it is none: an empty holder beside a term mark that is not older than the record was
+ *   emptied by somebody else, and is waited for as if that holder still led.
  * - What is taken is the very version that was judged, so a renewal that we did not see makes the take-over fail. That is
  *   why silence counts even while we could not look: the same record at both ends of a gap was not renewed within it, and
  *   if it was renewed since, the write is refused.
  * - A record is our own only when its renewTime is one that we sent. Our holder identity alone proves nothing.
- * - Every new term has a higher fencing token than the last record seen; at 2147483647 it stays.
+ * - Every new term has more transitions than any record seen; at 2147483647 they stay.
  */
+import { versionNumber } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
-import type { MicroTime } from '../lease/micro-time.ts';
-import type { LossReason } from './leadership-error.ts';
+import { termMark } from '../lease/marks.ts';
+import type { OwnWrite, OwnWrites } from '../lease/own-writes.ts';
+import { recordOf, sameRecord } from '../lease/record.ts';
 import type { AcquireReason } from './election-events.ts';
 import { MAX_LEASE_DURATION_MS } from './election-options.ts';
 import type { Timing } from './election-options.ts';
+import type { LossReason } from './term.ts';
 
 /** The API's own bound on leaseTransitions (int32). */
-export const MAX_TOKEN = 2_147_483_647;
+export const MAX_TRANSITIONS = 2_147_483_647;
 
-/** A write of ours that is, or may turn out to be, the lease's current record. */
-export interface Attempt {
-  readonly renewTime: MicroTime;
-  /** Monotonic milliseconds, taken before it was sent. */
-  readonly sentAt: number;
-  readonly fencingToken: number;
+/** What a write of ours says beside its renewTime. */
+export interface TermWrite {
+  readonly transitions: number;
   /** True for the write that begins a term, false for one that renews it. */
   readonly opens: boolean;
 }
+export type ElectionWrite = OwnWrite<TermWrite>;
 
-/** The last sight of the lease. */
+/** What was last seen of the lease. */
 export interface Observation {
   /** Undefined: there is none. Its version may be newer than `since`: changes of metadata are no renewal. */
   readonly lease: Lease | undefined;
+  /** The uid of a lease that is known to have been deleted, not only not found. */
+  readonly deleted?: string | undefined;
   /** Monotonic milliseconds at which this record was first seen. */
   readonly since: number;
   /** How long it must stay unchanged before somebody else may have it; 0: nobody holds it. */
   readonly durationMs: number;
-  /** The last leaseTransitions seen, also after a deletion; undefined: never seen any. */
+  /** The most transitions seen, also after a deletion; undefined: never seen any. */
   readonly transitions: number | undefined;
+}
+
+/** Who looks. */
+export interface Self {
+  readonly holder: string;
+  readonly timing: Timing;
 }
 
 /**
  * Folds a look at the lease into what was seen before.
- * @param holder our own holder identity
  * @param lease undefined: there is none
  * @param nowMs monotonic milliseconds, taken after the answer arrived, so that silence is never overestimated
+ * @param deleted the uid of the lease that a watch reported as deleted
  */
 export function observeLease(
+  { holder, timing }: Self,
   previous: Observation | undefined,
-  holder: string,
   lease: Lease | undefined,
   nowMs: number,
-  ownDurationMs: number,
+  deleted?: string,
 ): Observation {
   if (lease === undefined) {
-    if (previous === undefined) return { lease, since: nowMs, durationMs: 0, transitions: undefined };
-    if (previous.lease === undefined) return previous;
+    if (previous === undefined) return { lease, deleted, since: nowMs, durationMs: 0, transitions: undefined };
+    if (previous.lease === undefined) return { ...previous, deleted: deleted ?? previous.deleted };
     // Deleting a lease stops nobody: whoever held it may lead until its duration has passed or a renewal has failed.
     const durationMs = previous.lease.spec.holderIdentity === holder ? 0 : previous.durationMs;
-    return { ...previous, lease, durationMs };
+    return { ...previous, lease, deleted, durationMs };
   }
-  if (previous?.lease !== undefined && sameRecord(previous.lease, lease)) return { ...previous, lease };
-  return { lease, since: nowMs, durationMs: durationOf(lease, ownDurationMs), transitions: transitionsOf(lease) };
+  const same = previous?.lease !== undefined && sameRecord(recordOf(previous.lease), recordOf(lease));
+  const durationMs = durationOf(lease, holder, timing);
+  return {
+    lease,
+    since: same ? previous.since : nowMs,
+    // A mark that somebody takes off afterwards shortens nothing.
+    durationMs: same ? Math.max(previous.durationMs, durationMs) : durationMs,
+    transitions: Math.max(transitionsOf(lease), termMark(lease)?.transitions ?? 0),
+  };
 }
 
 const transitionsOf = (lease: Lease): number => lease.spec.leaseTransitions ?? 0;
 
-function durationOf({ spec }: Lease, ownDurationMs: number): number {
-  if (!spec.holderIdentity) return 0;
-  if (spec.leaseDurationSeconds === undefined || !(spec.leaseDurationSeconds > 0)) return ownDurationMs;
-  return Math.min(spec.leaseDurationSeconds * 1000, MAX_LEASE_DURATION_MS);
+function durationOf(lease: Lease, holder: string, { leaseDurationMs, retryPeriodMs }: Timing): number {
+  const { holderIdentity, leaseDurationSeconds } = lease.spec;
+  const published = (seconds: number | undefined): number =>
+    seconds !== undefined && seconds > 0 ? Math.min(seconds * 1000, MAX_LEASE_DURATION_MS) : leaseDurationMs;
+  if (holderIdentity) return published(leaseDurationSeconds);
+  const mark = termMark(lease);
+  if (mark && mark.transitions >= transitionsOf(lease)) return published(mark.durationSeconds);
+  // Whom it was released for comes first.
+  return prefersAnother(lease, holder) === undefined ? 0 : retryPeriodMs;
 }
 
-/** True when nobody renewed between the two: everything that a renewal or a change of hands writes is the same. */
-function sameRecord(a: Lease, b: Lease): boolean {
-  return (
-    a.metadata.uid === b.metadata.uid &&
-    a.spec.holderIdentity === b.spec.holderIdentity &&
-    a.spec.leaseDurationSeconds === b.spec.leaseDurationSeconds &&
-    a.spec.leaseTransitions === b.spec.leaseTransitions &&
-    sameTime(a.spec.renewTime, b.spec.renewTime) &&
-    sameTime(a.spec.acquireTime, b.spec.acquireTime)
-  );
+/** Who is to hold the lease in place of this holder; undefined: nobody in particular. */
+export function prefersAnother({ spec }: Lease, holder: string): string | undefined {
+  return spec.preferredHolder && spec.preferredHolder !== holder ? spec.preferredHolder : undefined;
 }
-
-const sameTime = (a: MicroTime | undefined, b: MicroTime | undefined): boolean => (a ? a.equals(b) : b === undefined);
 
 /** What we wrote, and this lease still says; undefined when somebody else wrote it. */
-export function ownAttempt(holder: string, attempts: readonly Attempt[], lease: Lease): Attempt | undefined {
+export function ownWrite(holder: string, writes: OwnWrites<TermWrite>, lease: Lease): ElectionWrite | undefined {
   if (lease.spec.holderIdentity !== holder) return undefined;
-  return attempts.find((a) => a.renewTime.equals(lease.spec.renewTime) && a.fencingToken === transitionsOf(lease));
+  const write = writes.find(lease);
+  return write?.transitions === transitionsOf(lease) ? write : undefined;
 }
 
 export type CandidateAction =
@@ -104,60 +119,92 @@ export type CandidateAction =
   | {
       readonly do: 'acquire';
       readonly base: Lease | undefined;
-      readonly fencingToken: number;
+      readonly transitions: number;
       readonly why: AcquireReason;
     }
   /** We lead already: the answer to this write of ours was lost. */
-  | { readonly do: 'adopt'; readonly lease: Lease; readonly attempt: Attempt };
+  | { readonly do: 'adopt'; readonly lease: Lease; readonly write: ElectionWrite };
 
-export interface CandidateState {
-  readonly holder: string;
-  readonly timing: Timing;
-  readonly attempts: readonly Attempt[];
+export interface CandidateState extends Self {
+  readonly writes: OwnWrites<TermWrite>;
+  /** Milliseconds for which others go first once the lease can be had. */
+  readonly headStartMs: number;
 }
 
 /** What a candidate does. */
 export function decideCandidate(
-  { holder, timing, attempts }: CandidateState,
+  { holder, timing, writes, headStartMs }: CandidateState,
   seen: Observation | undefined,
   nowMs: number,
 ): CandidateAction {
   if (seen === undefined) return { do: 'look' };
-  const { lease, transitions } = seen;
-  const fencingToken = transitions === undefined ? 0 : Math.min(transitions + 1, MAX_TOKEN);
-  const attempt = lease && ownAttempt(holder, attempts, lease);
-  if (lease && attempt) {
-    // Leadership is counted from the sending, so what was found again too late is of no use but to be written anew.
-    if (attempt.opens && attempt.sentAt + timing.termMs > nowMs) return { do: 'adopt', lease, attempt };
-    return { do: 'acquire', base: lease, fencingToken, why: 'own' };
+  const { lease } = seen;
+  const transitions = seen.transitions === undefined ? 0 : Math.min(seen.transitions + 1, MAX_TRANSITIONS);
+  const write = lease && ownWrite(holder, writes, lease);
+  if (lease && write) {
+    // Leadership is counted from the sending: what was found again too late is written again, as a new term.
+    if (write.opens && write.sentAt + timing.termMs > nowMs) return { do: 'adopt', lease, write };
+    return { do: 'acquire', base: lease, transitions, why: 'own' };
   }
-  const until = seen.since + seen.durationMs;
+  const until = seen.since + seen.durationMs + headStartMs;
   if (nowMs < until) return { do: 'wait', until };
   const why = lease === undefined ? 'absent' : lease.spec.holderIdentity ? 'expired' : 'released';
-  return { do: 'acquire', base: lease, fencingToken, why };
+  return { do: 'acquire', base: lease, transitions, why };
 }
 
 export type LeaderAction =
-  /** Still ours: go on from this version. The deadline counts from when `attempt` was sent. */
-  | { readonly do: 'adopt'; readonly lease: Lease; readonly attempt: Attempt }
+  /** Still ours: go on from this version. The deadline counts from when `write` was sent. */
+  | { readonly do: 'adopt'; readonly lease: Lease; readonly write: ElectionWrite }
   | { readonly do: 'stop'; readonly reason: LossReason };
 
 export interface LeaderState {
   readonly holder: string;
-  readonly attempts: readonly Attempt[];
-  readonly fencingToken: number;
+  readonly writes: OwnWrites<TermWrite>;
+  readonly transitions: number;
   /** The lease as last answered. */
   readonly held: Lease;
 }
 
-/** What a leader does whose renewal was refused, once it has looked. */
+/** What a leader does that has read its lease. */
 export function decideLeader(state: LeaderState, lease: Lease | undefined): LeaderAction {
-  // A lease made anew may have had other leaders in between.
+  // A lease that was created again may have had other leaders in between.
   if (lease === undefined || lease.metadata.uid !== state.held.metadata.uid) return { do: 'stop', reason: 'deleted' };
   if (!lease.spec.holderIdentity) return { do: 'stop', reason: 'released' };
-  const attempt = ownAttempt(state.holder, state.attempts, lease);
-  if (attempt?.fencingToken !== state.fencingToken) return { do: 'stop', reason: 'taken' };
-  return { do: 'adopt', lease, attempt };
+  const write = ownWrite(state.holder, state.writes, lease);
+  if (write?.transitions !== state.transitions) return { do: 'stop', reason: 'taken' };
+  return { do: 'adopt', lease, write };
+}
+
+/** What a leader does with what its watch shows, which may be older than its own last write. */
+export function decideNews(
+  state: LeaderState,
+  { lease, deleted }: Observation,
+): LeaderAction | { readonly do: 'look' } | { readonly do: 'nothing' } {
+  const { holder, writes, held } = state;
+  if (lease === undefined) {
+    return deleted === held.metadata.uid ? { do: 'stop', reason: 'deleted' } : { do: 'look' };
+  }
+  const write = ownWrite(holder, writes, lease);
+  // The answer to a write that is under way says the same.
+  if (write && write !== writes.acknowledged && !writes.lost.includes(write)) return { do: 'nothing' };
+  const newer = isNewer(lease, held);
+  if (newer) return decideLeader(state, lease);
+  return newer === false || write ? { do: 'nothing' } : { do: 'look' };
+}
+
+/** Undefined: the server's versions are no numbers. */
+export function isNewer(lease: Lease, than: Lease): boolean | undefined {
+  const [a, b] = [lease, than].map(({ metadata }) => versionNumber(metadata.resourceVersion));
+  return a === undefined || b === undefined ? undefined : a > b;
+}
+
+/**
+ * The token of a term that was first seen as ours in this version.
+ * @returns undefined: the version is no number, or too great a one to be exact
+ */
+export function versionToken({ metadata }: Lease): number | undefined {
+  const version = versionNumber(metadata.resourceVersion);
+  return version !== undefined && version <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(version) : undefined;
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
- * What an elector tells its observer. `leading` and `stopped` come in pairs, one of each for every term.
+ * What an elector reports to its observer. `leading` and `stopped` come in pairs, one of each for every term.
  */
 import type { LeaseRef, LeaseStoreError } from '../lease/store.ts';
-import type { LossReason } from './leadership-error.ts';
+import type { LossReason } from './term.ts';
 
 /** What an elector asked of the API when a request failed. */
 export type ElectionOperation = 'get' | 'create' | 'takeOver' | 'renew' | 'release' | 'watch';
@@ -18,6 +18,8 @@ export type StopReason =
   | 'workFailed'
   /** The elector was to stop, and the work has ended. */
   | 'shutdown'
+  /** Another is to lead, and the work has ended. */
+  | 'steppedDown'
   /** The elector was to stop, and the work did not end in time. */
   | 'abandoned';
 
@@ -32,13 +34,15 @@ export type ElectionHappening =
       readonly why: AcquireReason | 'adopted';
       /** Of the lease. */
       readonly uid: string;
+      /** The lease's, in this term. */
+      readonly transitions: number;
       readonly fencingToken: number;
       /** When leadership ends unless it is renewed. */
       readonly deadline: number;
       /** When others may lead: everything must have ended by then. */
       readonly expires: number;
     }
-  /** `adopted`: the answer was lost, and the write found again. */
+  /** `adopted`: the answer was lost, and the write found again. `latencyMs`: from its sending. */
   | {
       readonly type: 'renewed';
       readonly fencingToken: number;
@@ -57,21 +61,25 @@ export type ElectionHappening =
       readonly retryInMs: number;
       readonly remainingMs?: number;
     }
-  /** Another candidate was faster; the next try comes after `retryInMs`. */
+  /** Another candidate was faster; without news of the lease the next try comes after `retryInMs`. */
   | { readonly type: 'raceLost'; readonly retryInMs: number }
-  /** leaseTransitions cannot grow any more: from here on fencing tokens repeat. */
-  | { readonly type: 'tokenExhausted'; readonly fencingToken: number }
+  /** Reported once: the server's versions are no safe integers, so tokens are the lease's transitions. */
+  | { readonly type: 'tokensFromTransitions'; readonly fencingToken: number }
+  /** Another is to lead: the work was asked to end, and the lease is released once it has. */
+  | { readonly type: 'steppingDown'; readonly fencingToken: number; readonly to: string }
+  /** The work returned although its signal had not aborted: it is run again, whatever it began still goes on. */
+  | { readonly type: 'workReturned'; readonly fencingToken: number }
   | { readonly type: 'stopped'; readonly reason: StopReason; readonly fencingToken: number; readonly error?: unknown }
   /** The term is lost, others may lead, and its work has still not ended. */
   | { readonly type: 'workOverdue'; readonly fencingToken: number }
-  | { readonly type: 'released'; readonly fencingToken: number }
+  | { readonly type: 'released' }
   /** Not released: others wait until it expires. */
-  | { readonly type: 'leftToExpire'; readonly fencingToken: number }
-  /** The watch cannot be trusted for now; `polling` in its stead. */
+  | { readonly type: 'leftToExpire' }
+  /** The watch cannot be trusted for now; a standby polls in its stead. */
   | { readonly type: 'watchLost'; readonly error: LeaseStoreError | undefined }
   | { readonly type: 'watchRecovered' };
 
-/** What an elector tells its observer. */
+/** What an elector reports to its observer. */
 export type ElectionEvent = ElectionHappening & {
   readonly lease: LeaseRef;
   /** Our own holder identity. */

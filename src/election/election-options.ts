@@ -24,6 +24,11 @@ export interface ElectionOptions {
    * release after it, this fits the 30 s that Kubernetes gives a pod.
    */
   readonly workTimeoutMs: number;
+  /**
+   * What an error of the work does, where its signal had not aborted. `retry`: it is reported, and the lease contended for
+   * again. `reject`: `run` rejects with it once the lease is released. Default `retry`.
+   */
+  readonly onWorkError: 'retry' | 'reject';
 }
 
 /** client-go's JitterFactor: a poll comes up to this share of the retry period later, at random. */
@@ -52,6 +57,11 @@ export const ELECTION_ROWS: OptionRows<ElectionOptions> = {
     default: 20_000,
     rule: positiveMs,
     text: 'time that the work has to end at the stop, while the lease is still renewed',
+  },
+  onWorkError: {
+    default: 'retry',
+    choices: ['retry', 'reject'],
+    text: 'what an error of the work does: contend again, or end the elector with it',
   },
 };
 

@@ -3,31 +3,33 @@
  *
  * Guarantees, if clock rates are within 1 % of each other and every contender keeps to the protocol: no two terms hold at
  * the same time; the work of one term has ended before this elector begins another, and before it releases the lease;
- * after every loss and every end of the work it contends again, until its signal aborts.
+ * after every loss and every end of the work it contends again, until its signal aborts. A lease that client-go empties
+ * although another holds it is waited for, not taken.
  * Not guaranteed: that what a guarded step started takes effect in time (see `Term.fencingToken`), and anything while
- * others delete or empty a lease that is held: then a newcomer may lead while the one before has not noticed.
+ * others delete a lease that is held: then a newcomer may lead while the one before has not noticed.
  */
-import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { holderIdentity } from '../lease/names.ts';
+import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { OptionsError } from '../runtime/options.ts';
 import { Candidate } from './candidate.ts';
-import { LeadershipError } from './leadership-error.ts';
 import type { ElectionEvent } from './election-events.ts';
-import { lead } from './lead.ts';
-import type { Work } from './lead.ts';
 import { candidacyProblems, electionOptions, electionProblems, timing } from './election-options.ts';
 import type { ElectionOptions } from './election-options.ts';
-import { release } from './release.ts';
-import type { WatchLease } from './sight.ts';
+import { lead } from './lead.ts';
+import type { Work } from './lead.ts';
+import { LeaseFollower } from './lease-follower.ts';
+import type { WatchLease } from './lease-follower.ts';
 import { standBy } from './standby.ts';
+import { LeadershipError } from './term.ts';
 import type { Term } from './term.ts';
 
 /** What an elector is made of. */
-export interface LeaderElectorOptions {
+export interface LeaderElectorOptions extends Partial<ElectionOptions> {
   readonly store: LeaseStore;
   readonly clock: Clock;
   /** 0 to 1, uniformly: Math.random. */
@@ -38,9 +40,19 @@ export interface LeaderElectorOptions {
   readonly id: string;
   /** Tells two processes with one id apart: a fresh one for every elector. Holder identity is `<id>_<uuid>`. */
   readonly uuid: string;
-  readonly options?: Partial<ElectionOptions> | undefined;
+  /**
+   * Runs once for every term won, and has to end when `term.signal` aborts. When it ends by itself, well or with an error,
+   * the lease is released and contended for again, after a wait that doubles from the retry period up to 30 s unless a
+   * term outlasted the lease duration.
+   */
+  readonly work: Work;
   readonly observe?: Observe<ElectionEvent> | undefined;
-  /** How a standby follows the lease. Default: a watch of its own by `metadata.name`; or a `createSharedWatch`'s. */
+  /**
+   * Called at once, before anything else is done, when the end of a term moves: with each renewal, and when the term is
+   * lost (then `term.lost` says why). For whoever must end something in time even where this process cannot.
+   */
+  readonly onDeadline?: ((term: Term) => void) | undefined;
+  /** How the lease is followed. Default: a watch of its own by `metadata.name`; or a `createSharedWatch`'s. */
   readonly watch?: WatchLease | undefined;
 }
 
@@ -52,31 +64,33 @@ export class LeaderElector {
   readonly holder: string;
   readonly #candidate: Candidate;
   readonly #watch: WatchLease;
+  readonly #options: Pick<LeaderElectorOptions, 'work' | 'onDeadline'> & Pick<ElectionOptions, 'onWorkError'>;
   #running = false;
   #term: Term | undefined;
 
   /** @throws OptionsError with everything that is wrong */
-  constructor({ store, clock, random, lease, id, uuid, options, observe, watch }: LeaderElectorOptions) {
+  constructor(options: LeaderElectorOptions) {
+    const { store, clock, random, lease, id, uuid, work, observe, onDeadline, watch } = options;
     const chosen = electionOptions(options);
     const problems = [...candidacyProblems(lease, id, uuid), ...electionProblems(chosen)];
     if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
     this.holder = holderIdentity(id, uuid);
-    const ref = { namespace: lease.namespace, name: lease.name };
     this.#candidate = new Candidate({
       store,
       clock,
       random,
-      ref,
+      ref: { namespace: lease.namespace, name: lease.name },
       holder: this.holder,
       timing: timing(chosen),
-      observe: observe ?? (() => {}),
+      observe: containedObserver(observe),
     });
     this.#watch =
       watch ??
       (({ namespace, name }, signal) => store.watch({ namespace, fieldSelector: `metadata.name=${name}` }, signal));
+    this.#options = { work, onDeadline, onWorkError: chosen.onWorkError };
   }
 
-  /** Holder identity of whoever was last seen to hold the lease; undefined: nobody, or not known yet. */
+  /** Holder identity of the one last seen to hold the lease; undefined: nobody, or not known yet. */
   get leader(): string | undefined {
     return this.#candidate.leader;
   }
@@ -87,53 +101,61 @@ export class LeaderElector {
   }
 
   /**
-   * Contends until the signal aborts, and runs `work` once for every term won. The work has to end when `term.signal`
-   * aborts. When it ends by itself, well or with an error, the lease is released and contended for again, after a wait
-   * that doubles from the retry period up to 30 s unless a term outlasted the lease duration.
-   *
-   * Settles once the work has ended and the lease is released; at the latest `workTimeoutMs` and a renew deadline after
-   * the signal.
+   * Contends until the signal aborts, and runs the work once for every term won. Settles once the work has ended and the
+   * lease is released; at the latest `workTimeoutMs` and a renew deadline after the signal.
    * @throws LeadershipError `WorkNotEnded` when the work did not end in time; it may still be running
+   * @throws what the work threw, where `onWorkError` is `reject`
    * @throws TypeError when it runs already
    */
-  async run(signal: AbortSignal, work: Work): Promise<void> {
+  async run(signal: AbortSignal): Promise<void> {
     if (this.#running) throw new TypeError('LeaderElector.run: it runs already');
     this.#running = true;
-    const following = new Set<Promise<void>>();
+    const follower = new LeaseFollower(this.#candidate, this.#watch);
+    const following = new AbortController();
+    const over = new AbortController();
+    const onAbort = (): void => over.abort();
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    let failure: { readonly error: unknown } | undefined;
+    const followed = follower.run(following.signal).catch((error: unknown) => {
+      failure = { error };
+      over.abort();
+    });
     try {
-      await this.#contend(signal, work, (ended) => {
-        following.add(ended);
-        void ended.finally(() => following.delete(ended));
-      });
+      await this.#contend(follower, over.signal);
     } finally {
-      await Promise.all(following);
+      signal.removeEventListener('abort', onAbort);
+      following.abort();
+      await followed;
       this.#running = false;
     }
+    if (failure) throw failure.error;
   }
 
-  async #contend(signal: AbortSignal, work: Work, following: (ended: Promise<void>) => void): Promise<void> {
+  async #contend(follower: LeaseFollower, signal: AbortSignal): Promise<void> {
     const candidate = this.#candidate;
     const { clock, random, timing } = candidate;
+    const { work, onDeadline = () => {}, onWorkError } = this.#options;
+    const onTerm = (term: Term | undefined): void => void (this.#term = term);
     const rest = createBackoff({ firstMs: timing.retryPeriodMs, capMs: MAX_REST_MS, random });
     while (!signal.aborted) {
-      const acquired = await standBy(candidate, this.#watch, signal, following);
+      const acquired = await standBy(candidate, follower, signal);
       if (signal.aborted) {
         // Never began: nothing to wait for. What may have been written without an answer is looked for.
-        const lost = candidate.attempts.findLast((attempt) => attempt.opens);
-        if (acquired) await release(candidate, acquired.attempt.fencingToken, acquired.lease);
-        else if (lost && lost.sentAt + timing.leaseDurationMs > candidate.now()) {
-          await release(candidate, lost.fencingToken, undefined);
-        }
+        const lost = candidate.writes.lost.findLast(({ opens }) => opens);
+        if (acquired) await candidate.release(acquired.lease);
+        else if (lost && lost.sentAt + timing.leaseDurationMs > candidate.now()) await candidate.release(undefined);
         return;
       }
       if (!acquired) return;
       const began = candidate.now();
-      const outcome = await lead(candidate, acquired, work, signal, (term) => (this.#term = term));
-      if (outcome === 'abandoned') {
+      const { how, failure } = await lead({ candidate, work, onDeadline, onTerm, signal }, acquired);
+      if (how === 'abandoned') {
         const { workTimeoutMs } = timing;
         throw new LeadershipError('WorkNotEnded', `the work did not end within ${workTimeoutMs} ms of being asked to`);
       }
-      if (outcome === 'ended' && !signal.aborted) {
+      if (failure && onWorkError === 'reject') throw failure.error;
+      if (how === 'ended' && !signal.aborted) {
         if (candidate.now() - began > timing.leaseDurationMs) rest.reset();
         await sleep(clock, rest.next(), signal);
       }

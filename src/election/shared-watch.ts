@@ -8,7 +8,7 @@
 import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { LeaseEvent, LeaseRef, LeaseStore, LeaseStoreError } from '../lease/store.ts';
-import type { WatchLease } from './sight.ts';
+import type { WatchLease } from './lease-follower.ts';
 
 interface Follower {
   readonly name: string;

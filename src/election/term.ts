@@ -8,9 +8,51 @@
  */
 import type { LeaseRef } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { LeadershipError } from './leadership-error.ts';
-import type { LossReason } from './leadership-error.ts';
 import type { Timing } from './election-options.ts';
+
+/** Why a term is over although its work had not ended. */
+export type LossReason =
+  /** No renewal succeeded in time. */
+  | 'deadline'
+  /** Another holder, or another process that writes in our name. */
+  | 'taken'
+  /** The lease was deleted, or deleted and created again. */
+  | 'deleted'
+  /** Somebody else emptied the holder. */
+  | 'released';
+
+/** Branch on these, never on a message. */
+export type LeadershipErrorCode =
+  /** `term.check()` and the reason of `term.signal`: see `reason`. */
+  | 'LeadershipLost'
+  /** `term.check()` after the term's work has ended. */
+  | 'TermEnded'
+  /**
+   * The reason of `term.signal` when the elector is to stop. The term still holds, but may be lost before the
+   * work has ended, and the signal aborts only once: keep calling `term.check()`.
+   */
+  | 'ShuttingDown'
+  /**
+   * The reason of `term.signal` when another is to lead (`preferredHolder`). The term holds, and is renewed, until the work
+   * has ended: as with `ShuttingDown`, keep calling `term.check()`.
+   */
+  | 'SteppingDown'
+  /** `elector.run` rejects with it: the work did not end within `workTimeoutMs`; its lease is left to expire. */
+  | 'WorkNotEnded';
+
+/** Leadership is over, or about to be: see `code`, and `reason` for why it was lost. */
+export class LeadershipError extends Error {
+  override readonly name = 'LeadershipError';
+  readonly code: LeadershipErrorCode;
+  /** Set with `LeadershipLost` only. */
+  readonly reason: LossReason | undefined;
+
+  constructor(code: LeadershipErrorCode, message: string, reason?: LossReason) {
+    super(message);
+    this.code = code;
+    this.reason = reason;
+  }
+}
 
 /**
  * A term of leadership: a deadline, not a boolean. `check` before each guarded step; send `fencingToken` along where it
@@ -21,14 +63,16 @@ export interface Term {
   /** Our holder identity: `<id>_<uuid>`. */
   readonly holder: string;
   /**
-   * The lease's transitions in this term: higher in every later one, whoever leads then. A lease alone fences nothing;
-   * a lease that was deleted may start again from 0, and from 2147483647 it cannot grow.
+   * Higher in every later term, whoever leads then: the lease's resourceVersion when this term was first seen as ours,
+   * chosen once. It grows over deletions of the lease too. A safe integer. Where a server's versions are none, it is
+   * the lease's transitions: those start at 0 again when the lease is deleted, and stay at 2147483647.
    */
   readonly fencingToken: number;
   /**
    * Aborts when the work must end: with LeadershipError `LeadershipLost` when the term is over (nothing guarded may happen
-   * any more), with `ShuttingDown` when the elector is to stop (the term still holds, and is renewed until the work ends;
-   * it may still be lost, which only `check` and `remainingMs` tell then: keep calling `check`).
+   * any more), with `ShuttingDown` when the elector is to stop, with `SteppingDown` when another is to lead (the term still
+   * holds, and is renewed until the work ends; it may still be lost, which only `check` and `remainingMs` tell then: keep
+   * calling `check`).
    */
   readonly signal: AbortSignal;
   /** Monotonic milliseconds of the elector's clock at which the term ends; moves on with each renewal. */
@@ -37,6 +81,8 @@ export interface Term {
   readonly expires: number;
   /** Milliseconds left until the deadline; 0 when the term is over. */
   readonly remainingMs: number;
+  /** Why the term was lost; undefined while it holds, and when it ended with its work. */
+  readonly lost: LossReason | undefined;
   /**
    * Returns while the term holds. Call it right before each guarded step.
    * @throws LeadershipError `LeadershipLost` from the deadline on; `TermEnded` once the work has ended
@@ -52,7 +98,7 @@ export interface HeldTermOptions {
   readonly timing: Timing;
   /** Monotonic milliseconds before the acquiring write was sent. */
   readonly sentAt: number;
-  /** Called once when the term is lost; not when it ends with its work. */
+  /** Called once when the term is lost, before its signal aborts; not when it ends with its work. */
   readonly onLost: (reason: LossReason) => void;
 }
 
@@ -87,6 +133,9 @@ export class HeldTerm {
       },
       get remainingMs() {
         return held.remainingMs;
+      },
+      get lost() {
+        return held.lost;
       },
       check: () => held.check(),
     });
@@ -138,15 +187,17 @@ export class HeldTerm {
     return true;
   }
 
-  /** The elector is to stop: asks the work to end, while the term goes on. */
-  askToEnd(): void {
-    this.#abort.abort(new LeadershipError('ShuttingDown', 'the elector is to stop'));
+  /** Asks the work to end, while the term goes on. */
+  askToEnd(why: 'ShuttingDown' | 'SteppingDown'): void {
+    this.#abort.abort(
+      new LeadershipError(why, why === 'ShuttingDown' ? 'the elector is to stop' : 'another is to lead'),
+    );
   }
 
   lose(reason: LossReason): void {
     if (this.#over) return;
     this.#finish(reason);
-    // The observer first: what the work does on abort may take its time.
+    // First who follows the term: what the work does on abort may take its time.
     try {
       this.#onLost(reason);
     } finally {
@@ -154,7 +205,7 @@ export class HeldTerm {
     }
   }
 
-  /** The work has ended, or was given up: no guarded step follows, and what it left behind is told to end. */
+  /** The work has ended, or was given up: no guarded step follows, and what it left behind is asked to end. */
   end(): void {
     if (this.#over) return;
     this.#finish(undefined);

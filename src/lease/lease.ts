@@ -27,7 +27,7 @@ export interface LeaseMetadata {
   readonly namespace: string;
   /** Empty for a lease that was not stored yet. */
   readonly uid: string;
-  /** Empty for a lease that was not stored yet. Opaque: compare for equality only. */
+  /** Empty for a lease that was not stored yet. Compare for equality, or by `versionNumber`. */
   readonly resourceVersion: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -46,6 +46,8 @@ export interface LeaseSpec {
   readonly renewTime?: MicroTime | undefined;
   /** 0 to 2147483647. */
   readonly leaseTransitions?: number | undefined;
+  /** Coordinated election: who should hold the lease next. The holder ends its term and releases. */
+  readonly preferredHolder?: string | undefined;
 }
 
 /** A Lease of coordination.k8s.io/v1 as `parseLease` reads it. Immutable: change it with `withChanges`. */
@@ -98,7 +100,15 @@ export function parseLease(json: unknown): Lease {
   } = json['metadata'];
   if (typeof name !== 'string' || name === '') throw new LeaseParseError('metadata.name', 'must be a non-empty string');
   const spec = isObject(json['spec']) ? json['spec'] : {};
-  const { holderIdentity, leaseDurationSeconds, acquireTime, renewTime, leaseTransitions, ...otherSpec } = spec;
+  const {
+    holderIdentity,
+    leaseDurationSeconds,
+    acquireTime,
+    renewTime,
+    leaseTransitions,
+    preferredHolder,
+    ...otherSpec
+  } = spec;
   return {
     metadata: {
       name,
@@ -118,6 +128,7 @@ export function parseLease(json: unknown): Lease {
       acquireTime: MicroTime.parse(acquireTime),
       renewTime: MicroTime.parse(renewTime),
       leaseTransitions: int32(leaseTransitions, 0),
+      preferredHolder: text(preferredHolder),
     },
     unknown: { metadata: otherMetadata, spec: otherSpec },
   };
@@ -142,12 +153,22 @@ export function newLease(
   };
 }
 
+/**
+ * The number of a resourceVersion: of two versions of one server the newer has the greater one (etcd's revisions; since
+ * Kubernetes 1.35 a promise of its API). Undefined: this server's versions are no numbers.
+ */
+export const versionNumber = (resourceVersion: string): bigint | undefined =>
+  /^\d{1,39}$/.test(resourceVersion) ? BigInt(resourceVersion) : undefined;
+
+/** Labels or annotations to be set; undefined removes one. */
+export type MarkChanges = Readonly<Record<string, string | undefined>>;
+
 /** The lease with these parts replaced; labels and annotations are merged key by key. */
 export function withChanges(
   lease: Lease,
   changes: {
-    labels?: Readonly<Record<string, string>>;
-    annotations?: Readonly<Record<string, string>>;
+    labels?: MarkChanges;
+    annotations?: MarkChanges;
     ownerReferences?: readonly OwnerReference[];
     spec?: LeaseSpec;
   },
@@ -156,14 +177,25 @@ export function withChanges(
     ...lease,
     metadata: {
       ...lease.metadata,
-      labels: changes.labels ? { ...lease.metadata.labels, ...changes.labels } : lease.metadata.labels,
-      annotations: changes.annotations
-        ? { ...lease.metadata.annotations, ...changes.annotations }
-        : lease.metadata.annotations,
+      labels: merged(lease.metadata.labels, changes.labels),
+      annotations: merged(lease.metadata.annotations, changes.annotations),
       ownerReferences: changes.ownerReferences ?? lease.metadata.ownerReferences,
     },
     spec: { ...lease.spec, ...changes.spec },
   };
+}
+
+function merged(
+  old: Readonly<Record<string, string>>,
+  changes: MarkChanges | undefined,
+): Readonly<Record<string, string>> {
+  if (changes === undefined) return old;
+  const all: Record<string, string> = { ...old };
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) delete all[key];
+    else all[key] = value;
+  }
+  return all;
 }
 
 /** The JSON object that an API server takes. Empty and absent fields are left out. */
@@ -186,6 +218,7 @@ export function leaseToJson(lease: Lease): Record<string, unknown> {
   if (s.acquireTime) spec['acquireTime'] = s.acquireTime.toString();
   if (s.renewTime) spec['renewTime'] = s.renewTime.toString();
   if (s.leaseTransitions !== undefined) spec['leaseTransitions'] = s.leaseTransitions;
+  if (s.preferredHolder) spec['preferredHolder'] = s.preferredHolder;
   return { apiVersion: API_VERSION, kind: KIND, metadata, spec };
 }
 

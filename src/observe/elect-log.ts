@@ -33,9 +33,10 @@ const STOPPED: Readonly<Record<StopReason, string>> = {
   workEnded: 'stopped leading: the work has ended',
   workFailed: 'stopped leading: the work has failed',
   shutdown: 'stopped leading: shutting down',
+  steppedDown: 'stopped leading: another is to lead',
   abandoned: 'stopped leading, but the work has not ended in time',
 };
-const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'workFailed', 'shutdown']);
+const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'workFailed', 'shutdown', 'steppedDown']);
 
 export function logElection(log: Logger): Observe<ElectionEvent> {
   const outage = new Outage(log);
@@ -84,10 +85,18 @@ export function logElection(log: Logger): Observe<ElectionEvent> {
       case 'raceLost':
         log.debug({ retryIn: `${Math.round(event.retryInMs)}ms` }, 'another candidate was faster');
         return;
-      case 'tokenExhausted':
-        log.error(
+      case 'tokensFromTransitions':
+        log.warn(
           { fencingToken: event.fencingToken },
-          'leaseTransitions cannot grow any more: fencing tokens repeat from here on. Delete the lease while nobody leads to begin anew',
+          "fencing tokens are the lease's transitions, because this server's resource versions are no safe integers: they start again when the lease is deleted",
+        );
+        return;
+      case 'steppingDown':
+        log.warn({ to: event.to.slice(0, 300) }, 'the lease prefers another holder: ending the work, then releasing');
+        return;
+      case 'workReturned':
+        log.warn(
+          'the work returned although it was not asked to end: it is run again with the next term, and what it began still goes on. Return a promise that settles once term.signal has aborted and all has ended',
         );
         return;
       case 'stopped': {

@@ -72,7 +72,7 @@ export function electionMetrics(
           if (event.leader !== undefined) transitions.set(name, event.transitions);
           return;
         case 'leading':
-          transitions.set(name, event.fencingToken);
+          transitions.set(name, event.transitions);
           terms.inc({ name });
           return;
         case 'stopped':

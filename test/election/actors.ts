@@ -19,7 +19,7 @@ export const obedient: Work = (term) =>
   new Promise((resolve) => term.signal.addEventListener('abort', () => resolve(), { once: true }));
 
 export interface ActorOptions extends Partial<
-  Pick<LeaderElectorOptions, 'options' | 'watch' | 'random' | 'uuid' | 'lease'>
+  Omit<LeaderElectorOptions, 'store' | 'clock' | 'id' | 'work' | 'observe'>
 > {
   readonly work?: Work;
   readonly faults?: FaultPlan;
@@ -56,32 +56,30 @@ export class Scene {
 
   actor(id: string, options: ActorOptions = {}): Actor {
     const { clock } = this;
-    const store = options.store ?? new MemoryStore({ clock, api: this.api, by: id, faults: options.faults });
+    const { work = obedient, faults, ...others } = options;
+    const store = options.store ?? new MemoryStore({ clock, api: this.api, by: id, faults });
     const events: ElectionEvent[] = [];
     const terms: Term[] = [];
     const elector = new LeaderElector({
+      random: () => 0.5,
+      lease: REF,
+      uuid: String(this.actors.length + 1),
+      ...others,
       store,
       clock,
-      random: options.random ?? (() => 0.5),
-      lease: options.lease ?? REF,
       id,
-      uuid: options.uuid ?? String(this.actors.length + 1),
-      options: options.options,
       observe: (event) => void events.push(event),
-      watch: options.watch,
-    });
-    const abort = new AbortController();
-    const work = options.work ?? obedient;
-    let settled: unknown;
-    const outcome = elector
-      .run(abort.signal, (term) => {
+      work: (term) => {
         terms.push(term);
         return work(term);
-      })
-      .then(
-        () => (settled = 'done'),
-        (error: unknown) => (settled = error),
-      );
+      },
+    });
+    const abort = new AbortController();
+    let settled: unknown;
+    const outcome = elector.run(abort.signal).then(
+      () => (settled = 'done'),
+      (error: unknown) => (settled = error),
+    );
     const actor: Actor = {
       elector,
       store,

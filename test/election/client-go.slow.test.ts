@@ -26,7 +26,7 @@ interface Line {
   readonly event: string;
   readonly at: number;
   readonly leader?: string;
-  readonly token?: number;
+  readonly transitions?: number;
 }
 
 /** A candidate as a process, and what it says. */
@@ -122,7 +122,7 @@ describe('beside client-go', { skip, concurrency: true }, () => {
     const asked = go.kill('SIGTERM');
     const took = await us.heard('leading');
     assert(took.at - asked < 500, `took over after ${took.at - asked} ms`);
-    assert.deepEqual([took.token, await transitions('released')], [1, 1]);
+    assert.deepEqual([took.transitions, await transitions('released')], [1, 1]);
     apart(us, began, asked);
     const next = goes('released', 'next');
     await next.heard('leader');
@@ -171,7 +171,7 @@ describe('beside client-go', { skip, concurrency: true }, () => {
     const paused = go.kill('SIGSTOP');
     const took = await us.heard('leading', paused);
     apart(us, began, paused);
-    assert.deepEqual([took.token, await transitions('paused')], [2, 2]);
+    assert.deepEqual([took.transitions, await transitions('paused')], [2, 2]);
     go.kill('SIGCONT');
     await go.heard('stopped');
     // What was woken has not disturbed who leads.

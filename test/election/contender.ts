@@ -22,29 +22,29 @@ const elector = new LeaderElector({
   lease: { namespace, name },
   id,
   uuid: randomUUID(),
-  options: {
-    leaseDurationSeconds: Number(seconds),
-    renewDeadlineMs: (Number(seconds) * 2000) / 3,
-    retryPeriodMs: (Number(seconds) * 2000) / 15,
+  leaseDurationSeconds: Number(seconds),
+  renewDeadlineMs: (Number(seconds) * 2000) / 3,
+  retryPeriodMs: (Number(seconds) * 2000) / 15,
+  work: async (term) => {
+    while (!term.signal.aborted) {
+      try {
+        term.check();
+      } catch {
+        break;
+      }
+      say('step', { token: term.fencingToken });
+      await sleep(clock, 10, term.signal);
+    }
   },
   observe: (event) => {
     if (event.type === 'leaderObserved') say('leader', { leader: event.leader });
     else if (event.type === 'failed') say('failed', { operation: event.operation, code: event.error.code });
-    else if (event.type === 'leading' || event.type === 'stopped') say(event.type, { token: event.fencingToken });
+    else if (event.type === 'leading') say('leading', { token: event.fencingToken, transitions: event.transitions });
+    else if (event.type === 'stopped') say('stopped', { token: event.fencingToken });
   },
 });
 const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort());
-await elector.run(stop.signal, async (term) => {
-  while (!term.signal.aborted) {
-    try {
-      term.check();
-    } catch {
-      break;
-    }
-    say('step', { token: term.fencingToken });
-    await sleep(clock, 10, term.signal);
-  }
-});
+await elector.run(stop.signal);
 say('end');
 await connection.close();

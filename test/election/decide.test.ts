@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
-  MAX_TOKEN,
+  MAX_TRANSITIONS,
   decideCandidate,
   decideLeader,
   observeLease,
   renewPause,
   renewTimeout,
 } from '../../src/election/decide.ts';
-import type { Attempt, Observation } from '../../src/election/decide.ts';
+import type { Observation, TermWrite } from '../../src/election/decide.ts';
 import { electionOptions, timing } from '../../src/election/election-options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
+import { OwnWrites } from '../../src/lease/own-writes.ts';
 
 const HOLDER = 'me_1';
 const T = timing(electionOptions());
@@ -40,23 +41,23 @@ function lease({
     spec: { holderIdentity: holder, leaseDurationSeconds: seconds, renewTime: renew, leaseTransitions: transitions },
   });
 }
-const see = (l: Lease | undefined, now = 0, previous?: Observation): Observation =>
-  observeLease(previous, HOLDER, l, now, T.leaseDurationMs);
-const sent = (s: number, sentAt: number, more: Partial<Attempt> = {}): Attempt => ({
-  renewTime: at(s),
-  sentAt,
-  fencingToken: 3,
-  opens: true,
-  ...more,
-});
-const decide = (
-  seen: Observation | undefined,
-  now: number,
-  attempts: Attempt[] = [],
-): ReturnType<typeof decideCandidate> => decideCandidate({ holder: HOLDER, timing: T, attempts }, seen, now);
-const brief = (seen: Observation | undefined, now: number, attempts: Attempt[] = []): unknown => {
-  const action = decide(seen, now, attempts);
-  if (action.do === 'acquire') return [action.why, action.fencingToken, action.base?.metadata.resourceVersion];
+const SELF = { holder: HOLDER, timing: T };
+const see = (l: Lease | undefined, now = 0, previous?: Observation, deleted?: string): Observation =>
+  observeLease(SELF, previous, l, now, deleted);
+type Sent = readonly [s: number, sentAt: number, more?: Partial<TermWrite>];
+/** The first is acknowledged; the answers to the others were lost. */
+function writesOf(...sent: Sent[]): OwnWrites<TermWrite> {
+  const writes = new OwnWrites<TermWrite>();
+  for (const [i, [s, sentAt, more]] of sent.entries()) {
+    const write = writes.sending(at(s), sentAt, lease(), { transitions: 3, opens: true, ...more });
+    if (i === 0) writes.stored(write, lease({ renew: at(s).toString() }));
+    else writes.answerLost(write);
+  }
+  return writes;
+}
+const brief = (seen: Observation | undefined, now: number, sent: Sent[] = [], headStartMs = 0): unknown => {
+  const action = decideCandidate({ ...SELF, writes: writesOf(...sent), headStartMs }, seen, now);
+  if (action.do === 'acquire') return [action.why, action.transitions, action.base?.metadata.resourceVersion];
   return action.do === 'wait' ? ['wait', action.until] : [action.do];
 };
 
@@ -87,25 +88,25 @@ describe('a candidate', () => {
     ['reads missing transitions as 0', brief(see(lease({ holder: '', transitions: null })), 0), ['released', 1, '7']],
     [
       'cannot count further than the API',
-      brief(see(lease({ holder: '', transitions: MAX_TOKEN })), 0),
-      ['released', MAX_TOKEN, '7'],
+      brief(see(lease({ holder: '', transitions: MAX_TRANSITIONS })), 0),
+      ['released', MAX_TRANSITIONS, '7'],
     ],
     ['waits for our identity when we did not write it', brief(see(lease({ holder: HOLDER })), 0), ['wait', 15_000]],
     ['survives a holder of 10 kB', brief(see(lease({ holder: 'x'.repeat(10_240) })), 0), ['wait', 15_000]],
     [
       'takes its own old lease at once, as a new term',
-      brief(see(lease({ holder: HOLDER })), 0, [sent(0, 0, { opens: false })]),
+      brief(see(lease({ holder: HOLDER })), 0, [[0, 0, { opens: false }]]),
       ['own', 4, '7'],
     ],
-    ['adopts a term whose answer was lost', brief(see(lease({ holder: HOLDER })), 9_999, [sent(0, 0)]), ['adopt']],
+    ['adopts a term whose answer was lost', brief(see(lease({ holder: HOLDER })), 9_999, [[0, 0]]), ['adopt']],
     [
       'but not one that is over, counted from its sending',
-      brief(see(lease({ holder: HOLDER })), 10_000, [sent(0, 0)]),
+      brief(see(lease({ holder: HOLDER })), 10_000, [[0, 0]]),
       ['own', 4, '7'],
     ],
     [
       'and not one of another token',
-      brief(see(lease({ holder: HOLDER })), 0, [sent(0, 0, { fencingToken: 2 })]),
+      brief(see(lease({ holder: HOLDER })), 0, [[0, 0, { transitions: 2 }]]),
       ['wait', 15_000],
     ],
   ];
@@ -144,10 +145,10 @@ describe('silence', () => {
 
 describe('a leader whose renewal was refused', () => {
   const held = lease({ holder: HOLDER });
-  const attempts = [sent(0, 0, { opens: false }), sent(2, 2_000, { opens: false })];
+  const writes = writesOf([0, 0, { opens: false }], [2, 2_000, { opens: false }]);
   const decideFor = (l: Lease | undefined): unknown => {
-    const action = decideLeader({ holder: HOLDER, attempts, fencingToken: 3, held }, l);
-    return action.do === 'stop' ? action.reason : action.attempt.sentAt;
+    const action = decideLeader({ holder: HOLDER, writes, transitions: 3, held }, l);
+    return action.do === 'stop' ? action.reason : action.write.sentAt;
   };
   const cases: [string, Lease | undefined, unknown][] = [
     ['finds its lost answer, counted from its own sending', lease({ holder: HOLDER, renew: at(2).toString() }), 2_000],

@@ -55,7 +55,8 @@ test('an elector refuses everything that is wrong at once', () => {
       lease: { namespace: 'kube-system', name: 'Not A Name' },
       id: '',
       uuid: 'line\nbreak',
-      options: { renewDeadlineMs: 20_000 },
+      work: async () => {},
+      renewDeadlineMs: 20_000,
     });
   assert.throws(make, (error: unknown) => {
     assert(error instanceof OptionsError);

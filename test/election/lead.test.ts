@@ -7,7 +7,13 @@ import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { REF, obedient } from './actors.ts';
 
-const OPTIONS = { leaseDurationSeconds: 15, renewDeadlineMs: 10_000, retryPeriodMs: 2_000, workTimeoutMs: 30_000 };
+const OPTIONS = {
+  leaseDurationSeconds: 15,
+  renewDeadlineMs: 10_000,
+  retryPeriodMs: 2_000,
+  workTimeoutMs: 30_000,
+  onWorkError: 'retry',
+} as const;
 
 test('stopped by an observer of `leading`: the work is told, and the lease is released', async () => {
   const clock = new ManualClock();
@@ -21,9 +27,10 @@ test('stopped by an observer of `leading`: the work is told, and the lease is re
     id: 'a',
     uuid: '1',
     observe: ({ type }) => type === 'leading' && stop.abort(),
+    work: obedient,
   });
   let done = false;
-  const run = elector.run(stop.signal, obedient);
+  const run = elector.run(stop.signal);
   void run.then(() => (done = true));
   await clock.advance(100);
   assert(done);

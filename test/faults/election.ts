@@ -40,16 +40,15 @@ class Candidate {
       lease,
       id,
       uuid: randomUUID(),
-      options: OPTIONS,
+      ...OPTIONS,
       observe,
-    });
-    const signal = AbortSignal.any([world.signal, this.#stop.signal]);
-    world.runs(
-      this.elector.run(signal, async (term) => {
+      work: async (term) => {
         onTerm(term.fencingToken);
         await new Promise<void>((resolve) => term.signal.addEventListener('abort', () => resolve(), { once: true }));
-      }),
-    );
+      },
+    });
+    const signal = AbortSignal.any([world.signal, this.#stop.signal]);
+    world.runs(this.elector.run(signal));
   }
 
   get leads(): boolean {

@@ -18,7 +18,7 @@ function told(events: readonly ElectionHappening[], level = 'info'): string[] {
   });
 }
 const term = { fencingToken: 3, deadline: 10, expires: 15 };
-const leading = { type: 'leading', why: 'expired', uid: 'u', ...term } as const;
+const leading = { type: 'leading', why: 'expired', uid: 'u', transitions: 3, ...term } as const;
 const renewed = { type: 'renewed', ...term, latencyMs: 2, adopted: false } as const;
 const failed = (operation: ElectionOperation, code: LeaseStoreErrorCode): ElectionHappening => ({
   type: 'failed',
@@ -39,7 +39,7 @@ test('a term: its beginning and its end, and nothing in between', () => {
       renewed,
       { type: 'slowPath', fencingToken: 3 },
       { type: 'stopped', reason: 'shutdown', fencingToken: 3 },
-      { type: 'released', fencingToken: 3 },
+      { type: 'released' },
     ]),
     ['info somebody else leads', 'info leading', 'info stopped leading: shutting down', 'info released the lease'],
   );

@@ -54,7 +54,15 @@ const MAKE: Record<string, readonly [bad: string[], make: (bad: number) => unkno
   LeaderElector: [
     ['renewDeadlineMs', 'retryPeriodMs'],
     (bad) =>
-      new LeaderElector({ ...parts, lease, id: 'a', uuid: 'b', options: { renewDeadlineMs: bad, retryPeriodMs: bad } }),
+      new LeaderElector({
+        ...parts,
+        lease,
+        id: 'a',
+        uuid: 'b',
+        work: async () => {},
+        renewDeadlineMs: bad,
+        retryPeriodMs: bad,
+      }),
   ],
   Heartbeat: [
     ['renewIntervalMs', 'concurrency'],

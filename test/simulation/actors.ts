@@ -25,8 +25,10 @@ import { Link } from './network.ts';
 import type { Network } from './network.ts';
 import { NodeLink } from './nodes.ts';
 import type { Nodes } from './nodes.ts';
+import { ClientGoElector } from './client-go.ts';
 import type {
   CensusSlot,
+  ClientGoSlot,
   ElectorSlot,
   FleetSlot,
   MonitorSlot,
@@ -312,7 +314,7 @@ export class MonitorActor extends Actor<MonitorSlot> {
 }
 
 /** One term, as its work and the clock of its process tell of it. */
-export interface Reign {
+export interface LedTerm {
   readonly elector: ElectorActor;
   readonly term: Term;
   readonly token: number;
@@ -328,10 +330,10 @@ export interface Reign {
 
 /** Who is told what electors do. */
 export interface ElectionWitness {
-  began(reign: Reign): void;
+  began(led: LedTerm): void;
   /** A guarded step has passed its check. */
-  stepped(reign: Reign): void;
-  stopped(reign: Reign): void;
+  stepped(led: LedTerm): void;
+  stopped(led: LedTerm): void;
   released(elector: ElectorActor): void;
 }
 
@@ -339,7 +341,7 @@ export class ElectorActor extends Actor<ElectorSlot> {
   readonly elector: LeaderElector;
   readonly holder: string;
   working = 0;
-  reign: Reign | undefined;
+  led: LedTerm | undefined;
 
   constructor(stage: Stage, slot: ElectorSlot, start: number) {
     super(stage, slot, start);
@@ -353,12 +355,13 @@ export class ElectorActor extends Actor<ElectorSlot> {
       lease: ELECTION,
       id: clone ? 'clone' : slot.name,
       uuid: clone ? 'same' : String(start),
-      options: slot.tight ? { renewDeadlineMs: 14_990 } : {},
+      ...(slot.tight && { renewDeadlineMs: 14_990 }),
+      work: (term) => this.#work(term),
       watch: slot.shared ? createSharedWatch({ store: link, namespace: ELECTION.namespace }) : undefined,
       observe: (event) => this.#see(event),
     });
     this.holder = this.elector.holder;
-    this.follow(this.elector.run(this.signal, (term) => this.#work(term)));
+    this.follow(this.elector.run(this.signal));
   }
 
   async #work(term: Term): Promise<void> {
@@ -366,7 +369,7 @@ export class ElectorActor extends Actor<ElectorSlot> {
     const { judge, election, network } = stage;
     // Chance of its own: what a term does must not change how its elector waits.
     const random = stream(stage.seed, `${this.name} work ${term.fencingToken} ${network.world.now}`);
-    const reign: Reign = {
+    const led: LedTerm = {
       elector: this,
       term,
       token: term.fencingToken,
@@ -376,8 +379,8 @@ export class ElectorActor extends Actor<ElectorSlot> {
       working: true,
       stoodStill: false,
     };
-    this.reign = reign;
-    election.began(reign);
+    this.led = led;
+    election.began(led);
     if (this.working++ > 0) judge.fail('work once at a time', `${this.name} works twice at once`);
     while (!term.signal.aborted) {
       // What is due first after a standstill is checked first.
@@ -386,18 +389,18 @@ export class ElectorActor extends Actor<ElectorSlot> {
       } catch {
         break;
       }
-      election.stepped(reign);
+      election.stepped(led);
       if (random.hit(0.01) && !judge.calm) break;
       await sleep(process, 50 + random() * 1_500, term.signal);
     }
     if (term.signal.aborted && !slot.tight) await sleep(process, random() * 4_000);
     this.working--;
-    reign.working = false;
+    led.working = false;
     if (random.hit(0.5) && !judge.calm) throw new Error('work failed');
   }
 
   standStill(): void {
-    if (this.reign) this.reign.stoodStill = true;
+    if (this.led) this.led.stoodStill = true;
   }
 
   #see(event: ElectionEvent): void {
@@ -406,8 +409,21 @@ export class ElectorActor extends Actor<ElectorSlot> {
     const more =
       'reason' in event ? ` ${event.reason}` : 'operation' in event ? ` ${event.operation} ${event.error.code}` : '';
     this.note(`${event.type}${token}${more}`);
-    if (event.type === 'stopped' && this.reign) election.stopped(this.reign);
+    if (event.type === 'stopped' && this.led) election.stopped(this.led);
     if (event.type === 'released') election.released(this);
+  }
+}
+
+/** A contender that is client-go, not ours. */
+export class ClientGoActor extends Actor<ClientGoSlot> {
+  readonly elector: ClientGoElector;
+
+  constructor(stage: Stage, slot: ClientGoSlot, start: number) {
+    super(stage, slot, start);
+    const { process: clock, random, link: store } = this;
+    const note = (what: string): void => this.note(what);
+    this.elector = new ClientGoElector({ store, clock, random, ref: ELECTION, identity: this.name, note });
+    this.follow(this.elector.run(this.signal));
   }
 }
 
@@ -425,5 +441,7 @@ export function startActor(stage: Stage, slot: Slot, start: number): Actor {
       return new MonitorActor(stage, slot, start);
     case 'elector':
       return new ElectorActor(stage, slot, start);
+    case 'client-go':
+      return new ClientGoActor(stage, slot, start);
   }
 }

@@ -1,5 +1,6 @@
 /** Carries out what a plan says will happen. */
 import { MicroTime } from '../../src/lease/micro-time.ts';
+import { withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
 import { ELECTION, ElectorActor, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
@@ -215,7 +216,7 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
     return;
   }
   const edits: Record<string, () => Lease | { spec: Lease['spec'] }> = {
-    annotates: () => ({ ...lease, metadata: { ...lease.metadata, annotations: { touched: String(world.now) } } }),
+    annotates: () => withChanges(lease, { annotations: { touched: String(world.now) } }),
     empties: () => ({ spec: { holderIdentity: '' } }),
     'gives away': () => ({ spec: { holderIdentity: 'somebody else' } }),
     'sets back': () => ({ spec: { renewTime: MicroTime.fromEpochMicros(world.wallMicros() - 7_200e6) } }),

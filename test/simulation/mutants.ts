@@ -24,7 +24,6 @@ const SWEEPER = 'src/sweep/sweeper.ts';
 const ELECTION = 'src/election/decide.ts';
 const STANDBY = 'src/election/standby.ts';
 const LEAD = 'src/election/lead.ts';
-const RELEASE = 'src/election/release.ts';
 const CANDIDATE = 'src/election/candidate.ts';
 const TERM = 'src/election/term.ts';
 const HEARTBEAT = 'src/heartbeat/heartbeats.ts';
@@ -239,14 +238,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         CANDIDATE,
-        'return { lease: answer, attempt };',
-        'return { lease: answer, attempt: { ...attempt, sentAt: this.now() } };',
+        'return { lease: answer, write };',
+        'return { lease: answer, write: { ...write, sentAt: this.now() } };',
       ),
     ],
   },
   {
     rule: 'election: an adopted renewal counts from before it was sent',
-    replace: [change(LEAD, 'const { sentAt } = action.attempt;', 'const sentAt = candidate.now();')],
+    replace: [
+      change(
+        LEAD,
+        'const { lease, write } = action;',
+        'const { lease } = action;\n    const write = { ...action.write, sentAt: this.#candidate.now() };',
+      ),
+    ],
   },
   {
     rule: 'election: an adopted acquisition counts from before it was sent',
@@ -254,7 +259,7 @@ export const MUTANTS: readonly Mutant[] = [
       change(
         STANDBY,
         "return { ...action, why: 'adopted' };",
-        "return { ...action, attempt: { ...action.attempt, sentAt: now }, why: 'adopted' };",
+        "return { ...action, write: { ...action.write, sentAt: now }, why: 'adopted' };",
       ),
     ],
   },
@@ -263,9 +268,9 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         CANDIDATE,
-        'lease, this.now(), this.timing',
-        `lease,
-      this.now() - (lease?.spec.renewTime ? this.clock.wallMicros() / 1000 - lease.spec.renewTime.epochMs : 0), this.timing`,
+        'this.#seen = observeLease(this, before, lease, now, deleted);',
+        `this.#seen = observeLease(this, before, lease,
+      now - (lease?.spec.renewTime ? this.clock.wallMicros() / 1000 - lease.spec.renewTime.epochMs : 0), deleted);`,
       ),
     ],
   },
@@ -274,8 +279,8 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         ELECTION,
-        "if (nowMs < until) return { do: 'wait', until };",
-        "if (nowMs < until - seen.durationMs / 10) return { do: 'wait', until: until - seen.durationMs / 10 };",
+        'const until = seen.since + seen.durationMs + headStartMs;',
+        'const until = seen.since + seen.durationMs * 0.9 + headStartMs;',
       ),
     ],
   },
@@ -284,8 +289,8 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         STANDBY,
-        'await candidate.acquire(base, fencingToken',
-        'await candidate.acquire(base && (await candidate.store.get(candidate.ref)), fencingToken',
+        'await candidate.acquire(base, transitions',
+        'await candidate.acquire(base && (await candidate.store.get(candidate.ref)), transitions',
       ),
     ],
   },
@@ -294,8 +299,8 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         ELECTION,
-        'return attempts.find((a) => a.renewTime.equals(lease.spec.renewTime) && a.fencingToken === transitionsOf(lease));',
-        'return attempts.at(-1);',
+        'const write = writes.find(lease);\n  return write?.transitions === transitionsOf(lease) ? write : undefined;',
+        'return writes.all.at(-1);',
       ),
     ],
   },
@@ -304,14 +309,48 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         ELECTION,
-        "if (attempt?.fencingToken !== state.fencingToken) return { do: 'stop', reason: 'taken' };\n  return { do: 'adopt', lease, attempt };",
-        "return { do: 'adopt', lease, attempt: attempt ?? state.attempts.at(-1)! };",
+        "if (write?.transitions !== state.transitions) return { do: 'stop', reason: 'taken' };\n  return { do: 'adopt', lease, write };",
+        "return { do: 'adopt', lease, write: write ?? state.writes.all.at(-1)! };",
       ),
     ],
   },
   {
-    rule: 'election: every term has a higher token',
-    replace: [change(ELECTION, 'Math.min(transitions + 1, MAX_TOKEN)', 'transitions')],
+    rule: 'election: every term has more transitions',
+    replace: [change(ELECTION, 'Math.min(seen.transitions + 1, MAX_TRANSITIONS)', 'seen.transitions')],
+  },
+  {
+    rule: 'election: tokens grow over deletions',
+    replace: [change(LEAD, 'versionToken(lease) ?? write.transitions', 'write.transitions')],
+  },
+  {
+    rule: 'election: a term is marked on its lease',
+    replace: [
+      change(CANDIDATE, '? withChanges(base, { spec, annotations })', '? withChanges(base, { spec })'),
+      change(
+        CANDIDATE,
+        "labels: { [KIND_LABEL]: 'election' }, annotations }",
+        "labels: { [KIND_LABEL]: 'election' } }",
+      ),
+      change(CANDIDATE, 'this.#record(write), annotations: this.#mark(transitions) }', 'this.#record(write) }'),
+    ],
+  },
+  {
+    rule: 'election: an empty holder beside its mark is no release',
+    replace: [
+      change(
+        ELECTION,
+        'if (mark && mark.transitions >= transitionsOf(lease)) return published(mark.durationSeconds);',
+        'void mark;',
+      ),
+    ],
+  },
+  {
+    rule: 'election: a release takes the mark off',
+    replace: [change(CANDIDATE, '{ spec, annotations: { [TERM_ANNOTATION]: undefined } }', '{ spec }')],
+  },
+  {
+    rule: 'election: the leader follows its lease',
+    replace: [change(LEAD, 'this.#candidate.onNews = (seen) => this.#news(seen);', '')],
   },
   {
     rule: 'election: the term is over at its deadline',
@@ -327,8 +366,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       change(
         LEAD,
-        'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;',
-        'async #leave(signal: AbortSignal): Promise<TermOutcome> {\n    const { held } = this;\n    if (signal.aborted) this.#ended ??= {};',
+        'async #leave(): Promise<TermOutcome> {\n    const { held } = this;',
+        'async #leave(): Promise<TermOutcome> {\n    const { held } = this;\n    if (this.#options.signal.aborted) this.#ended ??= {};',
       ),
     ],
   },
@@ -346,15 +385,15 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'election: release by compare-and-swap',
     replace: [
       change(
-        RELEASE,
-        'await candidate.release(lease, timeoutMs);',
-        'await candidate.release(await candidate.store.get(candidate.ref), timeoutMs);',
+        CANDIDATE,
+        'await this.store.update(this.#released(lease), {',
+        'await this.store.update(this.#released(await this.store.get(this.ref)), {',
       ),
     ],
   },
   {
     rule: 'election: after a conflict only our own record is released',
-    replace: [change(RELEASE, '!ownAttempt(holder, candidate.attempts, lease)', '!ownAttempt')],
+    replace: [change(CANDIDATE, '!ownWrite(holder, this.writes, lease)', '!ownWrite')],
   },
   {
     rule: 'election: allowance for clock rates',

@@ -63,6 +63,10 @@ export interface ElectorSlot extends Machine {
   readonly clone: boolean;
 }
 
+export interface ClientGoSlot extends Machine {
+  readonly kind: 'client-go';
+}
+
 export interface FleetSlot extends Machine {
   readonly kind: 'fleet';
   readonly intervalMs: number;
@@ -76,7 +80,7 @@ export interface MonitorSlot extends Machine {
   readonly kind: 'monitor';
 }
 
-export type Slot = PublisherSlot | SweeperSlot | ElectorSlot | FleetSlot | CensusSlot | MonitorSlot;
+export type Slot = PublisherSlot | SweeperSlot | ElectorSlot | ClientGoSlot | FleetSlot | CensusSlot | MonitorSlot;
 
 export type HappeningKind =
   | 'weather'
@@ -239,6 +243,8 @@ export function drawPlan(seed: number): Plan {
   const random = chance(seed);
   const theme = themeOf(random);
   const slots = castOf(theme, stream(seed, 'cast'));
+  const rival = clientGo(slots, stream(seed, 'client-go'));
+  if (rival) slots.push(rival);
   const nodes = slots.some(({ kind }) => kind === 'fleet') ? names('node', random.whole(1, 4)) : [];
   const furniture: Furniture[] = [];
   if (slots.some(({ kind }) => kind === 'publisher')) {
@@ -333,6 +339,13 @@ function castOf(theme: Theme, random: Chance): Slot[] {
   return slots;
 }
 
+/** A client-go process among the electors of every other world. */
+function clientGo(slots: readonly Slot[], random: Chance): ClientGoSlot | undefined {
+  if (!slots.some(({ kind }) => kind === 'elector') || random.hit(0.5)) return undefined;
+  const rate = 1 + random.between(-0.0049, 0.0049);
+  return { kind: 'client-go', name: 'client-go', startAt: random.between(0, 5_000), rate, skewMs: 0 };
+}
+
 /** How long after trouble a slot may need to be well again, in milliseconds. */
 function boundOf(slot: Slot): number {
   switch (slot.kind) {
@@ -344,6 +357,7 @@ function boundOf(slot: Slot): number {
     case 'sweeper':
       return sweepBound(slot.sweeps);
     case 'elector':
+    case 'client-go':
       return 75_000;
     case 'fleet':
     case 'census':

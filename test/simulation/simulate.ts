@@ -245,7 +245,7 @@ class Run implements Scene {
 
   outcome(violation: Violation | undefined): Outcome {
     const { takeOvers, sweeps } = this.#identity;
-    const { guarded, reigns } = this.#election;
+    const { guarded, terms } = this.#election;
     return {
       seed: this.plan.seed,
       plan: this.plan,
@@ -256,7 +256,7 @@ class Run implements Scene {
       events: this.#world.events,
       faults: this.#chaos.counts,
       seen: {
-        terms: reigns.length,
+        terms: terms.length,
         guarded,
         takeOvers,
         sweeps,

@@ -67,7 +67,7 @@ test('rules that are taken out are missed at once, where the harm is plain', asy
     [
       'publisher: the superseded does not fight',
       'sweeper: two looks',
-      'election: every term has a higher token',
+      'election: every term has more transitions',
     ].includes(rule),
   );
   assert.equal(plain.length, 3);
@@ -78,9 +78,11 @@ test('rules that are taken out are missed at once, where the harm is plain', asy
 
 test('a history of leadership is checked for overlaps, tokens and writes outside a term', () => {
   const term = (elector: string, token: number, beganAt: number, endedAt: number, era = 0) => {
-    return { elector, token, beganAt, endedAt, era };
+    return { elector, token, transitions: token, beganAt, endedAt, era };
   };
-  const write = (elector: string, token: number, sentAt: number) => ({ elector, token, sentAt, at: sentAt + 5 });
+  const write = (elector: string, transitions: number, sentAt: number) => {
+    return { elector, transitions, sentAt, at: sentAt + 5 };
+  };
   const good = [term('a', 0, 0, 10), term('b', 1, 10, 20), term('a', 2, 25, Infinity)];
   assert.deepEqual(historyProblems(good, [write('a', 0, 4), write('b', 1, 20), write('a', 2, 99)]), []);
   const rules = (...args: Parameters<typeof historyProblems>): string[] =>

@@ -140,20 +140,6 @@ const census = new LiveCensus({
   observe: failed,
 });
 
-const electionOptions = { leaseDurationSeconds: 2, renewDeadlineMs: 1_500, retryPeriodMs: 300, workTimeoutMs: 500 };
-const electors = ['a', 'b'].map((id) => {
-  const lease = { namespace: 'kube-system', name: 'soak-leader' };
-  return new LeaderElector({
-    store,
-    clock,
-    random,
-    lease,
-    id,
-    uuid: randomUUID(),
-    options: electionOptions,
-    observe: failed,
-  });
-});
 /** Work that ends by itself after a while, so that leadership goes round. */
 const work = (term: { readonly signal: AbortSignal }): Promise<void> => {
   counters.terms++;
@@ -168,6 +154,21 @@ const work = (term: { readonly signal: AbortSignal }): Promise<void> => {
   });
 };
 
+const electionOptions = { leaseDurationSeconds: 2, renewDeadlineMs: 1_500, retryPeriodMs: 300, workTimeoutMs: 500 };
+const electors = ['a', 'b'].map((id) => {
+  const lease = { namespace: 'kube-system', name: 'soak-leader' };
+  return new LeaderElector({
+    store,
+    clock,
+    random,
+    lease,
+    id,
+    uuid: randomUUID(),
+    ...electionOptions,
+    work,
+    observe: failed,
+  });
+});
 const heartbeat = new Heartbeat({
   store,
   nodes: createNodesApi({ transport, clock, random }),
@@ -206,7 +207,7 @@ async function ask(): Promise<void> {
 
 const running: Promise<unknown>[] = [
   ...publishers.map((publisher) => publisher.run(signal)),
-  ...electors.map((elector) => elector.run(signal, work)),
+  ...electors.map((elector) => elector.run(signal)),
   sweeper.run(signal),
   census.run(signal),
   heartbeat.run(signal),

@@ -18,6 +18,7 @@ const elector = new LeaderElector({
   lease: { namespace: 'default', name: workloadLeaseName('node-watcher', ['all nodes']) },
   id,
   uuid: crypto.randomUUID(),
+  work,
 });
 
 /** What the controller is there for. Whoever is told should refuse a token below one that it has seen. */
@@ -48,5 +49,5 @@ async function work(term: Term): Promise<void> {
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 process.once('SIGINT', () => stop.abort());
-await elector.run(stop.signal, work);
+await elector.run(stop.signal);
 await api.close();

@@ -1,14 +1,17 @@
 /**
  * What must hold of electors at every moment: one leader, tokens that grow, writes only within a term, a release only after
- * the work and only of one's own record, a take-over only after silence.
+ * the work and only of one's own record, a take-over only after silence. An empty holder beside the mark of the term that it
+ * ends is no release: it was somebody else who emptied it.
  *
- * Left out, because DESIGN says so: an operator who deletes the lease, or edits its spec, begins a new era. Whoever led
- * before may go on until its deadline, and tokens of two eras are not compared. Within an era nothing is left out.
+ * Left out, because DESIGN says so: who deletes the lease begins a new era, and so does client-go where it takes a lease
+ * that only somebody else had emptied. Whoever led before may go on until its deadline. Tokens grow over eras too; within an
+ * era nothing is left out. client-go's own terms are not judged.
  */
 import type { Commit } from '../../support/memory-api.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
-import { ELECTION, ElectorActor } from '../actors.ts';
-import type { Actor, ElectionWitness, Reign } from '../actors.ts';
+import { termMark } from '../../../src/lease/marks.ts';
+import { ClientGoActor, ELECTION, ElectorActor } from '../actors.ts';
+import type { Actor, ElectionWitness, LedTerm } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import type { World } from '../world.ts';
 import { historyProblems } from './history.ts';
@@ -18,24 +21,33 @@ import type { TermRecord, WriteRecord } from './history.ts';
 const RATE = 0.985;
 /** The longest term any elector here may hold without a renewal, in true milliseconds. */
 const LONGEST_TERM_MS = 15_100;
+/** The longest that news of the lease is under way on a fair network, in true milliseconds. */
+const NEWS_MS = 200;
 /**
  * Two readers of one machine's clocks may differ by this after a suspend: the time since boot comes in steps of 10 ms, and
  * each asks for it at moments of its own.
  */
 const READERS_DIFFER_MS = 10;
 
+/** A record that began a term. */
+interface Opening {
+  readonly version: number;
+  readonly transitions: number;
+  readonly era: number;
+}
+
 export class ElectionRules implements ElectionWitness {
   readonly #world: World;
   readonly #judge: Judge;
   readonly #actors: ReadonlyMap<string, Actor>;
-  readonly reigns: Reign[] = [];
-  readonly #eras = new WeakMap<Reign, number>();
+  readonly terms: LedTerm[] = [];
+  readonly #openings = new Map<string, Opening[]>();
+  readonly #openingOf = new WeakMap<LedTerm, Opening>();
   readonly #writes: WriteRecord[] = [];
-  #open: Reign[] = [];
+  #open: LedTerm[] = [];
   #era = 0;
-  #eraAt = -Infinity;
-  /** The era in which a holder wrote the record that began a term. */
-  readonly #opened = new Map<string, number>();
+  /** Who holds the lease, and since when, in true milliseconds. */
+  #holder = { name: '', since: 0 };
   /** When the record that is there was written, in true milliseconds. */
   #recordAt = 0;
   #highest = -1;
@@ -49,40 +61,48 @@ export class ElectionRules implements ElectionWitness {
   }
 
   /** What the clock of its process, and nothing else, says of a term. Asking changes nothing. */
-  holds({ over, term, elector }: Reign, slackMs = 0): boolean {
+  holds({ over, term, elector }: LedTerm, slackMs = 0): boolean {
     return !over && elector.process.alive && elector.process.peek() - slackMs < term.deadline;
   }
 
-  leading(): Reign[] {
-    return this.#open.filter((reign) => this.holds(reign));
+  leading(): LedTerm[] {
+    return this.#open.filter((led) => this.holds(led));
   }
 
-  began(reign: Reign): void {
-    const era = this.#opened.get(`${reign.elector.holder}/${reign.token}`) ?? this.#era;
-    this.#eras.set(reign, era);
-    this.reigns.push(reign);
-    this.#open.push(reign);
-    this.#judge.note(reign.elector.name, `leads with token ${reign.token} in era ${era}`);
+  began(led: LedTerm): void {
+    const { elector, token } = led;
+    const opening = this.#openings.get(elector.name)?.findLast(({ version }) => version <= token);
+    if (!opening) return this.#judge.fail('a term begins with its record', `${elector.name} leads with token ${token}`);
+    this.#openingOf.set(led, opening);
+    this.terms.push(led);
+    this.#open.push(led);
+    this.#judge.note(elector.name, `leads with token ${token} in era ${opening.era}`);
+    this.#grows(led);
     this.look();
   }
 
-  stepped(reign: Reign): void {
-    this.guarded++;
-    const era = this.#eras.get(reign)!;
-    const { name } = reign.elector;
-    if (era === this.#highestEra && reign.token < this.#highest) {
-      this.#judge.fail(
-        'fencing tokens grow',
-        `${name} passed its check with token ${reign.token} after ${this.#highest}`,
-      );
-    }
-    if (era >= this.#highestEra) [this.#highest, this.#highestEra] = [reign.token, era];
-    if (!this.holds(reign, READERS_DIFFER_MS)) this.#judge.fail('no check passes after the deadline', name);
+  #eraOf(led: LedTerm): number {
+    return this.#openingOf.get(led)!.era;
   }
 
-  stopped(reign: Reign): void {
-    reign.over = true;
-    reign.endedAt ??= this.#world.now;
+  #grows(led: LedTerm): void {
+    const era = this.#eraOf(led);
+    if (era < this.#highestEra) return;
+    if (led.token < this.#highest) {
+      this.#judge.fail('fencing tokens grow', `${led.elector.name} has token ${led.token} after ${this.#highest}`);
+    }
+    [this.#highest, this.#highestEra] = [led.token, era];
+  }
+
+  stepped(led: LedTerm): void {
+    this.guarded++;
+    this.#grows(led);
+    if (!this.holds(led, READERS_DIFFER_MS)) this.#judge.fail('no check passes after the deadline', led.elector.name);
+  }
+
+  stopped(led: LedTerm): void {
+    led.over = true;
+    led.endedAt ??= this.#world.now;
   }
 
   released(elector: ElectorActor): void {
@@ -92,82 +112,101 @@ export class ElectionRules implements ElectionWitness {
 
   look(): void {
     if (this.#open.length === 0) return;
-    const leading: Reign[] = [];
-    for (const reign of this.#open) {
-      if (this.holds(reign)) leading.push(reign);
-      else reign.endedAt ??= this.#world.now;
+    const leading: LedTerm[] = [];
+    for (const led of this.#open) {
+      if (this.holds(led)) leading.push(led);
+      else led.endedAt ??= this.#world.now;
     }
-    for (const reign of this.#open) {
-      const era = this.#eras.get(reign)!;
-      const other = leading.find((l) => l !== reign && this.#eras.get(l) === era);
+    for (const led of this.#open) {
+      const other = leading.find((l) => l !== led && this.#eraOf(l) === this.#eraOf(led));
       if (!other) continue;
-      const names = `${reign.elector.name} (token ${reign.token}) and ${other.elector.name} (token ${other.token})`;
-      if (reign.endedAt === undefined) this.#judge.fail('one leader at a time', `${names} lead at once`);
-      const protectedByCheck = reign.stoodStill || !reign.elector.process.alive || other.elector === reign.elector;
-      if (reign.working && !protectedByCheck)
-        this.#judge.fail('one leader at a time', `${names}: the first still works`);
+      const names = `${led.elector.name} (token ${led.token}) and ${other.elector.name} (token ${other.token})`;
+      if (led.endedAt === undefined) this.#judge.fail('one leader at a time', `${names} lead at once`);
+      const protectedByCheck = led.stoodStill || !led.elector.process.alive || other.elector === led.elector;
+      if (led.working && !protectedByCheck) this.#judge.fail('one leader at a time', `${names}: the first still works`);
     }
-    for (const reign of leading) {
-      if (this.#eras.get(reign)! < this.#era && this.#world.now > this.#eraAt + LONGEST_TERM_MS) {
+    for (const { elector } of leading) {
+      if (
+        elector.holder !== this.#holder.name &&
+        this.#world.now > this.#holder.since + NEWS_MS &&
+        this.#sees(elector)
+      ) {
+        this.#judge.fail('a leader ends with the news', `${elector.name} leads ${NEWS_MS} ms after its lease was lost`);
+      }
+      if (elector.holder !== this.#holder.name && this.#world.now > this.#holder.since + LONGEST_TERM_MS) {
+        const now = this.#holder.name || 'nobody';
         this.#judge.fail(
           'a leader notices a lost lease',
-          `${reign.elector.name} leads ${LONGEST_TERM_MS} ms after an operator's change`,
+          `${elector.name} leads ${LONGEST_TERM_MS} ms after ${now} was written`,
         );
       }
     }
-    this.#open = this.#open.filter(
-      (reign) => reign.endedAt === undefined || (reign.working && reign.elector.process.alive),
-    );
+    this.#open = this.#open.filter((led) => led.endedAt === undefined || (led.working && led.elector.process.alive));
+  }
+
+  /** Its watch has shown what there is. */
+  #sees({ link, process }: ElectorActor): boolean {
+    const since = this.#holder.since;
+    const { held, open } = link.store.watches;
+    const undisturbed = process.state === 'running' && process.runningSince < since && link.fairSince < since;
+    return undisturbed && !held && open > 0 && link.silence.until < since && link.caughtUpAt < since;
   }
 
   commit({ verb, by, before, after, request, at }: Commit): void {
     const recordBefore = this.#recordAt;
     const changed = !before || !after || !sameRecord(before, after);
     if (changed) this.#recordAt = at;
+    const was = before?.spec.holderIdentity ?? '';
+    const is = after?.spec.holderIdentity ?? '';
+    if (was !== is || !before || !after) this.#holder = { name: is, since: at };
+    const [from, to] = [before?.spec.leaseTransitions ?? 0, after?.spec.leaseTransitions ?? 0];
+    const mark = before && was === '' ? termMark(before) : undefined;
+    const emptied = mark && mark.transitions >= from ? mark : undefined;
     if (by === 'somebody') {
-      if (changed && before) [this.#era, this.#eraAt] = [this.#era + 1, at];
+      if (before && !after) this.#era++;
       return;
     }
-    const elector = this.#actors.get(by);
-    const { fail } = this.#bind();
-    if (!(elector instanceof ElectorActor)) return fail('only electors write', `${by} wrote the election's lease`);
+    const actor = this.#actors.get(by);
+    if (actor instanceof ClientGoActor) {
+      if (emptied && is !== '') this.#era++;
+      return;
+    }
+    const fail = (rule: string, message: string): void => this.#judge.fail(rule, message);
+    if (!(actor instanceof ElectorActor)) return fail('only electors write', `${by} wrote the election's lease`);
     if (verb === 'delete' || !after) return fail('nobody deletes an election lease', by);
     if (verb === 'create' && request?.verb === 'update') fail('a PUT never makes a lease', by);
-    const was = before?.spec.holderIdentity ?? '';
-    const is = after.spec.holderIdentity ?? '';
-    const [from, to] = [before?.spec.leaseTransitions ?? 0, after.spec.leaseTransitions ?? 0];
     if (before && to < from) fail('leaseTransitions never fall', `${by} wrote ${to} over ${from}`);
     if (is === '') {
-      if (was !== elector.holder) fail('release by compare-and-swap', `${by} emptied the lease of ${was || 'nobody'}`);
-      if (elector.working > 0 && elector.process.alive)
+      if (was !== actor.holder) fail('release by compare-and-swap', `${by} emptied the lease of ${was || 'nobody'}`);
+      if (actor.working > 0 && actor.process.alive)
         fail('work ends before the release', `${by} released while it works`);
       return;
     }
-    if (is !== elector.holder) fail('electors write their own holder', `${by} wrote ${is}`);
-    if (before && was !== '' && was !== elector.holder) {
+    if (is !== actor.holder) fail('electors write their own holder', `${by} wrote ${is}`);
+    if (before && was !== actor.holder && (was !== '' || emptied)) {
       const silentMs = at - recordBefore;
-      const neededMs = (before.spec.leaseDurationSeconds ?? 15) * 1000 * RATE;
-      if (silentMs < neededMs) fail('take over only after silence', `${by} took ${was}'s lease after ${silentMs} ms`);
+      const seconds = emptied ? emptied.durationSeconds : (before.spec.leaseDurationSeconds ?? 15);
+      if (silentMs < seconds * 1000 * RATE)
+        fail('take over only after silence', `${by} took ${was || emptied!.holder}'s lease after ${silentMs} ms`);
     }
+    if (before && was !== is && to === from) fail('every term has more transitions', `${by} wrote ${to} again`);
     if (!before || from !== to || was !== is) {
-      this.#opened.set(`${is}/${to}`, this.#era);
+      const opening = { version: Number(after.metadata.resourceVersion), transitions: to, era: this.#era };
+      this.#openings.set(by, [...(this.#openings.get(by) ?? []), opening]);
       return;
     }
-    this.#writes.push({ elector: by, token: to, sentAt: request?.at ?? at, at });
+    this.#writes.push({ elector: by, transitions: to, sentAt: request?.at ?? at, at });
   }
 
   /** What only the whole history shows. */
   check(): void {
-    const terms = this.reigns.map((reign): TermRecord => {
-      const { elector, token, beganAt, endedAt = Infinity } = reign;
-      return { elector: elector.name, token, era: this.#eras.get(reign)!, beganAt, endedAt };
+    const terms = this.terms.map((led): TermRecord => {
+      const { elector, token, beganAt, endedAt = Infinity } = led;
+      const { era, transitions } = this.#openingOf.get(led)!;
+      return { elector: elector.name, token, transitions, era, beganAt, endedAt };
     });
     const [problem] = historyProblems(terms, this.#writes);
     if (problem) this.#judge.fail(problem.rule, problem.message);
-  }
-
-  #bind(): { fail: (rule: string, message: string) => void } {
-    return { fail: (rule, message) => this.#judge.fail(rule, message) };
   }
 }
 

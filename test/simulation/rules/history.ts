@@ -7,7 +7,9 @@
 export interface TermRecord {
   readonly elector: string;
   readonly token: number;
-  /** Terms of two eras are not compared: an operator took the lease away in between. */
+  /** The lease's, in this term. */
+  readonly transitions: number;
+  /** Terms of two eras are not compared: the lease was deleted, or given away, in between. */
   readonly era: number;
   readonly beganAt: number;
   /** Infinity: it still holds. */
@@ -17,7 +19,7 @@ export interface TermRecord {
 /** A renewal that took effect. */
 export interface WriteRecord {
   readonly elector: string;
-  readonly token: number;
+  readonly transitions: number;
   readonly sentAt: number;
   readonly at: number;
 }
@@ -46,13 +48,13 @@ export function historyProblems(terms: readonly TermRecord[], writes: readonly W
   }
   const own = new Map<string, TermRecord[]>();
   for (const term of terms) {
-    const key = `${term.elector}/${term.token}`;
+    const key = `${term.elector}/${term.transitions}`;
     own.set(key, [...(own.get(key) ?? []), term]);
   }
-  for (const { elector, token, sentAt, at } of writes) {
-    const within = own.get(`${elector}/${token}`)?.some((t) => t.beganAt <= sentAt && sentAt <= t.endedAt);
+  for (const { elector, transitions, sentAt, at } of writes) {
+    const within = own.get(`${elector}/${transitions}`)?.some((t) => t.beganAt <= sentAt && sentAt <= t.endedAt);
     if (!within) {
-      const message = `${elector} sent a renewal of token ${token} at ${sentAt} (it took effect at ${at}), in no term of its own`;
+      const message = `${elector} sent a renewal of transitions ${transitions} at ${sentAt} (it took effect at ${at}), in no term of its own`;
       problems.push({ rule: 'renewals lie within their term', message });
     }
   }

@@ -11,6 +11,7 @@ import { MicroTime } from '../../../src/lease/micro-time.ts';
 import { hostnameOf, leaseName } from '../../../src/lease/names.ts';
 import {
   CensusActor,
+  ClientGoActor,
   ELECTION,
   ElectorActor,
   FleetActor,
@@ -56,13 +57,14 @@ export function checkLiveness(parts: LivenessParts): void {
   publishers(parts, living);
   sweepers(parts, living);
   for (const actor of living) if (actor instanceof CensusActor) census(parts, actor);
-  const leads = parts.election.leading().length;
+  const rivals = living.filter((actor) => actor instanceof ClientGoActor && actor.elector.leading).length;
+  const leads = parts.election.leading().length + rivals;
   const electors = living.some((actor) => actor instanceof ElectorActor);
   if (electors && leads !== 1) judge.fail('one leads once it is quiet', `${leads} lead`);
   const holder = network.api.peek(ELECTION)?.spec.holderIdentity;
-  const [reign] = parts.election.leading();
-  if (reign && holder !== reign.elector.holder)
-    judge.fail('the leader holds the lease', `${reign.elector.name} leads, ${holder} holds`);
+  const [led] = parts.election.leading();
+  if (led && holder !== led.elector.holder)
+    judge.fail('the leader holds the lease', `${led.elector.name} leads, ${holder} holds`);
   heartbeats(parts, living);
 }
 

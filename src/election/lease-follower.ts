@@ -1,16 +1,15 @@
 /**
- * How a candidate sees its lease: by watch, and by polling while the watch cannot be trusted.
+ * How an elector follows its lease: by watch, and by polling while the watch cannot be trusted.
  *
- * Guarantees: with a watch that works, one watch and no other request; while it is lost, or not permitted, GETs at
- * client-go's pace. A watch that was not permitted is tried again every five minutes, since permissions may come later.
+ * Guarantees: with a watch that works, one watch and no other request; while it is lost, or not permitted, a standby reads
+ * at client-go's pace. A watch that was not permitted is tried again every five minutes, since permissions may come later.
  */
 import type { Lease } from '../lease/lease.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { LeaseEvent, LeaseRef } from '../lease/store.ts';
-import { sleep } from '../runtime/clock.ts';
+import { Follower } from '../runtime/follow.ts';
 import type { Candidate } from './candidate.ts';
 import { POLL_JITTER } from './election-options.ts';
-import type { Wake } from '../runtime/wake.ts';
 
 /** How the leases of a name are followed; ends as LeaseStore.watch does. */
 export type WatchLease = (ref: LeaseRef, signal: AbortSignal) => AsyncIterable<LeaseEvent>;
@@ -18,18 +17,21 @@ export type WatchLease = (ref: LeaseRef, signal: AbortSignal) => AsyncIterable<L
 /** Until a watch that was not permitted is tried again. */
 const FORBIDDEN_PAUSE_MS = 300_000;
 
-export class Sight {
+export class LeaseFollower {
   readonly #candidate: Candidate;
-  readonly #watch: WatchLease;
-  readonly #wake: Wake;
+  readonly #follower: Follower<LeaseEvent>;
   #lost = false;
   #pollAt: number | undefined;
 
-  constructor(candidate: Candidate, watch: WatchLease, wake: Wake) {
+  constructor(candidate: Candidate, watch: WatchLease) {
     this.#candidate = candidate;
-    this.#watch = watch;
-    this.#wake = wake;
-    // Until the watch has told its first list, it is as good as lost.
+    this.#follower = new Follower({
+      clock: candidate.clock,
+      open: (signal) => watch(candidate.ref, signal),
+      onEvent: (event) => this.#take(event),
+      onEnd: (error) => this.#ended(error),
+    });
+    // Until the watch has shown its first list, it is as good as lost.
     this.#pollLater();
   }
 
@@ -39,26 +41,8 @@ export class Sight {
   }
 
   /** Follows the lease until the signal aborts. */
-  async follow(signal: AbortSignal): Promise<void> {
-    const candidate = this.#candidate;
-    while (!signal.aborted) {
-      let error: LeaseStoreError | undefined;
-      try {
-        for await (const event of this.#watch(candidate.ref, signal)) {
-          // What comes later may be older than what was written since.
-          if (signal.aborted) return;
-          this.#take(event);
-        }
-      } catch (thrown) {
-        if (!(thrown instanceof LeaseStoreError)) throw thrown;
-        error = thrown;
-      }
-      if (signal.aborted) return;
-      const retryInMs = isStoreError(error, 'Forbidden') ? FORBIDDEN_PAUSE_MS : candidate.timing.retryPeriodMs;
-      if (error) candidate.tell({ type: 'failed', operation: 'watch', error, retryInMs });
-      this.#blind(error);
-      await sleep(candidate.clock, retryInMs, signal);
-    }
+  run(signal: AbortSignal): Promise<void> {
+    return this.#follower.run(signal);
   }
 
   /** One read in place of the watch. False when it failed. */
@@ -66,17 +50,25 @@ export class Sight {
     const { timing } = this.#candidate;
     this.#pollLater();
     try {
-      await this.#candidate.look(timing.termMs / 2, signal);
+      await this.#candidate.look({ timeoutMs: timing.termMs / 2, signal });
       return true;
     } catch (error) {
       if (!(error instanceof LeaseStoreError)) throw error;
       if (error.code === 'Aborted') return false;
-      const wish = Math.min(error.retryAfterMs ?? 0, timing.leaseDurationMs);
+      const askedMs = Math.min(error.retryAfterMs ?? 0, timing.leaseDurationMs);
       const now = this.#candidate.now();
-      this.#pollAt = Math.max(this.#pollAt ?? now, now + wish);
-      this.#candidate.tell({ type: 'failed', operation: 'get', error, retryInMs: this.#pollAt - now });
+      this.#pollAt = Math.max(this.#pollAt ?? now, now + askedMs);
+      this.#candidate.report({ type: 'failed', operation: 'get', error, retryInMs: this.#pollAt - now });
       return false;
     }
+  }
+
+  #ended(error: LeaseStoreError | undefined): number {
+    const { timing } = this.#candidate;
+    const retryInMs = isStoreError(error, 'Forbidden') ? FORBIDDEN_PAUSE_MS : timing.retryPeriodMs;
+    if (error) this.#candidate.report({ type: 'failed', operation: 'watch', error, retryInMs });
+    this.#blind(error);
+    return retryInMs;
   }
 
   #take(event: LeaseEvent): void {
@@ -95,21 +87,21 @@ export class Sight {
     }
     // What was lost is back with a list or `fresh`; one that was only slow shows by any event that it is alive.
     if (event.type === 'fresh' || event.type === 'list' || !this.#lost) this.#trust();
-    if (event.type === 'list' || lease) this.#candidate.see(event.type === 'deleted' ? undefined : lease);
-    this.#wake.now();
+    if (event.type === 'list' || (lease && event.type !== 'fresh')) this.#candidate.news(event.type, lease);
+    this.#candidate.wake.now();
   }
 
   #trust(): void {
     this.#pollAt = undefined;
-    if (this.#lost) this.#candidate.tell({ type: 'watchRecovered' });
+    if (this.#lost) this.#candidate.report({ type: 'watchRecovered' });
     this.#lost = false;
   }
 
   #blind(error: LeaseStoreError | undefined): void {
-    if (!this.#lost) this.#candidate.tell({ type: 'watchLost', error });
+    if (!this.#lost) this.#candidate.report({ type: 'watchLost', error });
     this.#lost = true;
     if (this.#pollAt === undefined) this.#pollLater();
-    this.#wake.now();
+    this.#candidate.wake.now();
   }
 
   #pollLater(): void {

@@ -199,7 +199,7 @@ describe('a shared watch', () => {
       assert.equal(store.watches.open, 1);
     }));
 
-  test('closes with its last follower, and opens with the next', () =>
+  test('is open while somebody follows, a leader too, closes with the last, and opens with the next', () =>
     play(async (scene) => {
       const store = new MemoryStore({ clock: scene.clock, api: scene.api });
       const watch = createSharedWatch({ store, namespace: 'kube-system' });
@@ -207,12 +207,19 @@ describe('a shared watch', () => {
       const b = scene.actor('b', { lease: ref('two'), store, watch });
       await scene.clock.advance(10_000);
       assert(a.leads && b.leads);
-      assert.equal(store.watches.open, 0);
-      scene.api.remove(ref('one'));
-      scene.api.put({ name: 'two', spec: { holderIdentity: 'thief' } });
-      await scene.clock.advance(2_000);
       assert.equal(store.watches.open, 1);
-      assert(a.leads && !b.leads);
+      a.stop();
+      scene.api.put({ name: 'two', spec: { holderIdentity: 'thief' } });
+      await scene.clock.advance(0);
+      assert(!b.leads);
+      assert.equal(store.watches.open, 1);
+      b.stop();
+      await scene.clock.advance(0);
+      assert.equal(store.watches.open, 0);
+      const c = scene.actor('c', { lease: ref('one'), store, watch });
+      await scene.clock.advance(0);
+      assert(c.leads);
+      assert.equal(store.watches.open, 1);
     }));
 
   test('falls back to a watch for each name where only those are permitted', () =>

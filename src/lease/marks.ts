@@ -1,0 +1,52 @@
+/**
+ * What leasekeeper writes on a Lease beside its record: which kind of lease it is, and whose term it is in.
+ *
+ * Guarantees: what is read here was checked, whoever wrote it; what others put on a lease stays.
+ */
+import type { Lease } from './lease.ts';
+
+/** The label that says what a lease is for. On every lease that an elector or a recipe creates. */
+export const KIND_LABEL = 'leasekeeper.dev/kind';
+/** Values of `KIND_LABEL`. */
+export const LEASE_KINDS = ['election', 'lock', 'once', 'cron', 'semaphore', 'member', 'shard'] as const;
+export type LeaseKind = (typeof LEASE_KINDS)[number];
+
+/**
+ * The annotation that says whose term a lease is in: set by the write that begins the term, removed by the release in one
+ * PUT with the record. So an empty holder beside a mark of the record's transitions was not released by its holder.
+ */
+export const TERM_ANNOTATION = 'leasekeeper.dev/term';
+
+/** The API's bound on its numbers. */
+const INT32_MAX = 2_147_483_647;
+/** A holder is `<id>_<uuid>`, each of at most 253 characters; what is longer is nobody's of ours. */
+const MAX_MARK_LENGTH = 2_000;
+
+/** A term, as its holder marked it. */
+export interface TermMark {
+  readonly holder: string;
+  /** leaseTransitions of the term. */
+  readonly transitions: number;
+  readonly durationSeconds: number;
+}
+
+/** As the annotation has it. */
+export const termMarkText = ({ holder, transitions, durationSeconds }: TermMark): string =>
+  JSON.stringify({ holder, transitions, durationSeconds });
+
+/** The mark on a lease; undefined: none, or none that can be read. */
+export function termMark({ metadata }: Lease): TermMark | undefined {
+  const text = metadata.annotations[TERM_ANNOTATION];
+  if (text === undefined || text.length > MAX_MARK_LENGTH) return undefined;
+  let mark: Partial<Record<keyof TermMark, unknown>> | null;
+  try {
+    mark = JSON.parse(text) as typeof mark;
+  } catch {
+    return undefined;
+  }
+  const { holder, transitions, durationSeconds } = mark ?? {};
+  const whole = (value: unknown): value is number =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= INT32_MAX;
+  if (typeof holder !== 'string' || !whole(transitions) || !whole(durationSeconds)) return undefined;
+  return { holder, transitions, durationSeconds };
+}
