@@ -19,7 +19,8 @@ import { CommandError, EXIT, programName } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { runCommand, startPublisher } from './demo-process.ts';
 import type { PublisherProcess } from './demo-process.ts';
-import { leaseTable } from './output/print-census.ts';
+import { leaseShape } from './output/print-census.ts';
+import { Table } from './output/text-table.ts';
 import { stopSignal } from './signals.ts';
 
 /** Ten times faster than in production, so that the story takes half a minute. */
@@ -203,7 +204,8 @@ async function show(stage: Stage): Promise<void> {
   const census = await look(stage);
   const color = stage.io.terminal && !stage.io.env['NO_COLOR'];
   const rows = census.leases.map((l) => ({ ...l, name: `${l.name.slice(0, 24)}...`, holder: `..._${tail(l.holder)}` }));
-  const table = leaseTable(() => census.asOf, { output: 'table', namespace: QUERY.namespace, color }).print(rows);
+  const shape = leaseShape(() => census.asOf, { output: 'table', namespace: QUERY.namespace });
+  const table = new Table(shape.columns, { color }).print(rows);
   stage.io.out('   $ leasekeeper get   (names cut to fit)\n' + table.replace(/^(?=.)/gm, '   '));
   stage.io.out(`   $ leasekeeper count          ${census.counts?.instances}\n`);
   stage.io.out(`   $ leasekeeper count --live   ${census.counts?.live}\n\n`);

@@ -11,7 +11,6 @@ import type { OptionValues } from '../config/option-spec.ts';
 import type { AvailabilityEvent } from '../availability/node-monitor.ts';
 import { NodeMonitor } from '../availability/node-monitor.ts';
 import type { AvailabilityOptions } from '../availability/availability-options.ts';
-import type { NodeAvailability } from '../availability/node-register.ts';
 import type { HttpAddress } from '../http/server.ts';
 import type { Connection } from '../kube/connection.ts';
 import { createNodesApi } from '../kube/node-api.ts';
@@ -26,9 +25,8 @@ import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import { staySmall } from './memory.ts';
-import { toJson, toYaml } from './output/print-census.ts';
-import type { OutputFormat } from './output/print-census.ts';
-import { nodeDocument, nodeNameLine, nodesTable, printNodes } from './output/print-nodes.ts';
+import { nodeShape, printNodes } from './output/print-nodes.ts';
+import { RowPrinter, printOptions } from './output/printer.ts';
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { onLeases, onNodes, permitted } from './permissions.ts';
@@ -37,8 +35,8 @@ type Values = OptionValues<typeof NODES_TABLE>;
 
 export async function run({ given, io }: CommandInput): Promise<number> {
   const values = await readValues(NODES_TABLE, given, (read) => nodesSettings(read).wrong);
-  const { options, waitMs, address } = nodesSettings(values);
-  if (address) return serve(address, options, values, io);
+  const { options: availability, waitMs, address } = nodesSettings(values);
+  if (address) return serve(address, availability, values, io);
 
   // A terminal that closes takes along what only shows something on it.
   if (values.watch && !io.terminal) surviveHangup();
@@ -46,12 +44,12 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   const stop = new AbortController();
   using _signals = stopSignal(() => stop.abort());
   const connection = await connectApi(values, { clock, env: io.env });
-  const format = (values.output ?? 'table') as OutputFormat;
-  const color = io.terminal && !io.env['NO_COLOR'];
+  const options = printOptions(values.output, io);
   let failed: LeaseStoreError | undefined;
   let began = false;
   let cancel = (): void => {};
-  const print = printer(format, () => monitor.snapshot().serverNow, color, io);
+  const shape = nodeShape(() => monitor.snapshot().serverNow, options.output);
+  const printer = new RowPrinter(shape, options, (text) => io.out(text));
   /** Without --watch: ends as soon as there is nothing left to wait for. */
   const mayEnd = (): void => {
     if (began && !values.watch && monitor.snapshot().counts.Pending === 0) stop.abort();
@@ -60,7 +58,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     switch (event.type) {
       case 'synced':
         if (began) io.err('leasekeeper: up to date again\n');
-        else if (values.watch) print(monitor.snapshot().nodes);
+        else if (values.watch) printer.print(monitor.snapshot().nodes);
         else cancel = clock.schedule(waitMs, () => stop.abort());
         began = true;
         return mayEnd();
@@ -71,17 +69,23 @@ export async function run({ given, io }: CommandInput): Promise<number> {
         } else io.err(`leasekeeper: warning: changes may be missing for now: ${printable(event.error.message)}\n`);
         return;
       case 'changed':
-        if (began && values.watch) print([event.node]);
-        return mayEnd();
       case 'gone':
-        if (began && values.watch) print([event.node]);
+        if (began && values.watch) printer.print([event.node]);
         return mayEnd();
     }
   };
   const nodes = nodesOf(values, connection, clock);
-  const monitor = new NodeMonitor({ store: connection.store, nodes, clock, random: Math.random, ...options, observe });
+  const monitor = new NodeMonitor({
+    store: connection.store,
+    nodes,
+    clock,
+    random: Math.random,
+    ...availability,
+    observe,
+  });
   try {
     await monitor.run(stop.signal);
+    await printer.settled();
   } finally {
     cancel();
     await connection.close();
@@ -92,7 +96,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   const snapshot = monitor.snapshot();
   const found = new Set(snapshot.nodes.map(({ name }) => name));
   const missing = (values.node ?? []).filter((name) => !found.has(name));
-  const printed = await printNodes(snapshot, format, { color });
+  const printed = await printNodes(snapshot, options);
   if (printed.stderr !== '' && missing.length === 0) io.err(printed.stderr);
   if (printed.stdout !== '') io.out(printed.stdout);
   if (missing.length === 0) return EXIT.ok;
@@ -145,30 +149,6 @@ function nodesOf(
   clock: Clock,
 ): NodeSource {
   return createNodesApi({ transport, clock, random: Math.random, names, labelSelector });
-}
-
-function printer(
-  format: OutputFormat,
-  now: Parameters<typeof nodesTable>[1],
-  color: boolean,
-  io: Io,
-): (nodes: readonly NodeAvailability[]) => void {
-  const table = nodesTable(format, now, { color });
-  // YAML is made asynchronously: one document after another.
-  let last = Promise.resolve();
-  return (rows) => {
-    switch (format) {
-      case 'name':
-        return io.out(rows.map(nodeNameLine).join(''));
-      case 'json':
-        return io.out(rows.map((row) => toJson(nodeDocument(row))).join(''));
-      case 'yaml':
-        for (const row of rows) last = last.then(async () => io.out(`---\n${await toYaml(nodeDocument(row))}`));
-        return;
-      default:
-        return io.out(table.print(rows));
-    }
-  };
 }
 
 export const grants = permitted(

@@ -21,6 +21,10 @@ const STEPS: readonly (readonly [below: number, unit: Unit, rest?: Unit])[] = [
 ];
 type Unit = readonly [letter: string, seconds: number];
 
+/** `3600s`; undefined: not known. */
+export const secondsText = (seconds: number | undefined): string | undefined =>
+  seconds === undefined ? undefined : `${seconds}s`;
+
 /**
  * `5s`, `2m30s`, `4h`, `3d12h`. Up to two seconds below 0 are `0s`, because clocks differ; more are `<invalid>`.
  * @param ms milliseconds; `undefined` gives `<unknown>`

@@ -4,22 +4,16 @@
 import type { AvailabilitySnapshot } from '../../availability/node-monitor.ts';
 import type { NodeAvailability } from '../../availability/node-register.ts';
 import type { MicroTime } from '../../lease/micro-time.ts';
-import { toJson, toYaml } from './print-census.ts';
-import type { OutputFormat } from './print-census.ts';
-import { humanDuration } from './human-duration.ts';
-import type { Column, TableOptions } from './text-table.ts';
-import { Table } from './text-table.ts';
+import { humanDuration, secondsText } from './human-duration.ts';
+import { printAnswer } from './printer.ts';
+import type { OutputFormat, PrintOptions, Printed, Shape } from './printer.ts';
+import type { Column } from './text-table.ts';
 import { printable } from './text-width.ts';
 
 const COLOURS = { Ready: '32', Unknown: '31', Pending: '35' } as const;
 
 /** @param now the API server's clock, for AGE; asked for at each print */
-export function nodesTable(
-  output: OutputFormat,
-  now: () => MicroTime | undefined,
-  options: TableOptions,
-): Table<NodeAvailability> {
-  const seconds = (n: number | undefined): string | undefined => (n === undefined ? undefined : `${n}s`);
+export function nodeShape(now: () => MicroTime | undefined, output: OutputFormat): Shape<NodeAvailability> {
   const columns: Column<NodeAvailability>[] = [
     { header: 'NAME', cell: (n) => n.name },
     { header: 'STATUS', cell: (n) => n.status, colour: (n) => COLOURS[n.status] },
@@ -29,15 +23,13 @@ export function nodesTable(
   if (output === 'wide') {
     columns.push(
       { header: 'HOLDER', cell: (n) => n.holder, max: 128 },
-      { header: 'DURATION', cell: (n) => seconds(n.leaseDurationSeconds) },
+      { header: 'DURATION', cell: (n) => secondsText(n.leaseDurationSeconds) },
       { header: 'RENEWTIME', cell: (n) => n.renewTime?.toString() },
       { header: 'UID', cell: (n) => n.uid },
     );
   }
-  return new Table(columns, options);
+  return { columns, nameLine: ({ name }) => `node/${printable(name)}\n`, document: nodeDocument };
 }
-
-export const nodeNameLine = ({ name }: NodeAvailability): string => `node/${printable(name)}\n`;
 
 /** Spans are seconds; null: not known. */
 export function nodeDocument(node: NodeAvailability): Record<string, unknown> {
@@ -57,7 +49,7 @@ export function nodeDocument(node: NodeAvailability): Record<string, unknown> {
   };
 }
 
-export function nodesDocument({ graceMs, counts, nodes }: AvailabilitySnapshot): Record<string, unknown> {
+function nodesDocument({ graceMs, counts, nodes }: AvailabilitySnapshot): Record<string, unknown> {
   return {
     apiVersion: 'leasekeeper.dev/v1alpha1',
     kind: 'NodeAvailability',
@@ -68,21 +60,9 @@ export function nodesDocument({ graceMs, counts, nodes }: AvailabilitySnapshot):
   };
 }
 
-export async function printNodes(
-  snapshot: AvailabilitySnapshot,
-  output: OutputFormat,
-  options: TableOptions,
-): Promise<{ stdout: string; stderr: string }> {
-  switch (output) {
-    case 'json':
-      return { stdout: toJson(nodesDocument(snapshot)), stderr: '' };
-    case 'yaml':
-      return { stdout: await toYaml(nodesDocument(snapshot)), stderr: '' };
-    case 'name':
-      return { stdout: snapshot.nodes.map(nodeNameLine).join(''), stderr: '' };
-    default: {
-      const stdout = nodesTable(output, () => snapshot.serverNow, options).print(snapshot.nodes);
-      return { stdout, stderr: stdout === '' ? 'No resources found\n' : '' };
-    }
-  }
-}
+export const printNodes = (snapshot: AvailabilitySnapshot, options: PrintOptions): Promise<Printed> =>
+  printAnswer(
+    nodeShape(() => snapshot.serverNow, options.output),
+    options,
+    { rows: snapshot.nodes, document: () => nodesDocument(snapshot), nothing: 'No resources found' },
+  );

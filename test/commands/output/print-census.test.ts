@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { parse } from 'yaml';
 import type { Census, CensusLease } from '../../../src/census/census.ts';
 import { census } from '../../../src/census/census.ts';
-import type { OutputFormat } from '../../../src/commands/output/print-census.ts';
-import { leaseTable, printCensus } from '../../../src/commands/output/print-census.ts';
+import { leaseShape, printCensus } from '../../../src/commands/output/print-census.ts';
+import type { OutputFormat } from '../../../src/commands/output/printer.ts';
+import { Table } from '../../../src/commands/output/text-table.ts';
 import { printable, truncate, width } from '../../../src/commands/output/text-width.ts';
 import { published } from '../../census/support.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
@@ -112,7 +113,7 @@ describe('tables', () => {
   });
 
   test('rows that come later keep the widths; the headers come once', () => {
-    const table = leaseTable(() => asOf, { output: 'table', namespace: 'kube-system' });
+    const table = new Table(leaseShape(() => asOf, { output: 'table', namespace: 'kube-system' }).columns);
     assert.equal(table.print([]), '');
     const [a, b] = made.leases;
     assert.ok(a && b);
