@@ -20,8 +20,11 @@ export interface ApiWorld {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** The Kubernetes API that the options name. @throws ConfigurationError */
-export async function connectApi(values: OptionValues<typeof API_OPTIONS>, world: ApiWorld): Promise<Connection> {
+/** The Kubernetes API that the options name; disposed, it is closed. @throws ConfigurationError */
+export async function connectApi(
+  values: OptionValues<typeof API_OPTIONS>,
+  world: ApiWorld,
+): Promise<Connection & AsyncDisposable> {
   const connecting = connect({
     kubeconfig: values.kubeconfig,
     context: values.context,
@@ -33,7 +36,8 @@ export async function connectApi(values: OptionValues<typeof API_OPTIONS>, world
     requestTimeoutMs: world.requestTimeoutMs ?? values.requestTimeout,
     maxConnections: world.maxConnections,
   });
-  return connecting.catch((cause: unknown) => {
+  const connection = await connecting.catch((cause: unknown) => {
     throw cause instanceof KubeConfigError ? new ConfigurationError(cause.message, { cause }) : cause;
   });
+  return { ...connection, [Symbol.asyncDispose]: () => connection.close() };
 }

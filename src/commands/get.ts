@@ -39,7 +39,7 @@ async function watch(values: OptionValues<typeof GET_TABLE>, options: CensusPrin
   const clock = createSystemClock();
   const stop = new AbortController();
   using signals = stopSignal(() => stop.abort());
-  const connection = await connectApi(values, { clock, env: io.env, light: true });
+  await using connection = await connectApi(values, { clock, env: io.env, light: true });
   const shape = leaseShape(() => MicroTime.fromEpochMicrosClamped(clock.wallMicros()), options);
   const printer = new RowPrinter(shape, options, (text) => io.out(text));
   let failed: LeaseStoreError | undefined;
@@ -75,12 +75,8 @@ async function watch(values: OptionValues<typeof GET_TABLE>, options: CensusPrin
     observe,
     keepSource: showsAll(options),
   });
-  try {
-    if (!signals.signal.aborted) await census.run(stop.signal);
-    await printer.settled();
-  } finally {
-    await connection.close();
-  }
+  if (!signals.signal.aborted) await census.run(stop.signal);
+  await printer.settled();
   if (failed) throw failed;
   return EXIT.ok;
 }

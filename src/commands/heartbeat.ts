@@ -6,36 +6,26 @@ import type { OptionValues } from '../config/option-spec.ts';
 import { Heartbeat } from '../heartbeat/heartbeats.ts';
 import { createNodesApi } from '../kube/node-api.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
-import { createLog } from '../observe/pino-log.ts';
-import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import type { Service } from '../runtime/services.ts';
 import { version } from '../version.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { connectApi } from './compose.ts';
 import { hotReload } from './hot-reload.ts';
-import { staySmall } from './memory.ts';
-import { stopSignal, surviveHangup } from './signals.ts';
+import { runService } from './service.ts';
 import { onLeases, onNodes, permitted } from './permissions.ts';
 
 const rules = (values: OptionValues<typeof HEARTBEAT_TABLE>) => heartbeatSettings(values).wrong;
 
-export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
+export async function run(input: CommandInput): Promise<number> {
+  const { given, io } = input;
   const values = await readValues(HEARTBEAT_TABLE, given, rules);
   const { options, address } = heartbeatSettings(values);
-
-  surviveHangup();
-  staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
-  const clock = createSystemClock();
   const { requestTimeoutMs } = options;
   // --concurrency is the bound, and may change: a request that waited for a connection here would be late unseen.
-  const maxConnections = Number.POSITIVE_INFINITY;
-  const connection = await connectApi(values, { clock, requestTimeoutMs, maxConnections, env: io.env });
-  try {
-    const { transport, store, server } = connection;
+  const api = { requestTimeoutMs, maxConnections: Number.POSITIVE_INFINITY };
+  return runService(values, io, api, async ({ log, clock, connection: { transport, store, server }, stop }) => {
     const { node: names, nodesSelector: labelSelector } = values;
     const endpoints =
       address && (await import('./endpoints.ts')).heartbeatEndpoints({ address, clock, transport }, () => heartbeat);
@@ -47,32 +37,26 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
       ...options,
       observe: observers(logHeartbeat(log, clock, names), endpoints?.observe),
     });
-    const reload = hotReload(
-      { sources, file },
-      {
-        table: HEARTBEAT_TABLE,
-        values,
-        clock,
-        rules,
-        log,
-        apply(next) {
-          log.level = next.logLevel;
-          heartbeat.update(heartbeatSettings(next).options);
-        },
+    const reload = hotReload(input, {
+      table: HEARTBEAT_TABLE,
+      values,
+      clock,
+      rules,
+      log,
+      apply(next) {
+        log.level = next.logLevel;
+        heartbeat.update(heartbeatSettings(next).options);
       },
-    );
-    using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
+    });
     const which = names ? { nodes: names.join(',') } : { selector: labelSelector };
     const shown = await endpoints?.listen();
     const url = shown?.url;
     log.info({ version, server, namespace: options.namespace, ...which, url }, 'keeping the heartbeats of Nodes');
     const beating: Service = { name: 'heartbeat', run: (signal) => heartbeat.run(signal) };
-    await runServices([...reload, ...(shown?.services ?? []), beating], stop.signal);
+    await runServices([...reload, ...(shown?.services ?? []), beating], stop);
     log.info('stopped: the leases stay, and expire by themselves');
     return EXIT.ok;
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 export const grants = permitted(HEARTBEAT_TABLE, rules, ({ heartbeatNamespace: namespace, node }) => [

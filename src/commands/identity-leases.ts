@@ -25,18 +25,14 @@ export async function lookAtLeases(
   staySmall();
   const clock = createSystemClock();
   using stop = stopSignal();
-  const connection = await connectApi(values, { clock, env, light: true });
-  try {
-    return await takeCensus({
-      store: connection.store,
-      query: leaseQuery(values),
-      clock,
-      freshForMs: values.freshFor,
-      signal: stop.signal,
-      timeoutMs: values.requestTimeout,
-      keepSource,
-    });
-  } finally {
-    await connection.close();
-  }
+  await using connection = await connectApi(values, { clock, env, light: true });
+  return await takeCensus({
+    store: connection.store,
+    query: leaseQuery(values),
+    clock,
+    freshForMs: values.freshFor,
+    signal: stop.signal,
+    timeoutMs: values.requestTimeout,
+    keepSource,
+  });
 }

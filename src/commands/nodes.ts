@@ -24,7 +24,6 @@ import { version } from '../version.ts';
 import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { staySmall } from './memory.ts';
 import { nodeShape, printNodes } from './output/print-nodes.ts';
 import { RowPrinter, printOptions } from './output/printer.ts';
 import { printable } from './output/text-width.ts';
@@ -43,7 +42,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   const clock = createSystemClock();
   const stop = new AbortController();
   using _signals = stopSignal(() => stop.abort());
-  const connection = await connectApi(values, { clock, env: io.env });
+  await using connection = await connectApi(values, { clock, env: io.env });
   const options = printOptions(values.output, io);
   let failed: LeaseStoreError | undefined;
   let began = false;
@@ -88,7 +87,6 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     await printer.settled();
   } finally {
     cancel();
-    await connection.close();
   }
   if (failed) throw failed;
   if (values.watch) return EXIT.ok;
@@ -104,21 +102,11 @@ export async function run({ given, io }: CommandInput): Promise<number> {
 }
 
 /** Goes on until SIGTERM, also while the API is away. */
-async function serve(
-  address: HttpAddress,
-  options: AvailabilityOptions,
-  values: Values,
-  io: Pick<Io, 'env' | 'err'>,
-): Promise<number> {
-  surviveHangup();
-  staySmall();
+async function serve(address: HttpAddress, options: AvailabilityOptions, values: Values, io: Io): Promise<number> {
+  const { runService } = await import('./service.ts');
   const { logAvailability } = await import('../observe/availability-log.ts');
-  const { createLog } = await import('../observe/pino-log.ts');
   const { nodesEndpoints } = await import('./endpoints.ts');
-  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
-  const clock = createSystemClock();
-  const connection = await connectApi(values, { clock, env: io.env });
-  try {
+  return runService(values, io, {}, async ({ log, clock, connection, stop }) => {
     const { transport } = connection;
     const endpoints = nodesEndpoints({ address, clock, transport }, () => monitor);
     const monitor: NodeMonitor = new NodeMonitor({
@@ -129,18 +117,15 @@ async function serve(
       ...options,
       observe: observers(logAvailability(log, clock), endpoints.observe),
     });
-    using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
     const { namespace } = options;
     const { url, services } = await endpoints.listen();
     log.info(
       { version, server: connection.server, namespace, url },
       'HTTP endpoints: /v1/nodes, /metrics, /livez, /readyz',
     );
-    await runServices([...services, { name: 'monitor', run: (signal) => monitor.run(signal) }], stop.signal);
+    await runServices([...services, { name: 'monitor', run: (signal) => monitor.run(signal) }], stop);
     return EXIT.ok;
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 function nodesOf(

@@ -13,46 +13,33 @@ import { createEventsApi } from '../kube/events-api.ts';
 import { holderIdentity, leaseName } from '../lease/names.ts';
 import { leaseQuery } from '../config/shared-flags.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
-import { createLog } from '../observe/pino-log.ts';
 import { logPublisher } from '../observe/publisher-log.ts';
 import { logSweeper } from '../observe/sweep-log.ts';
-import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { connectApi } from './compose.ts';
 import { publishRules } from './publish-rules.ts';
 import { hotReload } from './hot-reload.ts';
-import { staySmall } from './memory.ts';
 import { serverProbe } from './server-probe.ts';
-import { stopSignal, surviveHangup } from './signals.ts';
+import { runService } from './service.ts';
 import { sweepService } from './sweep-service.ts';
 import { onEvents, onLeases, permitted } from './permissions.ts';
 import type { Grant } from './permissions.ts';
 
-export async function run({ given, sources, file, io }: CommandInput): Promise<number> {
+export async function run(input: CommandInput): Promise<number> {
+  const { given, io } = input;
   const values = await readValues(PUBLISH_TABLE, given, publishRules);
   const settings = publishSettings(values, hostname());
   const options = settings.identity;
   let gates = values.featureGates;
-
-  surviveHangup();
-  staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
-  const clock = createSystemClock();
-  const connection = await connectApi(values, {
-    clock,
-    requestTimeoutMs: options.requestTimeoutMs,
-    env: io.env,
-    // A sweep may be thousands of deletions.
-    light: !values.sweep,
-  });
-  const url = values.serverHealthUrl;
-  const probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });
-  const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });
-  try {
+  // A sweep may be thousands of deletions.
+  const api = { requestTimeoutMs: options.requestTimeoutMs, light: !values.sweep };
+  return runService(values, io, api, async ({ log, clock, connection, stop }) => {
+    const url = values.serverHealthUrl;
+    await using probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });
+    const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });
     const { transport } = connection;
     const events = new LeaseEvents({
       post: createEventsApi(transport),
@@ -80,7 +67,6 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
     const shown = await endpoints?.listen();
     if (shown) log.info({ url: shown.url }, 'HTTP endpoints: /, /v1/instances, /v1/count, /metrics, /livez, /readyz');
     const { lease, holder } = publisher.status;
-    using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
     const about = {
       version,
       server: connection.server,
@@ -101,40 +87,33 @@ export async function run({ given, sources, file, io }: CommandInput): Promise<n
       },
       settings.sweep,
     );
-    const reload = hotReload(
-      { sources, file },
-      {
-        table: PUBLISH_TABLE,
-        values,
-        clock,
-        rules: publishRules,
-        log,
-        apply(next) {
-          const to = publishSettings(next, hostname());
-          log.level = next.logLevel;
-          gates = next.featureGates;
-          health?.update(to.health);
-          publisher.update(to.identity);
-          const disabled = publisher.status.phase === 'disabled';
-          if (to.enabled && disabled) log.info('feature gate APIServerIdentity is on: publishing');
-          if (!to.enabled && !disabled)
-            log.warn('disabled: feature gate APIServerIdentity is off, giving the lease up');
-          publisher.enable(to.enabled);
-          sweeper.set(to.sweep);
-        },
+    const reload = hotReload(input, {
+      table: PUBLISH_TABLE,
+      values,
+      clock,
+      rules: publishRules,
+      log,
+      apply(next) {
+        const to = publishSettings(next, hostname());
+        log.level = next.logLevel;
+        gates = next.featureGates;
+        health?.update(to.health);
+        publisher.update(to.identity);
+        const disabled = publisher.status.phase === 'disabled';
+        if (to.enabled && disabled) log.info('feature gate APIServerIdentity is on: publishing');
+        if (!to.enabled && !disabled) log.warn('disabled: feature gate APIServerIdentity is off, giving the lease up');
+        publisher.enable(to.enabled);
+        sweeper.set(to.sweep);
       },
-    );
+    });
     let outcome: ShutdownOutcome | undefined;
     const run = async (signal: AbortSignal): Promise<void> => void (outcome = await publisher.run(signal));
     await runServices(
       [...reload, ...(shown?.services ?? []), events.service, { name: 'publisher', run }, sweeper],
-      stop.signal,
+      stop,
     );
     return outcome === 'unknown' ? EXIT.failed : EXIT.ok;
-  } finally {
-    await probe?.close();
-    await connection.close();
-  }
+  });
 }
 
 export const grants = permitted(PUBLISH_TABLE, publishRules, (values, given) => {

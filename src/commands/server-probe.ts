@@ -16,7 +16,7 @@ import { version } from '../version.ts';
 
 export interface ServerProbe {
   readonly ask: HealthProbe;
-  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface ServerProbeOptions {
@@ -62,6 +62,6 @@ export async function serverProbe(url: string, options: ServerProbeOptions): Pro
         return isTimeout(signal.reason) ? `${what}: ${signal.reason.message}` : error.message;
       }
     },
-    close: () => transport.close(),
+    [Symbol.asyncDispose]: () => transport.close(),
   };
 }

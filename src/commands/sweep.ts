@@ -9,12 +9,10 @@ import { parseAddress } from '../config/http-flags.ts';
 import type { Given, OptionValues } from '../config/option-spec.ts';
 import { SWEEP_TABLE, sweepSettings } from '../config/sweep-flags.ts';
 import type { SweepSettings } from '../config/sweep-flags.ts';
-import type { Connection } from '../kube/connection.ts';
 import { createLog } from '../observe/pino-log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
 import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import { Sweeper } from '../sweep/sweeper.ts';
@@ -25,7 +23,9 @@ import { connectApi } from './compose.ts';
 import { scheduleRules } from './cron.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text-width.ts';
-import { stopSignal, surviveHangup } from './signals.ts';
+import { runService } from './service.ts';
+import type { ServiceWorld } from './service.ts';
+import { stopSignal } from './signals.ts';
 import { sweepService } from './sweep-service.ts';
 import { onLeases, permitted } from './permissions.ts';
 
@@ -40,15 +40,7 @@ export async function run(input: CommandInput): Promise<number> {
     io.out(`${GATE_OFF}\n`);
     return EXIT.ok;
   }
-  if (!values.once) surviveHangup();
-  const clock = createSystemClock();
-  const connection = await connectApi(values, { clock, env: io.env });
-  try {
-    if (values.once) return await once(values, connection, clock, io);
-    return await scheduled(values, connection, clock, input);
-  } finally {
-    await connection.close();
-  }
+  return values.once ? once(values, io) : runService(values, io, {}, (world) => scheduled(values, world, input));
 }
 
 /** Undefined: the gate is off. */
@@ -63,7 +55,9 @@ const rules = async (values: Values, given: Given): Promise<Wrong[]> => [
   ...(!values.once || given.options['sweepSchedule'] ? await scheduleRules(values.sweepSchedule) : []),
 ];
 
-async function once(values: Values, { store }: Connection, clock: Clock, io: Io): Promise<number> {
+async function once(values: Values, io: Io): Promise<number> {
+  const clock = createSystemClock();
+  await using connection = await connectApi(values, { clock, env: io.env });
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const tell = logSweeper(log);
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));
@@ -73,7 +67,7 @@ async function once(values: Values, { store }: Connection, clock: Clock, io: Io)
     if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
     else tell(event);
   };
-  const sweeper = new Sweeper({ store, clock, random: Math.random, observe, ...settings.options });
+  const sweeper = new Sweeper({ store: connection.store, clock, random: Math.random, observe, ...settings.options });
   const result = await sweeper.sweepOnce(stop.signal);
   if (result.dryRun && result.outcome === 'completed') io.out(summaryText(result));
   const { recovering, unproven } = result.kept;
@@ -82,12 +76,9 @@ async function once(values: Values, { store }: Connection, clock: Clock, io: Io)
 
 async function scheduled(
   values: Values,
-  { store, server, transport }: Connection,
-  clock: Clock,
-  { sources, file, io }: CommandInput,
+  { log, clock, connection: { store, server, transport }, stop }: ServiceWorld,
+  input: CommandInput,
 ): Promise<number> {
-  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
-  using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
   const settings = settingsOf(values);
   let gates = values.featureGates;
   const address = values.httpAddress === undefined ? undefined : parseAddress(values.httpAddress);
@@ -101,26 +92,23 @@ async function scheduled(
     { version, server, namespace, schedule, url: shown?.url },
     settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`,
   );
-  const reload = hotReload(
-    { sources, file },
-    {
-      table: SWEEP_TABLE,
-      values,
-      clock,
-      rules,
-      log,
-      apply(next) {
-        log.level = next.logLevel;
-        gates = next.featureGates;
-        const after = settingsOf(next);
-        if ((after === undefined) !== (service.wish === undefined)) {
-          log.info(after ? 'feature gate APIServerIdentity is on: sweeping' : `disabled: ${GATE_OFF}`);
-        }
-        service.set(after);
-      },
+  const reload = hotReload(input, {
+    table: SWEEP_TABLE,
+    values,
+    clock,
+    rules,
+    log,
+    apply(next) {
+      log.level = next.logLevel;
+      gates = next.featureGates;
+      const after = settingsOf(next);
+      if ((after === undefined) !== (service.wish === undefined)) {
+        log.info(after ? 'feature gate APIServerIdentity is on: sweeping' : `disabled: ${GATE_OFF}`);
+      }
+      service.set(after);
     },
-  );
-  await runServices([...reload, ...(shown?.services ?? []), service], stop.signal);
+  });
+  await runServices([...reload, ...(shown?.services ?? []), service], stop);
   return EXIT.ok;
 }
 

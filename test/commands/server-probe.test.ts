@@ -31,7 +31,7 @@ async function probeOf(
   clock: Clock = createSystemClock(),
 ): Promise<(signal?: AbortSignal) => Promise<string | undefined>> {
   const probe = await serverProbe(url, { kubeconfig: config, clock, env: {} });
-  t.after(() => probe.close());
+  t.after(() => probe[Symbol.asyncDispose]());
   return (signal = new AbortController().signal) => probe.ask(signal);
 }
 
@@ -96,7 +96,7 @@ test("a probe that hangs takes no connection from the leases' requests, and says
   t.after(() => connection.close());
   await connection.store.get({ namespace: 'ns', name: 'a' });
   const probe = await serverProbe(`${server.url}/livez`, { kubeconfig: config, clock, env: {} });
-  t.after(() => probe.close());
+  t.after(() => probe[Symbol.asyncDispose]());
 
   const health = new ServerHealth({ probe: probe.ask, clock, intervalMs: 1_000, timeoutMs: 2_000, threshold: 3 });
   const first = health.ask(new AbortController().signal);

@@ -1,0 +1,41 @@
+/**
+ * What every command has that runs until SIGTERM: a log, a clock, the API's connection, and the signal to stop.
+ *
+ * Guarantees: SIGHUP ends nothing; the connection is closed and no listener is left when the command ends.
+ */
+import type { OptionValues } from '../config/option-spec.ts';
+import type { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
+import type { Connection } from '../kube/connection.ts';
+import { createLog } from '../observe/pino-log.ts';
+import type { Logger } from '../observe/log.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Io } from './command.ts';
+import { connectApi } from './compose.ts';
+import type { ApiWorld } from './compose.ts';
+import { staySmall } from './memory.ts';
+import { stopSignal, surviveHangup } from './signals.ts';
+
+export interface ServiceWorld {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly connection: Connection;
+  /** Aborts with the first SIGTERM or SIGINT. */
+  readonly stop: AbortSignal;
+}
+
+/** @throws ConfigurationError */
+export async function runService(
+  values: OptionValues<typeof API_OPTIONS & typeof LOG_OPTIONS>,
+  io: Io,
+  api: Omit<ApiWorld, 'clock' | 'env'>,
+  run: (world: ServiceWorld) => Promise<number>,
+): Promise<number> {
+  surviveHangup();
+  staySmall();
+  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
+  const clock = createSystemClock();
+  await using connection = await connectApi(values, { ...api, clock, env: io.env });
+  using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
+  return await run({ log, clock, connection, stop: stop.signal });
+}
