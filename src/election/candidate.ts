@@ -6,8 +6,9 @@
  * release empties only a record that is our own, and only the version that was seen to be; it takes our term's mark off.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
-import type { Lease, LeaseSpec } from '../lease/lease.ts';
+import type { Lease, LeaseSpec, OwnerReference } from '../lease/lease.ts';
 import { KIND_LABEL, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
+import type { LeaseKind } from '../lease/marks.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseRef, LeaseStore } from '../lease/store.ts';
@@ -33,7 +34,16 @@ export interface CandidateOptions {
   readonly ref: LeaseRef;
   readonly holder: string;
   readonly timing: Timing;
+  readonly marks: Marks;
   readonly observe: Observe<ElectionEvent>;
+}
+
+/** What stands on the lease besides its record. */
+export interface Marks {
+  readonly kind: LeaseKind;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: () => Readonly<Record<string, string>>;
+  readonly owners: readonly OwnerReference[];
 }
 
 /** A write that was answered: it is the lease's record now. */
@@ -56,6 +66,7 @@ export class Candidate {
   onNews: (seen: Observation) => void = () => {};
   /** It was reported that fencing tokens are transitions. */
   tokensReported = false;
+  readonly #marks: Marks;
   readonly #observe: Observe<ElectionEvent>;
   #seen: Observation | undefined;
   #leader: string | undefined;
@@ -63,13 +74,14 @@ export class Candidate {
   /** For the record that was seen at that instant. */
   #headStart: { readonly since: number; readonly ms: number } | undefined;
 
-  constructor({ store, clock, random, ref, holder, timing, observe }: CandidateOptions) {
+  constructor({ store, clock, random, ref, holder, timing, marks, observe }: CandidateOptions) {
     this.store = store;
     this.clock = clock;
     this.random = random;
     this.ref = ref;
     this.holder = holder;
     this.timing = timing;
+    this.#marks = marks;
     this.#observe = observe;
   }
 
@@ -166,10 +178,11 @@ export class Candidate {
       leaseTransitions: transitions,
       preferredHolder: undefined,
     };
+    const { kind, labels, owners } = this.#marks;
     const annotations = this.#mark(transitions);
     const lease = base
-      ? withChanges(base, { spec, annotations })
-      : newLease({ ...ref, labels: { [KIND_LABEL]: 'election' }, annotations }, spec);
+      ? withChanges(base, { spec, annotations, labels })
+      : newLease({ ...ref, labels: { [KIND_LABEL]: kind, ...labels }, annotations, ownerReferences: owners }, spec);
     try {
       return await this.#send(write, lease, { timeoutMs });
     } catch (error) {
@@ -243,6 +256,7 @@ export class Candidate {
   #mark(transitions: number): Record<string, string> {
     const { holder, timing } = this;
     return {
+      ...this.#marks.annotations(),
       [TERM_ANNOTATION]: termMarkText({ holder, transitions, durationSeconds: timing.leaseDurationSeconds }),
     };
   }

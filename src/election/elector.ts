@@ -9,6 +9,8 @@
  * others delete a lease that is held: then a newcomer may lead while the one before has not noticed.
  */
 import { holderIdentity } from '../lease/names.ts';
+import type { OwnerReference } from '../lease/lease.ts';
+import type { LeaseKind } from '../lease/marks.ts';
 import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -54,6 +56,16 @@ export interface LeaderElectorOptions extends Partial<ElectionOptions> {
   readonly onDeadline?: ((term: Term) => void) | undefined;
   /** How the lease is followed. Default: a watch of its own by `metadata.name`; or a `createSharedWatch`'s. */
   readonly watch?: WatchLease | undefined;
+  /** What the lease is for, as its label says when we create it. Default `election`. */
+  readonly kind?: LeaseKind | undefined;
+  /** Labels that the lease gets with each acquisition. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Annotations that the lease gets with each acquisition and renewal; asked for each time. */
+  readonly annotations?: (() => Readonly<Record<string, string>>) | undefined;
+  /** Owners of the lease when we create it: when they go, the garbage collector of Kubernetes deletes it. */
+  readonly owners?: readonly OwnerReference[] | undefined;
+  /** True: `run` settles after the first term, however that ended. Default false. */
+  readonly once?: boolean | undefined;
 }
 
 /** The longest wait between work that ended and contending again; the first is the retry period. */
@@ -64,13 +76,14 @@ export class LeaderElector {
   readonly holder: string;
   readonly #candidate: Candidate;
   readonly #watch: WatchLease;
-  readonly #options: Pick<LeaderElectorOptions, 'work' | 'onDeadline'> & Pick<ElectionOptions, 'onWorkError'>;
+  readonly #options: Pick<LeaderElectorOptions, 'work' | 'onDeadline' | 'once'> & Pick<ElectionOptions, 'onWorkError'>;
   #running = false;
   #term: Term | undefined;
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: LeaderElectorOptions) {
-    const { store, clock, random, lease, id, uuid, work, observe, onDeadline, watch } = options;
+    const { store, clock, random, lease, id, uuid, work, observe, onDeadline, watch, once } = options;
+    const { kind = 'election', labels = {}, annotations = () => ({}), owners = [] } = options;
     const chosen = electionOptions(options);
     const problems = [...candidacyProblems(lease, id, uuid), ...electionProblems(chosen)];
     if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
@@ -82,12 +95,13 @@ export class LeaderElector {
       ref: { namespace: lease.namespace, name: lease.name },
       holder: this.holder,
       timing: timing(chosen),
+      marks: { kind, labels, annotations, owners },
       observe: containedObserver(observe),
     });
     this.#watch =
       watch ??
       (({ namespace, name }, signal) => store.watch({ namespace, fieldSelector: `metadata.name=${name}` }, signal));
-    this.#options = { work, onDeadline, onWorkError: chosen.onWorkError };
+    this.#options = { work, onDeadline, onWorkError: chosen.onWorkError, once };
   }
 
   /** Holder identity of the one last seen to hold the lease; undefined: nobody, or not known yet. */
@@ -135,7 +149,7 @@ export class LeaderElector {
   async #contend(follower: LeaseFollower, signal: AbortSignal): Promise<void> {
     const candidate = this.#candidate;
     const { clock, random, timing } = candidate;
-    const { work, onDeadline = () => {}, onWorkError } = this.#options;
+    const { work, onDeadline = () => {}, onWorkError, once = false } = this.#options;
     const onTerm = (term: Term | undefined): void => void (this.#term = term);
     const rest = createBackoff({ firstMs: timing.retryPeriodMs, capMs: MAX_REST_MS, random });
     while (!signal.aborted) {
@@ -149,12 +163,13 @@ export class LeaderElector {
       }
       if (!acquired) return;
       const began = candidate.now();
-      const { how, failure } = await lead({ candidate, work, onDeadline, onTerm, signal }, acquired);
+      const { how, failure } = await lead({ candidate, work, onDeadline, onTerm, signal, once }, acquired);
       if (how === 'abandoned') {
         const { workTimeoutMs } = timing;
         throw new LeadershipError('WorkNotEnded', `the work did not end within ${workTimeoutMs} ms of being asked to`);
       }
       if (failure && onWorkError === 'reject') throw failure.error;
+      if (once) return;
       if (how === 'ended' && !signal.aborted) {
         if (candidate.now() - began > timing.leaseDurationMs) rest.reset();
         await sleep(clock, rest.next(), signal);

@@ -34,6 +34,8 @@ export interface LeadOptions {
   /** Called with the term when it begins, and with undefined when all of it is over. */
   readonly onTerm: (term: Term | undefined) => void;
   readonly signal: AbortSignal;
+  /** No term follows this one: work that returns has done what it was to do. */
+  readonly once: boolean;
 }
 
 /** First wait after a failed renewal, as a share of the retry period; no wait is longer than the retry period. */
@@ -262,7 +264,8 @@ class Leader {
     const asked = this.#options.signal.aborted;
     const failure = 'error' in ended ? { error: ended.error } : undefined;
     if (!lost) {
-      if (!askedBefore && !failure) this.#candidate.report({ type: 'workReturned', fencingToken: this.#fencingToken });
+      if (!askedBefore && !failure && !this.#options.once)
+        this.#candidate.report({ type: 'workReturned', fencingToken: this.#fencingToken });
       this.#stop(asked ? 'shutdown' : this.#steppingDown ? 'steppedDown' : failure ? 'workFailed' : 'workEnded');
     }
     // After a missed deadline the lease may still be ours; nobody needs to wait for it when we leave.

@@ -1,0 +1,281 @@
+/**
+ * Cron: of many replicas one runs each fire of a schedule.
+ *
+ * Guarantees: a fire is claimed at most once, also when answers get lost and clocks are as far apart as `maxSkewMs`; what a
+ * replica's clock says moves nothing for the others (see fires.ts). A claimed fire runs unless the process that claimed it
+ * died, stopped or was cut off before it began: then that fire is lost.
+ * With `overlap: 'skip'` a fire is left out while the one before of its job still runs, anywhere: the runner holds a Lease of
+ * its own for the job; after a crash that is once its duration has passed.
+ * Deleting the Lease deletes the record: a fire of the last moments may be claimed again.
+ */
+import { versionToken } from '../election/decide.ts';
+import type { Term } from '../election/term.ts';
+import { newLease, withChanges } from '../lease/lease.ts';
+import type { Lease } from '../lease/lease.ts';
+import { MicroTime } from '../lease/micro-time.ts';
+import { KIND_LABEL } from '../lease/marks.ts';
+import { hostnameLabel } from '../lease/names.ts';
+import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
+import { containedObserver } from '../runtime/observer.ts';
+import type { Observe } from '../runtime/observer.ts';
+import { OptionsError, checkedOptions, positiveMs } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
+import { FIRES_ANNOTATION, decideClaim, firesText, parseFires } from './fires.ts';
+import type { ClaimRefusal, Fire } from './fires.ts';
+import { Lock } from './lock.ts';
+import type { RecipeOptions } from './lock.ts';
+
+export interface CronTimes {
+  /**
+   * How far apart the clocks of replicas and API servers may be, in milliseconds; default 60000. Claimed fires are remembered
+   * for twice as long, and older ones refused.
+   */
+  readonly maxSkewMs: number;
+  /** Milliseconds that a claim may take, retries included, before the fire is given up; default 10000. */
+  readonly claimTimeoutMs: number;
+  /** Whether a fire runs while the one before of the same job still runs; default `allow`, node-cron's own. */
+  readonly overlap: 'allow' | 'skip';
+}
+
+export const CRON_OPTIONS: OptionRows<CronTimes> = {
+  maxSkewMs: { unit: 'ms', default: 60_000, rule: positiveMs, text: 'how far apart clocks may be' },
+  claimTimeoutMs: { unit: 'ms', default: 10_000, rule: positiveMs, text: 'longest time for one claim' },
+  overlap: { default: 'allow', choices: ['allow', 'skip'], text: 'whether fires of one job may run at the same time' },
+};
+
+export type CronEvent =
+  | { readonly type: 'claimed'; readonly job: string; readonly fireTime: Date }
+  /** Somebody else has it, as a rule; `running`: the fire before still runs. */
+  | {
+      readonly type: 'refused';
+      readonly job: string;
+      readonly fireTime: Date;
+      readonly reason: ClaimRefusal | 'running';
+    }
+  /** Nobody knows whether the claim was stored: if it was, this fire is lost. */
+  | { readonly type: 'lost'; readonly job: string; readonly fireTime: Date; readonly error: LeaseStoreError }
+  | { readonly type: 'badRecord'; readonly job: string; readonly fireTime: Date };
+
+export interface CronOptions extends Omit<RecipeOptions, 'observe'>, Partial<CronTimes> {
+  readonly observe?: Observe<CronEvent> | undefined;
+}
+
+/** A fire that this process has claimed, while it runs. */
+interface Run {
+  readonly term: Term;
+  readonly end: () => void;
+}
+
+/** First wait between two tries of a claim, in milliseconds. */
+const FIRST_WAIT_MS = 50;
+const LONGEST_WAIT_MS = 1_000;
+
+export class Cron {
+  readonly #options: CronOptions;
+  readonly #times: CronTimes;
+  readonly #observe: Observe<CronEvent>;
+  readonly #runs = new Map<string, Run>();
+  readonly #stop = new AbortController();
+  readonly #locks = new Set<Promise<unknown>>();
+
+  /** @throws OptionsError with everything that is wrong */
+  constructor(options: CronOptions) {
+    this.#options = options;
+    this.#times = checkedOptions('Cron', CRON_OPTIONS, options);
+    this.#observe = containedObserver(options.observe);
+    // Checks the Lease and its times.
+    this.#lock('job');
+  }
+
+  /**
+   * Claims a fire for this process.
+   * @param job which of the schedules under this Lease
+   * @param fireTime when it was due, by the schedule: the same for all replicas
+   * @returns the term of the fire: until `complete`, or the end of this process; undefined: it is not ours to run
+   * @throws OptionsError for a job or time that is none
+   */
+  async claimFire(job: string, fireTime: Date, signal?: AbortSignal): Promise<Term | undefined> {
+    const problems = fireProblems(job, fireTime);
+    if (problems.length > 0) throw new OptionsError('claimFire', problems);
+    if (this.#stop.signal.aborted) return undefined;
+    const fire: Fire = { job, time: MicroTime.fromEpochMs(fireTime.getTime()), nonce: this.#options.newId() };
+    const run =
+      this.#times.overlap === 'skip' ? await this.#claimAlone(fire, fireTime, signal) : await this.#claim(fire, signal);
+    if (!run) return undefined;
+    this.#runs.set(runKey(job, fireTime), run);
+    this.#observe({ type: 'claimed', job, fireTime });
+    return run.term;
+  }
+
+  /** The term of a fire that this process has claimed; undefined: it has not, or it is complete. */
+  term(job: string, fireTime: Date): Term | undefined {
+    return this.#runs.get(runKey(job, fireTime))?.term;
+  }
+
+  /** The work of the fire has ended. */
+  complete(job: string, fireTime: Date): void {
+    const key = runKey(job, fireTime);
+    this.#runs.get(key)?.end();
+    this.#runs.delete(key);
+  }
+
+  /**
+   * For node-cron: whether this process is to run a fire.
+   * @param key `<task name>:<fire time as ISO text>`, as node-cron makes it
+   * @throws OptionsError for a key that is none; node-cron leaves the fire out then
+   */
+  async shouldRun(key: string): Promise<boolean> {
+    const { job, fireTime } = keyParts(key);
+    return (await this.claimFire(job, fireTime)) !== undefined;
+  }
+
+  /** For node-cron: the run of this fire has ended. */
+  onComplete(key: string): void {
+    const { job, fireTime } = keyParts(key);
+    this.complete(job, fireTime);
+  }
+
+  /** No further fire is claimed; works that run are asked to end by their terms; settles when what is held is released. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled(this.#locks);
+  }
+
+  #lock(job: string): Lock {
+    const { observe: _, lease, ...options } = this.#options;
+    const name = `${lease.name}-${hostnameLabel(job)
+      .toLowerCase()
+      .replace(/[^-a-z0-9.]/g, '-')}`;
+    return new Lock({ ...options, lease: { namespace: lease.namespace, name } }, 'cron');
+  }
+
+  /** Claims while no other fire of the job runs; that one is claimed is held for as long as it runs. */
+  async #claimAlone(fire: Fire, fireTime: Date, signal?: AbortSignal): Promise<Run | undefined> {
+    let settle: (run: Run | undefined) => void = () => {};
+    const answer = new Promise<Run | undefined>((resolve) => (settle = resolve));
+    const lock = this.#lock(fire.job);
+    const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    const using = lock
+      .use(
+        async (term) => {
+          if (!(await this.#claim(fire, term.signal))) return settle(undefined);
+          let end = (): void => {};
+          const ended = new Promise<void>((resolve) => (end = resolve));
+          settle({ term, end });
+          await ended;
+        },
+        { waitMs: 0, signal: stop, otherwise: 'throw' },
+      )
+      .catch((error: unknown) => {
+        settle(undefined);
+        if (error instanceof Error && 'code' in error && error.code === 'NotAcquired') {
+          this.#observe({ type: 'refused', job: fire.job, fireTime, reason: 'running' });
+        }
+      })
+      .then(() => lock.idle());
+    this.#locks.add(using);
+    void using.finally(() => this.#locks.delete(using));
+    return answer;
+  }
+
+  /** Writes the claim into the record; undefined: it is not ours. */
+  async #claim(fire: Fire, signal?: AbortSignal): Promise<Run | undefined> {
+    const { store, clock, random, lease: ref } = this.#options;
+    const { maxSkewMs, claimTimeoutMs } = this.#times;
+    const { job } = fire;
+    const fireTime = new Date(fire.time.epochMs);
+    const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
+    const until = clock.monotonic() + claimTimeoutMs;
+    const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    let failure = new LeaseStoreError('Timeout', { message: `no claim within ${claimTimeoutMs} ms` });
+    for (let left = claimTimeoutMs; left > 0 && !stop.aborted; left = until - clock.monotonic()) {
+      try {
+        const call = { timeoutMs: left, signal: stop, urgent: true };
+        const fieldSelector = `metadata.name=${ref.name}`;
+        const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call);
+        if (!serverDate) throw new LeaseStoreError('BadAnswer', { message: 'the API server did not tell its time' });
+        const lease = leases.find(({ metadata }) => metadata.name === ref.name);
+        const record = parseFires(lease?.metadata.annotations[FIRES_ANNOTATION]);
+        if (!record) {
+          this.#observe({ type: 'badRecord', job, fireTime });
+          return undefined;
+        }
+        const verdict = decideClaim(record, fire, serverDate, maxSkewMs);
+        if (verdict.do === 'refuse') {
+          this.#observe({ type: 'refused', job, fireTime, reason: verdict.reason });
+          return undefined;
+        }
+        if (verdict.do === 'run') return this.#run(lease as Lease);
+        return this.#run(
+          await this.#write(lease, firesText(verdict.fires), {
+            ...call,
+            timeoutMs: Math.max(1, until - clock.monotonic()),
+          }),
+        );
+      } catch (error) {
+        if (!isStoreError(error)) throw error;
+        failure = error;
+        // Another's claim, of this fire or of another job's, came first: look again at once.
+        const raced = isStoreError(error, 'Conflict', 'AlreadyExists');
+        if (!raced)
+          await sleep(clock, Math.min(backoff.next(error.retryAfterMs), Math.max(0, until - clock.monotonic())), stop);
+      }
+    }
+    this.#observe({ type: 'lost', job, fireTime, error: failure });
+    return undefined;
+  }
+
+  #write(
+    lease: Lease | undefined,
+    text: string,
+    call: { timeoutMs: number; signal: AbortSignal; urgent: boolean },
+  ): Promise<Lease> {
+    const { store, clock, lease: ref } = this.#options;
+    const annotations = { [FIRES_ANNOTATION]: text };
+    const renewTime = MicroTime.fromEpochMicrosClamped(clock.wallMicros());
+    if (lease) return store.update(withChanges(lease, { annotations, spec: { renewTime } }), call);
+    return store.create(newLease({ ...ref, labels: { [KIND_LABEL]: 'cron' }, annotations }, { renewTime }), call);
+  }
+
+  /** Nobody else can claim this fire any more: its term ends with its work, or with this process. */
+  #run(lease: Lease): Run {
+    const abort = new AbortController();
+    const { lease: ref, id } = this.#options;
+    const onStop = (): void => abort.abort(this.#stop.signal.reason);
+    this.#stop.signal.addEventListener('abort', onStop, { once: true });
+    const term: Term = {
+      lease: ref,
+      holder: id,
+      fencingToken: versionToken(lease) ?? 0,
+      signal: abort.signal,
+      deadline: Infinity,
+      expires: Infinity,
+      remainingMs: Infinity,
+      lost: undefined,
+      check: () => {},
+    };
+    return { term, end: () => this.#stop.signal.removeEventListener('abort', onStop) };
+  }
+}
+
+/** Characters of a time as ISO text. */
+const ISO_LENGTH = 24;
+
+function keyParts(key: string): { job: string; fireTime: Date } {
+  return { job: key.slice(0, -ISO_LENGTH - 1), fireTime: new Date(key.slice(-ISO_LENGTH)) };
+}
+
+const runKey = (job: string, fireTime: Date): string => `${job}:${fireTime.toISOString()}`;
+
+function fireProblems(job: string, fireTime: Date): { field: string; value: unknown; rule: string }[] {
+  const problems = [];
+  if (typeof job !== 'string' || job === '' || job.length > 253) {
+    problems.push({ field: 'job', value: job, rule: 'must be 1 to 253 characters' });
+  }
+  if (!(fireTime instanceof Date) || Number.isNaN(fireTime.getTime())) {
+    problems.push({ field: 'fireTime', value: String(fireTime), rule: 'must be a valid Date' });
+  }
+  return problems;
+}

@@ -1,0 +1,102 @@
+/**
+ * Lock: runs work while this caller, and nobody else, holds a Lease.
+ *
+ * Guarantees, as an election's term has them: no two works at once; the work has a deadline to check and a fencing token;
+ * the Lease is released after the work has ended, and the next waiter is woken by that; a holder that dies is followed once
+ * its duration has passed. `use` returns when its time is up, also while a write hangs: what that write may still acquire
+ * is released behind it.
+ * Does not guarantee an order among waiters; that none waits forever is a matter of chance, drawn anew each time.
+ */
+import { LeaderElector } from '../election/elector.ts';
+import type { LeaderElectorOptions } from '../election/elector.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
+import type { Term } from '../election/term.ts';
+import { containedObserver } from '../runtime/observer.ts';
+import { RecipeError } from './recipe-error.ts';
+import { Waiting } from './waiting.ts';
+import type { UseOptions, UseOutcome } from './waiting.ts';
+
+/** What every recipe is made of: an elector's parts, without its work, and a source of names. */
+export interface RecipeOptions extends Omit<LeaderElectorOptions, 'uuid' | 'work' | 'once' | 'kind' | 'onWorkError'> {
+  /** A fresh uuid for each use: two uses in one process contend like any others. */
+  readonly newId: () => string;
+}
+
+export class Lock {
+  readonly #options: RecipeOptions;
+  readonly #kind: 'lock' | 'once' | 'cron' | 'semaphore';
+  readonly #waiting = new Waiting();
+
+  /** @throws OptionsError with everything that is wrong */
+  constructor(options: RecipeOptions, kind: 'lock' | 'once' | 'cron' | 'semaphore' = 'lock') {
+    this.#options = options;
+    this.#kind = kind;
+    // Checked now, not at the first use.
+    this.#elector(
+      async () => {},
+      () => {},
+    );
+  }
+
+  /**
+   * Waits for the lock, runs the work once, gives the lock back, and returns what the work returned.
+   * @returns null when the lock was not had within `waitMs`
+   * @throws what the work threw; LeadershipError `LeadershipLost` when the term was lost before the work had ended well;
+   *   RecipeError `NotAcquired`, where asked for; the reason of `signal`
+   */
+  async use<T>(work: (term: Term) => Promise<T>, options: UseOptions = {}): Promise<T | null> {
+    const outcome = await this.tryUse(work, options);
+    if (outcome.ran) return outcome.value;
+    if (options.otherwise !== 'throw') return null;
+    const { namespace, name } = this.#options.lease;
+    throw new RecipeError('NotAcquired', `the lock ${namespace}/${name} was not had within ${options.waitMs} ms`);
+  }
+
+  /** As `use`, with an answer that tells a work that returned null from one that never ran. */
+  tryUse<T>(work: (term: Term) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
+    return this.#waiting.use(this.#options.clock, options, async (signal, begin, taken) => {
+      let failure: { readonly error: unknown } | undefined;
+      await this.#elector(
+        async (term) => {
+          // Won when nobody waits any more: given back at once.
+          if (signal.aborted) return;
+          await begin(() => work(term))
+            .then(
+              // A success in a term that was lost is none.
+              () => term.check(),
+              (error: unknown) => (failure = { error }),
+            )
+            .catch((error: unknown) => (failure = { error }));
+        },
+        (event) => isTaken(event) && taken(),
+      ).run(signal);
+      if (failure) throw failure.error;
+    });
+  }
+
+  /** Settles once what uses left behind has settled: a hanging write is over, and what it acquired is released. */
+  idle(): Promise<void> {
+    return this.#waiting.idle();
+  }
+
+  #elector(work: (term: Term) => Promise<void>, observe: (event: ElectionEvent) => void): LeaderElector {
+    const { newId, observe: given, ...options } = this.#options;
+    const told = containedObserver(given);
+    return new LeaderElector({
+      ...options,
+      uuid: newId(),
+      kind: this.#kind,
+      once: true,
+      work,
+      observe: (event) => {
+        told(event);
+        observe(event);
+      },
+    });
+  }
+}
+
+/** The lock is another's, or was taken by another just now. */
+const isTaken = (event: ElectionEvent): boolean =>
+  event.type === 'raceLost' ||
+  (event.type === 'leaderObserved' && event.leader !== undefined && event.leader !== event.holder);

@@ -1,0 +1,283 @@
+/**
+ * What a member sees of its ring: who is a member, who holds which key, and which key may be taken. Pure: time comes as an
+ * argument.
+ *
+ * A key's Lease names the *member term* that holds it: the member's Lease by name and uid, its holder, its transitions and
+ * duration. It counts as held by exactly that term, however it was renewed since; so a member renews one Lease, whatever
+ * number of keys it holds.
+ *
+ * Guarantees: a key is free
+ * - when its holder released it;
+ * - when the member term that it names was seen to end while it named it: the member released its Lease, or somebody took
+ *   that Lease after its silence (transitions grow by nothing else);
+ * - else (the term it names does not match the member's Lease, or either of the two is not there) only after the duration from
+ *   when that was first seen: names come back, and objects are deleted and restored, while a holder that is cut off goes
+ *   on until its deadline.
+ * A member's Lease may be taken when its record has been silent for its own duration, as seen from here.
+ */
+import type { Lease } from '../lease/lease.ts';
+import { recordOf, sameRecord } from '../lease/record.ts';
+import type { LeaseEvent } from '../lease/store.ts';
+
+/** Which member term holds a key. */
+export const MEMBER_ANNOTATION = 'leasekeeper.dev/member';
+/** Set by each write that begins a term, removed by its holder's own release. */
+const TERM_ANNOTATION = 'leasekeeper.dev/term';
+/** A longer duration is read as this one, so that no text can keep a key for years. */
+const MAX_DURATION_MS = 3_600_000;
+
+export interface MemberTerm {
+  /** The member's Lease, in the ring's namespace. */
+  readonly lease: string;
+  readonly uid: string;
+  readonly holder: string;
+  readonly transitions: number;
+  readonly durationMs: number;
+}
+
+export function memberTermText(key: string, { lease, uid, holder, transitions, durationMs }: MemberTerm): string {
+  return JSON.stringify({ key, lease, uid, holder, transitions, duration: durationMs / 1000 });
+}
+
+/** Reads what a key's Lease says of its holder; undefined: nobody, or it cannot be read. */
+export function parseMemberTerm(text: string | undefined): MemberTerm | undefined {
+  if (text === undefined || text === '') return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof json !== 'object' || json === null) return undefined;
+  const { lease, uid, holder, transitions, duration } = json as Record<string, unknown>;
+  if (typeof lease !== 'string' || typeof uid !== 'string' || typeof holder !== 'string') return undefined;
+  if (typeof transitions !== 'number' || typeof duration !== 'number' || !(duration > 0)) return undefined;
+  return { lease, uid, holder, transitions, durationMs: Math.min(duration * 1000, MAX_DURATION_MS) };
+}
+
+/** The member term that a member's Lease shows; undefined: nobody holds it. */
+export function memberTermOf({ metadata, spec }: Lease, fallbackMs: number): MemberTerm | undefined {
+  if (!spec.holderIdentity) return undefined;
+  const seconds = spec.leaseDurationSeconds;
+  return {
+    lease: metadata.name,
+    uid: metadata.uid,
+    holder: spec.holderIdentity,
+    transitions: spec.leaseTransitions ?? 0,
+    durationMs: seconds === undefined ? fallbackMs : Math.min(seconds * 1000, MAX_DURATION_MS),
+  };
+}
+
+export const sameMemberTerm = (a: MemberTerm, b: MemberTerm): boolean =>
+  a.lease === b.lease && a.uid === b.uid && a.holder === b.holder && a.transitions === b.transitions;
+
+interface MemberEntry {
+  lease: Lease;
+  /** Monotonic milliseconds at which this record was first seen. */
+  since: number;
+  term: MemberTerm | undefined;
+}
+
+interface KeyEntry {
+  lease: Lease;
+  /** Monotonic milliseconds at which this record was first seen. */
+  since: number;
+  term: MemberTerm | undefined;
+  /** True once the member's Lease was seen to match while the key named it. */
+  matched: boolean;
+  /** When it may be taken, in monotonic milliseconds; Infinity while it is held. */
+  freeAt: number;
+}
+
+/** How a key stands. */
+export interface KeyState {
+  /** The key's Lease as seen last; undefined: there is none. */
+  readonly lease: Lease | undefined;
+  /** The member term that holds it, as far as is known. */
+  readonly heldBy: MemberTerm | undefined;
+  /** Monotonic milliseconds from which it may be taken; Infinity: not before something changes. */
+  readonly freeAt: number;
+}
+
+export class RingView {
+  readonly #durationMs: number;
+  readonly #isMember: (lease: Lease) => boolean;
+  readonly #members = new Map<string, MemberEntry>();
+  readonly #keys = new Map<string, KeyEntry>();
+  /** Since when each key's Lease that was there is gone. */
+  readonly #gone = new Map<string, number>();
+  /** Since when the whole ring is seen; undefined before the first list. */
+  #since: number | undefined;
+
+  /**
+   * @param durationMs our own lease duration: how long what is not there is waited for
+   * @param isMember tells the two kinds of Lease apart
+   */
+  constructor(durationMs: number, isMember: (lease: Lease) => boolean) {
+    this.#durationMs = durationMs;
+    this.#isMember = isMember;
+  }
+
+  /** True once the whole ring was seen. */
+  get complete(): boolean {
+    return this.#since !== undefined;
+  }
+
+  /** Folds in what the watch says. @param now monotonic milliseconds, after it arrived */
+  see(event: Extract<LeaseEvent, { type: 'list' | 'added' | 'modified' | 'deleted' }>, now: number): void {
+    if (event.type === 'list') {
+      const names = new Set(event.leases.map(({ metadata }) => metadata.name));
+      for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#dropMember(name, now);
+      for (const name of [...this.#keys.keys()]) if (!names.has(name)) this.#dropKey(name, now);
+      // Keys first: one that names a term which has ended in the meantime is known to have named it before.
+      for (const lease of event.leases) if (!this.#isMember(lease)) this.#putKey(lease, now);
+      for (const lease of event.leases) if (this.#isMember(lease)) this.#putMember(lease, now);
+      this.#since ??= now;
+      return;
+    }
+    const { name } = event.lease.metadata;
+    if (this.#isMember(event.lease)) {
+      if (event.type === 'deleted') this.#dropMember(name, now);
+      else this.#putMember(event.lease, now);
+    } else if (event.type === 'deleted') this.#dropKey(name, now);
+    else this.#putKey(event.lease, now);
+  }
+
+  /** The Lease of a key or a member, as seen last. */
+  lease(name: string): Lease | undefined {
+    return this.#keys.get(name)?.lease ?? this.#members.get(name)?.lease;
+  }
+
+  /** Names of the Leases of all keys that are there. */
+  get keys(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
+  /** Members whose Leases somebody holds and that were not silent for their duration, by the names of their Leases. */
+  live(now: number): string[] {
+    const names: string[] = [];
+    for (const [name, { term, since }] of this.#members) {
+      if (term && now < since + term.durationMs) names.push(name);
+    }
+    return names.sort();
+  }
+
+  /** The term that a member's Lease shows; undefined: nobody holds it, or there is none. */
+  memberTerm(name: string): MemberTerm | undefined {
+    return this.#members.get(name)?.term;
+  }
+
+  /** Members' Leases that nobody has held since then, in monotonic milliseconds. */
+  deserted(since: number): Lease[] {
+    return [...this.#members.values()].filter((m) => m.term === undefined && m.since < since).map(({ lease }) => lease);
+  }
+
+  /** All members whose Leases somebody holds, silent ones too. */
+  members(): { readonly lease: Lease; readonly term: MemberTerm; readonly silentAt: number }[] {
+    return [...this.#members.values()].flatMap(({ lease, term, since }) =>
+      term ? [{ lease, term, silentAt: since + term.durationMs }] : [],
+    );
+  }
+
+  /** How a key stands, by the name of its Lease. */
+  key(name: string): KeyState {
+    const entry = this.#keys.get(name);
+    if (!entry) {
+      const since = Math.max(this.#gone.get(name) ?? -Infinity, this.#since ?? Infinity);
+      return { lease: undefined, heldBy: undefined, freeAt: since + this.#durationMs };
+    }
+    const { lease, term, freeAt } = entry;
+    return { lease, heldBy: term, freeAt };
+  }
+
+  /**
+   * The member's Lease to take first, before the keys that name its term may be taken; undefined: none is silent for its
+   * duration, or the key does not name it.
+   */
+  silentMember(name: string, now: number): Lease | undefined {
+    const term = this.#keys.get(name)?.term;
+    const member = term && this.#members.get(term.lease);
+    if (!term || !member?.term || !sameMemberTerm(term, member.term)) return undefined;
+    return now >= member.since + member.term.durationMs ? member.lease : undefined;
+  }
+
+  /** The next moment at which silence or waiting alone changes something; Infinity: none. */
+  next(now: number): number {
+    let next = Infinity;
+    const consider = (at: number): void => {
+      if (at > now && at < next) next = at;
+    };
+    for (const { term, since } of this.#members.values()) if (term) consider(since + term.durationMs);
+    for (const { freeAt } of this.#keys.values()) consider(freeAt);
+    if (this.#since !== undefined) consider(this.#since + this.#durationMs);
+    for (const at of this.#gone.values()) consider(at + this.#durationMs);
+    return next;
+  }
+
+  #putMember(lease: Lease, now: number): void {
+    const { name } = lease.metadata;
+    const before = this.#members.get(name);
+    const term = memberTermOf(lease, this.#durationMs);
+    if (before && sameRecord(recordOf(before.lease), recordOf(lease))) {
+      before.lease = lease;
+      return;
+    }
+    this.#members.set(name, { lease, since: now, term });
+    for (const key of this.#keys.values()) if (key.term?.lease === name) this.#judge(key, now);
+  }
+
+  #dropMember(name: string, now: number): void {
+    this.#members.delete(name);
+    for (const key of this.#keys.values()) if (key.term?.lease === name) this.#judge(key, now);
+  }
+
+  #putKey(lease: Lease, now: number): void {
+    const { name } = lease.metadata;
+    const before = this.#keys.get(name);
+    const text = lease.metadata.annotations[MEMBER_ANNOTATION];
+    const same =
+      before &&
+      before.lease.metadata.annotations[MEMBER_ANNOTATION] === text &&
+      sameRecord(recordOf(before.lease), recordOf(lease));
+    if (same) {
+      before.lease = lease;
+      return;
+    }
+    this.#gone.delete(name);
+    const term = parseMemberTerm(text);
+    // Released by its holder: neither a term nor a holder. A text that cannot be read is no release.
+    const released = text === undefined && !lease.spec.holderIdentity;
+    const entry: KeyEntry = { lease, since: now, term, matched: false, freeAt: released ? now : Infinity };
+    this.#keys.set(name, entry);
+    if (!released) this.#judge(entry, now);
+  }
+
+  #dropKey(name: string, now: number): void {
+    if (this.#keys.delete(name)) this.#gone.set(name, now);
+  }
+
+  /** Whether the member term that a key names holds; called when either of the two Leases changed. */
+  #judge(key: KeyEntry, now: number): void {
+    const { term } = key;
+    const member = term && this.#members.get(term.lease);
+    if (term && member?.term && sameMemberTerm(term, member.term)) {
+      key.matched = true;
+      key.freeAt = Infinity;
+      return;
+    }
+    if (key.matched && term && member && endsTerm(member.lease, term)) key.freeAt = Math.min(key.freeAt, now);
+    // What broke the match once is waited for from then on, whatever follows.
+    else if (key.freeAt === Infinity) key.freeAt = now + (term?.durationMs ?? this.#durationMs);
+    key.matched = false;
+  }
+}
+
+/** True when this record of a member's Lease proves that the term, which it showed before, has ended. */
+function endsTerm({ metadata, spec }: Lease, term: MemberTerm): boolean {
+  if (metadata.uid !== term.uid) return false;
+  const transitions = spec.leaseTransitions ?? 0;
+  // Only a take-over raises them, and that needs a release or the silence of the whole duration.
+  if (transitions > term.transitions) return true;
+  const released = !spec.holderIdentity && metadata.annotations[TERM_ANNOTATION] === undefined;
+  return released && transitions === term.transitions;
+}

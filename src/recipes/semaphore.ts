@@ -1,0 +1,304 @@
+/**
+ * Semaphore: at most `count` works at once, each in a slot with its number and its token. Slots are Leases `name-0` to
+ * `name-<count - 1>`; the first one says how many there are.
+ *
+ * Guarantees: never more than `count` works at once, also while programs that ask for another count come and go: whoever
+ * comes with another count than the first slot says waits until all holders of the old one have gone. It writes its own count
+ * with the acquisition of the first slot, and works only after it has seen, later than that, that no slot beyond its count is
+ * held; whoever holds a slot works only after it has seen, later than its acquisition, that the count is still its own. So
+ * of two that write at the same moment at least one sees the other.
+ * A slot that is given back is taken within one round trip; one of a holder that died once its duration has passed.
+ */
+import { LeaderElector } from '../election/elector.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
+import { createSharedWatch } from '../election/shared-watch.ts';
+import type { WatchLease } from '../election/lease-follower.ts';
+import type { Term } from '../election/term.ts';
+import { withChanges } from '../lease/lease.ts';
+import type { Lease } from '../lease/lease.ts';
+import { listPages } from '../lease/list-pages.ts';
+import { silence } from '../lease/record.ts';
+import type { Silence } from '../lease/record.ts';
+import { KIND_LABEL } from '../lease/marks.ts';
+import { isStoreError } from '../lease/store.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { containedObserver } from '../runtime/observer.ts';
+import type { Observe } from '../runtime/observer.ts';
+import { OptionsError, wholeNumber } from '../runtime/options.ts';
+import type { RecipeOptions } from './lock.ts';
+import { RecipeError } from './recipe-error.ts';
+import { Waiting } from './waiting.ts';
+import type { UseOptions, UseOutcome } from './waiting.ts';
+
+/** How many slots there are: on the first slot's Lease. */
+export const SLOTS_ANNOTATION = 'leasekeeper.dev/slots';
+/** Each slot is a Lease that is read at every acquisition. */
+const MAX_SLOTS = 1_000;
+/** Between two looks at a semaphore with another count, in milliseconds. */
+const LOOK_AGAIN_MS = 1_000;
+const SOON_MS = 100;
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 2_000;
+
+export interface SlotTerm extends Term {
+  /** 0 to count - 1; nobody else has it in this term. */
+  readonly slot: number;
+}
+
+export type SemaphoreEvent =
+  | ElectionEvent
+  /** The semaphore has another count: ours waits until the holders of that one have gone. Reported once a use. */
+  | { readonly type: 'otherCount'; readonly count: number; readonly theirs: number };
+
+export interface SemaphoreOptions extends Omit<RecipeOptions, 'observe' | 'watch'> {
+  /** How many works may run at once. */
+  readonly count: number;
+  readonly observe?: Observe<SemaphoreEvent> | undefined;
+}
+
+export class Semaphore {
+  readonly #options: SemaphoreOptions;
+  readonly #observe: Observe<SemaphoreEvent>;
+  readonly #waiting = new Waiting();
+
+  /** @throws OptionsError with everything that is wrong */
+  constructor(options: SemaphoreOptions) {
+    const rule = wholeNumber(1, MAX_SLOTS)(options.count);
+    if (rule !== undefined) throw new OptionsError('Semaphore', [{ field: 'count', value: options.count, rule }]);
+    this.#options = options;
+    this.#observe = containedObserver(options.observe);
+    // Checks the Lease and its times.
+    this.#elector({ slot: 0, watch: undefined, work: async () => {}, observe: () => {} });
+  }
+
+  /** As Lock's `use`, with a slot's number in the term. */
+  async use<T>(work: (term: SlotTerm) => Promise<T>, options: UseOptions = {}): Promise<T | null> {
+    const outcome = await this.tryUse(work, options);
+    if (outcome.ran) return outcome.value;
+    if (options.otherwise !== 'throw') return null;
+    const { namespace, name } = this.#options.lease;
+    throw new RecipeError('NotAcquired', `no slot of ${namespace}/${name} was had within ${options.waitMs} ms`);
+  }
+
+  /** As Lock's `tryUse`. */
+  tryUse<T>(work: (term: SlotTerm) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
+    return this.#waiting.use(this.#options.clock, options, (signal, begin, allTaken) =>
+      this.#contend(signal, allTaken, async (term) => begin(() => work(term))),
+    );
+  }
+
+  /** Settles once what uses left behind has settled. */
+  idle(): Promise<void> {
+    return this.#waiting.idle();
+  }
+
+  /** Contends until one slot is ours and the count agrees, and runs the work in it. */
+  async #contend(signal: AbortSignal, allTaken: () => void, work: (term: SlotTerm) => Promise<void>): Promise<void> {
+    const { store, lease, clock, count, random } = this.#options;
+    const watch = createSharedWatch({ store, namespace: lease.namespace });
+    const quiet = new Silences(clock);
+    let reported = false;
+    while (!signal.aborted) {
+      const { theirs, held } = await this.#look(signal, quiet);
+      const other = theirs !== undefined && theirs !== count;
+      if (other && !reported) {
+        reported = true;
+        this.#observe({ type: 'otherCount', count, theirs });
+      }
+      if (other && held.length > 0) {
+        allTaken();
+        await sleep(clock, LOOK_AGAIN_MS, signal);
+        continue;
+      }
+      // Only the first slot's holder may say how many there are. Where another gets it, that one says so in a moment.
+      const agreed = theirs === count;
+      const slots = agreed ? shuffled(count, random) : [0];
+      if (await this.#round(slots, watch, signal, agreed ? allTaken : 'end', work)) return;
+      if (!agreed) await sleep(clock, SOON_MS * (1 + random()), signal);
+    }
+  }
+
+  /**
+   * One contention for these slots.
+   * @param whenTaken called when all of them are another's; `end`: the contention ends then
+   * @returns true when the work has run; false when the slot had to be given back, or the contention has ended
+   */
+  async #round(
+    slots: number[],
+    watch: WatchLease,
+    signal: AbortSignal,
+    whenTaken: (() => void) | 'end',
+    work: (term: SlotTerm) => Promise<void>,
+  ): Promise<boolean> {
+    const won = new AbortController();
+    const electors: Promise<void>[] = [];
+    let failure: { readonly error: unknown } | undefined;
+    let winner: number | undefined;
+    let ran = false;
+    // Slots are tried one after another: the next once this one is seen to be another's, which is waited for as well.
+    const tryNext = (): void => {
+      const slot = slots.shift();
+      if (winner !== undefined || signal.aborted) return;
+      if (slot === undefined) return whenTaken === 'end' ? won.abort() : whenTaken();
+      let taken = false;
+      const stop = new AbortController();
+      const onWon = (): void => void (winner !== slot && stop.abort());
+      const onAbort = (): void => stop.abort(signal.reason);
+      won.signal.addEventListener('abort', onWon, { once: true });
+      signal.addEventListener('abort', onAbort, { once: true });
+      const elector = this.#elector({
+        slot,
+        watch,
+        work: async (term) => {
+          if (winner !== undefined || signal.aborted) return;
+          winner = slot;
+          won.abort();
+          try {
+            if (!(await this.#agreed(slot, term))) return;
+            ran = true;
+            await work(slotTerm(term, slot));
+          } catch (error) {
+            failure = { error };
+          }
+        },
+        observe: (event) => {
+          const another =
+            event.type === 'leaderObserved' && event.leader !== undefined && event.leader !== event.holder;
+          if (taken || !(another || event.type === 'raceLost')) return;
+          taken = true;
+          tryNext();
+        },
+      });
+      const ended = elector.run(stop.signal).catch((error: unknown) => {
+        failure ??= { error };
+        won.abort();
+      });
+      electors.push(
+        ended.finally(() => {
+          won.signal.removeEventListener('abort', onWon);
+          signal.removeEventListener('abort', onAbort);
+        }),
+      );
+    };
+    tryNext();
+    for (let i = 0; i < electors.length; i++) await electors[i];
+    if (failure) throw failure.error;
+    return ran;
+  }
+
+  /**
+   * Whether the slot that we hold may be worked in: the count is ours, as read after the slot was acquired, and no slot beyond
+   * it is held, as read after the count was written. Waits for those that are, while the term holds.
+   */
+  async #agreed(slot: number, term: Term): Promise<boolean> {
+    const { store, clock, count } = this.#options;
+    const quiet = new Silences(clock);
+    for (;;) {
+      const { theirs, held, first } = await this.#look(term.signal, quiet);
+      term.check();
+      if (term.signal.aborted) return false;
+      if (theirs !== count) {
+        if (slot !== 0 || !first) return false;
+        const annotations = { [SLOTS_ANNOTATION]: String(count) };
+        // A conflict is one with our own renewal: read again.
+        await store.update(withChanges(first, { annotations }), { urgent: true }).catch(onlyStoreErrors);
+        continue;
+      }
+      if (held.every((other) => other < count)) return true;
+      await sleep(clock, LOOK_AGAIN_MS, term.signal);
+    }
+  }
+
+  /** Reads all slots, consistently: what the first says of their number, and which are held by somebody not known to be dead. */
+  async #look(
+    signal: AbortSignal,
+    quiet: Silences,
+  ): Promise<{ theirs: number | undefined; held: number[]; first: Lease | undefined }> {
+    const { store, clock, random, lease } = this.#options;
+    const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
+    const labelSelector = `${KIND_LABEL}=semaphore`;
+    while (!signal.aborted) {
+      try {
+        const { items } = await listPages({
+          ask: (part) => store.list({ namespace: lease.namespace, labelSelector, ...part }, { signal, urgent: true }),
+          keep: (page) => page.leases,
+          now: () => clock.monotonic(),
+        });
+        const slots = new Map<number, Lease>();
+        for (const found of items) {
+          const { name } = found.metadata;
+          const digits = name.startsWith(`${lease.name}-`) ? name.slice(lease.name.length + 1) : '';
+          if (/^(0|[1-9]\d{0,3})$/.test(digits)) slots.set(Number(digits), found);
+        }
+        const first = slots.get(0);
+        const text = first?.metadata.annotations[SLOTS_ANNOTATION] ?? '';
+        const theirs = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : undefined;
+        const held = [...slots].filter(([, found]) => found.spec.holderIdentity && !quiet.dead(found)).map(([n]) => n);
+        return { theirs, held, first };
+      } catch (error) {
+        if (!isStoreError(error)) throw error;
+        await sleep(clock, backoff.next(error.retryAfterMs), signal);
+      }
+    }
+    return { theirs: undefined, held: [], first: undefined };
+  }
+
+  #elector(parts: {
+    slot: number;
+    watch: WatchLease | undefined;
+    work: (term: Term) => Promise<void>;
+    observe: (event: ElectionEvent) => void;
+  }): LeaderElector {
+    const { newId, count: _, observe: __, lease, ...options } = this.#options;
+    return new LeaderElector({
+      ...options,
+      lease: { namespace: lease.namespace, name: `${lease.name}-${parts.slot}` },
+      uuid: newId(),
+      kind: 'semaphore',
+      once: true,
+      watch: parts.watch,
+      work: parts.work,
+      observe: (event) => {
+        this.#observe(event);
+        parts.observe(event);
+      },
+    });
+  }
+}
+
+/** How long the records of Leases have been silent, as one caller sees them. */
+class Silences {
+  readonly #clock: Clock;
+  readonly #seen = new Map<string, Silence>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** True once the Lease was seen to be silent for its own duration. */
+  dead(lease: Lease): boolean {
+    const now = this.#clock.monotonic();
+    const seen = silence(this.#seen.get(lease.metadata.name), lease, now);
+    this.#seen.set(lease.metadata.name, seen);
+    return now - seen.since >= (lease.spec.leaseDurationSeconds ?? Infinity) * 1000;
+  }
+}
+
+/** The term with its slot; everything else is asked of the term itself. */
+const slotTerm = (term: Term, slot: number): SlotTerm =>
+  Object.freeze(Object.create(term, { slot: { value: slot, enumerable: true } })) as SlotTerm;
+
+const onlyStoreErrors = (error: unknown): void => {
+  if (!isStoreError(error)) throw error;
+};
+
+function shuffled(count: number, random: () => number): number[] {
+  const slots = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [slots[i], slots[j]] = [slots[j] as number, slots[i] as number];
+  }
+  return slots;
+}

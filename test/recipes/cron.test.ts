@@ -1,0 +1,135 @@
+/** Cron: each fire runs at most once, whatever gets lost and whatever clocks say. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Cron } from '../../src/recipes/cron.ts';
+import type { CronEvent, CronOptions } from '../../src/recipes/cron.ts';
+import { OptionsError } from '../../src/runtime/options.ts';
+import { Cluster } from './support.ts';
+
+const at = (cluster: Cluster, seconds = 0): Date =>
+  new Date(Math.floor(cluster.clock.wallMicros() / 1e6) * 1000 + seconds * 1000);
+
+function cron(cluster: Cluster, id: string, more: Partial<CronOptions> = {}) {
+  const events: CronEvent[] = [];
+  const parts = cluster.process(id);
+  return {
+    cron: new Cron({ ...parts, ...more, observe: (event) => void events.push(event) }),
+    events,
+    store: parts.store,
+  };
+}
+
+test('of five replicas one gets each fire; other jobs under the same Lease are other fires', async () => {
+  const cluster = new Cluster();
+  const replicas = Array.from({ length: 5 }, (_, i) => cron(cluster, `r${i}`));
+  for (let fire = 0; fire < 20; fire++) {
+    const time = at(cluster);
+    const jobs = await cluster.until(
+      Promise.all(replicas.flatMap(({ cron: c }) => ['a', 'b'].map((job) => c.claimFire(job, time)))),
+    );
+    assert.equal(jobs.filter((term) => term !== undefined).length, 2, `fire ${fire}`);
+    await cluster.clock.advance(5_000);
+  }
+  assert.equal(cluster.peek()?.metadata.labels['leasekeeper.dev/kind'], 'cron');
+});
+
+test('a claim whose answer is lost is recognised as ours; one that nobody knows of is said to be lost', async () => {
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a');
+  a.store.next('create', { lose: 'Unavailable' });
+  assert.ok(await cluster.until(a.cron.claimFire('job', at(cluster))));
+  await cluster.clock.advance(1_000);
+  a.store.next('update', { lose: 'Unavailable' });
+  const time = at(cluster);
+  const claiming = a.cron.claimFire('job', time);
+  a.store.faults = ({ verb }) => (verb === 'list' && a.store.count('update') > 0 ? { fail: 'Unavailable' } : undefined);
+  assert.equal(await cluster.until(claiming), undefined);
+  assert.equal(a.events.at(-1)?.type, 'lost');
+  const b = cron(cluster, 'b');
+  assert.equal(await cluster.until(b.cron.claimFire('job', time)), undefined, 'it was stored');
+});
+
+test('a fire that lies ahead of the server, or far behind it, is refused; nobody else is disturbed', async () => {
+  const cluster = new Cluster();
+  const [wrong, right] = [cron(cluster, 'a'), cron(cluster, 'b')];
+  assert.equal(await cluster.until(wrong.cron.claimFire('job', at(cluster, 10 * 365 * 86_400))), undefined);
+  assert.deepEqual(
+    wrong.events.map((e) => (e.type === 'refused' ? e.reason : e.type)),
+    ['ahead'],
+  );
+  assert.equal(await cluster.until(wrong.cron.claimFire('job', at(cluster, -121))), undefined);
+  assert.ok(await cluster.until(right.cron.claimFire('job', at(cluster))));
+  assert.ok(await cluster.until(right.cron.claimFire('job', at(cluster, -60))), 'a clock a minute behind');
+  assert.ok(await cluster.until(wrong.cron.claimFire('job', at(cluster, 60))), 'a clock a minute ahead');
+});
+
+test('the term of a fire can be asked for while it runs; the stop asks it to end, and no further fire is claimed', async () => {
+  const cluster = new Cluster();
+  const { cron: c } = cron(cluster, 'a');
+  const time = at(cluster);
+  const term = await cluster.until(c.claimFire('job', time));
+  assert.equal(c.term('job', time), term);
+  assert.ok((term?.fencingToken ?? 0) > 0);
+  await cluster.until(c.close());
+  assert.equal(term?.signal.aborted, true);
+  assert.equal(await c.claimFire('job', at(cluster, 1)), undefined);
+  c.complete('job', time);
+  assert.equal(c.term('job', time), undefined);
+});
+
+test("overlap 'skip' leaves a fire out while the one before runs anywhere, and takes the next once it has ended", async () => {
+  const cluster = new Cluster();
+  const [a, b] = [cron(cluster, 'a', { overlap: 'skip' }), cron(cluster, 'b', { overlap: 'skip' })];
+  const first = at(cluster);
+  assert.ok(await cluster.until(a.cron.claimFire('job', first)));
+  await cluster.clock.advance(20_000);
+  assert.equal(await cluster.until(b.cron.claimFire('job', at(cluster))), undefined);
+  assert.equal(
+    b.events.some((e) => e.type === 'refused' && e.reason === 'running'),
+    true,
+  );
+  assert.ok(await cluster.until(b.cron.claimFire('other job', at(cluster))), 'another job is not held up');
+  a.cron.complete('job', first);
+  await cluster.clock.advance(2_000);
+  assert.ok(await cluster.until(b.cron.claimFire('job', at(cluster))));
+  b.cron.complete('job', at(cluster));
+  await cluster.until(Promise.all([a.cron.close(), b.cron.close()]));
+});
+
+test('two replicas with one fire each see it once, also when it had to wait for the overlap', async () => {
+  const cluster = new Cluster();
+  const replicas = ['a', 'b', 'c'].map((id) => cron(cluster, id, { overlap: 'skip' }));
+  const time = at(cluster);
+  let ran = 0;
+  for (const { cron: c } of replicas) {
+    // One after another, as with clocks apart: the lock is free again each time.
+    const term = await cluster.until(c.claimFire('job', time));
+    if (term) ran++;
+    c.complete('job', time);
+    await cluster.clock.advance(3_000);
+  }
+  assert.equal(ran, 1);
+});
+
+test("node-cron's keys are read: the name of the task, whatever is in it, and the fire time", async () => {
+  const cluster = new Cluster();
+  const [a, b] = [cron(cluster, 'a'), cron(cluster, 'b')];
+  const time = at(cluster);
+  const key = `backup: nightly:${time.toISOString()}`;
+  assert.equal(await cluster.until(a.cron.shouldRun(key)), true);
+  assert.equal(await cluster.until(b.cron.shouldRun(key)), false);
+  assert.ok(a.cron.term('backup: nightly', time));
+  a.cron.onComplete(key);
+  assert.equal(a.cron.term('backup: nightly', time), undefined);
+  await assert.rejects(a.cron.shouldRun('no time'), OptionsError);
+});
+
+test('bad input is refused in words', async () => {
+  const cluster = new Cluster();
+  const { cron: c } = cron(cluster, 'a');
+  await assert.rejects(
+    c.claimFire('', new Date(NaN)),
+    (error) => error instanceof OptionsError && error.problems.length === 2,
+  );
+  assert.throws(() => cron(cluster, 'a', { maxSkewMs: 0 }), OptionsError);
+});

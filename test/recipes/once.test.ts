@@ -1,0 +1,113 @@
+/** Once: one success for a key, whoever starts, fails, dies or comes later. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { withChanges } from '../../src/lease/lease.ts';
+import { DONE_ANNOTATION, MAX_DONE_BYTES } from '../../src/recipes/done-keys.ts';
+import { Once } from '../../src/recipes/once.ts';
+import { RecipeError } from '../../src/recipes/recipe-error.ts';
+import { OptionsError } from '../../src/runtime/options.ts';
+import { Cluster, REF, deferred } from './support.ts';
+
+const code = (expected: string) => (error: unknown) => error instanceof RecipeError && error.code === expected;
+
+test('five start at once: one runs, the others go on with its success, without taking the Lease', async () => {
+  const cluster = new Cluster();
+  let runs = 0;
+  const all = Array.from({ length: 5 }, (_, i) =>
+    new Once(cluster.process(`p${i}`)).run('v1', async () => {
+      runs++;
+      await new Promise<void>((resolve) => cluster.clock.schedule(3_000, resolve));
+      return 'migrated';
+    }),
+  );
+  const outcomes = await cluster.until(Promise.all(all));
+  assert.equal(runs, 1);
+  assert.deepEqual(
+    outcomes.filter(({ ran }) => ran),
+    [{ ran: true, value: 'migrated' }],
+  );
+  assert.equal(cluster.peek()?.metadata.annotations[DONE_ANNOTATION], '["v1"]');
+  assert.equal(cluster.peek()?.spec.leaseTransitions, 0, 'nobody took it over after the success');
+  assert.equal(cluster.peek()?.metadata.labels['leasekeeper.dev/kind'], 'once');
+});
+
+test('a key that succeeded never runs again, also after two hundred others, and costs no write', async () => {
+  const cluster = new Cluster();
+  for (let i = 0; i <= 200; i++) await cluster.until(new Once(cluster.process('a')).run(`v${i}`, async () => {}));
+  const late = cluster.process('old');
+  const outcome = await cluster.until(new Once(late).run('v0', () => assert.fail('it ran again')));
+  assert.deepEqual(outcome, { ran: false });
+  assert.equal(late.store.count('update') + late.store.count('create'), 0);
+});
+
+test('one that fails gives its error to its caller and leaves the key to the next', async () => {
+  const cluster = new Cluster();
+  const first = new Once(cluster.process('a')).run('v1', async () => Promise.reject(new Error('broken')));
+  await assert.rejects(cluster.until(first), { message: 'broken' });
+  const second = await cluster.until(new Once(cluster.process('b')).run('v1', async () => 'well'));
+  assert.deepEqual(second, { ran: true, value: 'well' });
+});
+
+test('one that dies in the middle is followed by another, once its duration has passed', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  void new Once(a).run('v1', () => new Promise(() => {}));
+  await cluster.clock.advance(500);
+  a.store.faults = () => ({ hang: true });
+  let runs = 0;
+  const others = ['b', 'c', 'd'].map((id) => new Once(cluster.process(id)).run('v1', async () => void runs++));
+  await cluster.until(Promise.all(others));
+  assert.equal(runs, 1);
+});
+
+test('the answer to the record gets lost, or its write is refused once: it is recorded all the same, and run once', async () => {
+  for (const fault of [{ lose: 'Unavailable' }, { fail: 'ServerError' }, { fail: 'Conflict' }] as const) {
+    const cluster = new Cluster();
+    const a = cluster.process('a');
+    let runs = 0;
+    const outcome = await cluster.until(
+      new Once(a).run('v1', async () => {
+        runs++;
+        a.store.next('update', fault);
+      }),
+    );
+    assert.deepEqual([outcome.ran, runs, cluster.peek()?.metadata.annotations[DONE_ANNOTATION]], [true, 1, '["v1"]']);
+  }
+});
+
+test('a success whose term was lost before it was recorded is an error, and the key is run by the next', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  const done = deferred();
+  const first = new Once(a).run('v1', () => done.promise);
+  first.catch(() => {});
+  await cluster.clock.advance(100);
+  a.store.faults = () => ({ fail: 'Unavailable' });
+  await cluster.clock.advance(9_000);
+  done.resolve();
+  await assert.rejects(cluster.until(first), code('NotRecorded'));
+  assert.deepEqual((await cluster.until(new Once(cluster.process('b')).run('v1', async () => {}))).ran, true);
+});
+
+test('where no further key fits it is refused before anything runs; what cannot be read runs nothing', async () => {
+  const cluster = new Cluster();
+  await cluster.until(new Once(cluster.process('a')).run('v1', async () => {}));
+  const mark = (text: string): void =>
+    void cluster.store.edit(REF, (lease) => withChanges(lease, { annotations: { [DONE_ANNOTATION]: text } }));
+  // As full as it gets.
+  const keys = Array.from({ length: 1_000 }, (_, i) => `${i}-${'x'.repeat(110)}`);
+  while (JSON.stringify(keys).length < MAX_DONE_BYTES - 200) keys.push(`${keys.length}-${'y'.repeat(100)}`);
+  mark(JSON.stringify(keys));
+  const once = new Once(cluster.process('b'));
+  const full = once.run('another'.repeat(36), () => assert.fail('it ran'));
+  full.catch(() => {});
+  await assert.rejects(cluster.until(full), code('RecordFull'));
+  mark('{"not":"a list"}');
+  const bad = once.run('v2', () => assert.fail('it ran'));
+  bad.catch(() => {});
+  await assert.rejects(cluster.until(bad), code('BadRecord'));
+  await assert.rejects(
+    once.run('', async () => {}),
+    OptionsError,
+  );
+});

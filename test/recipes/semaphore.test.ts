@@ -1,0 +1,119 @@
+/** Semaphore: never more than the count, also while counts change. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SLOTS_ANNOTATION, Semaphore } from '../../src/recipes/semaphore.ts';
+import type { SemaphoreEvent } from '../../src/recipes/semaphore.ts';
+import { OptionsError } from '../../src/runtime/options.ts';
+import { Cluster, deferred } from './support.ts';
+
+function uses(
+  cluster: Cluster,
+  ids: string[],
+  count: number,
+  track: { now: number; most: number; slots: number[] },
+  ms = 2_000,
+) {
+  return ids.map((id) =>
+    new Semaphore({ ...cluster.process(id), count }).use(async (term) => {
+      track.most = Math.max(track.most, ++track.now);
+      track.slots.push(term.slot);
+      term.check();
+      await new Promise<void>((resolve) => cluster.clock.schedule(ms, resolve));
+      track.now--;
+    }),
+  );
+}
+const names = (prefix: string, n: number): string[] => Array.from({ length: n }, (_, i) => `${prefix}${i}`);
+
+test('of ten at most three work at once, each in a slot of its own, and all come to it', async () => {
+  const cluster = new Cluster();
+  const track = { now: 0, most: 0, slots: [] as number[] };
+  await cluster.until(Promise.all(uses(cluster, names('p', 10), 3, track)), 300_000);
+  assert.equal(track.most, 3);
+  assert.equal(track.slots.length, 10);
+  assert.ok(track.slots.every((slot) => slot >= 0 && slot < 3));
+  assert.equal(cluster.peek('job-0')?.metadata.annotations[SLOTS_ANNOTATION], '3');
+  assert.equal(cluster.peek('job-1')?.metadata.labels['leasekeeper.dev/kind'], 'semaphore');
+  assert.equal(cluster.peek('job-3'), undefined);
+});
+
+test('a rollout from five to three: those with the new count wait for the old holders, never more than either allows', async () => {
+  const cluster = new Cluster();
+  const old = { now: 0, most: 0, slots: [] as number[] };
+  const fresh = { now: 0, most: 0, slots: [] as number[] };
+  const events: SemaphoreEvent[] = [];
+  const first = uses(cluster, names('old', 5), 5, old, 20_000);
+  await cluster.clock.advance(8_000);
+  assert.equal(old.now, 5);
+  const second = names('new', 4).map((id) =>
+    new Semaphore({ ...cluster.process(id), count: 3, observe: (event) => void events.push(event) }).use(async () => {
+      assert.equal(old.now, 0, 'an old holder still works');
+      fresh.most = Math.max(fresh.most, ++fresh.now);
+      await new Promise<void>((resolve) => cluster.clock.schedule(2_000, resolve));
+      fresh.now--;
+    }),
+  );
+  await cluster.until(Promise.all([...first, ...second]), 300_000);
+  assert.equal(fresh.most, 3);
+  assert.ok(events.some((event) => event.type === 'otherCount' && event.theirs === 5));
+  assert.equal(cluster.peek('job-0')?.metadata.annotations[SLOTS_ANNOTATION], '3');
+});
+
+test('two counts that meet when all is free: never more works than the smaller count', async () => {
+  for (let round = 0; round < 20; round++) {
+    const cluster = new Cluster();
+    const track = { now: 0, most: 0, slots: [] as number[] };
+    await cluster.until(Promise.all(uses(cluster, names(`first${round}`, 3), 3, track)), 300_000);
+    const [a, b] = [
+      { now: 0, most: 0, slots: [] as number[] },
+      { now: 0, most: 0, slots: [] as number[] },
+    ];
+    const check = setInterval(() => {}, 1_000_000);
+    const both = [...uses(cluster, names(`five${round}`, 5), 5, a), ...uses(cluster, names(`two${round}`, 4), 2, b)];
+    let most = 0;
+    const done = Promise.all(both);
+    let settled = false;
+    void done.finally(() => (settled = true));
+    while (!settled) {
+      await cluster.clock.advance(50);
+      if (b.now > 0) most = Math.max(most, a.now + b.now);
+    }
+    clearInterval(check);
+    assert.ok(b.most <= 2 && a.most <= 5);
+    assert.ok(most <= 2, `${most} works at once`);
+  }
+});
+
+test('a slot that is given back is taken at once; waitMs and its 0 hold here too', async () => {
+  const cluster = new Cluster();
+  const done = deferred();
+  const held = new Semaphore({ ...cluster.process('a'), count: 1 }).use(() => done.promise);
+  await cluster.clock.advance(1_000);
+  const other = new Semaphore({ ...cluster.process('b'), count: 1 });
+  assert.equal(await cluster.until(other.use(async () => 1, { waitMs: 0 })), null);
+  assert.equal(await cluster.until(other.use(async () => 1, { waitMs: 2_000 })), null);
+  const waiting = other.use(async () => cluster.clock.monotonic());
+  await cluster.clock.advance(1_000);
+  const freed = cluster.clock.monotonic();
+  done.resolve();
+  await cluster.until(held);
+  assert.ok(((await cluster.until(waiting)) ?? 0) - freed < 1_000);
+});
+
+test('a holder that dies gives its slot up after its duration; errors of the work come back', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  void new Semaphore({ ...a, count: 1 }).use(() => new Promise(() => {}));
+  await cluster.clock.advance(1_000);
+  a.store.faults = () => ({ hang: true });
+  const next = new Semaphore({ ...cluster.process('b'), count: 1 }).use(async () => Promise.reject(new Error('mine')));
+  next.catch(() => {});
+  await assert.rejects(cluster.until(next), { message: 'mine' });
+  assert.ok(cluster.clock.monotonic() < 17_000);
+});
+
+test('bad counts are refused', () => {
+  const cluster = new Cluster();
+  for (const count of [0, -1, 1.5, NaN, 1_001])
+    assert.throws(() => new Semaphore({ ...cluster.process('a'), count }), OptionsError);
+});

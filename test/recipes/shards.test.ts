@@ -1,0 +1,317 @@
+/** Shards: a key never in two hands, even sizes, hand-over at once, and every way in which records come and go. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Shards } from '../../src/recipes/shards.ts';
+import type { ShardEvent, ShardTerm } from '../../src/recipes/shards.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { settle } from '../../src/runtime/manual-clock.ts';
+import { Cluster, REF } from './support.ts';
+
+/** Who works on which key at the moment, and what went wrong. */
+class Hands {
+  readonly at = new Map<string, ShardTerm>();
+  readonly last = new Map<string, { readonly holder: string; readonly token: number }>();
+  readonly errors: Error[] = [];
+  begun = 0;
+
+  work(drainMs: number, cluster: Cluster) {
+    return (term: ShardTerm): Promise<void> =>
+      this.#hold(term, drainMs, cluster).catch((error: Error) => {
+        this.errors.push(error);
+        throw error;
+      });
+  }
+
+  async #hold(term: ShardTerm, drainMs: number, cluster: Cluster): Promise<void> {
+    const other = this.at.get(term.key);
+    assert.equal(other, undefined, `${term.key} is in two hands: ${other?.holder} and ${term.holder}`);
+    term.check();
+    // One that goes on in the same term has the same token; any other a higher one.
+    const last = this.last.get(term.key);
+    const grows =
+      term.holder === last?.holder ? term.fencingToken >= last.token : term.fencingToken > (last?.token ?? 0);
+    assert.ok(grows, `the token of ${term.key} does not grow`);
+    this.last.set(term.key, { holder: term.holder, token: term.fencingToken });
+    this.at.set(term.key, term);
+    this.begun++;
+    await new Promise<void>((resolve) => {
+      if (term.signal.aborted) resolve();
+      else term.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    if (drainMs > 0) await new Promise<void>((resolve) => cluster.clock.schedule(drainMs, resolve));
+    this.at.delete(term.key);
+  }
+}
+
+class Ring {
+  readonly cluster = new Cluster();
+  readonly hands = new Hands();
+  readonly members = new Map<string, Member>();
+
+  start(id: string, keys: number | readonly string[] = 12, drainMs = 0): Member {
+    const { store, clock, random, newId } = this.cluster.process(id);
+    const events: ShardEvent[] = [];
+    const stop = new AbortController();
+    const shards = new Shards({
+      store,
+      clock,
+      random,
+      ring: { namespace: REF.namespace, name: 'ring' },
+      id,
+      uuid: newId(),
+      keys,
+      work: this.hands.work(drainMs, this.cluster),
+      observe: (event) => void events.push(event),
+    });
+    const running = shards.run(stop.signal);
+    running.catch(() => {});
+    const member = { id, shards, events, stop, running, store };
+    this.members.set(id, member);
+    return member;
+  }
+
+  sizes(...ids: string[]): number[] {
+    return ids.map((id) => this.members.get(id)?.shards.held.length ?? -1);
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.cluster.clock.advance(ms);
+    const [error] = this.hands.errors;
+    if (error) throw error;
+  }
+}
+interface Member {
+  readonly id: string;
+  readonly shards: Shards;
+  readonly events: ShardEvent[];
+  readonly stop: AbortController;
+  readonly running: Promise<void>;
+  readonly store: MemoryStore;
+}
+
+/** Cut off: nothing gets through, and it does not know. */
+function cut(member: Member): void {
+  member.store.faults = () => ({ hang: true });
+  member.store.watches.silence();
+}
+
+test('the first member takes all keys once they are known to be free; those that join get their share, and no key moves in vain', async () => {
+  const ring = new Ring();
+  ring.start('a');
+  await ring.advance(14_000);
+  assert.deepEqual(ring.sizes('a'), [0], 'a Lease that is not there may have been deleted under its holder');
+  await ring.advance(3_000);
+  assert.deepEqual(ring.sizes('a'), [12]);
+  assert.equal(ring.hands.at.size, 12);
+  ring.start('b');
+  await ring.advance(2_000);
+  assert.deepEqual(ring.sizes('a', 'b'), [6, 6]);
+  assert.equal(ring.hands.begun, 18);
+  ring.start('c');
+  await ring.advance(2_000);
+  assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+  assert.equal(ring.hands.begun, 22);
+  assert.equal(ring.hands.at.size, 12);
+});
+
+async function three(drainMs = 0): Promise<Ring> {
+  const ring = new Ring();
+  for (const id of ['a', 'b', 'c']) ring.start(id, 12, drainMs);
+  await ring.advance(20_000);
+  assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+  return ring;
+}
+
+test('one that leaves hands its keys over in one round trip, once its works have ended', async () => {
+  const ring = await three(300);
+  const member = ring.members.get('a') as Member;
+  member.stop.abort();
+  await ring.advance(299);
+  assert.equal(member.shards.held.length, 4, 'its works drain');
+  await ring.advance(101);
+  await member.running;
+  assert.deepEqual(ring.sizes('b', 'c'), [6, 6]);
+  assert.equal(ring.hands.at.size, 12);
+  assert.equal(ring.cluster.clock.monotonic(), 20_400);
+});
+
+test('one that dies: its keys move once its duration has passed, to all others at once', async () => {
+  const ring = await three();
+  const member = ring.members.get('a') as Member;
+  cut(member);
+  await ring.advance(10_500);
+  assert.equal(ring.hands.at.size, 8, 'it ends its own works at its deadline');
+  assert.deepEqual(ring.sizes('b', 'c'), [4, 4]);
+  await ring.advance(6_000);
+  assert.deepEqual(ring.sizes('b', 'c'), [6, 6]);
+  assert.equal(ring.hands.at.size, 12);
+});
+
+test('one that stood still and comes back ends what it held, and gets its share again', async () => {
+  const ring = await three();
+  const member = ring.members.get('a') as Member;
+  cut(member);
+  await ring.advance(30_000);
+  member.store.faults = undefined;
+  member.store.watches.resume('relist');
+  await ring.advance(25_000);
+  assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+  assert.equal(ring.hands.at.size, 12);
+});
+
+test('a member that restarts under its old name: nothing of its old process is taken for its own', async () => {
+  const ring = await three();
+  cut(ring.members.get('a') as Member);
+  await ring.advance(100);
+  // Its old process goes on for as long as it may; works of both are watched.
+  ring.start('a');
+  await ring.advance(40_000);
+  assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+});
+
+test("a key's Lease that is deleted: its holder ends it at once, and nobody begins before a duration has passed", async () => {
+  const ring = await three();
+  const held = ring.members.get('a')?.shards.held[0] as string;
+  const name = `ring-k-${held}`;
+  // The holder does not hear of it.
+  const member = ring.members.get('a') as Member;
+  member.store.watches.silence();
+  ring.cluster.store.remove({ namespace: REF.namespace, name });
+  await ring.advance(14_000);
+  const still = ring.hands.at.get(held);
+  assert.ok(still === undefined || still.holder.startsWith('a_'));
+  member.store.watches.resume('relist');
+  await ring.advance(25_000);
+  assert.equal(ring.hands.at.size, 12);
+});
+
+test("a member's Lease that is deleted or swept: it ends its keys, and all are in some hand again", async () => {
+  const ring = await three();
+  ring.cluster.store.remove({ namespace: REF.namespace, name: 'ring-m-a' });
+  await settle();
+  await ring.advance(100);
+  assert.equal(ring.hands.at.size, 8);
+  await ring.advance(45_000);
+  assert.equal(ring.hands.at.size, 12);
+  assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+});
+
+test("a key's record put back to an older one: never two hands, and all in one again", async () => {
+  const ring = new Ring();
+  ring.start('a');
+  await ring.advance(18_000);
+  const older = new Map(
+    ring.members.get('a')?.shards.held.map((key) => [key, ring.cluster.peek(`ring-k-${key}`)] as const),
+  );
+  ring.start('b');
+  await ring.advance(5_000);
+  const moved = ring.members.get('b')?.shards.held[0] as string;
+  const old = older.get(moved);
+  assert.ok(old);
+  ring.cluster.store.edit({ namespace: REF.namespace, name: `ring-k-${moved}` }, (lease) => ({
+    ...old,
+    metadata: { ...old.metadata, resourceVersion: lease.metadata.resourceVersion },
+  }));
+  await ring.advance(100);
+  assert.equal(
+    ring.hands.at.has(moved),
+    false,
+    'its holder ends it; the one that it names does not take it for its own',
+  );
+  await ring.advance(40_000);
+  assert.equal(ring.hands.at.size, 12);
+  assert.deepEqual(ring.sizes('a', 'b'), [6, 6]);
+});
+
+test('a watch that stalls: what is held ends before anybody may take it, and comes back with the view', async () => {
+  const ring = await three();
+  const member = ring.members.get('a') as Member;
+  member.store.watches.silence();
+  await ring.advance(16_000);
+  assert.equal(ring.hands.at.size, 8, 'its own renewals go on, but it does not see its keys');
+  member.store.watches.resume('replay');
+  await ring.advance(6_000);
+  assert.equal(ring.hands.at.size, 12);
+  assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+});
+
+test('keys that come and go: a new one begins at once where the ring is known, one that is no more is given back', async () => {
+  const ring = new Ring();
+  const [a, b] = [ring.start('a', ['red', 'green']), ring.start('b', ['red', 'green'])];
+  await ring.advance(20_000);
+  assert.deepEqual([...ring.hands.at.keys()].toSorted(), ['green', 'red']);
+  for (const { shards } of [a, b]) shards.update(['red', 'blue', 'a key with spaces']);
+  await ring.advance(1_000);
+  assert.deepEqual([...ring.hands.at.keys()].toSorted(), ['a key with spaces', 'blue', 'red']);
+});
+
+test('a work that ends by itself is begun again, after a pause, in the same hand', async () => {
+  const ring = new Ring();
+  const { store, clock, random, newId } = ring.cluster.process('a');
+  let runs = 0;
+  const stop = new AbortController();
+  const shards = new Shards({
+    store,
+    clock,
+    random,
+    ring: { namespace: REF.namespace, name: 'ring' },
+    id: 'a',
+    uuid: newId(),
+    keys: 1,
+    work: async () => {
+      runs++;
+      throw new Error('again');
+    },
+  });
+  const running = shards.run(stop.signal);
+  await ring.advance(60_000);
+  assert.ok(runs >= 3 && runs < 15, String(runs));
+  stop.abort();
+  await ring.cluster.until(running);
+});
+
+test('a member writes the same however many keys it holds', async () => {
+  const writes: number[] = [];
+  for (const keys of [1, 64, 1_024]) {
+    const ring = new Ring();
+    const { store } = ring.start('a', keys);
+    await ring.advance(25_000);
+    assert.equal(ring.sizes('a')[0], keys);
+    const before = store.count('update') + store.count('create');
+    await ring.advance(60_000);
+    writes.push(store.count('update') + store.count('create') - before);
+  }
+  assert.equal(new Set(writes).size, 1, String(writes));
+  assert.ok((writes[0] ?? 0) <= 13);
+});
+
+test('faults of every kind, many rounds: never two hands, and all keys in some hand once it is quiet', async () => {
+  for (let seed = 1; seed <= 25; seed++) {
+    const ring = new Ring();
+    const random = ring.cluster.process(`seed${seed}`).random;
+    for (const id of ['a', 'b', 'c']) ring.start(id, 9, Math.floor(random() * 500));
+    for (let step = 0; step < 40; step++) {
+      const members = [...ring.members.values()];
+      const member = members[Math.floor(random() * members.length)] as Member;
+      const kind = Math.floor(random() * 6);
+      if (kind === 0) member.store.faults = () => (random() < 0.3 ? { lose: 'Timeout' } : undefined);
+      if (kind === 1) cut(member);
+      if (kind === 2) member.store.watches.silence();
+      if (kind === 3)
+        ring.cluster.store.remove({ namespace: REF.namespace, name: `ring-k-${Math.floor(random() * 9)}` });
+      if (kind === 4) ring.cluster.store.remove({ namespace: REF.namespace, name: `ring-m-${member.id}` });
+      if (kind === 5) {
+        member.store.faults = undefined;
+        member.store.watches.resume(random() < 0.5 ? 'replay' : 'relist');
+      }
+      await ring.advance(random() * 9_000);
+    }
+    for (const { store } of ring.members.values()) {
+      store.faults = undefined;
+      store.watches.resume('relist');
+    }
+    await ring.advance(70_000);
+    assert.equal(ring.hands.at.size, 9, `seed ${seed}`);
+    assert.deepEqual(ring.sizes('a', 'b', 'c'), [3, 3, 3], `seed ${seed}`);
+  }
+});
