@@ -16,13 +16,12 @@
  * A member's Lease may be taken when its record has been silent for its own duration, as seen from here.
  */
 import type { Lease } from '../lease/lease.ts';
+import { TERM_ANNOTATION } from '../lease/marks.ts';
 import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseEvent } from '../lease/store.ts';
 
 /** Which member term holds a key. */
 export const MEMBER_ANNOTATION = 'leasekeeper.dev/member';
-/** Set by each write that begins a term, removed by its holder's own release. */
-const TERM_ANNOTATION = 'leasekeeper.dev/term';
 /** A longer duration is read as this one, so that no text can keep a key for years. */
 const MAX_DURATION_MS = 3_600_000;
 

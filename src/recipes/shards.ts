@@ -189,11 +189,8 @@ export class Shards {
       }
     } finally {
       term.signal.removeEventListener('abort', onAbort);
-      const ending = [...this.#held.values()].map((held) => {
-        held.run?.abort.abort(term.signal.reason);
-        return held.run?.ended;
-      });
-      await Promise.all(ending);
+      for (const { run } of this.#held.values()) run?.abort.abort(term.signal.reason);
+      for (const { run } of this.#held.values()) await run?.ended;
       for (const { key } of this.#held.values()) {
         this.#observe(term.remainingMs > 0 ? { type: 'keyReleased', key } : { type: 'keyLost', key, why: 'term' });
       }
