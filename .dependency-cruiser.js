@@ -52,6 +52,9 @@ const MAY_IMPORT = {
 /** What a type-only import may name besides. */
 const MAY_IMPORT_TYPES = { embedded: ['lease'], adapters: ['lease', 'runtime', ...capabilities, 'recipes'] };
 
+/** Part of the command line alone, whose packages are built in. */
+const BUILT_IN = ['cli.ts', 'commands', 'config', 'guard', 'http'];
+
 /** A pattern for these folders and files of src/. */
 const inSrc = (/** @type {readonly string[]} */ names) =>
   `^src/(${names.map((name) => (name.endsWith('.ts') ? `${name.replace('.', '\\.')}$` : `${name}/`)).join('|')})`;
@@ -89,7 +92,8 @@ const packages = [
   comment: `${only.length === 0 ? 'Nothing in src/' : `Only src/${only.join(', src/')}`} may import ${dependency}.`,
   severity: 'error',
   from: { path: '^src/', ...(only.length > 0 && { pathNot: inSrc(only) }) },
-  to: { path: `^(node_modules/)?${dependency}(/|$)` },
+  // Where node_modules is a link, the path begins elsewhere.
+  to: { path: [`^${dependency}(/|$)`, `node_modules/${dependency}(/|$)`] },
 }));
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -118,10 +122,19 @@ export default {
     },
     {
       name: 'src-needs-dependencies',
-      comment: 'What src/ imports must stand in `dependencies`: an installed package has nothing else.',
+      comment:
+        'What the library imports must stand in `dependencies`, or in `peerDependencies`: an installed package has nothing else.',
       severity: 'error',
-      from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm'] },
+      from: { path: '^src/', pathNot: inSrc(BUILT_IN) },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['npm', 'npm-peer'] },
+    },
+    {
+      name: 'command-line-needs-packages',
+      comment:
+        'What the command line imports is built in, so it may be a devDependency; it must stand in package.json.',
+      severity: 'error',
+      from: { path: inSrc(BUILT_IN) },
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown'] },
     },
     {
       name: 'listed',

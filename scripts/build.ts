@@ -1,8 +1,8 @@
 /**
  * Builds dist/ from src/:
  *
- * - the library, `index.js` and `testing.js` with what they share in `lib/`, readable, its dependencies left to the
- *   package manager, with declarations (`*.d.ts`, laid out as src/ is);
+ * - the library, the entries of package.json's `exports` with what they share in `lib/`, readable, its dependencies left to
+ *   the package manager, with declarations (`*.d.ts`, laid out as src/ is);
  * - the command line, `cli.js` (a tiny entry that any Node can parse) and `cli/` (one chunk a command, dependencies
  *   included and minified: a cold start reads one small file instead of hundreds), and the licences of those dependencies.
  *
@@ -33,9 +33,14 @@ const common: BuildOptions = {
 
 /** The library: ES modules whose dependencies stay imports. */
 export async function buildLibrary(outdir: string): Promise<void> {
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: object };
+  const built = Object.values(exports).flatMap((entry: string | { default: string }) =>
+    typeof entry === 'string' ? [] : [entry.default],
+  );
   await build({
     ...common,
-    entryPoints: ['src/index.ts', 'src/testing.ts'],
+    entryPoints: built.map((path) => path.replace('./dist/', 'src/').replace(/\.js$/, '.ts')),
+    outbase: 'src',
     outdir,
     splitting: true,
     packages: 'external',
@@ -187,6 +192,8 @@ export const bundleOptions: BuildOptions = {
 /** What all commands load only when they meet the need, under names that `short-commands.js` can tell. */
 const SHARED: Readonly<Record<string, string>> = {
   yaml: 'yaml',
+  exec_plugin: './src/kube/auth/exec-plugin.ts',
+  oidc: './src/kube/auth/oidc.ts',
   undici_client: './src/kube/wire/undici-client.ts',
 };
 

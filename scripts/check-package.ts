@@ -1,30 +1,31 @@
 /**
- * Checks what would be published: after a build, the package holds what it must and nothing else, is no larger than
- * LIMIT, its program starts, and a project that depends on it loads both of its entries and type-checks against them.
+ * Checks what would be published: after a build, the package holds what it must and nothing else, its program starts, and a
+ * project that depends on it loads each of its entries, by `import` and by `require`, and type-checks against them. With all
+ * that npm installs for it, it is no larger than MAX_INSTALLED and no more than MAX_PACKAGES.
  * publint and are-the-types-wrong find nothing in the packed tarball, for users of ES modules. Needs no network.
  *
  * `node scripts/check-package.ts`, after `npm run build`. Prints what is wrong and ends with exit code 1.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { createRequire, findPackageJSON } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { NOTICES } from './notices.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** Bytes, unpacked. Twice of what it takes today: a dependency bundled by mistake shows. */
-const LIMIT = 6_000_000;
+/** Bytes on disk, and packages, that an empty folder holds after an install. */
+const [MAX_INSTALLED, MAX_PACKAGES] = [16_000_000, 20];
 const ALLOWED = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/cli\.js$/,
   /^dist\/THIRD-PARTY-NOTICES$/,
   /^dist\/cli\/[\w-]+\.js$/,
-  /^dist\/(index|testing)\.js$/,
+  /^dist\/(index|testing|adapters\/[\w-]+)\.js$/,
   /^dist\/lib\/[\w-]+\.js$/,
   /^dist\/([\w-]+\/)*[\w-]+\.d\.ts$/,
 ];
@@ -33,7 +34,7 @@ interface Packed {
   /** Of the tarball. */
   readonly filename: string;
   readonly unpackedSize: number;
-  readonly files: readonly { readonly path: string; readonly mode: number }[];
+  readonly files: readonly { readonly path: string; readonly size: number; readonly mode: number }[];
 }
 
 /** Packs what npm would publish of the tree as it stands. */
@@ -73,7 +74,42 @@ async function checkFiles(packed: Packed): Promise<string[]> {
     const text = await readFile(join(root, path), 'utf8').catch(() => '');
     if (!text.startsWith('#!/usr/bin/env node\n')) problems.push(`${path}: does not name its interpreter`);
   }
-  if (packed.unpackedSize > LIMIT) problems.push(`${packed.unpackedSize} bytes unpacked, more than ${LIMIT}`);
+  return problems;
+}
+
+/** The directories of a package's dependencies, of theirs, and so on, where they stand here. */
+function closure(manifest: string, found = new Set<string>()): Set<string> {
+  const { dependencies = {} } = JSON.parse(readFileSync(manifest, 'utf8')) as { dependencies?: object };
+  for (const name of Object.keys(dependencies)) {
+    const own = findPackageJSON(name, pathToFileURL(manifest));
+    if (own === undefined) throw new Error(`${manifest}: ${name} is not installed`);
+    if (found.has(dirname(own))) continue;
+    found.add(dirname(own));
+    closure(own, found);
+  }
+  return found;
+}
+
+/** Bytes that a file takes on a disk, by blocks of 4096. */
+const onDisk = (bytes: number): number => Math.ceil(bytes / 4096) * 4096;
+
+function sizeOf(directory: string): number {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + onDisk(statSync(join(parentPath, name)).size), 0);
+}
+
+/** What npm installs for it, itself included. */
+function installed(packed: Packed): { packages: number; bytes: number } {
+  const others = closure(join(root, 'package.json'));
+  const own = packed.files.reduce((sum, { size }) => sum + onDisk(size), 0);
+  return { packages: others.size + 1, bytes: [...others].reduce((sum, directory) => sum + sizeOf(directory), own) };
+}
+
+function checkInstalled({ packages, bytes }: { packages: number; bytes: number }): string[] {
+  const problems: string[] = [];
+  if (packages > MAX_PACKAGES) problems.push(`${packages} packages are installed, more than ${MAX_PACKAGES}`);
+  if (bytes > MAX_INSTALLED) problems.push(`${bytes} bytes are installed, more than ${MAX_INSTALLED}`);
   return problems;
 }
 
@@ -84,15 +120,22 @@ async function checkConsumer(): Promise<string[]> {
     await mkdir(join(directory, 'node_modules'));
     await symlink(root, join(directory, 'node_modules', 'leasekeeper'), 'dir');
     await writeFile(join(directory, 'package.json'), '{"type":"module"}');
-    await writeFile(
-      join(directory, 'use.ts'),
-      `import * as library from 'leasekeeper';
-import * as testing from 'leasekeeper/testing';
-// An import that resolves to nothing known would be \`any\`, which may be assigned to never.
-export const known: 0 extends 1 & typeof library & typeof testing ? never : true = true;
-for (const exported of [library, testing]) if (Object.keys(exported).length === 0) throw new Error('exports nothing');
-`,
-    );
+    const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: object };
+    const entries = Object.keys(exports)
+      .filter((entry) => entry !== './package.json')
+      .map((entry) => `leasekeeper${entry.slice(1)}`);
+    // An import that resolves to nothing known would be `any`, which may be assigned to never.
+    const use = `
+export const known: 0 extends 1 & ${entries.map((_, i) => `typeof e${i}`).join(' & ')} ? never : true = true;
+for (const entry of [${entries.map((_, i) => `e${i}`).join(', ')}])
+  if (Object.keys(entry).length === 0) throw new Error('exports nothing');
+`;
+    const imports = entries.map((entry, i) => `import * as e${i} from '${entry}';`).join('\n');
+    const requires = entries.map((entry, i) => `import e${i} = require('${entry}');`).join('\n');
+    const required = `for (const entry of ${JSON.stringify(entries)}) if (Object.keys(require(entry)).length === 0) throw entry;`;
+    await writeFile(join(directory, 'use.ts'), `${imports}${use}`);
+    await writeFile(join(directory, 'use.cts'), `${requires}${use}`);
+    await writeFile(join(directory, 'required.cjs'), required);
     const run = (...args: string[]): string | undefined => {
       try {
         execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8', stdio: 'pipe' });
@@ -107,11 +150,14 @@ for (const exported of [library, testing]) if (Object.keys(exported).length === 
     };
     const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
     const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules', '@types')];
-    const options = ['--noEmit', '--strict', '--target', 'es2022', '--skipLibCheck', 'false', ...types, 'use.ts'];
+    const options = ['--noEmit', '--strict', '--target', 'es2022', '--skipLibCheck', 'false', ...types];
     return [
       run('use.ts'),
-      run(tsc, '--module', 'nodenext', ...options),
-      run(tsc, '--module', 'esnext', '--moduleResolution', 'bundler', ...options),
+      run('required.cjs'),
+      run(tsc, '--module', 'node16', ...options, 'use.ts'),
+      run(tsc, '--module', 'node20', ...options, 'use.ts', 'use.cts'),
+      run(tsc, '--module', 'nodenext', ...options, 'use.ts', 'use.cts'),
+      run(tsc, '--module', 'esnext', '--moduleResolution', 'bundler', ...options, 'use.ts'),
       run(join(root, 'dist', 'cli.js'), '--version'),
     ].filter((problem) => problem !== undefined);
   } finally {
@@ -141,15 +187,22 @@ const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-packed-'));
 try {
   const packed = pack(directory);
   const tarball = join(directory, packed.filename);
+  const all = installed(packed);
   const problems = [
     ...(await checkFiles(packed)),
+    ...checkInstalled(all),
     ...(await checkConsumer()),
     ...(await checkByPublint(tarball)),
     ...checkTypesResolve(tarball),
   ];
   for (const problem of problems) console.error(`package: ${problem}`);
   if (problems.length > 0) process.exitCode = 1;
-  else console.log(`package: ${packed.files.length} files, ${packed.unpackedSize} bytes unpacked, in order`);
+  else {
+    const [own, whole] = [packed.unpackedSize, all.bytes].map((bytes) => (bytes / 1e6).toFixed(1));
+    console.log(
+      `package: ${packed.files.length} files, ${own} MB; installed ${all.packages} packages, ${whole} MB; in order`,
+    );
+  }
 } finally {
   await rm(directory, { recursive: true, force: true });
 }

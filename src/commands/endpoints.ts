@@ -5,7 +5,6 @@
  * Guarantees: no request to the API is made for them, but for a census of its own where they show one. `observe` is there
  * before what it observes; `listen` is for afterwards, and before anything begins.
  */
-import type { Registry } from 'prom-client';
 import type { NodeMonitor, AvailabilityEvent } from '../availability/node-monitor.ts';
 import type { CensusOptions } from '../census/census-options.ts';
 import { LiveCensus } from '../census/live-census.ts';
@@ -34,6 +33,7 @@ import { electionMetrics } from '../observe/election-metrics.ts';
 import { availabilityMetrics, heartbeatMetrics } from '../observe/heartbeat-metrics.ts';
 import type { Logger } from '../observe/log.ts';
 import { processRegistry } from '../observe/metrics.ts';
+import type { Registry } from '../observe/metrics.ts';
 import { publisherMetrics } from '../observe/publisher-metrics.ts';
 import type { PublisherView } from '../observe/publisher-metrics.ts';
 import { sweepMetrics } from '../observe/sweep-metrics.ts';

@@ -10,6 +10,8 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { GateMetric } from '../features/gates.ts';
 import type { Clock } from '../runtime/clock.ts';
 
+export type { Registry } from 'prom-client';
+
 /** Seconds: a renewal on one machine takes 2 ms, and times out at 5 s by default. */
 export const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 

@@ -45,8 +45,8 @@ const NOT_RUN = new Map([
   ['npm start', 'CI runs it'],
   ['npm test', 'CI runs it; and it would run itself'],
   ['npm ci && npm pack', 'scripts/stranger.ts installs the packed tarball'],
-  ['podman build -f deploy/Containerfile -t REGISTRY/leasekeeper:0.1.0 .', 'needs a builder; see test/deploy'],
-  ['podman push REGISTRY/leasekeeper:0.1.0', 'needs a registry'],
+  ['podman build -f deploy/Containerfile -t REGISTRY/leasekeeper:0.2.0 .', 'needs a builder; see test/deploy'],
+  ['podman push REGISTRY/leasekeeper:0.2.0', 'needs a registry'],
   ['kubectl apply -k deploy/overlays/sidecar', 'needs more than Leases; test/deploy applies it to a real API server'],
   ['kubectl apply -k deploy/base', 'needs more than Leases; test/deploy applies it to a real API server'],
   ['kubectl apply -k deploy/overlays/sweeper', 'needs more than Leases; test/deploy applies it to a real API server'],
@@ -69,7 +69,7 @@ const NOT_RUN = new Map([
     'needs kubeadm; test/deploy merges the patch as it does',
   ],
   [
-    'npm install --global ./leasekeeper-0.1.0.tgz',
+    'npm install --global ./leasekeeper-0.2.0.tgz',
     'installs for all users; scripts/stranger.ts installs it in a folder',
   ],
 ]);

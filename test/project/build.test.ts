@@ -54,14 +54,20 @@ test("Node's own modules are what they are from source, and the heavy ones are n
   assert.equal(status, 3);
 });
 
-test('the short commands are one file without undici and YAML, and name only files that are there', async (t) => {
+test('the short commands are one file without undici, YAML and plugins, and name only files that are there', async (t) => {
   const outdir = await mkdtemp(join(tmpdir(), 'leasekeeper-build-'));
   t.after(() => rm(outdir, { recursive: true, force: true }));
   await buildCommands(outdir);
   const text = await readFile(join(outdir, 'cli/short-commands.js'), 'utf8');
   assert.doesNotMatch(text, /llhttp|WebAssembly|^import/m);
   const named = new Set([...text.matchAll(/import\("(.*?)"\)/g)].map(([, name]) => name ?? ''));
-  assert.deepEqual([...named].toSorted(), ['./main.js', './undici_client.js', './yaml.js']);
+  assert.deepEqual([...named].toSorted(), [
+    './exec_plugin.js',
+    './main.js',
+    './oidc.js',
+    './undici_client.js',
+    './yaml.js',
+  ]);
   for (const name of named) assert.ok(existsSync(join(outdir, 'cli', name)), name);
   assert.ok(text.length < 250_000, String(text.length));
 });

@@ -58,6 +58,7 @@ const violations: [string, string, string][] = [
   ['src-imports-src', 'src/observe/scripted.ts', `import '../../scripts/b.ts';`],
   ['src-needs-dependencies', 'src/observe/dev.ts', `import 'only-for-development';`],
   ['src-needs-dependencies', 'src/observe/unlisted.ts', `import 'installed-by-another';`],
+  ['command-line-needs-packages', 'src/commands/unlisted.ts', `import 'installed-by-another';`],
   ['node-cron-in-commands', 'src/sweep/cron.ts', `import 'node-cron';`],
   ['no-client-node', 'src/kube/client.ts', `import '@kubernetes/client-node';`],
   ['no-client-node', 'src/commands/client.ts', `import type { T } from '@kubernetes/client-node'; export type U = T;`],
@@ -80,7 +81,7 @@ const allowed: [string, string][] = [
   ],
   [
     'src/commands/good.ts',
-    `import '../kube/b.ts'; import '../embedded/b.ts'; import '../config/b.ts'; import 'node-cron';`,
+    `import '../kube/b.ts'; import '../embedded/b.ts'; import '../config/b.ts'; import 'node-cron'; import 'only-for-development';`,
   ],
   ['test/good.ts', `import '../src/kube/b.ts'; import '../src/embedded/b.ts'; import 'only-for-development';`],
 ];
@@ -97,14 +98,19 @@ before(async () => {
   const files = new Map<string, string>();
   for (const folder of folders.split(' ')) files.set(`src/${folder}/b.ts`, 'export const b = 1; export type T = 1;');
   for (const folder of ['test', 'scripts']) files.set(`${folder}/b.ts`, 'export const b = 1;');
-  const dependencies = { 'node-cron': '1', '@kubernetes/client-node': '1', pino: '1', 'prom-client': '1' };
-  const devDependencies = { 'only-for-development': '1' };
-  for (const name of [...Object.keys(dependencies), 'only-for-development', 'installed-by-another']) {
+  const dependencies = { 'node-cron': '1', pino: '1' };
+  // Of these the library may import the one that is a peer, too.
+  const peerDependencies = { '@kubernetes/client-node': '1', 'prom-client': '1' };
+  const devDependencies = { 'only-for-development': '1', ...peerDependencies };
+  for (const name of [...Object.keys({ ...dependencies, ...devDependencies }), 'installed-by-another']) {
     files.set(`node_modules/${name}/package.json`, JSON.stringify({ name, version: '1.0.0', main: 'index.js' }));
     files.set(`node_modules/${name}/index.js`, 'exports.b = 1;');
     files.set(`node_modules/${name}/index.d.ts`, 'export type T = 1;');
   }
-  files.set('package.json', JSON.stringify({ name: 'tree', type: 'module', dependencies, devDependencies }));
+  files.set(
+    'package.json',
+    JSON.stringify({ name: 'tree', type: 'module', dependencies, peerDependencies, devDependencies }),
+  );
   for (const [, file, text] of violations) files.set(file, text);
   for (const [file, text] of allowed) files.set(file, text);
   for (const [file, text] of files) {

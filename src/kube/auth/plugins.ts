@@ -2,14 +2,12 @@
  * Credentials that something else makes when they are needed: an exec plugin, or an OpenID Connect provider.
  *
  * Guarantees: it is asked once for all who wait, again when its credential expires or was refused, and never twice within
- * 5 s. The time that it takes is its own and counts for no request.
+ * 5 s. The time that it takes is its own and counts for no request. Their code is loaded when they are first asked.
  */
 import { LeaseStoreError } from '../../lease/store.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { askExec } from './exec-plugin.ts';
 import { headersOf, load, secureContext } from './material.ts';
 import type { CredentialSource, Credentials, PluginAnswer } from './material.ts';
-import { oidcProvider } from './oidc.ts';
 import type { KubeSettings } from './settings.ts';
 
 /** Milliseconds from the end of a run of a plugin to the next. */
@@ -18,11 +16,12 @@ const PLUGIN_GAP_MS = 5_000;
 export function pluginSource(settings: KubeSettings, clock: Clock, files: () => Credentials): CredentialSource {
   const { exec, oidc } = settings.user;
   const stop = new AbortController();
-  const provider = oidc && oidcProvider(oidc, clock);
+  let provider: ((signal: AbortSignal) => Promise<PluginAnswer>) | undefined;
   const ask = async (): Promise<PluginAnswer> => {
-    if (exec) return askExec(exec, settings, clock, stop.signal);
-    if (provider) return provider(stop.signal);
-    throw new TypeError('no plugin is configured');
+    if (exec) return (await import('./exec-plugin.ts')).askExec(exec, settings, clock, stop.signal);
+    if (!oidc) throw new TypeError('no plugin is configured');
+    provider ??= (await import('./oidc.ts')).oidcProvider(oidc, clock);
+    return provider(stop.signal);
   };
   let answer: { readonly credentials: Credentials; readonly base: Credentials; readonly expiresAt: number } | undefined;
   let failure: LeaseStoreError | undefined;
