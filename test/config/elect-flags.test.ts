@@ -28,7 +28,13 @@ test("client-go's defaults; the operating system's name as id", () => {
     id: 'host-1',
     restart: 'never',
     stopTimeoutMs: 20_000,
-    election: { leaseDurationSeconds: 15, renewDeadlineMs: 10_000, retryPeriodMs: 2_000, workTimeoutMs: 25_000 },
+    election: {
+      leaseDurationSeconds: 15,
+      renewDeadlineMs: 10_000,
+      retryPeriodMs: 2_000,
+      workTimeoutMs: 25_000,
+      onWorkError: 'retry',
+    },
     http: undefined,
   });
 });
