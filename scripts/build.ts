@@ -175,6 +175,18 @@ const builtinsAsObjects: Plugin = {
   },
 };
 
+/** Of package.json the program needs its version alone. */
+const versionAlone: Plugin = {
+  name: 'package.json is its version',
+  setup(plugin) {
+    plugin.onLoad({ filter: /package\.json$/ }, async ({ path }) => {
+      if (path !== join(root, 'package.json')) return undefined;
+      const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
+      return { contents: JSON.stringify({ version }), loader: 'json' };
+    });
+  },
+};
+
 /** How the commands are bundled: with everything they need but Node itself. */
 export const bundleOptions: BuildOptions = {
   ...common,
@@ -186,7 +198,7 @@ export const bundleOptions: BuildOptions = {
   // Names of classes appear in logs.
   keepNames: true,
   legalComments: 'none',
-  plugins: [builtinsAsObjects, lazyCommonJs, undiciClientAlone, loadLess],
+  plugins: [builtinsAsObjects, lazyCommonJs, undiciClientAlone, loadLess, versionAlone],
 };
 
 /** What all commands load only when they meet the need, under names that `short-commands.js` can tell. */

@@ -54,8 +54,8 @@ export type { OptionProblem } from './runtime/options.ts';
 export { Publisher } from './identity/publisher.ts';
 export type { PublisherOptions } from './identity/publisher.ts';
 export { ServerHealth } from './identity/server-health.ts';
-export type { HealthProbe, HealthTimes, ServerHealthOptions } from './identity/server-health.ts';
-export type { IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
+export type { HealthProbe, ServerHealthOptions } from './identity/server-health.ts';
+export type { HealthTimes, IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
 export type {
   PublisherEvent,
   PublisherOperation,
@@ -66,7 +66,6 @@ export type {
 
 export { Sweeper } from './sweep/sweeper.ts';
 export type { SweeperOptions, Ticks } from './sweep/sweeper.ts';
-export { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from './sweep/sweep-options.ts';
 export type { SweepOptions } from './sweep/sweep-options.ts';
 export type { PassOutcome, PassResult, StopReason as SweepStopReason, SweepEvent } from './sweep/sweep-events.ts';
 export type { Collectable, FutureRenewal, KeepReason, OwnLease, VoidReason } from './sweep/decide.ts';
@@ -87,7 +86,6 @@ export { LeaderElector } from './election/elector.ts';
 export type { LeaderElectorOptions } from './election/elector.ts';
 export type { Term } from './election/term.ts';
 export type { Work } from './election/lead.ts';
-export { ELECTION_DEFAULTS, electionOptions, electionProblems } from './election/election-options.ts';
 export type { ElectionOptions } from './election/election-options.ts';
 export { LeadershipError } from './election/term.ts';
 export type { LeadershipErrorCode, LossReason } from './election/term.ts';
@@ -116,12 +114,6 @@ export type {
 export type { Availability } from './availability/decide.ts';
 export type { NodeAvailability } from './availability/node-register.ts';
 export type { NodeEvent, NodeInfo, NodeSource } from './lease/node-source.ts';
-export { HEARTBEAT_DEFAULTS, heartbeatOptions, heartbeatProblems } from './heartbeat/heartbeat-options.ts';
-export {
-  AVAILABILITY_DEFAULTS,
-  availabilityOptions,
-  availabilityProblems,
-} from './availability/availability-options.ts';
 export type { HeartbeatOptions } from './heartbeat/heartbeat-options.ts';
 export type { AvailabilityOptions } from './availability/availability-options.ts';
 export { createNodesApi } from './kube/node-api.ts';

@@ -2,10 +2,10 @@
  * What a monitor of Nodes can be told: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import { fillOptions, optionProblems, positive } from '../runtime/options.ts';
-import type { Given, OptionProblem, OptionRows } from '../runtime/options.ts';
+import { positive } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
 
-/** A monitor's options: `availabilityOptions` fills in the defaults, `availabilityProblems` checks the rules. */
+/** A monitor's options. */
 export interface AvailabilityOptions {
   /** Namespace of the leases; default `kube-node-lease`. */
   readonly namespace: string;
@@ -26,14 +26,3 @@ export const AVAILABILITY_ROWS: OptionRows<AvailabilityOptions> = {
     text: 'a node whose lease was not seen to be renewed for so long is Unknown',
   },
 };
-
-/** Fills in what was left out. */
-export const availabilityOptions = (given: Given<AvailabilityOptions> = {}): AvailabilityOptions =>
-  fillOptions(AVAILABILITY_ROWS, given);
-
-/** Everything that is wrong with the options; empty when they can be used. */
-export const availabilityProblems = (options: AvailabilityOptions): OptionProblem[] =>
-  optionProblems(AVAILABILITY_ROWS, options);
-
-/** What stands in for options that are left out: the node lifecycle controller's own numbers. */
-export const AVAILABILITY_DEFAULTS = availabilityOptions();

@@ -1,8 +1,7 @@
 /**
  * What a census can be told: defaults and rules, stated once.
  */
-import { fillOptions, optionProblems } from '../runtime/options.ts';
-import type { Given, OptionProblem, OptionRows } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
 
 /** A census's options: milliseconds. */
 export interface CensusOptions {
@@ -35,11 +34,3 @@ export const CENSUS_ROWS: OptionRows<CensusOptions> = {
     text: 'time without word of the leases after which the numbers served count as unknown (503)',
   },
 };
-
-/** Fills in what was left out. */
-export const censusOptions = (given: Given<CensusOptions> = {}): CensusOptions => fillOptions(CENSUS_ROWS, given);
-
-/** Everything that is wrong with the options; empty when they can be used. */
-export const censusProblems = (options: CensusOptions): OptionProblem[] => optionProblems(CENSUS_ROWS, options);
-
-export const CENSUS_DEFAULTS = censusOptions();

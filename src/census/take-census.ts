@@ -8,9 +8,10 @@
 import { listPages } from '../lease/list-pages.ts';
 import type { LeasePage, LeaseQuery, LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import type { Census, ReadLease } from './census.ts';
 import { publishedCensus, summary } from './census.ts';
-import { CENSUS_DEFAULTS } from './census-options.ts';
+import { CENSUS_ROWS } from './census-options.ts';
 
 /** A state may be compacted away between two pages; who needs longer than that three times has another problem. */
 const ATTEMPTS = 3;
@@ -33,10 +34,11 @@ export interface LookOptions {
   readonly keepSource?: boolean | undefined;
 }
 
-/** @throws LeaseStoreError as `LeaseStore.list` does */
+/** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does */
 export async function takeCensus(options: LookOptions): Promise<Census> {
   const { store, query, clock, signal, keepSource } = options;
-  const { freshForMs = CENSUS_DEFAULTS.freshForMs, timeoutMs = TIMEOUT_MS } = options;
+  const { timeoutMs = TIMEOUT_MS } = options;
+  const { freshForMs } = checkedOptions('takeCensus', CENSUS_ROWS, { freshForMs: options.freshForMs });
   const started = clock.monotonic();
   const { items, serverDate } = await listPages({
     ask: (part, leftMs) => store.list({ ...query, ...part }, { signal, timeoutMs: leftMs }),

@@ -2,13 +2,7 @@
  * The options of `elect`. Their keys have a prefix of their own: the leases that servers publish last longer, and what an
  * elected command finds in its environment must not tell another leasekeeper what to do.
  */
-import {
-  ELECTION_BETWEEN,
-  ELECTION_DEFAULTS,
-  ELECTION_ROWS,
-  candidacyProblems,
-  timing,
-} from '../election/election-options.ts';
+import { ELECTION_BETWEEN, ELECTION_ROWS, candidacyProblems, timing } from '../election/election-options.ts';
 import type { ElectionOptions } from '../election/election-options.ts';
 import type { LeaseRef } from '../lease/store.ts';
 import { INT32_MAX, msWithin } from '../runtime/options.ts';
@@ -52,7 +46,7 @@ const ELECT_OPTIONS = {
     flag: '--stop-timeout',
     arg: 'DURATION',
     help: 'time from SIGTERM until the command is killed; when leadership is lost, at most what is left until others may lead',
-    default: ELECTION_DEFAULTS.workTimeoutMs,
+    default: ELECTION_ROWS.workTimeoutMs.default as number,
     rule: msWithin(0, INT32_MAX - KILLED_MS),
   },
   ...bind(ELECTION_ROWS, {

@@ -1,10 +1,8 @@
 /**
  * The options of `publish`: the publisher's, and those of what runs beside it.
  */
-import { IDENTITY_BETWEEN, IDENTITY_ROWS } from '../identity/identity-options.ts';
-import type { IdentityOptions } from '../identity/identity-options.ts';
-import { HEALTH_ROWS } from '../identity/server-health.ts';
-import type { HealthTimes } from '../identity/server-health.ts';
+import { HEALTH_ROWS, IDENTITY_BETWEEN, IDENTITY_ROWS } from '../identity/identity-options.ts';
+import type { HealthTimes, IdentityOptions } from '../identity/identity-options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
 import { HTTP_OPTIONS, OFF, httpSettings } from './http-flags.ts';

@@ -4,10 +4,10 @@
  */
 import { objectNameProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import { fillOptions, optionProblems, positiveMs, wholeNumber } from '../runtime/options.ts';
+import { positiveMs, wholeNumber } from '../runtime/options.ts';
 import type { OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
 
-/** An elector's times: `electionOptions` fills in the defaults, `electionProblems` checks client-go's rules. */
+/** An elector's times, by client-go's rules. */
 export interface ElectionOptions {
   /**
    * Whole seconds that others wait, after they last saw the lease change, before they take it over. Default 15.
@@ -79,17 +79,6 @@ export const ELECTION_BETWEEN: readonly RuleBetween<ElectionOptions>[] = [
         : `must be longer than ${POLL_JITTER} times the retry period`,
   },
 ];
-
-/** Fills in what was left out. */
-export const electionOptions = (given: Partial<ElectionOptions> = {}): ElectionOptions =>
-  fillOptions(ELECTION_ROWS, given);
-
-/** Everything that is wrong with the options; empty when they can be used. */
-export const electionProblems = (options: ElectionOptions): OptionProblem[] =>
-  optionProblems(ELECTION_ROWS, options, ELECTION_BETWEEN);
-
-/** What stands in for options that are left out: client-go's own numbers. */
-export const ELECTION_DEFAULTS: ElectionOptions = electionOptions();
 
 /** Everything that is wrong with which lease is contended for, and as whom. */
 export function candidacyProblems(lease: LeaseRef, id: string, uuid: string): OptionProblem[] {

@@ -17,10 +17,10 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { OptionsError } from '../runtime/options.ts';
+import { OptionsError, fillOptions, optionProblems } from '../runtime/options.ts';
 import { Candidate } from './candidate.ts';
 import type { ElectionEvent } from './election-events.ts';
-import { candidacyProblems, electionOptions, electionProblems, timing } from './election-options.ts';
+import { ELECTION_BETWEEN, ELECTION_ROWS, candidacyProblems, timing } from './election-options.ts';
 import type { ElectionOptions } from './election-options.ts';
 import { lead } from './lead.ts';
 import type { Work } from './lead.ts';
@@ -84,8 +84,9 @@ export class LeaderElector {
   constructor(options: LeaderElectorOptions) {
     const { store, clock, random, lease, id, uuid, work, observe, onDeadline, watch, once } = options;
     const { kind = 'election', labels = {}, annotations = () => ({}), owners = [] } = options;
-    const chosen = electionOptions(options);
-    const problems = [...candidacyProblems(lease, id, uuid), ...electionProblems(chosen)];
+    const chosen = fillOptions(ELECTION_ROWS, options);
+    const wrong = optionProblems(ELECTION_ROWS, chosen, ELECTION_BETWEEN);
+    const problems = [...candidacyProblems(lease, id, uuid), ...wrong];
     if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
     this.holder = holderIdentity(id, uuid);
     this.#candidate = new Candidate({

@@ -2,10 +2,10 @@
  * What heartbeats can be told: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
-import { fillOptions, optionProblems, positive, wholeNumber, wholeSeconds } from '../runtime/options.ts';
-import type { Given, OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
+import { positive, wholeNumber, wholeSeconds } from '../runtime/options.ts';
+import type { OptionRows, RuleBetween } from '../runtime/options.ts';
 
-/** Heartbeats' options: `heartbeatOptions` fills in the defaults, `heartbeatProblems` checks the rules. */
+/** Heartbeats' options. */
 export interface HeartbeatOptions {
   /** Default `kube-node-lease`, kubelet's own. */
   readonly namespace: string;
@@ -61,14 +61,3 @@ export const HEARTBEAT_BETWEEN: readonly RuleBetween<HeartbeatOptions>[] = [
       renewIntervalMs < leaseDurationSeconds * 1000 ? undefined : 'must be shorter than the lease duration',
   },
 ];
-
-/** Fills in what was left out. */
-export const heartbeatOptions = (given: Given<HeartbeatOptions> = {}): HeartbeatOptions =>
-  fillOptions(HEARTBEAT_ROWS, given);
-
-/** Everything that is wrong with the options; empty when they can be used. */
-export const heartbeatProblems = (options: HeartbeatOptions): OptionProblem[] =>
-  optionProblems(HEARTBEAT_ROWS, options, HEARTBEAT_BETWEEN);
-
-/** What stands in for options that are left out: kubelet's own numbers. */
-export const HEARTBEAT_DEFAULTS = heartbeatOptions();

@@ -13,14 +13,14 @@ import {
   objectNameProblem,
 } from '../lease/names.ts';
 import type { NameFormat } from '../lease/names.ts';
-import { fillOptions, optionProblems, positive, wholeSeconds } from '../runtime/options.ts';
-import type { OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
+import { positive, wholeNumber, wholeSeconds } from '../runtime/options.ts';
+import type { OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** `delete`: the lease goes when the publisher stops. `keep`: it stays for the next start. `auto`: see `IdentityOptions`. */
 export type ShutdownPolicy = 'auto' | 'keep' | 'delete';
 export const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'delete'];
 
-/** A publisher's options: `identityOptions` fills in the defaults, `identityProblems` checks the rules. */
+/** A publisher's options. */
 export interface IdentityOptions {
   /** Host that the lease stands for, byte for byte; 1 to 253 characters. */
   readonly hostname: string;
@@ -135,12 +135,27 @@ export const IDENTITY_BETWEEN: readonly RuleBetween<IdentityOptions>[] = [
   },
 ];
 
-/** Fills in what was left out. */
-export const identityOptions = (given: Partial<IdentityOptions> & { hostname: string }): IdentityOptions =>
-  fillOptions(IDENTITY_ROWS, given);
+/** How often the server beside us is asked, and when it counts as gone. */
+export interface HealthTimes {
+  /** Milliseconds from the end of one probe to the next. */
+  readonly intervalMs: number;
+  /** Milliseconds that one probe may take; default of the program half the renew interval, at most 2000. */
+  readonly timeoutMs: number;
+  /** Bad answers in a row until the server counts as gone; default of the program 3. */
+  readonly threshold: number;
+}
 
-/** Everything that is wrong with the options; empty when they can be used. */
-export const identityProblems = (options: IdentityOptions): OptionProblem[] =>
-  optionProblems(IDENTITY_ROWS, options, IDENTITY_BETWEEN);
-
-export const IDENTITY_DEFAULTS = fillOptions(IDENTITY_ROWS, {});
+export const HEALTH_ROWS: OptionRows<HealthTimes> = {
+  intervalMs: { unit: 'ms', required: true, rule: positive, text: 'time from the end of one probe to the next' },
+  timeoutMs: {
+    unit: 'ms',
+    required: true,
+    rule: positive,
+    text: 'longest time for one answer of it; default half the renew interval, at most 2s',
+  },
+  threshold: {
+    default: 3,
+    rule: wholeNumber(1),
+    text: 'bad answers in a row until the server counts as gone; it is asked three times an interval',
+  },
+};

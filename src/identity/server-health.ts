@@ -4,42 +4,18 @@
  */
 import { sleep, withTimeout } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { checkedOptions, positive, wholeNumber } from '../runtime/options.ts';
-import type { OptionRows } from '../runtime/options.ts';
+import { checkedOptions } from '../runtime/options.ts';
+import { HEALTH_ROWS } from './identity-options.ts';
+import type { HealthTimes } from './identity-options.ts';
 
 /** Asks once. Resolves with `undefined` for a good answer (2xx), else with what was wrong. Must honour the signal. */
 export type HealthProbe = (signal: AbortSignal) => Promise<string | undefined>;
-
-/** How often the server beside us is asked, and when it counts as gone. */
-export interface HealthTimes {
-  /** Milliseconds from the end of one probe to the next. */
-  readonly intervalMs: number;
-  /** Milliseconds that one probe may take; default of the program half the renew interval, at most 2000. */
-  readonly timeoutMs: number;
-  /** Bad answers in a row until the server counts as gone; default of the program 3. */
-  readonly threshold: number;
-}
 
 /** How the server beside us is asked. */
 export interface ServerHealthOptions extends HealthTimes {
   readonly probe: HealthProbe;
   readonly clock: Clock;
 }
-
-export const HEALTH_ROWS: OptionRows<HealthTimes> = {
-  intervalMs: { unit: 'ms', required: true, rule: positive, text: 'time from the end of one probe to the next' },
-  timeoutMs: {
-    unit: 'ms',
-    required: true,
-    rule: positive,
-    text: 'longest time for one answer of it; default half the renew interval, at most 2s',
-  },
-  threshold: {
-    default: 3,
-    rule: wholeNumber(1),
-    text: 'bad answers in a row until the server counts as gone; it is asked three times an interval',
-  },
-};
 
 /** Whether the server beside us answers: while it does not, its lease is neither claimed nor renewed. */
 export class ServerHealth {

@@ -3,10 +3,10 @@
  * come from outside.
  */
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../lease/names.ts';
-import { fillOptions, msWithin, optionProblems, wholeNumber } from '../runtime/options.ts';
-import type { OptionProblem, OptionRows } from '../runtime/options.ts';
+import { msWithin, wholeNumber } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
 
-/** A sweeper's options: `sweepOptions` fills in the defaults, `sweepProblems` checks the rules. */
+/** A sweeper's options. */
 export interface SweepOptions {
   /** The one namespace that is swept. Default `kube-system`. */
   readonly namespace: string;
@@ -94,12 +94,3 @@ export const SWEEP_ROWS: OptionRows<SweepOptions> = {
   dryRun: { default: false, text: 'report what would be deleted, and why; delete nothing' },
   allowAll: { default: false, text: 'delete even when no unexpired lease would be left' },
 };
-
-/** Fills in what was left out. */
-export const sweepOptions = (given: Partial<SweepOptions> = {}): SweepOptions => fillOptions(SWEEP_ROWS, given);
-
-/** Everything that is wrong with the options; empty when they can be used. */
-export const sweepProblems = (options: SweepOptions): OptionProblem[] => optionProblems(SWEEP_ROWS, options);
-
-/** What stands in for options that are left out. */
-export const SWEEP_DEFAULTS: SweepOptions = sweepOptions();

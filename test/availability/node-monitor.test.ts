@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { NodeMonitor } from '../../src/availability/node-monitor.ts';
 import type { AvailabilityEvent } from '../../src/availability/node-monitor.ts';
-import { availabilityOptions, availabilityProblems } from '../../src/availability/availability-options.ts';
+import { AVAILABILITY_ROWS } from '../../src/availability/availability-options.ts';
+import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { storeError } from '../support/memory-api.ts';
@@ -273,9 +274,9 @@ test('a list that was answered before a stall says nothing of the time since', a
 });
 
 test("the grace period is the controller manager's; every rule is told", () => {
-  assert.deepEqual(availabilityOptions(), { namespace: NAMESPACE, graceMs: 50_000 });
+  assert.deepEqual(fillOptions(AVAILABILITY_ROWS, {}), { namespace: NAMESPACE, graceMs: 50_000 });
   assert.deepEqual(
-    availabilityProblems({ namespace: '', graceMs: 0 }).map(({ field }) => field),
+    optionProblems(AVAILABILITY_ROWS, { namespace: '', graceMs: 0 }).map(({ field }) => field),
     ['namespace', 'graceMs'],
   );
 });

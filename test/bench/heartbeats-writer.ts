@@ -5,14 +5,14 @@
  *
  * CPU and lateness are counted once every node has its lease: from the second interval on.
  */
-import { Heartbeat, connect, createNodesApi, createSystemClock, heartbeatOptions } from '../../src/index.ts';
+import { Heartbeat, connect, createNodesApi, createSystemClock } from '../../src/index.ts';
 
 import { staySmall } from '../../src/commands/memory.ts';
 
 staySmall();
 const [, , kubeconfig = '', seconds = '60', interval = '10'] = process.argv;
 const clock = createSystemClock();
-const options = heartbeatOptions({ renewIntervalMs: Number(interval) * 1000 });
+const options = { renewIntervalMs: Number(interval) * 1000, concurrency: 64 };
 const { store, transport, close } = await connect({
   kubeconfig,
   clock,

@@ -4,7 +4,8 @@ import { Tally, summary } from '../../src/census/census.ts';
 import type { Counts, LeaseSummary } from '../../src/census/census.ts';
 import { publishedState } from '../../src/census/judge.ts';
 import type { LeaseState } from '../../src/census/judge.ts';
-import { censusOptions, censusProblems } from '../../src/census/census-options.ts';
+import { CENSUS_ROWS } from '../../src/census/census-options.ts';
+import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { HOSTNAME_ANNOTATION, leaseName } from '../../src/lease/names.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { CensusRegister } from '../../src/census/census-register.ts';
@@ -173,9 +174,9 @@ test('a register of servers that come and go for ever remembers none that went',
 });
 
 test('options: defaults, and every problem named', () => {
-  assert.deepEqual(censusOptions({ freshForMs: undefined }), { freshForMs: 30_000, maxAgeMs: 30_000 });
-  assert.deepEqual(censusProblems(censusOptions()), []);
-  assert.deepEqual(censusProblems({ freshForMs: 999, maxAgeMs: Number.NaN }), [
+  assert.deepEqual(fillOptions(CENSUS_ROWS, { freshForMs: undefined }), { freshForMs: 30_000, maxAgeMs: 30_000 });
+  assert.deepEqual(optionProblems(CENSUS_ROWS, fillOptions(CENSUS_ROWS, {})), []);
+  assert.deepEqual(optionProblems(CENSUS_ROWS, { freshForMs: 999, maxAgeMs: Number.NaN }), [
     { field: 'freshForMs', value: 999, rule: 'must be at least 1000 ms' },
     { field: 'maxAgeMs', value: Number.NaN, rule: 'must be at least 1000 ms' },
   ]);

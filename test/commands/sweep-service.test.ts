@@ -5,12 +5,13 @@ import { cronTicks, scheduleProblem } from '../../src/commands/cron.ts';
 import { sweepService } from '../../src/commands/sweep-service.ts';
 import type { SweepSettings } from '../../src/config/sweep-flags.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
-import { sweepOptions } from '../../src/sweep/sweep-options.ts';
+import { fillOptions } from '../../src/runtime/options.ts';
+import { SWEEP_ROWS } from '../../src/sweep/sweep-options.ts';
 import { HOUR, World } from '../sweep/world.ts';
 
 const settings = (more: object = {}, schedule = '*/5 * * * *'): SweepSettings => ({
   schedule,
-  options: sweepOptions(more),
+  options: fillOptions(SWEEP_ROWS, more),
 });
 
 function start(wish: SweepSettings | undefined) {

@@ -9,14 +9,15 @@ import {
   renewTimeout,
 } from '../../src/election/decide.ts';
 import type { Observation, TermWrite } from '../../src/election/decide.ts';
-import { electionOptions, timing } from '../../src/election/election-options.ts';
+import { ELECTION_ROWS, timing } from '../../src/election/election-options.ts';
+import { fillOptions } from '../../src/runtime/options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { OwnWrites } from '../../src/lease/own-writes.ts';
 
 const HOLDER = 'me_1';
-const T = timing(electionOptions());
+const T = timing(fillOptions(ELECTION_ROWS, {}));
 const at = (s: number): MicroTime => MicroTime.fromEpochMs(Date.UTC(2026, 0, 1) + s * 1000);
 
 interface Sketch {

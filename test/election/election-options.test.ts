@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ELECTION_DEFAULTS, electionOptions, electionProblems, timing } from '../../src/election/election-options.ts';
+import { ELECTION_BETWEEN, ELECTION_ROWS, timing } from '../../src/election/election-options.ts';
 import type { ElectionOptions } from '../../src/election/election-options.ts';
-import { OptionsError } from '../../src/runtime/options.ts';
+import { OptionsError, fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { LeaderElector } from '../../src/election/elector.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
+const electionOptions = (given: Partial<ElectionOptions> = {}) => fillOptions(ELECTION_ROWS, given);
+const electionProblems = (options: ElectionOptions) => optionProblems(ELECTION_ROWS, options, ELECTION_BETWEEN);
+
 test('defaults are those of client-go, and valid', () => {
   const { leaseDurationSeconds, renewDeadlineMs, retryPeriodMs } = electionOptions({});
   assert.deepEqual([leaseDurationSeconds, renewDeadlineMs, retryPeriodMs], [15, 10_000, 2_000]);
-  assert.deepEqual(electionProblems(ELECTION_DEFAULTS), []);
-  assert.deepEqual(electionOptions(), ELECTION_DEFAULTS);
+  assert.deepEqual(electionProblems(electionOptions()), []);
 });
 
 const cases: [string, Partial<ElectionOptions>, string[]][] = [
@@ -75,5 +77,5 @@ test('a term never outlasts what others measure as the published duration, clock
     assert(t.termMs <= t.holdMs);
     assert(t.holdMs / 0.99 < t.leaseDurationMs);
   }
-  assert.equal(timing(ELECTION_DEFAULTS).termMs, 10_000);
+  assert.equal(timing(electionOptions()).termMs, 10_000);
 });

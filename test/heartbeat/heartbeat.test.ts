@@ -1,7 +1,9 @@
 /** Heartbeats on a clock moved by hand: the lease, its renewals, disturbances, outages, Nodes that come and go. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { heartbeatOptions, heartbeatProblems } from '../../src/heartbeat/heartbeat-options.ts';
+import { HEARTBEAT_BETWEEN, HEARTBEAT_ROWS } from '../../src/heartbeat/heartbeat-options.ts';
+import type { HeartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
+import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { leaseToJson } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
@@ -10,6 +12,9 @@ import { storeError } from '../support/memory-api.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { FakeNodes, NAMESPACE, fleet, many } from './world.ts';
 import type { Fleet } from './world.ts';
+
+const heartbeatOptions = (given: Partial<HeartbeatOptions> = {}) => fillOptions(HEARTBEAT_ROWS, given);
+const heartbeatProblems = (options: HeartbeatOptions) => optionProblems(HEARTBEAT_ROWS, options, HEARTBEAT_BETWEEN);
 
 const at = (name: string): { namespace: string; name: string } => ({ namespace: NAMESPACE, name });
 const lease = ({ store }: Fleet, name = 'node-1'): Lease => {

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { created, decide, identitySelf, renewed, takenOver } from '../../src/identity/decide.ts';
 import type { Memory } from '../../src/identity/decide.ts';
-import { identityOptions, identityProblems } from '../../src/identity/identity-options.ts';
+import { IDENTITY_BETWEEN, IDENTITY_ROWS } from '../../src/identity/identity-options.ts';
+import type { IdentityOptions } from '../../src/identity/identity-options.ts';
+import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 
+const identityOptions = (given: Partial<IdentityOptions>) => fillOptions(IDENTITY_ROWS, given);
 const options = identityOptions({ hostname: 'master-1' });
 const self = identitySelf(options, 'me');
 const t = (micros: number): MicroTime => MicroTime.fromEpochMicros(1_767_000_000_000_000 + micros);
@@ -140,7 +143,7 @@ describe('what is written', () => {
 
 describe('options', () => {
   const problems = (o: object): string[] =>
-    identityProblems(identityOptions({ hostname: 'h', ...o })).map((p) => p.field);
+    optionProblems(IDENTITY_ROWS, identityOptions({ hostname: 'h', ...o }), IDENTITY_BETWEEN).map((p) => p.field);
   it('has defaults without problems', () => assert.deepEqual(problems({}), []));
   it('derives the request timeout from the interval', () => {
     assert.equal(identityOptions({ hostname: 'h' }).requestTimeoutMs, 5000);

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SWEEP_DEFAULTS, sweepOptions, sweepProblems } from '../../src/sweep/sweep-options.ts';
-import { OptionsError } from '../../src/runtime/options.ts';
+import { OptionsError, fillOptions, optionProblems } from '../../src/runtime/options.ts';
+import { SWEEP_ROWS } from '../../src/sweep/sweep-options.ts';
 import type { SweepOptions } from '../../src/sweep/sweep-options.ts';
 import { World } from './world.ts';
 
+const sweepOptions = (given: Partial<SweepOptions> = {}) => fillOptions(SWEEP_ROWS, given);
+const sweepProblems = (options: SweepOptions) => optionProblems(SWEEP_ROWS, options);
+
 test('the defaults hold, and fill what was left out', () => {
-  assert.deepEqual(sweepProblems(SWEEP_DEFAULTS), []);
-  assert.deepEqual(sweepOptions({ graceMs: 5 }), { ...SWEEP_DEFAULTS, graceMs: 5 });
-  assert.equal(SWEEP_DEFAULTS.labelSelector, 'apiserver.kubernetes.io/identity=kube-apiserver');
-  assert.equal(SWEEP_DEFAULTS.confirmAfterMs, 30_000);
+  assert.deepEqual(sweepProblems(sweepOptions()), []);
+  assert.deepEqual(sweepOptions({ graceMs: 5 }), { ...sweepOptions(), graceMs: 5 });
+  assert.equal(sweepOptions().labelSelector, 'apiserver.kubernetes.io/identity=kube-apiserver');
+  assert.equal(sweepOptions().confirmAfterMs, 30_000);
 });
 
 test('values at the edge', () => {

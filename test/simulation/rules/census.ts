@@ -6,14 +6,15 @@
  * under way for long: the age of what was there before it looked comes from what publishers say (DESIGN 2.5), until they
  * are seen to renew.
  */
-import { censusOptions } from '../../../src/census/census-options.ts';
+import { CENSUS_ROWS } from '../../../src/census/census-options.ts';
+import { fillOptions } from '../../../src/runtime/options.ts';
 import { CensusActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import { WATCH_LATE_MS } from '../network.ts';
 import type { IdentityRules } from './identity.ts';
 
-const MAX_AGE_MS = censusOptions().maxAgeMs + 10;
+const MAX_AGE_MS = fillOptions(CENSUS_ROWS, {}).maxAgeMs + 10;
 /** A census that runs, and is told, has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
 /** A clock that is off by no more than this makes no age wrong that matters. */

@@ -1,5 +1,6 @@
 /** What must hold of heartbeats at every commit, and of who is called Unknown. */
-import { availabilityOptions } from '../../../src/availability/availability-options.ts';
+import { AVAILABILITY_ROWS } from '../../../src/availability/availability-options.ts';
+import { fillOptions } from '../../../src/runtime/options.ts';
 import type { Commit } from '../../support/memory-api.ts';
 import { FleetActor, MonitorActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
@@ -70,7 +71,7 @@ export class HeartbeatRules {
       if (!(actor instanceof MonitorActor)) continue;
       for (const { node } of actor.changes.splice(0)) {
         if (node.status !== 'Unknown') continue;
-        const { graceMs } = availabilityOptions();
+        const { graceMs } = fillOptions(AVAILABILITY_ROWS, {});
         const last = this.grown.get(node.name)?.findLast((at) => at < now - WATCH_LATE_MS - 100);
         if (last !== undefined && now - last < graceMs * RATE - WATCH_LATE_MS) {
           this.#judge.fail(
