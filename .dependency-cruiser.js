@@ -42,7 +42,7 @@ const MAY_IMPORT = {
   'version.ts': [],
   'cli.ts': ['commands'],
   // What the command line logs and measures, for a logger and a registry of the caller's: an entry of the package each.
-  adapters: ['observe'],
+  adapters: ['observe', 'runtime'],
   // The door composes, as the commands do, for programs.
   'leases.ts': ['lease', 'runtime', ...capabilities, 'recipes', 'kube', 'version.ts'],
   'index.ts': ['lease', 'runtime', 'features', ...capabilities, 'recipes', 'kube', 'leases.ts', 'version.ts'],
@@ -50,7 +50,7 @@ const MAY_IMPORT = {
 };
 
 /** What a type-only import may name besides. */
-const MAY_IMPORT_TYPES = { embedded: ['lease'], adapters: ['lease', 'runtime', ...capabilities, 'recipes'] };
+const MAY_IMPORT_TYPES = { embedded: ['lease'], adapters: ['lease', ...capabilities, 'recipes'] };
 
 /** Part of the command line alone, whose packages are built in. */
 const BUILT_IN = ['cli.ts', 'commands', 'config', 'guard', 'http'];
@@ -86,7 +86,7 @@ const packages = [
   // Its KubeConfig is taken as the plain data that it is: whoever brings one has the package.
   { name: 'no-client-node', package: '@kubernetes/client-node', only: [] },
   { name: 'pino-in-observe', package: 'pino', only: ['observe'] },
-  { name: 'prom-client-in-observe', package: 'prom-client', only: ['observe'] },
+  { name: 'prom-client-in-observe', package: 'prom-client', only: ['observe', 'adapters'] },
 ].map(({ name, package: dependency, only }) => ({
   name,
   comment: `${only.length === 0 ? 'Nothing in src/' : `Only src/${only.join(', src/')}`} may import ${dependency}.`,

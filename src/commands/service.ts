@@ -7,7 +7,6 @@ import type { OptionValues } from '../config/option-spec.ts';
 import type { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
 import type { Connection } from '../kube/connection.ts';
 import { createLog } from '../observe/pino-log.ts';
-import type { Logger } from '../observe/log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Io } from './command.ts';
@@ -17,7 +16,7 @@ import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
 export interface ServiceWorld {
-  readonly log: Logger;
+  readonly log: ReturnType<typeof createLog>;
   readonly clock: Clock;
   readonly connection: Connection;
   /** Aborts with the first SIGTERM or SIGINT. */

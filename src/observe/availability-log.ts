@@ -7,7 +7,7 @@ import type { Observe } from '../runtime/observer.ts';
 import { Outage, fewLines } from './log.ts';
 import type { Logger } from './log.ts';
 
-export function logAvailability(log: Logger, clock: Clock): Observe<AvailabilityEvent> {
+export function logAvailability(log: Logger, clock: Pick<Clock, 'monotonic'>): Observe<AvailabilityEvent> {
   const one = fewLines(log, clock);
   const outage = new Outage(log);
   return (event) => {

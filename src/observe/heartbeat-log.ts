@@ -11,7 +11,11 @@ import { Outage, fewLines } from './log.ts';
 import type { Logger } from './log.ts';
 
 /** @param wanted names of Nodes that were asked for: those that are missing are told */
-export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[] = []): Observe<HeartbeatEvent> {
+export function logHeartbeat(
+  log: Logger,
+  clock: Pick<Clock, 'monotonic'>,
+  wanted: readonly string[] = [],
+): Observe<HeartbeatEvent> {
   const failing = new Set<string>();
   const outage = new Outage(log);
   const one = fewLines(log, clock);
@@ -49,7 +53,7 @@ export function logHeartbeat(log: Logger, clock: Clock, wanted: readonly string[
         else one('info', { node: event.node }, event.how === 'created' ? 'created the lease' : 'took the lease over');
         return;
       case 'renewed':
-        if (log.isLevelEnabled('debug')) log.debug({ node: event.node, lateMs: Math.round(event.lateMs) }, 'renewed');
+        log.debug({ node: event.node, lateMs: Math.round(event.lateMs) }, 'renewed');
         return;
       case 'disturbed': {
         const { node, by } = event;

@@ -1,10 +1,20 @@
 /**
  * What keeps a log short: `Outage` bounds what an outage may say, `fewLines` what many nodes may.
  */
-import type { Logger } from 'pino';
 import type { Clock } from '../runtime/clock.ts';
 
-export type { Logger } from 'pino';
+/** What is asked of a logger: pino, or one that is called as it is. */
+export interface Logger {
+  readonly debug: LogLine;
+  readonly info: LogLine;
+  readonly warn: LogLine;
+  readonly error: LogLine;
+}
+
+interface LogLine {
+  (fields: object, text: string): void;
+  (text: string): void;
+}
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -62,7 +72,10 @@ const LINES_A_MINUTE = 20;
 const MINUTE_MS = 60_000;
 
 /** Writes lines about single nodes: a few a minute, the rest for level `debug`, and how many those were. */
-export function fewLines(log: Logger, clock: Clock): (level: Level, fields: object, text: string) => void {
+export function fewLines(
+  log: Logger,
+  clock: Pick<Clock, 'monotonic'>,
+): (level: Level, fields: object, text: string) => void {
   let lines = 0;
   let leftOut = 0;
   let minute = clock.monotonic();

@@ -1,0 +1,36 @@
+/**
+ * `leasekeeper/pino`: what the command line logs, on a logger of yours.
+ *
+ * Guarantees: a line for what somebody may have to know or mend, each kind of failure once in an outage, a few lines a
+ * minute about single nodes; the rest is for level `debug`. What others wrote into leases is cut, and stays in the fields.
+ */
+import { logAvailability } from '../observe/availability-log.ts';
+import { logCensus } from '../observe/census-log.ts';
+import { logElection } from '../observe/elect-log.ts';
+import { logHeartbeat } from '../observe/heartbeat-log.ts';
+import type { LeaseObservers } from '../observe/lease-observers.ts';
+import type { Logger } from '../observe/log.ts';
+import { logPublisher } from '../observe/publisher-log.ts';
+import { logSweeper } from '../observe/sweep-log.ts';
+import { createSystemClock } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+
+export type { LeaseObservers } from '../observe/lease-observers.ts';
+export type { Logger } from '../observe/log.ts';
+
+/**
+ * @param logger pino's, or any that is called as it is: `logger.warn({ fields }, 'text')`. An error stands in field `err`
+ * @example
+ * const log = leaseLog(pino());
+ * const elector = new LeaderElector({ …, observe: log.election(lease, () => elector) });
+ */
+export function leaseLog(logger: Logger, { clock = createSystemClock() }: { clock?: Clock } = {}): LeaseObservers {
+  return {
+    publisher: () => logPublisher(logger),
+    election: () => logElection(logger),
+    census: () => logCensus(logger),
+    sweep: () => logSweeper(logger),
+    heartbeat: () => logHeartbeat(logger, clock),
+    availability: () => logAvailability(logger, clock),
+  };
+}
