@@ -11,13 +11,17 @@ import { discoveryDocument } from './discovery.ts';
 import { ApiError, internal, methodNotAllowed, pathNotFound, qualify } from './status-errors.ts';
 import { Metrics } from './request-metrics.ts';
 import { Namespaces } from './objects/namespaces.ts';
-import { negotiate } from './negotiate.ts';
+import type { Later } from './objects/namespaces.ts';
+import { CONTENT_TYPES, negotiate } from './negotiate.ts';
+import type { View } from './negotiate.ts';
+import { canPrintYaml, printYaml } from './objects/object-body.ts';
+import { hasProtobuf, toProtobuf } from './objects/protobuf.ts';
 import { ObjectStore } from './store/object-store.ts';
 import { Reader } from './object-reads.ts';
 import { RESOURCES } from './objects/resources.ts';
 import type { ResourceType } from './objects/resources.ts';
 import { requestInfo } from './routes.ts';
-import type { RequestInfo } from './routes.ts';
+import type { RequestInfo, Verb } from './routes.ts';
 import { systemClock } from './objects/time-formats.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { WatchStream } from './watch-answer.ts';
@@ -40,6 +44,8 @@ export interface ApiResponse {
   readonly contentType: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** What is sent in place of the body, where it is no text. */
+  readonly bytes?: Buffer;
   /** To be started; its lines are the body. */
   readonly watch?: WatchStream;
 }
@@ -62,15 +68,29 @@ export class Api {
   readonly #reader: Reader;
   readonly #writer: Writer;
   readonly #deleter: Deleter;
+  readonly #timers = new Set<() => void>();
 
   constructor(options: ApiOptions = {}) {
     const { clock = systemClock, random = Math.random, historySize } = options;
     this.#tokens = options.tokens;
     this.store = new ObjectStore({ now: () => clock.wallMicros(), historySize });
-    const namespaces = new Namespaces(this.store);
+    const later: Later = (ms, callback) => {
+      const cancel = clock.schedule(ms, () => {
+        this.#timers.delete(cancel);
+        callback();
+      });
+      this.#timers.add(cancel);
+    };
+    const namespaces = new Namespaces(this.store, later);
     this.#reader = new Reader(this.store, clock, random);
     this.#writer = new Writer(this.store, namespaces, random);
-    this.#deleter = new Deleter(this.store, namespaces);
+    this.#deleter = new Deleter(this.store, namespaces, later);
+  }
+
+  /** Forgets what is still to be done about objects that are being deleted. */
+  close(): void {
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
   }
 
   handle(request: ApiRequest, known?: RequestInfo): ApiResponse {
@@ -80,7 +100,8 @@ export class Api {
       info ??= requestInfo(request.method, request.url);
       response = this.#answer(request, info);
     } catch (error) {
-      response = errorResponse(error);
+      const indented = info !== undefined && isForHumans(request, info);
+      response = inMedia(errorResponse(error), preferredMedia(header(request.headers['accept'])), indented);
     }
     this.count(info, response.status, request.headers['content-type']);
     return response;
@@ -95,25 +116,35 @@ export class Api {
     const { headers } = request;
     if (this.#tokens) authorize(this.#tokens, header(headers['authorization']), info);
     if (!info.type) return this.#plain(request, info);
-    if (!info.verb) throw methodNotAllowed();
-    const view = negotiate(header(headers['accept']));
-    const read = { info, type: info.type, view };
+    if (!info.verb)
+      throw info.name !== '' && info.type.namespaced && info.namespace === '' ? pathNotFound() : methodNotAllowed();
+    const view = negotiate(header(headers['accept']), mediaOf(info.type, info.verb));
+    return inMedia(this.#object(request, info, info.type, view), view.media, isForHumans(request, info));
+  }
+
+  #object(request: ApiRequest, info: RequestInfo, type: ResourceType, view: View): ApiResponse {
+    const { headers } = request;
+    const read = { info, type, view };
     const write = (): Parameters<Writer['create']>[0] => ({
       info,
-      type: info.type as ResourceType,
+      type,
       contentType: header(headers['content-type']),
       body: request.body,
-      manager: header(headers['user-agent'])?.split('/')[0] ?? 'unknown',
+      manager: header(headers['user-agent'])?.split('/')[0]?.slice(0, 128) ?? '',
     });
     const written = ({ version, created, warnings }: Written): ApiResponse =>
       json(created ? 201 : 200, this.#reader.show(version, read), warningHeaders(warnings));
-    switch (info.verb) {
+    switch (info.verb as Verb) {
       case 'get':
         return json(200, this.#reader.get(read));
       case 'list':
         return json(200, this.#reader.list(read));
       case 'watch':
-        return { ...json(200, ''), watch: this.#reader.watch(read) };
+        return {
+          ...json(200, ''),
+          contentType: CONTENT_TYPES[view.media] + (view.media === 'json' ? '' : ';stream=watch'),
+          watch: this.#reader.watch(read),
+        };
       case 'create':
         return written(this.#writer.create(write()));
       case 'update':
@@ -121,14 +152,15 @@ export class Api {
       case 'patch':
         return written(this.#writer.patch(write()));
       case 'deletecollection': {
-        const versions = this.#deleter.deleteCollection(write());
-        return json(200, this.#reader.showList(versions, { resourceVersion: String(this.store.revision) }, read));
+        const listing = this.#reader.listing(read);
+        this.#deleter.deleteAll(write(), listing.versions);
+        return json(200, this.#reader.showList(listing, read));
       }
       case 'delete': {
         const { version, gone } = this.#deleter.delete(write());
         return json(
           200,
-          gone ? deletedStatus(info, info.type, version.object.metadata.uid) : this.#reader.show(version, read),
+          gone ? deletedStatus(info, type, version.object.metadata.uid) : this.#reader.show(version, read),
         );
       }
     }
@@ -137,7 +169,7 @@ export class Api {
   #plain(request: ApiRequest, info: RequestInfo): ApiResponse {
     const { path } = info;
     if (info.method !== 'GET' && info.method !== 'HEAD') throw pathNotFound();
-    const health = /^\/(livez|readyz|healthz)(?:\/.*)?$/.exec(path);
+    const health = /^\/(livez|readyz|healthz)(?:\/(?:ping|log|etcd))?\/?$/.exec(path);
     if (health) {
       const verbose = info.query.has('verbose');
       return text(200, verbose ? `[+]ping ok\n${health[1]} check passed\n` : 'ok');
@@ -145,7 +177,7 @@ export class Api {
     if (path === '/metrics')
       return { ...text(200, this.#metricsText()), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
     const document = discoveryDocument(path, header(request.headers['host']) ?? '');
-    if (document) return json(200, JSON.stringify(document));
+    if (document) return inMedia(json(200, JSON.stringify(document)), 'json', isForHumans(request, info));
     // A group that is not served has no handler that would speak Status.
     if (info.resource === '' || !SERVED_GROUPS.has(info.group)) return text(404, '404 page not found\n');
     throw pathNotFound();
@@ -184,6 +216,42 @@ const text = (status: number, body: string): ApiResponse => ({
   body,
 });
 
+const ALL_MEDIA: readonly View['media'][] = ['json', 'yaml', 'protobuf'];
+
+const mediaOf = (type: ResourceType, verb: Verb): View['media'][] =>
+  ALL_MEDIA.filter((media) => media !== 'protobuf' || type.protobuf).filter(
+    (media) => media !== 'yaml' || (canPrintYaml() && verb !== 'watch'),
+  );
+
+/** Indented, as Kubernetes does for those that it takes for people. */
+function isForHumans({ headers }: ApiRequest, { query }: RequestInfo): boolean {
+  const pretty = query.get('pretty');
+  return pretty
+    ? /^(?:1|t|true)$/i.test(pretty)
+    : /^(?:curl|Wget|Mozilla\/5\.0)/.test(header(headers['user-agent']) ?? '');
+}
+
+/** Of a refusal: JSON where nothing else can be had. */
+function preferredMedia(accept: string | undefined): View['media'] {
+  try {
+    return negotiate(accept, ALL_MEDIA).media;
+  } catch {
+    return 'json';
+  }
+}
+
+/** An answer that was made as JSON. */
+function inMedia(response: ApiResponse, media: View['media'], indented = false): ApiResponse {
+  if (response.watch || (media === 'json' && !indented)) return response;
+  const object = JSON.parse(response.body) as Record<string, unknown>;
+  if (media === 'json') return { ...response, body: `${JSON.stringify(object, null, 2)}\n` };
+  if (media === 'yaml')
+    return canPrintYaml() ? { ...response, contentType: CONTENT_TYPES.yaml, body: printYaml(object) } : response;
+  return hasProtobuf(object)
+    ? { ...response, contentType: CONTENT_TYPES.protobuf, bytes: toProtobuf(object) }
+    : response;
+}
+
 /** What went wrong, as an answer. */
 export function errorResponse(error: unknown): ApiResponse {
   const told = error instanceof ApiError ? error : internal(`Internal error occurred: ${String(error)}`);
@@ -200,7 +268,7 @@ function warningHeaders(warnings: readonly string[]): Readonly<Record<string, st
   if (warnings.length === 0) return NO_HEADERS;
   const told = warnings
     .slice(0, 20)
-    .map((w) => `299 - ${JSON.stringify(w.replace(/[^\x20-\x7e]/g, '?').slice(0, 200))}`);
+    .map((w) => `299 - ${JSON.stringify(w.replace(/[^\x20-\x7e]/g, '?').slice(0, 256))}`);
   return { warning: told.join(', ') };
 }
 

@@ -32,17 +32,19 @@ function resourceList(apiVersion: string, types: readonly ResourceType[]): Json 
       singularName: singular,
       namespaced,
       kind,
-      verbs: VERBS,
+      verbs: VERBS.filter((verb) => verb !== 'deletecollection' || type.deletesCollections),
       ...(shortNames.length > 0 && { shortNames }),
     };
-    const status = {
-      name: `${resource}/status`,
-      singularName: '',
-      namespaced,
-      kind,
-      verbs: ['get', 'patch', 'update'],
-    };
-    return type.statusSubresource ? [main, status] : [main];
+    const more = Object.keys(type.subresources)
+      .sort()
+      .map((name) => ({
+        name: `${resource}/${name}`,
+        singularName: '',
+        namespaced,
+        kind,
+        verbs: name === 'finalize' ? ['update'] : ['get', 'patch', 'update'],
+      }));
+    return [main, ...more];
   });
   return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersion, resources };
 }

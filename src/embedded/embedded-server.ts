@@ -14,9 +14,10 @@ import { firstToken } from './token-auth.ts';
 import { tooLarge } from './status-errors.ts';
 import { Faults, faultResponse } from './faults/fault-rules.ts';
 import type { Applied, FaultRequest } from './faults/fault-rules.ts';
-import { isYaml, loadYaml, mediaType } from './negotiate.ts';
+import { isYaml, loadYaml, mediaType } from './objects/object-body.ts';
 import type { ObjectStore } from './store/object-store.ts';
-import { PROTOBUF, protobufToJson } from './objects/protobuf.ts';
+import { PROTOBUF } from './negotiate.ts';
+import { fromProtobuf } from './objects/protobuf.ts';
 import { RequestLog } from './faults/request-log.ts';
 import { requestInfo } from './routes.ts';
 import type { RequestInfo } from './routes.ts';
@@ -138,6 +139,7 @@ class RunningServer implements EmbeddedServer {
     this.#closed ??= new Promise((resolve) => {
       this.#lastPort = this.port;
       for (const forget of this.#held) forget();
+      this.#api.close();
       for (const watch of [...this.#watches]) watch.end();
       this.#http.close(() => resolve());
       // One turn for the ends of the watches to go out.
@@ -160,14 +162,14 @@ class RunningServer implements EmbeddedServer {
     const body = await readBody(req);
     if (body === undefined) return;
     const media = mediaType(contentType);
-    if (isYaml(media)) await loadYaml();
+    if (isYaml(media) || req.headers.accept?.includes('yaml') === true) await loadYaml();
     const request: ApiRequest =
       media === PROTOBUF && body.length > 0
         ? {
             method,
             url,
             headers: { ...req.headers, 'content-type': JSON_TYPE },
-            body: JSON.stringify(protobufToJson(body)),
+            body: JSON.stringify(fromProtobuf(body)),
           }
         : { method, url, headers: req.headers, body: body.toString() };
     if (faults.length > 0) await this.#misbehave(faults, req, res, request, info);
@@ -229,8 +231,9 @@ class RunningServer implements EmbeddedServer {
   }
 
   #send(res: ServerResponse, response: ApiResponse): void {
-    this.#head(res, response, ['content-length', String(Buffer.byteLength(response.body))]);
-    res.end(response.body);
+    const body = response.bytes ?? response.body;
+    this.#head(res, response, ['content-length', String(Buffer.byteLength(body))]);
+    res.end(body);
   }
 
   #head(res: ServerResponse, { status, contentType, headers }: ApiResponse, more: readonly string[]): void {

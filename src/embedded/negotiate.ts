@@ -1,70 +1,61 @@
-/** Media types: what a client wants to read, and how what it sent is to be parsed. */
-import { badRequest, notAcceptable, unsupportedMediaType } from './status-errors.ts';
-import { isObject } from './objects/schema.ts';
+/** In which form, and which media type, a client wants to read what it asked for. */
+import { noSuchForm, notAcceptable } from './status-errors.ts';
 
-/** In which form objects are shown. */
-export type View = 'object' | 'Table' | 'PartialObjectMetadata';
+export interface View {
+  readonly as: 'object' | 'Table' | 'PartialObjectMetadata' | 'PartialObjectMetadataList';
+  /** Of meta.k8s.io, for what is no object. */
+  readonly version: string;
+  readonly media: 'json' | 'yaml' | 'protobuf';
+}
 
-const VIEWS: ReadonlyMap<string, View> = new Map([
-  ['Table', 'Table'],
-  ['PartialObjectMetadata', 'PartialObjectMetadata'],
-  ['PartialObjectMetadataList', 'PartialObjectMetadata'],
+export const PROTOBUF = 'application/vnd.kubernetes.protobuf';
+export const CONTENT_TYPES: Readonly<Record<View['media'], string>> = {
+  json: 'application/json',
+  yaml: 'application/yaml',
+  protobuf: PROTOBUF,
+};
+const MEDIA = new Map<string, View['media']>([
+  ['*/*', 'json'],
+  ['application/json', 'json'],
+  ['application/yaml', 'yaml'],
+  [PROTOBUF, 'protobuf'],
 ]);
+
+const OBJECT: View = { as: 'object', version: 'v1', media: 'json' };
+
+/** A media range, and what is asked of it. */
+interface Range {
+  readonly medium: View['media'] | undefined;
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/** By their quality, then as they stand. */
+function rangesOf(accept: string): Range[] {
+  const ranges = accept.split(',').map((range) => {
+    const [type = '', ...rest] = range.split(';').map((part) => part.trim());
+    const parameters = new Map(rest.map((part) => part.split('=') as [string, string]));
+    return { medium: MEDIA.get(type), parameters, quality: Number(parameters.get('q') ?? 1) };
+  });
+  return ranges.sort((a, b) => b.quality - a.quality);
+}
+
+const FORMS: readonly View['as'][] = ['Table', 'PartialObjectMetadata', 'PartialObjectMetadataList'];
 
 /**
  * The first form asked for that is served.
+ * @param media those that the resource can be shown in
  * @throws ApiError 406
  */
-export function negotiate(accept: string | undefined): View {
-  if (accept === undefined || accept === '' || accept === '*/*' || accept === 'application/json') return 'object';
-  for (const range of accept.split(',')) {
-    const [type = '', ...parameters] = range.split(';').map((part) => part.trim());
-    if (type !== 'application/json' && type !== '*/*' && type !== 'application/*') continue;
-    const given = new Map(parameters.map((p) => p.split('=') as [string, string]));
-    const as = given.get('as');
-    if (as === undefined) return 'object';
-    const view = VIEWS.get(as);
-    if (view && given.get('g') === 'meta.k8s.io' && given.get('v') === 'v1') return view;
+export function negotiate(accept: string | undefined, media: readonly View['media'][]): View {
+  if (accept === undefined || accept === '' || accept === '*/*' || accept === 'application/json') return OBJECT;
+  const ranges = rangesOf(accept).filter(({ medium }) => medium !== undefined && media.includes(medium));
+  if (ranges.length === 0) throw notAcceptable(media.map((m) => CONTENT_TYPES[m]).join(', '));
+  for (const { medium = 'json', parameters } of ranges) {
+    const form = parameters.get('as');
+    if (form === undefined) return { ...OBJECT, media: medium };
+    const [as, version] = [FORMS.find((f) => f === form), parameters.get('v')];
+    const served = parameters.get('g') === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1');
+    if (as && served && medium !== 'protobuf') return { as, version, media: medium };
   }
-  throw notAcceptable('application/json');
-}
-
-/** Of a body that is an object of the API. */
-export const BODY_TYPES = ['application/json', 'application/yaml'] as const;
-
-/** Content-Type without its parameters. */
-export const mediaType = (header: string | undefined): string =>
-  (header ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
-
-export const isYaml = (type: string): boolean => type === 'application/yaml' || type === 'application/apply-patch+yaml';
-
-let parseYaml: ((text: string, options: { logLevel: 'error' }) => unknown) | undefined;
-
-/** To be awaited before a YAML body is handled: the parser is loaded when the first one comes. */
-export async function loadYaml(): Promise<void> {
-  parseYaml ??= (await import('yaml')).parse;
-}
-
-/** @throws ApiError 400 */
-export function parseBody(text: string, type: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    if (!isYaml(type) || !parseYaml) throw badRequest(`error decoding: ${(error as Error).message}`);
-  }
-  try {
-    // Warnings would go to this process's stderr; a client's YAML is no business of whoever reads that.
-    return parseYaml(text, { logLevel: 'error' });
-  } catch (error) {
-    throw badRequest(`error converting YAML to JSON: ${(error as Error).message}`);
-  }
-}
-
-/** @throws ApiError 415 for another media type, 400 for what is no object */
-export function parseObject(text: string, contentType: string | undefined): Record<string, unknown> {
-  const type = mediaType(contentType) || 'application/json';
-  if (type !== 'application/json' && type !== 'application/yaml') throw unsupportedMediaType(BODY_TYPES.join(', '));
-  const parsed = parseBody(text, type);
-  if (!isObject(parsed)) throw badRequest('the body must be an object');
-  return parsed;
+  throw noSuchForm();
 }

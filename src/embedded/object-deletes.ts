@@ -1,17 +1,20 @@
-/** Deleting objects: preconditions, finalizers, collections. */
-import type { Preconditions } from './store/collection.ts';
-import { badRequest, notFound, preconditionFailed } from './status-errors.ts';
+/**
+ * Deleting objects: preconditions, finalizers, collections.
+ *
+ * Guarantees: a deletion in the foreground, or one that orphans, is marked by its finalizer and finished a moment later,
+ * as a garbage collector would that finds no dependents. Dependents are not looked for.
+ */
+import { StoreError } from './store/collection.ts';
+import type { Collection, Preconditions } from './store/collection.ts';
+import { conflict, notFound, preconditionFailed } from './status-errors.ts';
 import type { ApiError } from './status-errors.ts';
 import { Namespaces } from './objects/namespaces.ts';
-import { BODY_TYPES, mediaType, parseBody } from './negotiate.ts';
-import { unsupportedMediaType } from './status-errors.ts';
+import type { Later } from './objects/namespaces.ts';
 import type { ObjectStore } from './store/object-store.ts';
-import { checkDryRun, listOptions, selection, writeOptions } from './request-options.ts';
+import { readDeleteOptions } from './request-options.ts';
+import type { DeleteOptions } from './request-options.ts';
 import type { ResourceType } from './objects/resources.ts';
-import type { RequestInfo } from './routes.ts';
-import { DecodeContext, DecodeError, boolean, int64, isObject, list, string, struct } from './objects/schema.ts';
-import { StoreError } from './store/collection.ts';
-import type { Version } from './objects/object-version.ts';
+import type { KubeObject, Version } from './objects/object-version.ts';
 import type { WriteRequest } from './object-writes.ts';
 
 export interface Deleted {
@@ -20,58 +23,43 @@ export interface Deleted {
   readonly gone: boolean;
 }
 
-const deleteOptions = struct({
-  kind: string,
-  apiVersion: string,
-  gracePeriodSeconds: int64,
-  preconditions: struct({ uid: string, resourceVersion: string }),
-  orphanDependents: boolean,
-  propagationPolicy: string,
-  dryRun: list(string),
-  ignoreStoreReadErrorWithClusterBreakingPotential: boolean,
-});
-
-interface Options {
-  readonly preconditions: Preconditions;
-  readonly dryRun: boolean;
-}
-
 export class Deleter {
   readonly #store: ObjectStore;
   readonly #namespaces: Namespaces;
+  readonly #later: Later;
 
-  constructor(store: ObjectStore, namespaces: Namespaces) {
+  constructor(store: ObjectStore, namespaces: Namespaces, later: Later) {
     this.#store = store;
     this.#namespaces = namespaces;
+    this.#later = later;
   }
 
   /** @throws ApiError 404, 409 when a precondition does not hold */
   delete(request: WriteRequest): Deleted {
-    const options = readOptions(request);
+    const options = readDeleteOptions(request.info, request.body, request.contentType);
     return this.#delete(request.type, request.info.namespace, request.info.name, options);
   }
 
-  /** Deletes what a list with the same query would show. Answers the objects as they were. */
-  deleteCollection(request: WriteRequest): Version[] {
-    const { info, type } = request;
-    const options = readOptions(request);
-    const { limit } = listOptions(info);
-    const { matches } = selection(info, type);
-    const { versions } = this.#store.collection(type.collection).list({ namespace: info.namespace, matches, limit });
+  /** @throws ApiError 409 when a precondition does not hold */
+  deleteAll({ info, type, body, contentType }: WriteRequest, versions: readonly Version[]): void {
+    const options = readDeleteOptions(info, body, contentType);
     for (const { object } of versions) this.#delete(type, info.namespace, object.metadata.name, options);
-    return versions;
   }
 
-  #delete(type: ResourceType, namespace: string, name: string, { preconditions, dryRun }: Options): Deleted {
+  #delete(type: ResourceType, namespace: string, name: string, options: DeleteOptions): Deleted {
+    const { preconditions, dryRun, propagationPolicy } = options;
     const isNamespace = type.kind === 'Namespace';
     if (isNamespace) this.#namespaces.checkDelete(name);
     const collection = this.#store.collection(type.collection);
     const mark = isNamespace ? Namespaces.mark : undefined;
+    const finalizer = isNamespace ? undefined : FINALIZERS[propagationPolicy];
     try {
-      const deleted = collection.delete(namespace, name, preconditions, { dryRun, mark });
+      const deleted = collection.delete(namespace, name, preconditions, { dryRun, mark, finalizer });
       if (!dryRun) {
         if (isNamespace) this.#namespaces.terminate(name);
         else this.#namespaces.finishOne(namespace);
+        if (finalizer !== undefined)
+          this.#later(COLLECT_MS, () => this.#release(collection, deleted.version, finalizer));
       }
       return deleted;
     } catch (error) {
@@ -79,7 +67,23 @@ export class Deleter {
       throw error;
     }
   }
+
+  #release(collection: Collection, { object: { metadata } }: Version, finalizer: string): void {
+    const found = collection.get(metadata.namespace, metadata.name)?.object;
+    if (found?.metadata.uid !== metadata.uid) return;
+    const finalizers = found?.metadata.finalizers?.filter((f) => f !== finalizer);
+    collection.replace({ ...found, metadata: { ...found?.metadata, finalizers } } as KubeObject);
+    this.#namespaces.finishOne(metadata.namespace ?? '');
+  }
 }
+
+const FINALIZERS: Readonly<Record<DeleteOptions['propagationPolicy'], string | undefined>> = {
+  Background: undefined,
+  Foreground: 'foregroundDeletion',
+  Orphan: 'orphan',
+};
+/** About what a garbage collector takes to look for dependents. */
+const COLLECT_MS = 100;
 
 function refused(error: StoreError, type: ResourceType, name: string, preconditions: Preconditions): ApiError {
   if (error.code === 'NotFound') return notFound(type, name);
@@ -87,40 +91,14 @@ function refused(error: StoreError, type: ResourceType, name: string, preconditi
   const [field, asked, then] = uid
     ? ['UID', preconditions.uid, 'deleted and then recreated']
     : ['ResourceVersion', preconditions.resourceVersion, 'modified'];
+  if (type.kind === 'Namespace') {
+    const why = `Precondition failed: ${field} in precondition: ${asked}, ${field} in object meta: ${error.found}`;
+    return conflict(type, name, why);
+  }
   return preconditionFailed(
     type,
     name,
     `the ${field} in the precondition (${asked}) does not match the ${field} in record (${error.found}). ` +
       `The object might have been ${then}`,
   );
-}
-
-function readOptions({
-  info,
-  body,
-  contentType,
-}: {
-  info: RequestInfo;
-  body: string;
-  contentType: string | undefined;
-}): Options {
-  const { dryRun } = writeOptions(info);
-  if (body === '') return { preconditions: {}, dryRun };
-  const media = mediaType(contentType) || 'application/json';
-  if (media !== 'application/json' && media !== 'application/yaml') throw unsupportedMediaType(BODY_TYPES.join(', '));
-  const parsed = parseBody(body, media);
-  if (!isObject(parsed)) throw badRequest('the body must be DeleteOptions');
-  try {
-    const options = deleteOptions(parsed, new DecodeContext()) as {
-      preconditions?: Preconditions;
-      dryRun?: string[];
-      kind?: string;
-    };
-    if ((options.kind ?? 'DeleteOptions') !== 'DeleteOptions') throw badRequest(`${options.kind} is no DeleteOptions`);
-    checkDryRun('DeleteOptions', options.dryRun ?? []);
-    return { preconditions: options.preconditions ?? {}, dryRun: dryRun || (options.dryRun?.length ?? 0) > 0 };
-  } catch (error) {
-    if (error instanceof DecodeError) throw badRequest(error.message);
-    throw error;
-  }
 }

@@ -7,15 +7,16 @@ import {
   watchOptions,
   writeToken,
 } from './request-options.ts';
-import { expired, notFound } from './status-errors.ts';
+import { badRequest, expired, internal, noSuchForm, notFound } from './status-errors.ts';
 import type { View } from './negotiate.ts';
 import type { ObjectStore } from './store/object-store.ts';
+import { emptyObject } from './objects/resources.ts';
 import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
 import type { Json } from './objects/schema.ts';
+import { protobufFrame } from './objects/protobuf.ts';
 import { StoreError } from './store/collection.ts';
 import { partialMetadata, table } from './objects/table-view.ts';
-import type { IncludeObject } from './objects/table-view.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { Version } from './objects/object-version.ts';
 import { WatchStream } from './watch-answer.ts';
@@ -25,6 +26,12 @@ export interface ReadRequest {
   readonly info: RequestInfo;
   readonly type: ResourceType;
   readonly view: View;
+}
+
+export interface ObjectListing {
+  readonly versions: readonly Version[];
+  /** Of the list. */
+  readonly metadata: Json;
 }
 
 /** A watch without a timeout of its own ends after half an hour to an hour, as kube-apiserver's do. */
@@ -52,17 +59,24 @@ export class Reader {
 
   /** One version, in the form asked for. */
   show(version: Version, { info, type, view }: ReadRequest, headers = true): string {
-    if (view === 'Table') {
+    if (view.as === 'Table') {
       const metadata = { resourceVersion: version.object.metadata.resourceVersion };
-      return JSON.stringify(this.#table(metadata, [version], info, type, headers));
+      return JSON.stringify(this.#table(metadata, [version], { info, type, view }, headers));
     }
-    if (view === 'PartialObjectMetadata') return JSON.stringify(partialMetadata(version.object.metadata));
+    if (view.as === 'PartialObjectMetadata')
+      return JSON.stringify(partialMetadata(version.object.metadata, view.version));
+    if (view.as !== 'object') throw noSuchForm();
     if (type.show) return JSON.stringify(toJson(version.object, type));
     return `{"kind":"${type.kind}","apiVersion":"${type.apiVersion}",${version.text}`;
   }
 
   /** @throws ApiError 400, 410, 504 */
-  list({ info, type, view }: ReadRequest): string {
+  list(request: ReadRequest): string {
+    return this.showList(this.listing(request), request);
+  }
+
+  /** What a list shows. @throws ApiError 400, 410, 504 */
+  listing({ info, type }: ReadRequest): ObjectListing {
     const options = listOptions(info);
     const { matches, name, namespace, selective } = selection(info, type);
     const token = options.continue;
@@ -91,14 +105,20 @@ export class Reader {
       metadata['continue'] = writeToken({ revision: listing.revision, after: next });
       if (!selective) metadata['remainingItemCount'] = remaining;
     }
-    return this.showList(versions, metadata, { info, type, view });
+    return { versions, metadata };
   }
 
-  showList(versions: readonly Version[], metadata: Json, { info, type, view }: ReadRequest): string {
-    if (view === 'Table') return JSON.stringify(this.#table(metadata, versions, info, type, true));
-    if (view === 'PartialObjectMetadata') {
-      const items = versions.map((v) => partialMetadata(v.object.metadata));
-      return JSON.stringify({ kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1', metadata, items });
+  showList({ versions, metadata }: ObjectListing, { info, type, view }: ReadRequest): string {
+    if (view.as === 'Table') return JSON.stringify(this.#table(metadata, versions, { info, type, view }, true));
+    if (view.as === 'PartialObjectMetadata') throw noSuchForm();
+    if (view.as === 'PartialObjectMetadataList') {
+      const items = versions.map((v) => partialMetadata(v.object.metadata, view.version));
+      return JSON.stringify({
+        kind: 'PartialObjectMetadataList',
+        apiVersion: `meta.k8s.io/${view.version}`,
+        metadata,
+        items,
+      });
     }
     const items = versions.map((v) => (type.show ? JSON.stringify(type.show(v.object)) : `{${v.text}`));
     const head = `{"kind":"${type.kind}List","apiVersion":"${type.apiVersion}","metadata":${JSON.stringify(metadata)}`;
@@ -110,7 +130,7 @@ export class Reader {
     const { info, type, view } = request;
     const query = watchOptions(info);
     const selected = selection(info, type);
-    // A watch of one object by its path is a watch of the name.
+    // The older form of a watch may have the name in its path.
     const name = info.name || selected.name;
     let headers = true;
     return new WatchStream({
@@ -128,25 +148,25 @@ export class Reader {
         headers = false;
         return text;
       },
-      encoding: view === 'Table' ? undefined : `${view} ${type.apiVersion}`,
-      bookmarkObject: this.#bookmarkObject(request),
+      encoding: view.as === 'Table' ? undefined : `${view.as} ${view.version} ${view.media} ${type.apiVersion}`,
+      frame: view.media === 'protobuf' ? protobufFrame : undefined,
+      bookmarkObject: emptyObject(type),
     });
   }
 
-  #bookmarkObject({ type, view }: ReadRequest): Json {
-    if (view === 'object') return { kind: type.kind, apiVersion: type.apiVersion, ...type.empty };
-    return { kind: view, apiVersion: 'meta.k8s.io/v1', ...(view === 'Table' && { columnDefinitions: null, rows: [] }) };
-  }
-
-  #table(metadata: Json, versions: readonly Version[], info: RequestInfo, type: ResourceType, headers: boolean): Json {
-    const include = info.query.get('includeObject') as IncludeObject | null;
+  #table(metadata: Json, versions: readonly Version[], { info, type, view }: ReadRequest, headers: boolean): Json {
+    const include = info.query.get('includeObject') || 'Metadata';
+    if (include !== 'None' && include !== 'Metadata' && include !== 'Object') {
+      throw badRequest(`unrecognized includeObject value: ${JSON.stringify(include)}`);
+    }
     return table(
       metadata,
       versions.map((v) => v.object),
       {
         columns: type.columns,
         nowMicros: this.#clock.wallMicros(),
-        include: include === 'None' || include === 'Object' ? include : 'Metadata',
+        include,
+        version: view.version,
         show: (object) => toJson(object, type),
         headers,
       },
@@ -155,6 +175,9 @@ export class Reader {
 
   #checkNotTooNew(info: RequestInfo): void {
     const text = info.query.get('resourceVersion');
+    if (text !== null && !/^\d*$/.test(text)) {
+      throw internal(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+    }
     if (text !== null && Number(text) > this.#store.revision) throw versionTooLarge(Number(text), this.#store.revision);
   }
 }

@@ -1,12 +1,14 @@
 /**
- * Creating, updating and patching objects.
+ * Creating, updating, patching and applying objects.
  *
  * Guarantees: nothing is stored that breaks a rule of its type; a write happens as a whole or not at all; with a dry run
- * everything is checked and answered as if, and nothing is stored.
+ * everything is checked and answered as if, and nothing is stored. Every write records whose fields it set.
  */
-import { serverSideApply } from './objects/apply.ts';
+import { ApplyError, managedByUpdate, serverSideApply } from './objects/managed-fields.ts';
+import type { FieldConflict, FieldWriter } from './objects/managed-fields.ts';
+import { StoreError } from './store/collection.ts';
 import type { Collection } from './store/collection.ts';
-import { adoptPath, decodeObject } from './objects/object-body.ts';
+import { decodeObject, mediaType, objectMediaType, parseBody } from './objects/object-body.ts';
 import type { Decoded } from './objects/object-body.ts';
 import {
   ApiError,
@@ -17,10 +19,10 @@ import {
   invalid,
   invalidValue,
   notFound,
+  unprocessable,
   unsupportedMediaType,
 } from './status-errors.ts';
 import type { Namespaces } from './objects/namespaces.ts';
-import { mediaType, parseBody, parseObject } from './negotiate.ts';
 import type { ObjectStore } from './store/object-store.ts';
 import { writeOptions } from './request-options.ts';
 import type { WriteOptions } from './request-options.ts';
@@ -28,10 +30,10 @@ import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from './object
 import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
 import { isObject } from './objects/schema.ts';
-import type { Json } from './objects/schema.ts';
-import { StoreError } from './store/collection.ts';
+import type { Codec, Json } from './objects/schema.ts';
 import { formatTime } from './objects/time-formats.ts';
 import { validateMeta, validateMetaUpdate } from './objects/validation.ts';
+import type { ObjectMeta } from './objects/validation.ts';
 import type { KubeObject, Version } from './objects/object-version.ts';
 
 export interface WriteRequest {
@@ -39,7 +41,7 @@ export interface WriteRequest {
   readonly type: ResourceType;
   readonly contentType: string | undefined;
   readonly body: string;
-  /** Who writes, where nothing else says so. */
+  /** Whose the fields are that it sets, where the query does not say so. */
   readonly manager: string;
 }
 
@@ -47,6 +49,13 @@ export interface Written {
   readonly version: Version;
   readonly created: boolean;
   readonly warnings: readonly string[];
+}
+
+/** A new object, and how it came to be. */
+interface Draft extends Decoded {
+  readonly options: WriteOptions;
+  /** Left out when the object has its managed fields already. */
+  readonly writer?: FieldWriter;
 }
 
 export class Writer {
@@ -62,121 +71,141 @@ export class Writer {
 
   create(request: WriteRequest): Written {
     const { info, type } = request;
-    const options = writeOptions(info);
-    const decoded = decodeObject(parseObject(request.body, request.contentType), type, options.fieldValidation);
-    adoptPath(decoded.object.metadata, info, type);
-    if (decoded.object.metadata.resourceVersion !== undefined) {
+    const draft = this.#draft(request);
+    adoptPath(draft.object.metadata, info, type);
+    if (draft.object.metadata.resourceVersion !== undefined && !draft.options.dryRun) {
       throw internal('resourceVersion should not be set on objects to be created');
     }
-    return this.#create(decoded, type, options);
+    return this.#create(draft, type);
   }
 
   update(request: WriteRequest): Written {
     const { info, type } = request;
-    const options = writeOptions(info);
-    const decoded = decodeObject(parseObject(request.body, request.contentType), type, options.fieldValidation);
-    const { metadata } = decoded.object;
+    const draft = this.#draft(request);
+    const { metadata } = draft.object;
     adoptPath(metadata, info, type);
     const old = this.#collection(type).get(info.namespace, info.name);
     if (old === undefined || (metadata.uid !== undefined && metadata.uid !== old.object.metadata.uid)) {
       if (metadata.uid !== undefined) throw wrongUid(type, info, metadata.uid, old?.object.metadata.uid ?? '');
       if (!type.createOnUpdate || info.subresource !== '') throw notFound(type, info.name);
-      return this.#create(decoded, type, options);
+      return this.#create(draft, type);
     }
-    const { resourceVersion = '0' } = metadata;
-    if (resourceVersion === '0') {
-      if (!type.unconditionalUpdate) {
-        const error = invalidValue('metadata.resourceVersion', 0, 'must be specified for an update');
-        throw invalid(type.group, type.resource, info.name, [error]);
-      }
-    } else if (resourceVersion !== old.object.metadata.resourceVersion) {
-      if (!/^\d+$/.test(resourceVersion))
-        throw badRequest(`invalid resource version ${JSON.stringify(resourceVersion)}`);
-      throw conflict(type, info.name);
-    }
-    return this.#replace(request, old, decoded, options);
+    checkVersion(metadata, old.object.metadata, type, info);
+    return this.#replace(request, old, draft);
   }
 
   patch(request: WriteRequest): Written {
     const { info, type } = request;
-    const media = mediaType(request.contentType);
-    const apply = media === 'application/apply-patch+yaml';
-    const patch = PATCHES.get(media);
-    if (!patch && !apply) {
-      throw unsupportedMediaType([...PATCHES.keys(), 'application/apply-patch+yaml'].join(', '), {});
-    }
-    const options = writeOptions(info);
-    const body = parseBody(request.body, media);
     const old = this.#collection(type).get(info.namespace, info.name);
-    if (!old && !apply) throw notFound(type, info.name);
-    const current = old && toJson(old.object, type);
-    const patched = patch ? runPatch(patch, current, body) : this.#apply(request, current, body);
-    const decoded = decodeObject(patched, type, options.fieldValidation);
-    const { metadata } = decoded.object;
+    const draft =
+      mediaType(request.contentType) === APPLY ? this.#applied(request, old?.object) : this.#patched(request, old);
+    const { metadata } = draft.object;
     adoptPath(metadata, info, type);
     if (!old) {
       delete metadata.resourceVersion;
-      return this.#create(decoded, type, options);
+      return this.#create(draft, type);
     }
-    const { resourceVersion } = metadata;
-    if (resourceVersion !== undefined && resourceVersion !== old.object.metadata.resourceVersion) {
-      throw conflict(type, info.name);
-    }
-    return this.#replace(request, old, decoded, options);
+    checkVersion(metadata, old.object.metadata, type, info);
+    return this.#replace(request, old, draft);
   }
 
-  #apply({ info, type, manager }: WriteRequest, current: Json | undefined, body: unknown): Json {
-    if (!isObject(body)) throw badRequest('the applied configuration must be an object');
-    const owner = info.query.get('fieldManager') ?? '';
-    if (owner === '') throw badRequest('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value');
-    const { object, conflicts } = serverSideApply(current, body, {
-      manager: owner || manager,
-      apiVersion: type.apiVersion,
-      force: info.query.get('force') === 'true',
-      time: formatTime(this.#store.now()),
-    });
-    if (conflicts.length > 0) throw applyConflict(conflicts);
+  #draft(request: WriteRequest): Draft {
+    const options = writeOptions(request.info);
+    const media = objectMediaType(request.contentType);
+    const { fieldValidation } = options;
+    const body = parseBody(request.body, media, fieldValidation);
     return {
-      ...object,
-      kind: body['kind'],
-      apiVersion: body['apiVersion'],
-      metadata: {
-        ...(object['metadata'] as Json),
-        name: (isObject(body['metadata']) && body['metadata']['name']) || info.name,
-      },
+      ...decodeObject(body, request.type, fieldValidation),
+      options,
+      writer: this.#writer(request, options),
     };
   }
 
-  #create({ object, warnings }: Decoded, type: ResourceType, options: WriteOptions): Written {
+  #patched(request: WriteRequest, old: Version | undefined): Draft {
+    const { info, type } = request;
+    const media = mediaType(request.contentType);
+    const patch = PATCHES.get(media);
+    if (!patch) throw unsupportedMediaType([...PATCHES.keys(), APPLY].join(', '), {});
+    const options = writeOptions(info);
+    if (!old) throw notFound(type, info.name);
+    const { value, duplicates } = parseBody(request.body, media, options.fieldValidation);
+    const patched = { value: runPatch(patch, toJson(old.object, type), value, type.codec), duplicates };
+    const refuse = (why: string): ApiError =>
+      invalid('', '', '', [invalidValue('patch', JSON.stringify(patched.value), why)]);
+    const decoded = decodeObject(patched, type, options.fieldValidation, refuse);
+    return { ...decoded, options, writer: this.#writer(request, options) };
+  }
+
+  #applied(request: WriteRequest, live: KubeObject | undefined): Draft {
+    const { info, type } = request;
+    const options = writeOptions(info, true);
+    const { value, duplicates } = parseBody(request.body, APPLY, options.fieldValidation);
+    const config = value ?? {};
+    if (!isObject(config)) throw badRequest('error decoding YAML: the body must be an object');
+    const { apiVersion = '', kind = '', metadata } = config as Record<string, unknown>;
+    if (apiVersion !== type.apiVersion || kind !== type.kind) {
+      throw badRequest(`invalid object type: ${String(apiVersion) || '/'}, Kind=${String(kind)}`);
+    }
+    if (isObject(metadata) && (metadata['managedFields'] ?? undefined) !== undefined) {
+      throw badRequest('metadata.managedFields must be nil');
+    }
+    let applied: ReturnType<typeof serverSideApply>;
+    try {
+      applied = serverSideApply(live, config, this.#writer(request, options), options.force);
+    } catch (error) {
+      if (error instanceof ApplyError) throw internal(error.message);
+      throw error;
+    }
+    if (Array.isArray(applied)) throw applyConflict(applied as readonly FieldConflict[]);
+    if (options.fieldValidation === 'Strict' && duplicates.length > 0) {
+      throw badRequest(`error strict decoding YAML: ${duplicates.join(', ')}`);
+    }
+    const object = applied as KubeObject;
+    object.metadata.name ??= info.name;
+    return { object, warnings: duplicates, options };
+  }
+
+  #writer({ info, type, manager }: WriteRequest, { fieldManager }: WriteOptions): FieldWriter {
+    const { subresource } = info;
+    return { type, subresource, manager: fieldManager || manager, time: formatTime(this.#store.now()) };
+  }
+
+  #create({ object, warnings, options, writer }: Draft, type: ResourceType): Written {
     const { metadata } = object;
+    for (const field of SERVERS_OWN) delete metadata[field];
     if (metadata.name === '' && metadata.generateName !== undefined) {
       metadata.name = metadata.generateName.slice(0, MAX_GENERATED_PREFIX) + this.#suffix();
     }
     if (type.namespaced) this.#namespaces.admit(type, metadata.namespace as string, metadata.name);
-    type.prepare(object as unknown as Json);
-    const errors = [...validateMeta(metadata, type.nameRule), ...type.validate(object)];
+    const told = [...warnings, ...withoutDuplicateOwners(metadata)];
+    if (writer) metadata.managedFields = managedByUpdate(undefined, object, writer);
+    type.prepare(object as unknown as Json, undefined);
+    const errors = [...validateMeta(metadata, type.nameRule), ...type.validate(object, undefined)];
     if (errors.length > 0) throw invalid(type.group, type.kind, metadata.name, errors);
     try {
-      return { version: this.#collection(type).create(object, options), created: true, warnings };
+      return { version: this.#collection(type).create(object, options), created: true, warnings: told };
     } catch (error) {
-      if (error instanceof StoreError && error.code === 'AlreadyExists') throw alreadyExists(type, metadata.name);
-      throw error;
+      if (!(error instanceof StoreError) || error.code !== 'AlreadyExists') throw error;
+      const there = this.#collection(type).get(metadata.namespace, metadata.name);
+      throw alreadyExists(type, metadata.name, there?.object.metadata.deletionTimestamp !== undefined);
     }
   }
 
-  #replace(request: WriteRequest, old: Version, { object, warnings }: Decoded, options: WriteOptions): Written {
+  #replace(request: WriteRequest, old: Version, { object, warnings, options, writer }: Draft): Written {
     const { info, type } = request;
+    const told = [...warnings, ...withoutDuplicateOwners(object.metadata)];
+    if (writer) object.metadata.managedFields = managedByUpdate(old.object, object, writer);
     const next = withinSubresource(object, old.object, info.subresource, type);
-    type.prepare(next as unknown as Json);
+    type.prepare(next as unknown as Json, old.object);
     const errors = [
       ...validateMetaUpdate(next.metadata, old.object.metadata),
       ...validateMeta(next.metadata, type.nameRule),
-      ...type.validate(next),
+      ...type.validate(next, old.object),
     ];
     if (errors.length > 0) throw invalid(type.group, type.kind, info.name, errors);
     const version = this.#collection(type).replace(next, {}, options);
     if (!options.dryRun) this.#namespaces.finishOne(type.namespaced ? info.namespace : info.name);
-    return { version, created: false, warnings };
+    return { version, created: false, warnings: told };
   }
 
   #collection(type: ResourceType): Collection {
@@ -190,38 +219,92 @@ export class Writer {
   }
 }
 
+/** What a new object is not asked for. */
+const SERVERS_OWN = ['uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const;
 /** So that prefix and suffix stay within 63 characters, as Kubernetes cuts them. */
 const MAX_GENERATED_PREFIX = 58;
 /** Without vowels and look-alikes: no words come out by accident. */
 const SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 
-type Patch = (target: unknown, patch: unknown) => unknown;
+/**
+ * Makes the object the one of the path.
+ * @throws ApiError 400 when it says to be another one
+ */
+function adoptPath(meta: ObjectMeta, info: RequestInfo, type: ResourceType): void {
+  if (info.verb !== 'create') {
+    if (meta.name === '') {
+      throw badRequest(`the name of the object (${info.name} based on URL) was undeterminable: name must be provided`);
+    }
+    if (meta.name !== info.name) {
+      throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${info.name})`);
+    }
+  }
+  if (!type.namespaced) {
+    delete meta.namespace;
+    return;
+  }
+  if ((meta.namespace ?? info.namespace) !== info.namespace) {
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+  }
+  meta.namespace = info.namespace;
+}
+
+/** @throws ApiError 409, 422, 500 for what is no version, as Kubernetes does */
+function checkVersion(meta: ObjectMeta, old: ObjectMeta, type: ResourceType, info: RequestInfo): void {
+  const { resourceVersion = '0' } = meta;
+  if (resourceVersion === '0') {
+    if (!type.unconditionalUpdate) {
+      const error = invalidValue('metadata.resourceVersion', 0, 'must be specified for an update');
+      throw invalid(type.group, type.resource, info.name, [error]);
+    }
+  } else if (resourceVersion !== old.resourceVersion) {
+    if (!/^\d+$/.test(resourceVersion))
+      throw internal(`strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`);
+    throw conflict(type, info.name);
+  }
+}
+
+/** @returns a warning, where it dropped some */
+function withoutDuplicateOwners(meta: ObjectMeta): string[] {
+  const { ownerReferences: owners = [] } = meta;
+  const same = (i: number, other: (typeof owners)[number]): boolean =>
+    JSON.stringify(owners[i]) === JSON.stringify(other);
+  const dropped = owners.filter((owner, i) => owners.findIndex((_, j) => same(j, owner)) < i);
+  if (dropped.length === 0) return [];
+  meta.ownerReferences = owners.filter((owner, i) => owners.findIndex((_, j) => same(j, owner)) === i);
+  const uids = [...new Set(dropped.map((owner) => owner.uid))].join(', ');
+  return [
+    '.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject ' +
+      `such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${uids}`,
+  ];
+}
+
+type Patch = (target: unknown, patch: unknown, codec: Codec) => unknown;
 
 const mapOnly =
   (patch: Patch): Patch =>
-  (target, body) => {
-    if (!isObject(body)) throw new PatchError('Malformed', 'the patch must be an object');
-    return patch(target, body);
+  (target, body, codec) => {
+    if (!isObject(body ?? {})) throw new PatchError('Malformed', 'the patch must be an object');
+    return patch(target, body, codec);
   };
 
 const PATCHES: ReadonlyMap<string, Patch> = new Map([
   ['application/json-patch+json', jsonPatch],
   ['application/merge-patch+json', mapOnly(mergePatch)],
-  ['application/strategic-merge-patch+json', mapOnly(strategicMergePatch)],
+  [
+    'application/strategic-merge-patch+json',
+    mapOnly((target, patch, codec) => strategicMergePatch(target, patch ?? {}, codec)),
+  ],
 ]);
+const APPLY = 'application/apply-patch+yaml';
 
-function runPatch(patch: Patch, current: unknown, body: unknown): Json {
+function runPatch(patch: Patch, current: unknown, body: unknown, codec: Codec): unknown {
   try {
-    const patched = patch(current, body);
-    if (!isObject(patched)) throw new PatchError('Failed', 'the patched document is no object');
-    return patched;
+    return patch(current, body, codec);
   } catch (error) {
     if (!(error instanceof PatchError)) throw error;
     if (error.code === 'Malformed') throw badRequest(`error decoding patch: ${error.message}`);
-    throw new ApiError(422, 'the server rejected our request due to an error in our request', {
-      reason: 'Invalid',
-      details: {},
-    });
+    throw error.code === 'Failed' ? unprocessable() : internal(error.message);
   }
 }
 
@@ -232,12 +315,14 @@ export const toJson = (object: KubeObject, type: ResourceType): Json => ({
   ...(type.show ? type.show(object) : object),
 });
 
-/** The part of the new object that this path may write, the rest from the old one. */
+/** The fields that this path may write from the new object, the others from the old one. */
 function withinSubresource(object: KubeObject, old: KubeObject, subresource: string, type: ResourceType): KubeObject {
-  if (!type.statusSubresource) return object;
-  if (subresource === '') return { ...object, status: old['status'] };
-  if (subresource === 'status') return { ...object, spec: old['spec'] };
-  return { ...old, metadata: { ...old.metadata }, spec: object['spec'] };
+  const next: Json = { ...object };
+  for (const [other, field] of Object.entries(type.subresources)) {
+    if (other !== subresource) next[field] = old[field];
+  }
+  if (subresource === 'status') next['spec'] = old['spec'];
+  return next as unknown as KubeObject;
 }
 
 const wrongUid = (type: ResourceType, info: RequestInfo, asked: string, found: string): ApiError =>
@@ -248,19 +333,19 @@ const wrongUid = (type: ResourceType, info: RequestInfo, asked: string, found: s
       `ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${asked}, UID in object meta: ${found}`,
   );
 
-function applyConflict(conflicts: readonly { field: string; manager: string }[]): ApiError {
+function applyConflict(conflicts: readonly FieldConflict[]): ApiError {
   const causes = conflicts.map(({ field, manager }) => ({
     reason: 'FieldManagerConflict',
-    message: `conflict with "${manager}"`,
+    message: `conflict with ${manager}`,
     field,
   }));
-  const told = conflicts.map(({ field, manager }) => `conflict with "${manager}": ${field}`).join(', ');
-  return new ApiError(
-    409,
-    `Apply failed with ${conflicts.length} conflict${conflicts.length > 1 ? 's' : ''}: ${told}`,
-    {
-      reason: 'Conflict',
-      details: { causes },
-    },
-  );
+  const managers = [...new Set(conflicts.map(({ manager }) => manager))];
+  const fieldsOf = (manager: string): string[] => conflicts.filter((c) => c.manager === manager).map((c) => c.field);
+  const [only] = conflicts;
+  const told =
+    conflicts.length === 1
+      ? `1 conflict: conflict with ${only?.manager}: ${only?.field}`
+      : `${conflicts.length} conflicts: ` +
+        managers.map((m) => [`conflicts with ${m}:`, ...fieldsOf(m).map((f) => `- ${f}`)].join('\n')).join('\n');
+  return new ApiError(409, `Apply failed with ${told}`, { reason: 'Conflict', details: { causes } });
 }

@@ -1,7 +1,23 @@
 /** The options that requests carry in their query, checked as Kubernetes checks them. */
-import { ApiError, badRequest, expired, forbiddenValue, internal, invalid, unsupportedValue } from './status-errors.ts';
+import {
+  ApiError,
+  badRequest,
+  expired,
+  forbiddenValue,
+  internal,
+  invalid,
+  invalidValue,
+  requiredValue,
+  unsupportedValue,
+} from './status-errors.ts';
 import type { FieldError } from './status-errors.ts';
+import { objectMediaType, parseBody } from './objects/object-body.ts';
+import type { FieldValidation } from './objects/object-body.ts';
+import { deleteOptions } from './objects/resources.ts';
 import type { ResourceType } from './objects/resources.ts';
+import { DecodeContext, DecodeError, isObject } from './objects/schema.ts';
+import type { Json } from './objects/schema.ts';
+import type { Preconditions } from './store/collection.ts';
 import { isTrue } from './routes.ts';
 import type { RequestInfo } from './routes.ts';
 import { SelectorError, matchesFields, parseFieldSelector, parseLabelSelector } from './store/selectors.ts';
@@ -11,33 +27,120 @@ const OPTIONS_KIND: Readonly<Record<string, string>> = {
   create: 'CreateOptions',
   update: 'UpdateOptions',
   patch: 'PatchOptions',
-  delete: 'DeleteOptions',
-  deletecollection: 'DeleteOptions',
 };
 
-const refuse = (kind: string, error: FieldError): ApiError => invalid('meta.k8s.io', kind, '', [error]);
+const META_GROUP = 'meta.k8s.io';
+const refuse = (kind: string, ...errors: FieldError[]): ApiError => invalid(META_GROUP, kind, '', errors);
 
 export interface WriteOptions {
   readonly dryRun: boolean;
-  readonly fieldValidation: 'Ignore' | 'Warn' | 'Strict';
+  readonly fieldValidation: FieldValidation;
+  /** '' when the client leaves it to its User-Agent. */
+  readonly fieldManager: string;
+  /** Of an apply: takes what others own. */
+  readonly force: boolean;
 }
 
 const FIELD_VALIDATIONS = ['Ignore', 'Strict', 'Warn'] as const;
+/** Bytes. */
+const MAX_FIELD_MANAGER = 128;
 
 /** @throws ApiError 422 */
-export function writeOptions(info: RequestInfo): WriteOptions {
-  const kind = OPTIONS_KIND[info.verb ?? ''] ?? 'UpdateOptions';
-  const dryRun = info.query.getAll('dryRun').filter((v) => v !== '');
-  checkDryRun(kind, dryRun);
-  const asked = info.query.get('fieldValidation') || 'Warn';
+export function writeOptions({ verb, query }: RequestInfo, apply = false): WriteOptions {
+  const dryRun = query.getAll('dryRun');
+  const fieldManager = query.get('fieldManager') ?? '';
+  const asked = query.get('fieldValidation') || 'Warn';
   const fieldValidation = FIELD_VALIDATIONS.find((v) => v === asked);
-  if (!fieldValidation) throw refuse(kind, unsupportedValue('fieldValidation', asked, FIELD_VALIDATIONS));
-  return { dryRun: dryRun.length > 0, fieldValidation };
+  const errors: FieldError[] = [];
+  if (apply && fieldManager === '') errors.push(requiredValue('fieldManager', 'is required for apply patch'));
+  if (!apply && verb === 'patch' && query.has('force')) {
+    errors.push(forbiddenValue('force', 'may not be specified for non-apply patch'));
+  }
+  if (Buffer.byteLength(fieldManager) > MAX_FIELD_MANAGER) {
+    errors.push({
+      field: 'fieldManager',
+      reason: 'FieldValueTooLong',
+      message: `Too long: may not be more than ${MAX_FIELD_MANAGER} bytes`,
+    });
+  }
+  for (const { 0: hidden, index } of fieldManager.matchAll(/[\p{C}\p{Zl}\p{Zp}]/gu)) {
+    const code = (hidden.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0');
+    errors.push(invalidValue('fieldManager', fieldManager, `invalid character U+${code} (at position ${index})`));
+  }
+  errors.push(...dryRunErrors(dryRun));
+  if (!fieldValidation) errors.push(unsupportedValue('fieldValidation', asked, ['', ...FIELD_VALIDATIONS]));
+  if (errors.length > 0 || !fieldValidation) throw refuse(OPTIONS_KIND[verb ?? ''] ?? 'UpdateOptions', ...errors);
+  return { dryRun: dryRun.length > 0, fieldValidation, fieldManager, force: isTrue(query.get('force')) };
 }
 
-/** @throws ApiError 422 */
-export function checkDryRun(kind: string, values: readonly unknown[]): void {
-  if (values.some((v) => v !== 'All')) throw refuse(kind, unsupportedValue('dryRun', values, ['All']));
+const dryRunErrors = (values: readonly unknown[]): FieldError[] =>
+  values.some((v) => v !== 'All') ? [unsupportedValue('dryRun', values, ['All'])] : [];
+
+export interface DeleteOptions {
+  readonly preconditions: Preconditions;
+  readonly dryRun: boolean;
+  /** What is done about the objects that this one owns. */
+  readonly propagationPolicy: 'Background' | 'Foreground' | 'Orphan';
+}
+
+const PROPAGATION_POLICIES = ['Foreground', 'Background', 'Orphan'] as const;
+
+/** Given in the body, or where there is none in the query. @throws ApiError 400, 415, 422 */
+export function readDeleteOptions(
+  { query }: RequestInfo,
+  body: string,
+  contentType: string | undefined,
+): DeleteOptions {
+  let given: Json;
+  if (body === '') {
+    given = {
+      gracePeriodSeconds: numberOf(query.get('gracePeriodSeconds')),
+      ...(query.has('orphanDependents') && { orphanDependents: isTrue(query.get('orphanDependents')) }),
+      propagationPolicy: query.get('propagationPolicy') ?? '',
+      dryRun: query.getAll('dryRun'),
+    };
+  } else {
+    const parsed = parseBody(body, objectMediaType(contentType)).value ?? {};
+    if (!isObject(parsed)) throw badRequest('the body must be DeleteOptions');
+    if ((parsed['kind'] ?? 'DeleteOptions') !== 'DeleteOptions') {
+      throw badRequest(`${String(parsed['kind'])} is no DeleteOptions`);
+    }
+    try {
+      given = deleteOptions.decode(parsed, new DecodeContext()) as Json;
+    } catch (error) {
+      if (error instanceof DecodeError) throw badRequest(error.message);
+      throw error;
+    }
+  }
+  const {
+    preconditions = {},
+    orphanDependents,
+    propagationPolicy = '',
+    dryRun = [],
+  } = given as Partial<DeleteOptionsBody>;
+  const policy = PROPAGATION_POLICIES.find((p) => p === propagationPolicy);
+  const errors: FieldError[] = [];
+  if (propagationPolicy !== '' && orphanDependents !== undefined) {
+    const rule = 'orphanDependents and deletionPropagation cannot be both set';
+    errors.push(invalidValue('propagationPolicy', propagationPolicy, rule));
+  }
+  if (propagationPolicy !== '' && !policy) {
+    errors.push(unsupportedValue('propagationPolicy', propagationPolicy, [...PROPAGATION_POLICIES, 'nil']));
+  }
+  errors.push(...dryRunErrors(dryRun));
+  if (errors.length > 0) throw refuse('DeleteOptions', ...errors);
+  return {
+    preconditions,
+    dryRun: dryRun.length > 0,
+    propagationPolicy: policy ?? (orphanDependents ? 'Orphan' : 'Background'),
+  };
+}
+
+interface DeleteOptionsBody {
+  readonly preconditions: Preconditions;
+  readonly orphanDependents: boolean;
+  readonly propagationPolicy: string;
+  readonly dryRun: readonly string[];
 }
 
 export interface Selection {
@@ -98,29 +201,27 @@ export interface ContinueToken {
 }
 
 /** @throws ApiError 400, 422 */
-export function listOptions(info: RequestInfo): ListOptions {
-  const { query } = info;
-  const limit = numberOf(query.get('limit'), 'limit');
+export function listOptions({ query }: RequestInfo): ListOptions {
+  const limit = Math.max(0, numberOf(query.get('limit')));
+  numberOf(query.get('timeoutSeconds'));
   const resourceVersion = query.get('resourceVersion') ?? '';
   const match = query.get('resourceVersionMatch') ?? '';
   const token = query.get('continue') ?? '';
-  if (isTrue(query.get('sendInitialEvents'))) {
-    throw refuse('ListOptions', forbiddenValue('sendInitialEvents', 'sendInitialEvents is forbidden for list'));
-  }
+  const errors: FieldError[] = [];
   if (match !== '') {
-    const why =
-      resourceVersion === '' && token === ''
-        ? 'resourceVersionMatch is forbidden unless resourceVersion is provided'
-        : token !== ''
-          ? 'resourceVersionMatch is forbidden when continue is provided'
-          : match === 'Exact' && resourceVersion === '0'
-            ? 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-            : undefined;
-    if (why !== undefined) throw refuse('ListOptions', forbiddenValue('resourceVersionMatch', why));
+    if (resourceVersion === '') errors.push(matchForbidden('unless resourceVersion is provided'));
+    if (token !== '') errors.push(matchForbidden('when continue is provided'));
     if (match !== 'Exact' && match !== 'NotOlderThan') {
-      throw refuse('ListOptions', unsupportedValue('resourceVersionMatch', match, ['Exact', 'NotOlderThan', '']));
+      errors.push(unsupportedValue(MATCH, match, ['Exact', 'NotOlderThan', '']));
+    }
+    if (match === 'Exact' && resourceVersion === '0') {
+      errors.push(forbiddenValue(MATCH, `${MATCH} "exact" is forbidden for resourceVersion "0"`));
     }
   }
+  if (query.has('sendInitialEvents')) {
+    errors.push(forbiddenValue('sendInitialEvents', 'sendInitialEvents is forbidden for list'));
+  }
+  if (errors.length > 0) throw refuse('ListOptions', ...errors);
   if (!/^\d*$/.test(resourceVersion)) throw badRequest(`invalid resource version ${JSON.stringify(resourceVersion)}`);
   if (token !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
@@ -128,10 +229,17 @@ export function listOptions(info: RequestInfo): ListOptions {
   return { limit, continue: token === '' ? undefined : readToken(token), resourceVersion, exact: match === 'Exact' };
 }
 
-function numberOf(text: string | null, name: string): number {
-  if (text === null || text === '') return 0;
-  if (!/^[+-]?\d+$/.test(text)) throw badRequest(`${name}: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return Math.max(0, Number(text));
+const MATCH = 'resourceVersionMatch';
+const matchForbidden = (why: string): FieldError => forbiddenValue(MATCH, `${MATCH} is forbidden ${why}`);
+
+const MAX_INT64 = 2n ** 63n - 1n;
+
+function numberOf(text: string | null): number {
+  if (text === null) return 0;
+  const wrong = (why: string): ApiError => badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: ${why}`);
+  if (!/^[+-]?\d+$/.test(text)) throw wrong('invalid syntax');
+  if (BigInt(text.replace(/^\+/, '')) > MAX_INT64) throw wrong('value out of range');
+  return Number(text);
 }
 
 export const writeToken = (token: ContinueToken): string =>
@@ -183,23 +291,28 @@ export function watchOptions(info: RequestInfo): WatchQuery {
   const version = query.get('resourceVersion') ?? '';
   const match = query.get('resourceVersionMatch') ?? '';
   const initial = query.get('sendInitialEvents');
-  if (initial === null && match !== '') {
-    const why = 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided';
-    throw refuse('ListOptions', forbiddenValue('resourceVersionMatch', why));
-  }
+  const errors: FieldError[] = [];
   if (initial !== null && match !== 'NotOlderThan') {
-    const why = 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
-    throw refuse('ListOptions', forbiddenValue('resourceVersionMatch', why));
+    errors.push(forbiddenValue(MATCH, `sendInitialEvents requires setting ${MATCH} to NotOlderThan`));
   }
-  if (!/^\d*$/.test(version)) throw internal(`strconv.ParseUint: parsing ${JSON.stringify(version)}: invalid syntax`);
+  if (match !== '') {
+    if (initial === null) errors.push(matchForbidden('for watch unless sendInitialEvents is provided'));
+    if (match !== 'NotOlderThan') errors.push(unsupportedValue(MATCH, match, ['NotOlderThan']));
+    if (query.get('continue')) errors.push(matchForbidden('when continue is provided'));
+  }
+  if (errors.length > 0) throw refuse('ListOptions', ...errors);
+  if (!/^\d*$/.test(version)) {
+    const text = JSON.stringify(version);
+    throw internal(`resourceVersion: Invalid value: ${text}: strconv.ParseUint: parsing ${text}: invalid syntax`);
+  }
   const fromNow = version === '' || version === '0';
   const wantsInitial = initial === null ? fromNow : isTrue(initial);
-  const seconds = numberOf(query.get('timeoutSeconds'), 'timeoutSeconds');
+  const seconds = numberOf(query.get('timeoutSeconds'));
   const bookmarks = isTrue(query.get('allowWatchBookmarks'));
   return {
     from: wantsInitial ? undefined : fromNow ? Infinity : Number(version),
     bookmarks,
     markInitialEnd: bookmarks && isTrue(initial),
-    timeoutMs: seconds === 0 ? undefined : seconds * 1000,
+    timeoutMs: seconds <= 0 ? undefined : seconds * 1000,
   };
 }

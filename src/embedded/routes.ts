@@ -57,20 +57,16 @@ export function requestInfo(method: string, url: string): RequestInfo {
   const [resource = '', name = '', subresource = '', ...more] = rest;
   const found = BY_PATH.get(`${group}/${version}/${resource}`);
   const fits =
-    found && more.length === 0 && (found.namespaced || namespace === '') && servesSubresource(found, subresource);
+    found &&
+    more.length === 0 &&
+    (found.namespaced || namespace === '') &&
+    (subresource === '' || Object.hasOwn(found.subresources, subresource));
   const type = fits ? found : undefined;
   const about = { method, path, query, type, group, resource, subresource, namespace, name };
   return { ...about, verb: type && verbOf(about, type, legacyWatch) };
 }
 
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize']);
-
-function servesSubresource(type: ResourceType, subresource: string): boolean {
-  if (subresource === '') return true;
-  return (
-    (subresource === 'status' && type.statusSubresource) || (subresource === 'finalize' && type.kind === 'Namespace')
-  );
-}
 
 function decode(text: string): string {
   try {
@@ -92,13 +88,17 @@ function verbOf(
   const everywhere = type.namespaced && about.namespace === '';
   if (name !== '' && everywhere) return undefined;
   if (method === 'GET') {
-    if (legacyWatch || (subresource === '' && isTrue(about.query.get('watch')))) return 'watch';
+    if (legacyWatch || (name === '' && isTrue(about.query.get('watch')))) return 'watch';
     return name === '' ? 'list' : 'get';
   }
   if (legacyWatch) return undefined;
   if (name === '') {
     if (everywhere) return undefined;
-    return method === 'POST' ? 'create' : method === 'DELETE' ? 'deletecollection' : undefined;
+    return method === 'POST'
+      ? 'create'
+      : method === 'DELETE' && type.deletesCollections
+        ? 'deletecollection'
+        : undefined;
   }
   if (method === 'PUT') return 'update';
   if (method === 'PATCH' && subresource !== 'finalize') return 'patch';

@@ -92,10 +92,20 @@ export const methodNotAllowed = (): ApiError =>
 export const notAcceptable = (served: string): ApiError =>
   new ApiError(406, `only the following media types are accepted: ${served}`, { reason: 'NotAcceptable', details: {} });
 
+/** Of a media type that is served, but not in the form that its parameters ask for. */
+export const noSuchForm = (): ApiError =>
+  new ApiError(406, 'the requested form of the resource is not served', { reason: 'NotAcceptable' });
+
 export const unsupportedMediaType = (served: string, details?: StatusDetails): ApiError =>
   new ApiError(415, `the body of the request was in an unknown format - accepted media types include: ${served}`, {
     reason: 'UnsupportedMediaType',
     ...(details && { details }),
+  });
+
+export const unprocessable = (): ApiError =>
+  new ApiError(422, 'the server rejected our request due to an error in our request', {
+    reason: 'Invalid',
+    details: {},
   });
 
 export const tooLarge = (limit: number): ApiError =>
@@ -107,11 +117,15 @@ export const notFound = (r: ResourceName, name: string): ApiError =>
     details: aboutResource(r, name),
   });
 
-export const alreadyExists = (r: ResourceName, name: string): ApiError =>
-  new ApiError(409, `${qualify(r.resource, r.group)} "${name}" already exists`, {
-    reason: 'AlreadyExists',
-    details: aboutResource(r, name),
-  });
+export const alreadyExists = (r: ResourceName, name: string, ending: boolean): ApiError =>
+  new ApiError(
+    409,
+    `${ending ? 'object is being deleted: ' : ''}${qualify(r.resource, r.group)} "${name}" already exists`,
+    {
+      reason: 'AlreadyExists',
+      details: aboutResource(r, name),
+    },
+  );
 
 export const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again';
 
@@ -177,14 +191,14 @@ export const unsupportedValue = (field: string, value: unknown, supported: reado
 
 /** 422. `kind` is usually the object's kind; Kubernetes says the resource for a missing resourceVersion. */
 export function invalid(group: string, kind: string, name: string, errors: readonly FieldError[]): ApiError {
-  const told = errors.map((e) => `${e.field}: ${e.message}`);
+  const told = [...new Set(errors.map((e) => `${e.field}: ${e.message}`))];
   const all = told.length === 1 ? (told[0] as string) : `[${told.join(', ')}]`;
   return new ApiError(422, `${qualify(kind, group)} ${JSON.stringify(name)} is invalid: ${all}`, {
     reason: 'Invalid',
     details: {
       name: orNothing(name),
       group: orNothing(group),
-      kind,
+      kind: orNothing(kind),
       causes: errors.map(({ reason, message, field }) => ({ reason, message, field })),
     },
   });

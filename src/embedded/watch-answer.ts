@@ -11,10 +11,10 @@ import type { ObjectStore } from './store/object-store.ts';
 import type { Json } from './objects/schema.ts';
 import { StoreError } from './store/collection.ts';
 import type { ServerClock } from './objects/time-formats.ts';
-import { atRevision } from './objects/object-version.ts';
-import type { Change, KubeObject, Version } from './objects/object-version.ts';
+import { Version, atRevision } from './objects/object-version.ts';
+import type { Change, KubeObject } from './objects/object-version.ts';
 
-export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
+type EventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
 
 export interface WatchSink {
   write(chunk: Uint8Array): void;
@@ -38,7 +38,9 @@ export interface WatchOptions {
   readonly encode: (version: Version) => string;
   /** Names the encoding, so that watches with the same one share its result; undefined when it cannot be shared. */
   readonly encoding: string | undefined;
-  /** What a bookmark is, but for its metadata: kind, apiVersion and the empty rest. */
+  /** Makes of an event's JSON what is written; a line when left out. */
+  readonly frame?: ((event: string) => Uint8Array) | undefined;
+  /** An object without content, as stored: what a bookmark shows besides its metadata. */
   readonly bookmarkObject: Json;
 }
 
@@ -69,7 +71,7 @@ export class WatchStream {
     try {
       if (from === undefined) {
         for (const version of collection.list({ ...scope, matches: this.#options.matches }).versions) {
-          this.#write(Buffer.from(this.#line('ADDED', version)));
+          this.#write(this.#event('ADDED', version));
         }
         if (this.#options.markInitialEnd) this.#bookmark({ 'k8s.io/initial-events-end': 'true' });
       }
@@ -123,7 +125,7 @@ export class WatchStream {
 
   /** Ends with an ERROR event. */
   #error(error: ApiError): void {
-    this.#write(Buffer.from(`${JSON.stringify({ type: 'ERROR', object: error })}\n`));
+    this.#write(this.#frame(JSON.stringify({ type: 'ERROR', object: error })));
     this.end();
   }
 
@@ -151,21 +153,25 @@ export class WatchStream {
     const key = `${type} ${moved} ${encoding}`;
     let chunk = encoding === undefined ? undefined : change.encoded.get(key);
     if (!chunk) {
-      chunk = Buffer.from(this.#line(type, moved ? atRevision(version, change.revision) : version));
+      chunk = this.#event(type, moved ? atRevision(version, change.revision) : version);
       if (encoding !== undefined) change.encoded.set(key, chunk);
     }
     this.#write(chunk);
   }
 
-  #line(type: EventType, version: Version): string {
-    return `{"type":"${type}","object":${this.#options.encode(version)}}\n`;
+  #event(type: EventType, version: Version): Uint8Array {
+    return this.#frame(`{"type":"${type}","object":${this.#options.encode(version)}}`);
   }
 
-  #bookmark(annotations?: Readonly<Record<string, string>>): void {
-    const { kind, apiVersion, ...rest } = this.#options.bookmarkObject;
-    const metadata = { resourceVersion: String(this.#options.store.revision), ...(annotations && { annotations }) };
-    const line = JSON.stringify({ type: 'BOOKMARK', object: { kind, apiVersion, metadata, ...rest } });
-    this.#write(Buffer.from(`${line}\n`));
+  #frame(event: string): Uint8Array {
+    return this.#options.frame?.(event) ?? Buffer.from(`${event}\n`);
+  }
+
+  #bookmark(annotations?: Record<string, string>): void {
+    const { store, bookmarkObject } = this.#options;
+    const metadata = { resourceVersion: String(store.revision), ...(annotations && { annotations }) };
+    const object = { ...bookmarkObject, metadata } as unknown as KubeObject;
+    this.#write(this.#event('BOOKMARK', new Version('', store.revision, object)));
   }
 
   #scheduleBookmark(): void {

@@ -172,26 +172,109 @@ test('pages show the version of the first, and tell how to go on when it is gone
   assert.equal(api.get(`${LEASES}?limit=1&resourceVersion=0`).body['items'].length, 3, 'version 0 is not paged');
 });
 
-test('a namespace that is being deleted refuses new leases, and goes when nothing holds it', () => {
-  const { api } = setUp();
+test('a namespace that is ending refuses new leases and takes renewals; then its content goes, and it when nothing holds it', async () => {
+  const clock = new ManualClock();
+  const api = new TestApi({ clock });
   api.call('POST', '/api/v1/namespaces', { metadata: { name: 'foo' } });
   const leases = LEASES.replace('kube-system', 'foo');
   const held = { metadata: { name: 'held', finalizers: ['x.io/y'] } };
-  api.call('POST', leases, { metadata: { name: 'free' } });
+  const free = api.call('POST', leases, { metadata: { name: 'free' } }).body;
   api.call('POST', leases, held);
+  const left = (): string[] => api.get(leases).body['items'].map((l: Json) => l['metadata'].name as string);
   assert.equal(api.call('DELETE', '/api/v1/namespaces/foo').body['status'].phase, 'Terminating');
-  assert.deepEqual(
-    api.get(leases).body['items'].map((l: Json) => l['metadata'].name),
-    ['held'],
-  );
-  const refused = api.call('POST', leases, { metadata: { name: 'new' } });
-  assert.equal(refused.status, 403);
-  assert.deepEqual(refused.body['details'].causes, [
-    { reason: 'NamespaceTerminating', message: 'namespace foo is being terminated', field: 'metadata.namespace' },
-  ]);
+  assert.equal(api.call('DELETE', '/api/v1/namespaces/foo').status, 200, 'again');
+  const refusals = [
+    api.call('POST', leases, { metadata: { name: 'new' } }),
+    api.call('PUT', `${leases}/new`, { metadata: { name: 'new' } }),
+    api.apply(`${leases}/new`, 'm', { metadata: { name: 'new' } }),
+  ];
+  for (const { status, body } of refusals) {
+    assert.equal(status, 403);
+    assert.deepEqual(body['details'].causes, [
+      { reason: 'NamespaceTerminating', message: 'namespace foo is being terminated', field: 'metadata.namespace' },
+    ]);
+  }
+  assert.equal(api.call('PUT', `${leases}/free`, { ...free, spec: { leaseTransitions: 1 } }).status, 200);
+  assert.deepEqual(left(), ['free', 'held']);
+  await clock.advance(5_000);
+  assert.deepEqual(left(), ['held']);
   api.patch(`${leases}/held`, 'merge-patch+json', { metadata: { finalizers: null } });
   assert.equal(api.get('/api/v1/namespaces/foo').status, 404);
   assert.equal(api.call('POST', leases, held).status, 404);
+});
+
+test('a namespace that was made again under its old name is left alone', async () => {
+  const clock = new ManualClock();
+  const api = new TestApi({ clock });
+  const foo = { metadata: { name: 'foo' } };
+  api.call('POST', '/api/v1/namespaces', foo);
+  api.call('DELETE', '/api/v1/namespaces/foo');
+  assert.equal(api.call('PUT', '/api/v1/namespaces/foo/finalize', { ...foo, spec: { finalizers: [] } }).status, 200);
+  api.call('POST', '/api/v1/namespaces', foo);
+  await clock.advance(5_000);
+  assert.equal(api.get('/api/v1/namespaces/foo').body['status'].phase, 'Active');
+});
+
+test('a deletion in the foreground, or one that orphans, is marked first and gone a moment later', async () => {
+  const clock = new ManualClock();
+  const api = new TestApi({ clock });
+  for (const [query, finalizer] of [
+    ['propagationPolicy=Foreground', 'foregroundDeletion'],
+    ['orphanDependents=true', 'orphan'],
+  ] as const) {
+    api.call('POST', LEASES, lease('a'));
+    const marked = api.call('DELETE', `${ONE}?${query}`).body;
+    assert.deepEqual(marked['metadata'].finalizers, [finalizer]);
+    assert.equal(api.get(ONE).status, 200);
+    await clock.advance(100);
+    assert.equal(api.get(ONE).status, 404);
+  }
+});
+
+test('options of a DELETE are those of its body; where it has one, its query counts for nothing', () => {
+  const { api } = setUp();
+  for (const query of ['gracePeriodSeconds=x', 'dryRun=Nope', 'propagationPolicy=Nope', 'dryRun=All'])
+    assert.notEqual(api.call('DELETE', `${ONE}?${query}`).status, 404);
+  assert.equal(api.call('DELETE', ONE, { preconditions: { uid: '' } }).status, 409);
+  assert.equal(api.get(ONE).status, 200);
+  assert.equal(api.call('DELETE', `${ONE}?dryRun=All`, { kind: 'DeleteOptions' }).status, 200);
+  assert.equal(api.get(ONE).status, 404);
+});
+
+test('strict validation refuses what is unknown or given twice; else both are warnings', () => {
+  const { api } = setUp();
+  const body =
+    '{"metadata":{"name":"n","ownerReferences":[{"uid":"1","uid":"2","x":1}]},"spec":{"holderIdentity":"a","holderIdentity":"b"}}';
+  const told = ['duplicate field "metadata.ownerReferences[0].uid"', 'duplicate field "spec.holderIdentity"'];
+  const strict = api.call('POST', `${LEASES}?dryRun=All&fieldValidation=Strict`, body);
+  assert.equal(strict.status, 400);
+  for (const field of [...told, 'unknown field "metadata.ownerReferences[0].x"'])
+    assert.ok((strict.body['message'] as string).includes(field), field);
+  const patched = api.call('PATCH', `${ONE}?fieldValidation=Strict`, '{"spec":{"nope":1}}', {
+    'content-type': 'application/merge-patch+json',
+  });
+  assert.deepEqual([patched.status, patched.body['details'].causes[0].field], [422, 'patch']);
+  const warned = api.call('PATCH', ONE, '{"spec":{"holderIdentity":"a","holderIdentity":"b","nope":1}}', {
+    'content-type': 'application/merge-patch+json',
+  });
+  assert.deepEqual([warned.status, warned.body['spec'].holderIdentity], [200, 'b']);
+  assert.equal(
+    warned.headers['warning'],
+    '299 - "duplicate field \\"spec.holderIdentity\\"", 299 - "unknown field \\"spec.nope\\""',
+  );
+});
+
+test('a whole number that is written as Go reads none is refused', () => {
+  const { api } = setUp();
+  for (const [value, status] of [
+    ['5', 201],
+    ['5.0', 400],
+    ['1e1', 400],
+    ['"5"', 400],
+  ] as const) {
+    const body = `{"metadata":{"name":"n"},"spec":{"leaseDurationSeconds":${value}}}`;
+    assert.equal(api.call('POST', `${LEASES}?dryRun=All`, body).status, status, value);
+  }
 });
 
 test('nodes: status is written through its subresource alone; events are one thing in two groups', () => {
@@ -222,9 +305,12 @@ test('nodes: status is written through its subresource alone; events are one thi
   assert.equal(made.status, 201);
   const shown = api.get(`/apis/events.k8s.io/v1${events}/e`).body;
   assert.deepEqual([shown['note'], shown['regarding'].kind, shown['deprecatedCount']], ['M', 'Lease', 1]);
-  const back = api.patch(`/apis/events.k8s.io/v1${events}/e`, 'merge-patch+json', { note: 'N' });
+  assert.deepEqual([made.body['lastTimestamp'], made.body['source']], [null, {}], 'what Kubernetes always shows');
+  const back = api.patch(`/apis/events.k8s.io/v1${events}/e`, 'merge-patch+json', { metadata: { labels: { a: 'b' } } });
   assert.equal(back.status, 200);
-  assert.equal(api.get(`/api/v1${events}/e`).body['message'], 'N');
+  assert.deepEqual(api.get(`/api/v1${events}/e`).body['metadata'].labels, { a: 'b' });
+  const changed = api.patch(`/apis/events.k8s.io/v1${events}/e`, 'merge-patch+json', { note: 'N' });
+  assert.equal(changed.status, 422, 'what happened does not change');
 });
 
 test('tables and metadata alone, as kubectl asks for them', () => {
@@ -235,8 +321,11 @@ test('tables and metadata alone, as kubectl asks for them', () => {
     ['Name', 'Holder', 'Age'],
   );
   assert.deepEqual(table['rows'][0].cells, ['a', 'a_1', '0s']);
-  const partial = api.get(ONE, { accept: 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io' }).body;
-  assert.deepEqual(Object.keys(partial), ['kind', 'apiVersion', 'metadata']);
+  const partial = (url: string, form: string): Json =>
+    api.get(url, { accept: `application/json;as=PartialObjectMetadata${form};v=v1;g=meta.k8s.io` }).body;
+  assert.deepEqual(Object.keys(partial(ONE, '')), ['kind', 'apiVersion', 'metadata']);
+  assert.equal(partial(LEASES, 'List')['items'][0].kind, 'PartialObjectMetadata');
+  assert.deepEqual([partial(ONE, 'List')['code'], partial(LEASES, '')['code']], [406, 406]);
 });
 
 test('tokens: 401 for who is unknown, 403 in Kubernetes words for what is not allowed', () => {

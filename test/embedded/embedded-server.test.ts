@@ -90,7 +90,7 @@ test('what is no HTTP gets 400 and leaves the server alone', async () => {
 
 test('YAML bodies are read, malformed ones refused', async () => {
   const yaml = { 'content-type': 'application/yaml' };
-  const made = await call('POST', LEASES, 'metadata: {name: y}\nspec:\n  holderIdentity: h\n', yaml);
+  const made = await call('POST', LEASES, 'metadata: {name: yy}\nspec:\n  holderIdentity: h\n', yaml);
   assert.deepEqual([made.status, made.body['spec']], [201, { holderIdentity: 'h' }]);
   assert.equal((await call('POST', LEASES, 'a: [', yaml)).status, 400);
 });

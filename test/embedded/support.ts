@@ -45,6 +45,12 @@ export class TestApi {
     return this.call('PATCH', url, body, { 'content-type': `application/${type}` });
   }
 
+  /** Server-side apply; kind and apiVersion are those of a Lease unless given. */
+  apply(url: string, manager: string, config: Json, query = ''): Answer {
+    const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', ...config };
+    return this.patch(`${url}?fieldManager=${manager}${query}`, 'apply-patch+yaml', body);
+  }
+
   watch(url: string, headers: Record<string, string> = {}): TestWatch {
     const { watch } = this.api.handle({ method: 'GET', url, headers, body: '' });
     if (!watch) throw new Error(`${url} is no watch`);

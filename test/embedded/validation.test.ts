@@ -48,11 +48,11 @@ test('all broken rules of an object are told at once, each with its field', () =
     [...new Set(errors.map((e) => e.field))],
     [
       'metadata.name',
-      'metadata.annotations',
       'metadata.labels',
-      'metadata.ownerReferences[0].uid',
+      'metadata.annotations',
+      'metadata.ownerReferences.uid',
       'metadata.ownerReferences',
-      'metadata.finalizers[1]',
+      'metadata.finalizers',
     ],
   );
   assert.deepEqual(
@@ -76,19 +76,32 @@ test('an object that is being deleted takes no new finalizers; a uid never chang
   );
 });
 
-test('times: exactly six digits for a MicroTime, any zone, only days that exist', () => {
-  const table: [string, string | undefined][] = [
+test('times: exactly six digits for a MicroTime, any zone, only days that exist, refused in words that name the format', () => {
+  const good: [string, string | null][] = [
     ['2026-01-02T03:04:05.123456Z', '2026-01-02T03:04:05.123456Z'],
+    ['2026-01-02T3:04:05,123456Z', '2026-01-02T03:04:05.123456Z'],
     ['2026-01-02T03:04:05.123456+02:00', '2026-01-02T01:04:05.123456Z'],
     ['2026-01-01T00:00:00.000001-23:59', '2026-01-01T23:59:00.000001Z'],
-    ['2026-01-02T03:04:05.123Z', undefined],
-    ['2026-01-02T03:04:05Z', undefined],
-    ['2026-02-30T03:04:05.123456Z', undefined],
-    ['2026-01-02T24:00:00.000000Z', undefined],
-    ['0000-01-01T00:00:00.000000+01:00', undefined],
-    ['yesterday', undefined],
+    ['2026-01-02T03:04:05.123456+24:00', '2026-01-01T03:04:05.123456Z'],
+    ['0001-01-01T00:00:00.000000Z', null],
   ];
-  for (const [text, expected] of table) assert.equal(parseMicroTime(text), expected, text);
+  for (const [text, expected] of good) assert.equal(parseMicroTime(text), expected, text);
+  const layout = '"2006-01-02T15:04:05.000000Z07:00"';
+  const bad: [string, string][] = [
+    ['2026-01-02T03:04:05.123Z', ` as ${layout}: cannot parse ".123Z" as ".000000"`],
+    ['2026-01-02T03:04:05Z', ` as ${layout}: cannot parse "Z" as ".000000"`],
+    ['2026-01-02 03:04:05.123456Z', ` as ${layout}: cannot parse " 03:04:05.123456Z" as "T"`],
+    ['2026-01-02T03:04:05.1234567Z', ` as ${layout}: cannot parse "7Z" as "Z07:00"`],
+    ['2026-02-30T03:04:05.123456Z', ': day out of range'],
+    ['2026-13-01T03:04:05.123456Z', ': month out of range'],
+    ['2026-01-02T24:00:00.000000Z', ': hour out of range'],
+    ['2026-01-02T03:04:05.123456Zx', ': extra text: "x"'],
+    ['0000-01-01T00:00:00.000000+01:00', ': year outside of range [0,9999]'],
+    ['yesterday', ` as ${layout}: cannot parse "yesterday" as "2006"`],
+  ];
+  for (const [text, why] of bad) {
+    assert.throws(() => parseMicroTime(text), { message: `parsing time ${JSON.stringify(text)}${why}` });
+  }
   assert.equal(parseTime('2026-01-02T03:04:05.9+01:00'), '2026-01-02T02:04:05Z');
   assert.equal(formatTime(1_767_323_045_999_999), '2026-01-02T03:04:05Z');
 });

@@ -1,15 +1,15 @@
 /**
  * The life of namespaces: the four that every cluster has, who may create in them, and their end.
  *
- * Guarantees: nothing is created in a namespace that is not there or is being deleted; a deleted namespace loses its
- * content at once and goes as soon as nothing holds it: no content with finalizers, no finalizer of its own.
+ * Guarantees: nothing is created in a namespace that is not there or is being deleted. As in a cluster, a deleted
+ * namespace keeps its content for GRACE_MS; then that is deleted, and the namespace goes as soon as nothing holds it: no
+ * content with finalizers, no finalizer of its own.
  */
 import type { Collection } from '../store/collection.ts';
 import { forbidden, notFound } from '../status-errors.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { RESOURCES } from './resources.ts';
 import type { ResourceType } from './resources.ts';
-import { StoreError } from '../store/collection.ts';
 import type { KubeObject } from './object-version.ts';
 
 const SYSTEM = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
@@ -18,18 +18,27 @@ const IMMORTAL = new Set(['default', 'kube-system', 'kube-public']);
 const TYPE = RESOURCES.find((type) => type.kind === 'Namespace') as ResourceType;
 const CONTENT = [...new Set(RESOURCES.filter((type) => type.namespaced).map((type) => type.collection))];
 
+/** What the namespace controller of a cluster waits before it deletes content. */
+const GRACE_MS = 5_000;
+
+/** Calls back after `ms` milliseconds, unless the server is closed before. */
+export type Later = (ms: number, callback: () => void) => void;
+
 export class Namespaces {
   readonly #store: ObjectStore;
   readonly #collection: Collection;
-  /** Names of those that are being deleted: looked at after every change, so kept apart. */
-  readonly #terminating = new Set<string>();
+  readonly #later: Later;
+  /** Names of those whose content is to go: looked at after every change, so kept apart. */
+  readonly #ending = new Set<string>();
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, later: Later) {
     this.#store = store;
+    this.#later = later;
     this.#collection = store.collection(TYPE.collection);
     for (const name of SYSTEM) {
-      const object: KubeObject = { metadata: { name } };
-      TYPE.prepare(object as Record<string, unknown>);
+      const object: KubeObject = { metadata: { name }, spec: {} };
+      TYPE.defaults(object);
+      TYPE.prepare(object as Record<string, unknown>, undefined);
       this.#collection.create(object);
     }
   }
@@ -62,27 +71,26 @@ export class Namespaces {
 
   /** To be called once a namespace was marked. */
   terminate(name: string): void {
-    this.#terminating.add(name);
-    this.finishOne(name);
+    const { uid } = this.#collection.get('', name)?.object.metadata ?? {};
+    this.#later(GRACE_MS, () => {
+      if (this.#collection.get('', name)?.object.metadata.uid !== uid) return;
+      this.#ending.add(name);
+      this.finishOne(name);
+    });
   }
 
-  /** Lets a namespace that is being deleted go, as far as nothing holds it. */
+  /** Lets a namespace whose time has come go, as far as nothing holds it. */
   finishOne(name: string): void {
-    if (this.#terminating.size === 0 || !this.#terminating.has(name)) return;
+    if (this.#ending.size === 0 || !this.#ending.has(name)) return;
     let left = 0;
     for (const collection of CONTENT.map((c) => this.#store.collection(c))) {
       for (const { metadata } of collection.objects({ namespace: name })) {
         if (!collection.delete(name, metadata.name).gone) left++;
       }
     }
-    const namespace = this.#collection.get('', name);
     if (left > 0) return;
-    this.#terminating.delete(name);
-    if (!namespace) return;
-    try {
-      this.#collection.replace({ ...namespace.object, spec: {} });
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-    }
+    this.#ending.delete(name);
+    const namespace = this.#collection.get('', name);
+    if (namespace) this.#collection.replace({ ...namespace.object, spec: {} });
   }
 }

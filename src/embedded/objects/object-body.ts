@@ -1,67 +1,185 @@
-/** A request's body as an object of its resource. */
-import { badRequest } from '../status-errors.ts';
-import type { RequestInfo } from '../routes.ts';
+/**
+ * A request's body: its media type, its text as a value, the value as an object of its resource.
+ *
+ * Guarantees: what Kubernetes would refuse throws ApiError; what it would warn of (a field that is unknown, or given
+ * twice) is named, in its words.
+ */
+import { badRequest, unsupportedMediaType } from '../status-errors.ts';
 import type { ResourceType } from './resources.ts';
-import { DecodeContext, DecodeError } from './schema.ts';
+import { DecodeContext, DecodeError, isObject } from './schema.ts';
 import type { Json } from './schema.ts';
-import type { ObjectMeta } from './validation.ts';
 import type { KubeObject } from './object-version.ts';
+
+export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
+
+const BODY_TYPES = ['application/json', 'application/yaml'] as const;
+export const BODY_TYPE_NAMES = BODY_TYPES.join(', ');
+
+/** Content-Type without its parameters. */
+export const mediaType = (header: string | undefined): string => (header ?? '').split(';')[0]?.trim() ?? '';
+
+/** Of a body that is an object of the API. @throws ApiError 415 */
+export function objectMediaType(header: string | undefined): string {
+  const type = mediaType(header ?? 'application/json').toLowerCase();
+  if (!BODY_TYPES.some((known) => known === type)) throw unsupportedMediaType(BODY_TYPE_NAMES);
+  return type;
+}
+
+export const isYaml = (type: string): boolean => type === 'application/yaml' || type === 'application/apply-patch+yaml';
+
+let yaml: typeof import('yaml') | undefined;
+
+/** To be awaited before YAML is read or written: the library is loaded when it is first needed. */
+export async function loadYaml(): Promise<void> {
+  yaml ??= await import('yaml');
+}
+
+export const canPrintYaml = (): boolean => yaml !== undefined;
+/** Sorted, as Kubernetes prints it. */
+export const printYaml = (value: unknown): string =>
+  (yaml as typeof import('yaml')).stringify(value, {
+    version: '1.1',
+    lineWidth: 0,
+    indentSeq: false,
+    sortMapEntries: true,
+  });
+
+export interface ParsedBody {
+  readonly value: unknown;
+  /** A warning for each key that an object has twice; the last one counts. */
+  readonly duplicates: readonly string[];
+  /** Whole numbers that are written as Go reads no integer, 5.0 and 1e3, by their object and key. */
+  readonly floats?: WeakMap<object, Map<string, string>>;
+}
+
+/** @throws ApiError 400 */
+export function parseBody(text: string, type: string, validation: FieldValidation = 'Ignore'): ParsedBody {
+  const body = parseJson(text, validation, isYaml(type) && yaml !== undefined) ?? parseYaml(text);
+  if (isDeep(body.value)) throw badRequest(`json: exceeded max depth of ${MAX_DEPTH}`);
+  return body;
+}
+
+/** Undefined for what is no JSON, where it may be something else. */
+function parseJson(text: string, validation: FieldValidation, lenient: boolean): ParsedBody | undefined {
+  try {
+    const floats = new WeakMap<object, Map<string, string>>();
+    const value = (WHOLE_FLOAT.test(text) ? JSON.parse(text, noting(floats)) : JSON.parse(text)) as unknown;
+    return { value, duplicates: validation === 'Ignore' ? [] : duplicateKeys(text), floats };
+  } catch (error) {
+    if (lenient) return undefined;
+    throw badRequest(`error decoding: ${(error as Error).message}`);
+  }
+}
+
+/** YAML 1.1, as Go reads it, but times stay text. */
+function parseYaml(text: string): ParsedBody {
+  const isTime = ({ tag, format }: { tag: string; format?: string }): boolean =>
+    format === 'TIME' || /:(timestamp|binary)$/.test(tag);
+  const duplicates: string[] = [];
+  try {
+    const document = (yaml as typeof import('yaml')).parseDocument(text, {
+      version: '1.1',
+      // Warnings would go to this process's stderr.
+      logLevel: 'error',
+      customTags: (tags) => tags.filter((tag) => typeof tag === 'string' || !isTime(tag)),
+    });
+    for (const { code, message, linePos, pos } of document.errors) {
+      if (code === 'DUPLICATE_KEY') {
+        const key = /^(?:"[^"]*"|[^\s:,{}]+)/.exec(text.slice(pos[0]))?.[0] ?? '';
+        duplicates.push(`line ${linePos?.[0].line}: key ${JSON.stringify(key)} already set in map`);
+        // Of several documents the first one is read.
+      } else if (code !== 'MULTIPLE_DOCS') throw new Error(message);
+    }
+    return { value: document.toJS() as unknown, duplicates };
+  } catch (error) {
+    throw badRequest(`error converting YAML to JSON: ${(error as Error).message}`);
+  }
+}
+
+/** What is nested deeper is refused, before anything recursive could overflow the stack. */
+const MAX_DEPTH = 500;
+
+function isDeep(value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+    level = level.flatMap((v): unknown[] => (typeof v === 'object' && v !== null ? Object.values(v) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
+}
+
+const WHOLE_FLOAT = /[:[,]\s*-?\d+(?:\.0+(?:[eE][+-]?\d+)?|(?:\.\d+)?[eE][+-]?\d+)\s*[,}\]]/;
+
+/** A reviver, which is given each number as it is written. */
+const noting = (floats: WeakMap<object, Map<string, string>>) =>
+  function (this: object, key: string, value: unknown, { source }: { source?: string } = {}): unknown {
+    if (Number.isInteger(value) && source !== undefined && /[.eE]/.test(source)) {
+      floats.set(this, (floats.get(this) ?? new Map<string, string>()).set(key, source));
+    }
+    return value;
+  };
+
+/** The paths of keys that an object has twice. The text is valid JSON. */
+function duplicateKeys(text: string): string[] {
+  const found = new Set<string>();
+  const outer: { path: string; keys: Set<string> | undefined; items: number }[] = [];
+  let at = { path: '', keys: undefined as Set<string> | undefined, items: 0 };
+  let key = '';
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
+    if (token === '{' || token === '[') {
+      const path = at.keys
+        ? `${at.path}${at.path === '' ? '' : '.'}${key}`
+        : at.path + (outer.length > 0 ? `[${at.items}]` : '');
+      outer.push(at);
+      at = { path, keys: token === '{' ? new Set() : undefined, items: 0 };
+    } else if (token === '}' || token === ']') at = outer.pop() ?? at;
+    else if (token === ',') at.items++;
+    else if (token !== ':') key = token.includes('\\') ? (JSON.parse(token) as string) : token.slice(1, -1);
+    else if (at.keys?.has(key)) found.add(`duplicate field "${at.path}${at.path === '' ? '' : '.'}${key}"`);
+    else at.keys?.add(key);
+  }
+  return [...found];
+}
 
 export interface Decoded {
   /** In the form that is stored, without kind and apiVersion. The caller's own: not stored yet. */
   readonly object: KubeObject;
-  /** To be told to the client: the fields that were dropped. */
   readonly warnings: readonly string[];
 }
 
 /**
- * @throws ApiError 400: of another kind or version, a field of a wrong type, an unknown field under `Strict`
+ * @param refuse makes the error of a body that cannot be decoded, or not strictly
+ * @throws ApiError of another kind or version, a field of a wrong type, what `Strict` refuses
  */
-export function decodeObject(body: Json, type: ResourceType, validation: 'Ignore' | 'Warn' | 'Strict'): Decoded {
+export function decodeObject(
+  { value, duplicates, floats }: ParsedBody,
+  type: ResourceType,
+  validation: FieldValidation,
+  refuse: (why: string) => Error = (why) =>
+    badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: ${why}`),
+): Decoded {
+  const body = value ?? {};
+  if (!isObject(body)) throw badRequest("couldn't get version/kind; json parse error: the body must be an object");
   const { kind, apiVersion } = body;
   if ((kind ?? type.kind) !== type.kind || (apiVersion ?? type.apiVersion) !== type.apiVersion) {
-    throw badRequest(
-      `${String(kind)} in version ${JSON.stringify(apiVersion)} cannot be handled as a ${type.kind}: ` +
-        `the resource is ${type.kind} in version "${type.apiVersion}"`,
-    );
+    const [given, version] = [kind ?? type.kind, apiVersion ?? type.apiVersion].map((v) => JSON.stringify(v));
+    throw refuse(`no kind ${given} is registered for version ${version}`);
   }
-  const context = new DecodeContext();
+  const context = new DecodeContext(floats);
   let decoded: Json;
   try {
-    decoded = type.codec(body, context) as Json;
+    decoded = type.codec.decode(body, context) as Json;
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    throw badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: ${error.message}`);
+    throw refuse(error.message);
   }
-  const warnings = validation === 'Ignore' ? [] : context.unknown.map((field) => `unknown field "${field}"`);
-  if (validation === 'Strict' && warnings.length > 0) {
-    throw badRequest(`strict decoding error: ${warnings.join(', ')}`);
-  }
-  const { kind: _kind, apiVersion: _version, metadata = {}, ...rest } = decoded;
-  (metadata as Json)['name'] ??= '';
-  const shown: Json = { metadata, ...rest };
-  return { object: (type.store ? type.store(shown) : shown) as unknown as KubeObject, warnings };
-}
-
-/**
- * Makes the object the one of the path.
- * @throws ApiError 400 when it says to be another one
- */
-export function adoptPath(meta: ObjectMeta, info: RequestInfo, type: ResourceType): void {
-  if (info.verb !== 'create') {
-    if (meta.name === '') {
-      throw badRequest(`the name of the object (${info.name} based on URL) was undeterminable: name must be provided`);
-    }
-    if (meta.name !== info.name) {
-      throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${info.name})`);
-    }
-  }
-  if (!type.namespaced) {
-    delete meta.namespace;
-    return;
-  }
-  if ((meta.namespace ?? info.namespace) !== info.namespace) {
-    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
-  }
-  meta.namespace = info.namespace;
+  const unknown = context.unknown.map((field) => `unknown field "${field}"`);
+  const warnings = validation === 'Ignore' ? [] : [...duplicates, ...unknown];
+  if (validation === 'Strict' && warnings.length > 0) throw refuse(`strict decoding error: ${warnings.join(', ')}`);
+  const { kind: _kind, apiVersion: _version, ...shown } = decoded;
+  const { metadata } = shown as { metadata: Json };
+  shown['metadata'] = { name: '', ...metadata };
+  const object = (type.store ? type.store(shown) : shown) as unknown as KubeObject;
+  type.defaults(object);
+  return { object, warnings };
 }

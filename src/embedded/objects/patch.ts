@@ -2,28 +2,22 @@
  * The patch formats of the Kubernetes API, over plain JSON values.
  *
  * Guarantees: pure (the input is never changed, the result shares nothing that a later patch could change); a patch that
- * is malformed throws PatchError `Malformed`, one that does not fit the document `Failed`.
+ * cannot be read throws PatchError `Malformed`, one that does not fit the document `Failed`, one whose directives mean
+ * nothing `Unknown`.
  */
-import { isList, isObject, setKey } from './schema.ts';
-import type { Json } from './schema.ts';
+import { asObject, freeObject, isList, isObject, setKey } from './schema.ts';
+import type { Codec, Json } from './schema.ts';
+
+type PatchErrorCode = 'Malformed' | 'Failed' | 'Unknown';
 
 export class PatchError extends Error {
   override readonly name = 'PatchError';
-  readonly code: 'Malformed' | 'Failed';
-  constructor(code: 'Malformed' | 'Failed', message: string) {
+  readonly code: PatchErrorCode;
+  constructor(code: PatchErrorCode, message: string) {
     super(message);
     this.code = code;
   }
 }
-
-/** Lists of objects that are merged by a key instead of replaced, in the types served here. */
-const MERGE_KEYS: Readonly<Record<string, string>> = { ownerReferences: 'uid', conditions: 'type', addresses: 'type' };
-/** Lists of plain values that are merged as sets. */
-const SETS: ReadonlySet<string> = new Set(['finalizers', 'podCIDRs']);
-
-/** What a list is merged by, for its field's name; undefined when a new list replaces the old one. */
-export const listKind = (field: string): { key: string } | 'set' | undefined =>
-  SETS.has(field) ? 'set' : Object.hasOwn(MERGE_KEYS, field) ? { key: MERGE_KEYS[field] as string } : undefined;
 
 /** RFC 7386. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
@@ -38,55 +32,88 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return out;
 }
 
+const FREE = freeObject();
+const IN_LIST = '$deleteFromPrimitiveList/';
+const ORDER = '$setElementOrder/';
+
 /**
- * Kubernetes' strategic merge: like a merge patch, but some lists are merged by key or as sets, and `$patch`,
- * `$deleteFromPrimitiveList`, `$retainKeys` say otherwise. `$setElementOrder` is accepted; new elements go to the end.
+ * Kubernetes' strategic merge: like a merge patch, but lists are merged as the codec says, and `$patch`, `$retainKeys`,
+ * `$deleteFromPrimitiveList` and `$setElementOrder` say otherwise.
  */
-export function strategicMergePatch(target: unknown, patch: unknown): unknown {
+export function strategicMergePatch(target: unknown, patch: unknown, codec: Codec): unknown {
   if (!isObject(patch)) return patch;
-  const directive = patch['$patch'];
+  const { $patch: directive, $retainKeys: retain, ...changes } = patch;
   if (directive === 'delete') return {};
-  const out: Json = {};
-  if (directive !== 'replace' && isObject(target)) for (const key of Object.keys(target)) setKey(out, key, target[key]);
-  if (directive !== undefined && directive !== 'replace' && directive !== 'merge') {
-    throw new PatchError('Malformed', `unknown $patch directive ${JSON.stringify(directive)}`);
+  if (directive !== undefined && directive !== 'replace') {
+    throw new PatchError('Unknown', `unknown patch type: ${JSON.stringify(directive)}`);
   }
-  const retain = patch['$retainKeys'];
-  if (isList(retain)) for (const key of Object.keys(out)) if (!retain.includes(key)) delete out[key];
-  for (const key of Object.keys(patch)) {
-    const value = patch[key];
-    const old = Object.hasOwn(out, key) ? out[key] : undefined;
-    if (key.startsWith('$deleteFromPrimitiveList/')) {
-      const field = key.slice('$deleteFromPrimitiveList/'.length);
-      const list = out[field];
-      if (isList(list) && isList(value)) out[field] = list.filter((item) => !value.includes(item));
-    } else if (key.startsWith('$')) continue;
-    else if (value === null) delete out[key];
-    else if (isList(value)) setKey(out, key, mergeList(key, old, value));
-    else setKey(out, key, strategicMergePatch(old, value));
+  const out: Json = {};
+  const kept = directive === 'replace' ? {} : asObject(target);
+  if (retain !== undefined && !isList(retain)) throw new PatchError('Malformed', 'invalid patch format of retainKeys');
+  for (const key of Object.keys(kept)) if (!retain || retain.includes(key)) setKey(out, key, kept[key]);
+  if (retain && Object.keys(changes).some((key) => !key.startsWith('$') && !retain.includes(key))) {
+    throw new PatchError('Malformed', 'invalid patch format of retainKeys');
+  }
+  for (const [key, value] of Object.entries(changes)) {
+    const field = key.replace(/^\$[^/]*\//, '');
+    const inner = (Object.hasOwn(codec.fields ?? {}, field) ? codec.fields?.[field] : codec.item) ?? FREE;
+    const old = Object.hasOwn(out, field) ? out[field] : undefined;
+    const order = changes[ORDER + field];
+    if (key.startsWith(IN_LIST)) {
+      if (isList(old) && isList(value)) out[field] = old.filter((item) => !value.includes(item));
+    } else if (key.startsWith(ORDER)) {
+      if (!isList(value)) throw new PatchError('Unknown', 'expected a list for setElementOrder');
+      const alone = !Object.hasOwn(changes, field) && inner.mergedBy !== undefined;
+      if (alone && isList(old)) out[field] = mergeList(inner, old, [], value);
+    } else if (value === null) delete out[key];
+    else if (key.startsWith('$')) throw new PatchError('Unknown', `unknown directive: ${key}`);
+    else if (isList(value)) setKey(out, key, mergeList(inner, old, value, isList(order) ? order : value));
+    else setKey(out, key, strategicMergePatch(old, value, inner));
   }
   return out;
 }
 
-function mergeList(field: string, old: unknown, patch: readonly unknown[]): unknown[] {
-  const kind = listKind(field);
-  if (kind === undefined) return [...patch];
-  const list: unknown[] = isList(old) ? [...old] : [];
-  if (kind === 'set') return [...new Set([...list, ...patch])];
-  if (patch.some((item) => isObject(item) && item['$patch'] === 'replace')) {
-    return patch.filter((item) => !(isObject(item) && item['$patch'] === 'replace'));
+/** @param order how the items named in it follow each other; the others keep their places between them */
+function mergeList(
+  { mergedBy, item: codec = FREE }: Codec,
+  old: unknown,
+  patch: readonly unknown[],
+  order: readonly unknown[],
+): unknown[] {
+  if (mergedBy === undefined) return [...patch];
+  const before: unknown[] = isList(old) ? old : [];
+  const id = (item: unknown): unknown => (mergedBy === 'value' ? item : asObject(item)[mergedBy.key]);
+  const directive = (item: unknown): unknown => (mergedBy === 'value' ? undefined : asObject(item)['$patch']);
+  if (patch.some((item) => directive(item) === 'replace')) return patch.filter((item) => directive(item) !== 'replace');
+  const places = patch.filter((item) => directive(item) === undefined).map((item) => order.map(id).indexOf(id(item)));
+  if (places.some((place, i) => place < (places[i - 1] ?? 0))) {
+    throw new PatchError('Unknown', "the order in the patch list doesn't match that of setElementOrder");
   }
+  const merged = new Map(before.map((item) => [id(item), item]));
   for (const item of patch) {
-    if (!isObject(item) || item[kind.key] === undefined) {
-      throw new PatchError('Malformed', `map: does not contain declared merge key: ${kind.key} (in ${field})`);
+    if (mergedBy === 'value') {
+      merged.set(item, item);
+      continue;
     }
-    const at = list.findIndex((o) => isObject(o) && o[kind.key] === item[kind.key]);
-    if (item['$patch'] === 'delete') {
-      if (at >= 0) list.splice(at, 1);
-    } else if (at >= 0) list[at] = strategicMergePatch(list[at], item);
-    else list.push(strategicMergePatch({}, item));
+    if (id(item) === undefined) {
+      throw new PatchError(
+        'Unknown',
+        `map: ${JSON.stringify(item)} does not contain declared merge key: ${mergedBy.key}`,
+      );
+    }
+    if (directive(item) === 'delete') merged.delete(id(item));
+    else merged.set(id(item), strategicMergePatch(merged.get(id(item)), item, codec));
   }
-  return list;
+  const place = new Map(before.map((item, i) => [id(item), i]));
+  const named = [...new Set(order.map(id))].filter((one) => merged.has(one));
+  const others = before.map(id).filter((one) => merged.has(one) && !named.includes(one));
+  const ids: unknown[] = [];
+  while (named.length + others.length > 0) {
+    const [next, other] = [place.get(named[0]), place.get(others[0])];
+    const otherFirst = named.length === 0 || (next !== undefined && other !== undefined && other < next);
+    ids.push(otherFirst ? others.shift() : named.shift());
+  }
+  return ids.map((one) => merged.get(one));
 }
 
 interface Operation {
@@ -103,31 +130,24 @@ const MAX_OPERATIONS = 10_000;
 export function jsonPatch(target: unknown, patch: unknown): unknown {
   if (!isList(patch)) throw new PatchError('Malformed', 'a JSON patch must be a list of operations');
   if (patch.length > MAX_OPERATIONS) throw new PatchError('Malformed', `more than ${MAX_OPERATIONS} operations`);
-  const operations = patch.map(parseOperation);
-  // One wrapping level makes the document itself an ordinary member, so that the path '' needs no case of its own.
-  const root: Json = { '': structuredClone(target) };
-  for (const operation of operations) apply(root, operation);
-  return root[''];
+  const root = structuredClone(target) as Json;
+  for (const operation of patch.map(parseOperation)) apply(root, operation);
+  return root;
 }
 
 function parseOperation(json: unknown): Operation {
   if (!isObject(json)) throw new PatchError('Malformed', 'an operation must be an object');
-  const { op, path, from } = json;
-  if (typeof op !== 'string' || !['add', 'remove', 'replace', 'move', 'copy', 'test'].includes(op)) {
-    throw new PatchError('Malformed', `unknown operation ${JSON.stringify(op)}`);
-  }
-  if (op !== 'remove' && op !== 'move' && op !== 'copy' && !Object.hasOwn(json, 'value')) {
-    throw new PatchError('Malformed', `operation ${op} needs a value`);
-  }
-  const needsFrom = op === 'move' || op === 'copy';
-  return { op, path: pointer(path), ...(needsFrom && { from: pointer(from) }), value: json['value'] };
+  const { op, path, from, value = null } = json;
+  const pointers =
+    op === 'move' || op === 'copy' ? { path: pointer(path), from: pointer(from) } : { path: pointer(path) };
+  return { op: String(op), ...pointers, value };
 }
 
+/** The document itself cannot be named: no operation applies to it. */
 function pointer(text: unknown): string[] {
-  if (typeof text !== 'string' || (text !== '' && !text.startsWith('/')) || /~(?![01])/.test(text)) {
-    throw new PatchError('Malformed', `${JSON.stringify(text)} is no JSON pointer`);
-  }
-  return text.split('/').map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const parts = typeof text === 'string' ? text.split('/').slice(1) : [];
+  if (parts.length === 0) throw new PatchError('Failed', `${JSON.stringify(text)} names no field`);
+  return parts.map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 function apply(root: Json, { op, path, from, value }: Operation): void {
@@ -148,10 +168,16 @@ function apply(root: Json, { op, path, from, value }: Operation): void {
       }
       return add(root, path, remove(root, source));
     }
-    default:
-      if (!equal(get(root, path), value)) {
+    case 'test': {
+      const parent = parentOf(root, path);
+      const present = isList(parent) || Object.hasOwn(parent, path.at(-1) as string);
+      if (!equal(present ? get(root, path) : null, value)) {
         throw new PatchError('Failed', `testing value ${path.join('/')} failed`);
       }
+      return;
+    }
+    default:
+      throw new PatchError('Failed', `Unexpected kind: ${op}`);
   }
 }
 
@@ -164,9 +190,11 @@ function parentOf(root: Json, path: readonly string[]): Json | unknown[] {
   return parent;
 }
 
+/** A negative one counts from the end. */
 function index(part: string, last: number, path: readonly string[]): number {
-  if (!/^(0|[1-9]\d*)$/.test(part) || Number(part) > last) throw missing(path);
-  return Number(part);
+  const at = /^[+-]?\d+$/.test(part) ? Number(part) : Number.NaN;
+  if (!(at <= last && at >= -last - 1)) throw missing(path);
+  return at < 0 ? at + last + 1 : at;
 }
 
 function get(root: unknown, path: readonly string[]): unknown {
@@ -190,7 +218,7 @@ function remove(root: Json, path: readonly string[]): unknown {
   const parent = parentOf(root, path);
   const value = get(root, path);
   const part = path.at(-1) as string;
-  if (isList(parent)) parent.splice(Number(part), 1);
+  if (isList(parent)) parent.splice(index(part, parent.length - 1, path), 1);
   else delete parent[part];
   return value;
 }

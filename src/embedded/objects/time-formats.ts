@@ -24,18 +24,27 @@ export const systemClock: ServerClock = {
   },
 };
 
-const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))$/;
+const SECONDS = '2006-01-02T15:04:05Z07:00';
+const MICROS = '2006-01-02T15:04:05.000000Z07:00';
+/** Go's zero time, which Kubernetes shows as null. */
+const ZERO = '0001-01-01T00:00:00';
 
-/** Text in UTC with six fractional digits; `undefined` for what is no MicroTime. */
-export function parseMicroTime(text: string): string | undefined {
-  const parsed = parse(text);
-  return parsed?.fraction.length === 6 ? `${parsed.seconds}.${parsed.fraction}Z` : undefined;
+/**
+ * Text in UTC with six fractional digits, null for Go's zero time.
+ * @throws RangeError in Go's words for what is no MicroTime
+ */
+export function parseMicroTime(text: string): string | null {
+  const { seconds, fraction } = parse(text, MICROS);
+  return seconds === ZERO && Number(fraction) === 0 ? null : `${seconds}.${fraction}Z`;
 }
 
-/** Text in UTC with whole seconds (a fraction is cut off, as Kubernetes does); `undefined` for what is no time. */
-export function parseTime(text: string): string | undefined {
-  const parsed = parse(text);
-  return parsed && `${parsed.seconds}Z`;
+/**
+ * Text in UTC with whole seconds (a fraction is cut off, as Kubernetes does), null for Go's zero time.
+ * @throws RangeError in Go's words for what is no time
+ */
+export function parseTime(text: string): string | null {
+  const { seconds, fraction } = parse(text, SECONDS);
+  return seconds === ZERO && Number(fraction) === 0 ? null : `${seconds}Z`;
 }
 
 let cachedSecond = Number.NaN;
@@ -51,21 +60,57 @@ export function formatTime(wallMicros: number): string {
   return cachedText;
 }
 
-function parse(text: string): { seconds: string; fraction: string } | undefined {
-  const m = RFC3339.exec(text);
-  if (!m) return undefined;
-  const local = m[1] as string;
+/** The parts of a layout, as Go reads them: what each is called in errors, what fits it, the range of its number. */
+const PARTS: readonly (readonly [
+  part: string,
+  fits: RegExp,
+  range?: readonly [name: string, least: number, most: number],
+])[] = [
+  ['2006', /^\d{4}/],
+  ['-', /^-/],
+  ['01', /^\d\d/, ['month', 1, 12]],
+  ['-', /^-/],
+  ['02', /^\d\d/],
+  ['T', /^T/],
+  ['15', /^\d\d?/, ['hour', 0, 23]],
+  [':', /^:/],
+  ['04', /^\d\d/, ['minute', 0, 59]],
+  [':', /^:/],
+  ['05', /^\d\d/, ['second', 0, 59]],
+  ['.000000', /^[.,]\d{6}/],
+  ['Z07:00', /^(?:Z|[+-]\d\d:\d\d)/],
+];
+
+/** As Go's time.Parse: with its leniency (one digit of an hour, an offset of 24:60) and its words. */
+function parse(text: string, layout: string): { seconds: string; fraction: string } {
+  const wrong = (why: string): RangeError => new RangeError(`parsing time ${JSON.stringify(text)}${why}`);
+  const values: string[] = [];
+  let rest = text;
+  for (const [part, fits, range] of PARTS) {
+    // A layout without a fraction takes any number of digits.
+    const optional = part === '.000000' && layout === SECONDS;
+    const found = (optional ? /^(?:[.,]\d+)?/ : fits).exec(rest)?.[0];
+    if (found === undefined) {
+      throw wrong(` as ${JSON.stringify(layout)}: cannot parse ${JSON.stringify(rest)} as ${JSON.stringify(part)}`);
+    }
+    rest = rest.slice(found.length);
+    if (range && (Number(found) < range[1] || Number(found) > range[2])) throw wrong(`: ${range[0]} out of range`);
+    values.push(found);
+  }
+  if (rest !== '') throw wrong(`: extra text: ${JSON.stringify(rest)}`);
+  const [year, , month, , day, , hour = '', , minute, , second, fraction = '', zone = ''] = values;
+  const local = `${year}-${month}-${day}T${hour.padStart(2, '0')}:${minute}:${second}`;
   const at = Date.parse(`${local}Z`);
-  // Date.parse lets a 30th of February and hour 24 roll over; a text that does not survive the way back is none.
-  if (Number.isNaN(at) || new Date(at).toISOString().slice(0, 19) !== local) return undefined;
-  const fraction = m[2] ?? '';
-  if (m[3] === undefined) return { seconds: local, fraction };
-  const hours = Number(m[4]);
-  const minutes = Number(m[5]);
-  if (hours > 23 || minutes > 59) return undefined;
-  const utc = new Date(at - (m[3] === '-' ? -1 : 1) * (hours * 60 + minutes) * 60_000);
-  const year = utc.getUTCFullYear();
-  return year < 0 || year > 9999 ? undefined : { seconds: utc.toISOString().slice(0, 19), fraction };
+  // Date.parse lets a 30th of February roll over; a text that does not survive the way back is none.
+  if (Number.isNaN(at) || new Date(at).toISOString().slice(0, 19) !== local) throw wrong(': day out of range');
+  if (zone === 'Z') return { seconds: local, fraction: fraction.slice(1) };
+  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(4))];
+  if (hours > 24) throw wrong(': time zone offset hour out of range');
+  if (minutes > 60) throw wrong(': time zone offset minute out of range');
+  const utc = new Date(at - (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes) * 60_000);
+  const years = utc.getUTCFullYear();
+  if (years < 0 || years > 9999) throw wrong(': year outside of range [0,9999]');
+  return { seconds: utc.toISOString().slice(0, 19), fraction: fraction.slice(1) };
 }
 
 const MINUTE = 60;

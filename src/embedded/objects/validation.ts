@@ -61,7 +61,7 @@ export const dnsSubdomain: NameRule = (name) => {
 export const dnsLabel: NameRule = (name) => {
   const broken: string[] = [];
   if (name.length > 63) broken.push('must be no more than 63 characters');
-  if (!DNS_LABEL.test(name)) broken.push(LABEL_RULE);
+  if (!DNS_LABEL.test(name)) broken.push(DNS_SUBDOMAIN.test(name) ? 'must not contain dots' : LABEL_RULE);
   return broken;
 };
 
@@ -71,7 +71,7 @@ export const qualifiedName: NameRule = (key) => {
   const broken: string[] = [];
   if (parts.length > 2) {
     return [
-      `a qualified name ${NAME_PART_RULE.replace('name part ', '')} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+      `a valid label key ${NAME_PART_RULE.replace('name part ', '')} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
     ];
   }
   const name = parts.at(-1) as string;
@@ -109,57 +109,83 @@ export function validateMeta(meta: ObjectMeta, nameRule: NameRule): FieldError[]
   }
   if (meta.name === '') errors.push(requiredValue('metadata.name', 'name or generateName is required'));
   else for (const rule of nameRule(meta.name)) errors.push(invalidValue('metadata.name', meta.name, rule));
-  if (meta.annotations) {
-    let size = 0;
-    for (const [key, value] of Object.entries(meta.annotations)) {
-      // Unlike a label's, an annotation's key is judged in lower case.
-      for (const rule of qualifiedName(key.toLowerCase())) errors.push(invalidValue('metadata.annotations', key, rule));
-      size += key.length + value.length;
-    }
-    if (size > MAX_ANNOTATIONS) {
-      errors.push({
-        field: 'metadata.annotations',
-        reason: 'FieldValueTooLong',
-        message: `Too long: may not be more than ${MAX_ANNOTATIONS} bytes`,
-      });
-    }
+  if ((meta.generation ?? 0) < 0) {
+    errors.push(invalidValue('metadata.generation', meta.generation, 'must be greater than or equal to 0'));
   }
-  if (meta.labels) {
-    for (const [key, value] of Object.entries(meta.labels)) {
-      for (const rule of qualifiedName(key)) errors.push(invalidValue('metadata.labels', key, rule));
-      for (const rule of labelValue(value)) errors.push(invalidValue('metadata.labels', value, rule));
-    }
-  }
-  if (meta.ownerReferences) errors.push(...validateOwners(meta.ownerReferences));
-  meta.finalizers?.forEach((finalizer, i) => {
+  errors.push(...validateMaps(meta));
+  for (const finalizer of meta.finalizers ?? []) {
     for (const rule of qualifiedName(finalizer)) {
-      errors.push(invalidValue(`metadata.finalizers[${i}]`, finalizer, rule));
+      errors.push(invalidValue('metadata.finalizers', finalizer, rule));
     }
-  });
+  }
+  if (meta.finalizers?.includes('orphan') && meta.finalizers.includes('foregroundDeletion')) {
+    const rule = 'finalizer orphan and foregroundDeletion cannot be both set';
+    errors.push(invalidValue('metadata.finalizers', meta.finalizers, rule));
+  }
   return errors;
+}
+
+/** Labels, annotations and owners, which Kubernetes looks at again and again when an object changes. */
+function validateMaps(meta: ObjectMeta): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [key, value] of Object.entries(meta.labels ?? {})) {
+    for (const rule of qualifiedName(key)) errors.push(invalidValue('metadata.labels', key, rule));
+    for (const rule of labelValue(value)) errors.push(invalidValue('metadata.labels', value, rule));
+  }
+  let size = 0;
+  for (const [key, value] of Object.entries(meta.annotations ?? {})) {
+    // Unlike a label's, an annotation's key is judged in lower case.
+    for (const rule of qualifiedName(key.toLowerCase())) errors.push(invalidValue('metadata.annotations', key, rule));
+    size += Buffer.byteLength(key) + Buffer.byteLength(value);
+  }
+  if (size > MAX_ANNOTATIONS) {
+    errors.push({
+      field: 'metadata.annotations',
+      reason: 'FieldValueTooLong',
+      message: `Too long: may not be more than ${MAX_ANNOTATIONS} bytes`,
+    });
+  }
+  return [...errors, ...validateOwners(meta.ownerReferences ?? [])];
 }
 
 function validateOwners(owners: NonNullable<ObjectMeta['ownerReferences']>): FieldError[] {
   const errors: FieldError[] = [];
-  let controllers = 0;
-  owners.forEach((owner, i) => {
-    const path = `metadata.ownerReferences[${i}]`;
-    for (const field of ['apiVersion', 'kind', 'name', 'uid'] as const) {
-      if ((owner[field] ?? '') === '') errors.push(invalidValue(`${path}.${field}`, '', `${field} must not be empty`));
+  for (const owner of owners) {
+    const { apiVersion = '', kind = '' } = owner;
+    const version = /^(?:[^/]*\/)?([^/]*)$/.exec(apiVersion)?.[1] ?? '';
+    if (version === '') {
+      errors.push(invalidValue('metadata.ownerReferences.apiVersion', apiVersion, 'version must not be empty'));
     }
-    if (owner.controller) controllers++;
-  });
-  if (controllers > 1) {
-    errors.push(invalidValue('metadata.ownerReferences', '', 'Only one reference can have Controller set to true.'));
+    for (const field of ['kind', 'name', 'uid'] as const) {
+      if (owner[field]) continue;
+      errors.push(invalidValue(`metadata.ownerReferences.${field}`, '', 'must not be empty'));
+    }
+    if (apiVersion === 'v1' && kind === 'Event') {
+      const rule = '/v1, Kind=Event is disallowed from being an owner';
+      errors.push(invalidValue('metadata.ownerReferences', owner, rule));
+    }
+  }
+  const [one, other] = owners.filter((owner) => owner.controller);
+  if (one && other) {
+    const rule =
+      'Only one reference can have Controller set to true. ' +
+      `Found "true" in references for ${one.kind}/${one.name} and ${other.kind}/${other.name}`;
+    errors.push(invalidValue('metadata.ownerReferences', owners, rule));
   }
   return errors;
 }
 
 /** What may not change about an object that exists. (Times that the server sets are ignored instead.) */
 export function validateMetaUpdate(meta: ObjectMeta, old: ObjectMeta): FieldError[] {
-  const errors: FieldError[] = [];
+  const errors = [...validateMaps(meta), ...validateMaps(meta)];
   if (meta.uid !== undefined && meta.uid !== old.uid) {
     errors.push(invalidValue('metadata.uid', meta.uid, 'field is immutable'));
+  }
+  for (const field of ['deletionTimestamp', 'deletionGracePeriodSeconds'] as const) {
+    // What is set already is carried over.
+    const [given, was] = [meta[field], field === 'deletionTimestamp' ? undefined : old[field]];
+    if (given === undefined || given === was || (field === 'deletionTimestamp' && old[field] !== undefined)) continue;
+    errors.push(invalidValue(`metadata.${field}`, given, 'field is immutable'));
   }
   if (old.deletionTimestamp !== undefined) {
     const added = (meta.finalizers ?? []).filter((f) => !old.finalizers?.includes(f));

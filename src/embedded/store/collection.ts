@@ -52,6 +52,14 @@ export interface Preconditions {
   readonly resourceVersion?: string | undefined;
 }
 
+export interface DeleteHow {
+  readonly dryRun?: boolean;
+  /** What the object looks like from the moment that it is being deleted. */
+  readonly mark?: ((object: KubeObject) => KubeObject) | undefined;
+  /** Holds it from then on. */
+  readonly finalizer?: string | undefined;
+}
+
 export interface ListQuery extends Scope {
   /** Sees what was there at this revision; the latest when left out. */
   readonly revision?: number | undefined;
@@ -112,6 +120,8 @@ export class Collection {
       uid: this.#store.newUid(),
     };
     if (options.dryRun !== true) meta.resourceVersion = String(this.#store.nextRevision());
+    else if (metadata.resourceVersion !== undefined) meta.resourceVersion = metadata.resourceVersion;
+    if (metadata.generation !== undefined) meta.generation = metadata.generation;
     meta.creationTimestamp = formatTime(this.#store.now());
     copyRest(meta, metadata);
     const version = new Version(key, Number(meta.resourceVersion ?? 0), { ...object, metadata: meta });
@@ -133,7 +143,7 @@ export class Collection {
     const old = this.#existing(key, preconditions);
     const was = old.object.metadata;
     const meta: ObjectMeta = { name: was.name };
-    if (was.generateName !== undefined) meta.generateName = was.generateName;
+    if (object.metadata.generateName !== undefined) meta.generateName = object.metadata.generateName;
     if (was.namespace !== undefined) meta.namespace = was.namespace;
     meta.uid = was.uid as string;
     meta.resourceVersion = was.resourceVersion as string;
@@ -144,12 +154,13 @@ export class Collection {
       meta.deletionGracePeriodSeconds = was.deletionGracePeriodSeconds ?? 0;
     }
     copyRest(meta, object.metadata);
-    if (meta.managedFields === undefined && was.managedFields !== undefined) meta.managedFields = was.managedFields;
     const next = { ...object, metadata: meta };
     const text = JSON.stringify(next).slice(1);
     if (text === old.text) return old;
     if (meta.deletionTimestamp !== undefined && !isHeld(next)) {
-      return this.#remove(new Version(key, old.revision, next), options);
+      // What was stored last is what goes.
+      this.#remove(old, options);
+      return new Version(key, old.revision, next);
     }
     if (options.dryRun === true) return new Version(key, old.revision, next, text);
     const revision = this.#store.nextRevision();
@@ -175,12 +186,15 @@ export class Collection {
     namespace: string | undefined,
     name: string,
     preconditions: Preconditions = {},
-    options: { dryRun?: boolean; mark?: ((object: KubeObject) => KubeObject) | undefined } = {},
+    options: DeleteHow = {},
   ): { gone: boolean; version: Version } {
     const key = keyOf(namespace, name);
     const old = this.#existing(key, preconditions);
-    const { metadata } = old.object;
-    if (!isHeld(old.object)) {
+    const { finalizer } = options;
+    const others = old.object.metadata.finalizers?.filter((f) => f !== finalizer) ?? [];
+    const metadata =
+      finalizer === undefined ? old.object.metadata : { ...old.object.metadata, finalizers: [...others, finalizer] };
+    if (!isHeld({ ...old.object, metadata })) {
       return { gone: true, version: this.#remove(old, options) };
     }
     if (metadata.deletionTimestamp !== undefined) return { gone: false, version: old };

@@ -133,6 +133,12 @@ function valueSet(tokens: Tokens): Set<string> {
   return values;
 }
 
+/** In the words of a type that has fields of its own, and of one that has none. */
+const unknownField = (field: string, supported: readonly string[]): string =>
+  supported.length > 2
+    ? `field label not supported: ${field}`
+    : `${JSON.stringify(field)} is not a known field selector: only ${supported.map((s) => JSON.stringify(s)).join(', ')}`;
+
 /**
  * `a=b`, `a==b` and `a!=b`, comma for and; a backslash takes the next character literally.
  * @throws SelectorError
@@ -144,7 +150,7 @@ export function parseFieldSelector(text: string, supported: readonly string[]): 
     const m = /^([^=!]+)(!=|==|=)((?:[^\\,=]|\\[\\,=])*)$/.exec(part);
     if (!m) throw new SelectorError(`invalid field selector: ${JSON.stringify(text)}`);
     const field = m[1] as string;
-    if (!supported.includes(field)) throw new SelectorError(`field label not supported: ${field}`);
+    if (!supported.includes(field)) throw new SelectorError(unknownField(field, supported));
     out.push({ field, equal: m[2] !== '!=', value: (m[3] as string).replace(/\\(.)/g, '$1') });
   }
   return out;
