@@ -1,15 +1,18 @@
 /**
- * The embedded API server: the Kubernetes API for Leases, and what they need, over HTTP on this machine, in memory.
+ * The embedded API server: the Kubernetes API for Leases, and what they need, over HTTP on this machine, in memory; over
+ * TLS where there are tokens, by a certificate made at its start.
  *
  * Guarantees: `startEmbeddedServer` resolves when requests are answered; after `close` has resolved there is no socket,
  * timer or listener left; whatever a client sends is answered with a Status or an HTTP error and never ends the process.
  * Time is its clock's alone: creation times, ages, `Date`, timeouts of watches and delays of faults.
  */
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { Api, errorResponse } from './api.ts';
 import type { ApiOptions, ApiRequest, ApiResponse } from './api.ts';
+import { makeCertificate } from './certificates.ts';
 import { firstToken } from './token-auth.ts';
 import { tooLarge } from './status-errors.ts';
 import { Faults, faultResponse } from './faults/fault-rules.ts';
@@ -37,7 +40,7 @@ export type { ServerClock } from './objects/time-formats.ts';
 export interface EmbeddedServerOptions extends ApiOptions {
   /** Default 0: one that is free. */
   readonly port?: number | undefined;
-  /** Default 127.0.0.1. There is no TLS: think twice before another address. */
+  /** Default 127.0.0.1. Without tokens there is no TLS: think twice before another address. */
   readonly host?: string | undefined;
   /** Requests kept in the log. Default 10,000. */
   readonly logSize?: number | undefined;
@@ -45,8 +48,10 @@ export interface EmbeddedServerOptions extends ApiOptions {
 
 /** An API server for Leases in this process. */
 export interface EmbeddedServer {
-  /** `http://127.0.0.1:PORT` */
+  /** `http://127.0.0.1:PORT`; `https` where there are tokens. */
   readonly url: string;
+  /** What to trust where there is TLS: the certificate, PEM. */
+  readonly ca: string | undefined;
   readonly port: number;
   readonly faults: Faults;
   /** The objects themselves: to seed, to look at, to compact. */
@@ -72,10 +77,14 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): 
   return running;
 }
 
+const OWN_NAMES = ['localhost', '127.0.0.1', '::1'];
+const YEAR_MS = 365 * 24 * 3_600_000;
+
 class RunningServer implements EmbeddedServer {
   readonly faults: Faults;
   readonly requests: RequestLog;
   readonly store: ObjectStore;
+  readonly ca: string | undefined;
   readonly #api: Api;
   readonly #clock: ServerClock;
   readonly #options: EmbeddedServerOptions;
@@ -94,12 +103,20 @@ class RunningServer implements EmbeddedServer {
     this.store = this.#api.store;
     this.faults = new Faults(() => this.store.compact());
     this.requests = new RequestLog(options.logSize ?? 10_000);
-    this.#http = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (req, res) => {
+    const host = options.host ?? '127.0.0.1';
+    // A client verifies it by the time of day, not by our clock.
+    const certificate =
+      options.tokens &&
+      makeCertificate({ subject: 'leasekeeper', names: [...OWN_NAMES, host], until: Date.now() + YEAR_MS });
+    this.ca = certificate?.cert;
+    const serve = (req: IncomingMessage, res: ServerResponse): void => {
       this.#serve(req, res).catch((error: unknown) => {
         if (res.headersSent) res.destroy();
         else this.#refuse(req, res, errorResponse(error));
       });
-    });
+    };
+    const timeouts = { keepAliveTimeout: 0, requestTimeout: 0 };
+    this.#http = certificate ? createTlsServer({ ...timeouts, ...certificate }, serve) : createServer(timeouts, serve);
     this.#http.on('clientError', (_error, socket: Socket) => {
       if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
       else socket.destroy();
@@ -123,7 +140,7 @@ class RunningServer implements EmbeddedServer {
 
   get url(): string {
     const host = this.#options.host ?? '127.0.0.1';
-    return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
+    return `http${this.ca === undefined ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${this.port}`;
   }
 
   handle(request: ApiRequest): ApiResponse {
@@ -132,7 +149,7 @@ class RunningServer implements EmbeddedServer {
 
   kubeconfig(options: { token?: string } = {}): string {
     const token = options.token ?? (this.#options.tokens ? firstToken(this.#options.tokens) : undefined);
-    return kubeconfigFor(this.url, token);
+    return kubeconfigFor(this.url, this.ca, token);
   }
 
   close(): Promise<void> {
@@ -164,7 +181,7 @@ class RunningServer implements EmbeddedServer {
     const media = mediaType(contentType);
     if (isYaml(media) || req.headers.accept?.includes('yaml') === true) await loadYaml();
     const request: ApiRequest =
-      media === PROTOBUF && body.length > 0
+      media === PROTOBUF && body.length > 0 && info.type
         ? {
             method,
             url,
@@ -331,8 +348,13 @@ function readBody(req: IncomingMessage): Promise<Buffer | undefined> | Buffer {
   });
 }
 
-/** A kubeconfig for one server without TLS, as YAML. */
-function kubeconfigFor(url: string, token: string | undefined): string {
+/** As YAML. */
+function kubeconfigFor(url: string, ca: string | undefined, token: string | undefined): string {
+  const trust =
+    ca === undefined
+      ? // Kubernetes' client for JavaScript takes no http server without it; where there is no TLS it means nothing.
+        'insecure-skip-tls-verify: true'
+      : `certificate-authority-data: ${Buffer.from(ca).toString('base64')}`;
   return [
     'apiVersion: v1',
     'kind: Config',
@@ -340,6 +362,7 @@ function kubeconfigFor(url: string, token: string | undefined): string {
     '- name: embedded',
     '  cluster:',
     `    server: ${url}`,
+    `    ${trust}`,
     'users:',
     '- name: embedded',
     token === undefined ? '  user: {}' : `  user:\n    token: ${JSON.stringify(token)}`,

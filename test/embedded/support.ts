@@ -76,11 +76,11 @@ export interface TestWatch {
   stop(): void;
 }
 
-/** Waits, over real I/O, until the condition holds; fails after two seconds. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 2000;
+/** Waits, over real I/O, until the condition holds; fails after two seconds, or `ms` milliseconds. */
+export async function until(condition: () => boolean, what: string, ms = 2000): Promise<void> {
+  const end = performance.now() + ms;
   while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within 2 s: ${what}`);
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
