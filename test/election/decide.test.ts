@@ -4,15 +4,18 @@ import {
   MAX_TRANSITIONS,
   decideCandidate,
   decideLeader,
+  decideNews,
   observeLease,
   renewPause,
   renewTimeout,
+  versionToken,
 } from '../../src/election/decide.ts';
 import type { Observation, TermWrite } from '../../src/election/decide.ts';
 import { ELECTION_ROWS, timing } from '../../src/election/election-options.ts';
 import { fillOptions } from '../../src/runtime/options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
+import { TERM_ANNOTATION } from '../../src/lease/marks.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { OwnWrites } from '../../src/lease/own-writes.ts';
 
@@ -27,6 +30,8 @@ interface Sketch {
   transitions?: unknown;
   uid?: string;
   rv?: string;
+  mark?: unknown;
+  preferred?: string;
 }
 /** A lease as an API server's JSON would give it, so that hostile values take the way they would really take. */
 function lease({
@@ -36,10 +41,25 @@ function lease({
   transitions = 3,
   uid = 'u',
   rv = '7',
+  mark,
+  preferred,
 }: Sketch = {}): Lease {
+  const text = typeof mark === 'string' ? mark : JSON.stringify(mark);
   return parseLease({
-    metadata: { name: 'l', namespace: 'ns', uid, resourceVersion: rv },
-    spec: { holderIdentity: holder, leaseDurationSeconds: seconds, renewTime: renew, leaseTransitions: transitions },
+    metadata: {
+      name: 'l',
+      namespace: 'ns',
+      uid,
+      resourceVersion: rv,
+      ...(mark === undefined ? {} : { annotations: { [TERM_ANNOTATION]: text } }),
+    },
+    spec: {
+      holderIdentity: holder,
+      leaseDurationSeconds: seconds,
+      renewTime: renew,
+      leaseTransitions: transitions,
+      preferredHolder: preferred,
+    },
   });
 }
 const SELF = { holder: HOLDER, timing: T };
@@ -114,6 +134,64 @@ describe('a candidate', () => {
   for (const [name, actual, expected] of cases) test(name, () => assert.deepEqual(actual, expected));
 });
 
+describe('an empty holder', () => {
+  const mark = { holder: 'b_1', transitions: 3, durationSeconds: 20 };
+  const emptied = (change: Sketch = {}): Lease => lease({ holder: '', seconds: 1, mark, ...change });
+  const cases: [string, Lease, unknown][] = [
+    ["beside its term's mark: the marked duration is waited for", emptied(), ['wait', 20_000]],
+    ["the mark's holder waits too", emptied({ mark: { ...mark, holder: HOLDER } }), ['wait', 20_000]],
+    [
+      'beside the mark of a later term than the record: a late writer emptied it',
+      emptied({ transitions: 2 }),
+      ['wait', 20_000],
+    ],
+    ["beside an earlier term's mark: a release", emptied({ transitions: 4 }), ['released', 5, '7']],
+    ['without a mark: a release', lease({ holder: '' }), ['released', 4, '7']],
+    [
+      'a marked duration of 68 years is an hour',
+      emptied({ mark: { ...mark, durationSeconds: 2 ** 31 - 1 } }),
+      ['wait', 3_600_000],
+    ],
+    ['a marked duration of 0 is ours', emptied({ mark: { ...mark, durationSeconds: 0 } }), ['wait', 15_000]],
+    ...[
+      'nonsense',
+      'null',
+      '[]',
+      { ...mark, transitions: '3' },
+      { ...mark, transitions: 2 ** 31 },
+      { ...mark, transitions: -1 },
+      { ...mark, durationSeconds: 1.5 },
+      { ...mark, holder: undefined },
+      { ...mark, holder: 'x'.repeat(2_000) },
+    ].map((unreadable): [string, Lease, unknown] => [
+      `beside a mark that cannot be read: ${JSON.stringify(unreadable).slice(0, 60)}`,
+      emptied({ mark: unreadable }),
+      ['released', 4, '7'],
+    ]),
+    [
+      'released for another: who is not preferred gives it a retry period',
+      lease({ holder: '', preferred: 'x' }),
+      ['wait', 2_000],
+    ],
+    ['released for us', lease({ holder: '', preferred: HOLDER }), ['released', 4, '7']],
+  ];
+  for (const [name, seen, expected] of cases) test(name, () => assert.deepEqual(brief(see(seen), 0), expected));
+
+  test('is taken once the duration has passed, with more transitions than the mark', () =>
+    assert.deepEqual(brief(see(emptied({ transitions: 1 })), 20_000), ['released', 4, '7']));
+  test('that loses its mark afterwards is waited for all the same', () => {
+    const unmarked = see(lease({ holder: '', seconds: 1, rv: '8' }), 5_000, see(emptied()));
+    assert.deepEqual(brief(unmarked, 5_000), ['wait', 20_000]);
+  });
+});
+
+test('others go first for as long as was drawn, once the lease can be had; not when it is still ours', () => {
+  assert.deepEqual(brief(see(lease({ holder: '' })), 29, [], 30), ['wait', 30]);
+  assert.deepEqual(brief(see(lease({ holder: '' })), 30, [], 30), ['released', 4, '7']);
+  assert.deepEqual(brief(see(lease()), 15_029, [], 30), ['wait', 15_030]);
+  assert.deepEqual(brief(see(lease({ holder: HOLDER })), 0, [[0, 0, { opens: false }]], 30), ['own', 4, '7']);
+});
+
 describe('silence', () => {
   const first = see(lease(), 1_000);
   test('goes on while the record is the same, whatever else changes, and the newest version is taken', () => {
@@ -166,6 +244,47 @@ describe('a leader whose renewal was refused', () => {
     ['finds a lease made anew', lease({ holder: HOLDER, uid: 'v' }), 'deleted'],
   ];
   for (const [name, seen, expected] of cases) test(name, () => assert.deepEqual(decideFor(seen), expected));
+});
+
+describe('a leader whom its watch shows', () => {
+  const held = lease({ holder: HOLDER, renew: at(2).toString(), rv: '10' });
+  /** One write acknowledged, one whose answer was lost, one under way. */
+  const state = () => {
+    const writes = writesOf([2, 2_000, { opens: false }], [4, 4_000, { opens: false }]);
+    writes.sending(at(6), 6_000, held, { transitions: 3, opens: false });
+    return { holder: HOLDER, writes, transitions: 3, held };
+  };
+  const outcome = (l: Lease | undefined, deleted?: string, change: object = {}): unknown => {
+    const action = decideNews({ ...state(), ...change }, see(l, 0, undefined, deleted));
+    return action.do === 'stop' ? action.reason : action.do === 'adopt' ? action.write.sentAt : action.do;
+  };
+  const ours = { holder: HOLDER, renew: at(2).toString() };
+  const cases: [string, unknown, unknown][] = [
+    ['an empty holder', outcome(lease({ holder: '', rv: '11' })), 'released'],
+    ['another holder', outcome(lease({ rv: '11' })), 'taken'],
+    ['another who writes in its name', outcome(lease({ ...ours, renew: at(3).toString(), rv: '11' })), 'taken'],
+    ['that its lease was deleted', outcome(undefined, 'u'), 'deleted'],
+    ['that a lease before it was deleted', outcome(undefined, 't'), 'look'],
+    ['a list without its lease, which may be old', outcome(undefined), 'look'],
+    ['a lease that was created again', outcome(lease({ ...ours, uid: 'v', rv: '11' })), 'deleted'],
+    ['what it was answered', outcome(lease({ ...ours, rv: '10' })), 'nothing'],
+    ['its own record with a label more', outcome(lease({ ...ours, rv: '11' })), 2_000],
+    ['a write whose answer was lost', outcome(lease({ ...ours, renew: at(4).toString(), rv: '11' })), 4_000],
+    ['a write that is under way', outcome(lease({ ...ours, renew: at(6).toString(), rv: '11' })), 'nothing'],
+    ['something older than its last write', outcome(lease({ holder: '', rv: '9' })), 'nothing'],
+  ];
+  for (const [name, actual, expected] of cases) test(name, () => assert.deepEqual(actual, expected));
+
+  test('versions that are no numbers: it looks, unless the record is its own', () => {
+    const opaque = { held: lease({ ...ours, rv: 'a' }) };
+    assert.equal(outcome(lease({ holder: '', rv: 'b' }), undefined, opaque), 'look');
+    assert.equal(outcome(lease({ ...ours, rv: 'b' }), undefined, opaque), 'nothing');
+  });
+});
+
+test('a token is the version where that is a safe integer', () => {
+  const cases = { '7': 7, '9007199254740991': 9_007_199_254_740_991, '9007199254740992': undefined, a7: undefined };
+  for (const [rv, token] of Object.entries(cases)) assert.equal(versionToken(lease({ rv })), token, rv);
 });
 
 test('one hanging attempt leaves time for another before the deadline', () => {
