@@ -90,7 +90,9 @@ const DOING: readonly CommandSpec[] = [
     name: 'elect',
     summary: 'Run a command only while this process leads: leader election on a Lease',
     description: [
-      'Contends for the lease as client-go does, with which it interoperates. Whoever leads starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed.',
+      'Contends for the lease as client-go does, with which it interoperates. Whoever leads starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',
+      'Where leasekeeper and its watchdog are killed in one go, the kernel kills the command, on Linux with setpriv of util-linux; what the command has started runs on then, as does a command that raises its privileges as it starts. Elsewhere nothing ends the command.',
+      'elect is for a command that runs for as long as it leads. A short one runs on every candidate, one after another: each contends until its own has run.',
       "The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment. SIGTERM and SIGINT go to the command first; the lease is released when it has ended, or is killed after --stop-timeout. A second one ends everything at once. SIGHUP, SIGUSR1 and SIGUSR2 are passed on. The exit code is the last command's, 128 + n when signal n ended it.",
       'Needs get, create, update and watch on leases in the namespace (a Role with resourceNames may name the lease for all but create), and create on events, which it does without.',
     ],

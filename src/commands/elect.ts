@@ -54,7 +54,17 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   const connection = await connectApi(values, { clock, env: io.env });
-  const guard = new Guard({ clock, onStarted: (pid) => log.info({ pid, command }, 'started the command') });
+  let unbound = false;
+  const onStarted = (pid: number, bound: boolean): void => {
+    log.info({ pid, command }, 'started the command');
+    if (!bound && !unbound) {
+      log.info(
+        'nothing ends the command where leasekeeper and its watchdog are killed in one go: that needs Linux and setpriv of util-linux',
+      );
+    }
+    unbound ||= !bound;
+  };
+  const guard = new Guard({ clock, onStarted });
   for (const name of FORWARDED) process.on(name, () => guard.forward(name));
   try {
     using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends everything at once'));

@@ -17,7 +17,7 @@ export interface Watched {
   readonly asked: boolean;
   /** By when it must have ended, where it was asked. */
   readonly stopBy: Instant | undefined;
-  /** Leadership is gone, or whoever told us of it is. */
+  /** Leadership is gone, or leasekeeper is. */
   readonly doomed: boolean;
   /** The command's own process has ended. */
   readonly exited: boolean;

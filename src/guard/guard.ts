@@ -1,11 +1,12 @@
 /**
- * leasekeeper's side of the watchdog: has it start the command, tells it each deadline, and says how the command ended.
+ * leasekeeper's side of the watchdog: has it start the command, passes each deadline on, and says how the command ended.
  *
  * Guarantees: a command runs only under a watchdog that knows until when; `run` settles once nothing of the command's
  * process group is left, in every case but one: processes that cannot be killed. A watchdog that ended, or that did not
  * keep the last deadline it has confirmed, is replaced by killing both it and the command's group from here.
- * Does not guarantee: anything when leasekeeper and its watchdog are stopped together and the command is not; or killed
- * together within the moment between a command's start and the word of it.
+ * Does not guarantee: anything when leasekeeper and its watchdog are stopped together and the command is not. Where both
+ * are killed in one go the kernel kills the command's own process, not what it started, and only where the command is
+ * `bound` (see watchdog.ts).
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -49,7 +50,7 @@ export interface Until {
 }
 
 export type Outcome =
-  /** `asked`: it was told to end before it did. */
+  /** `asked`: it was asked to end before it did. */
   | {
       readonly how: 'ended';
       readonly code: number | null;
@@ -64,29 +65,34 @@ export interface GuardOptions {
   readonly clock: Clock;
   /** Default: the watchdog beside this file, under this Node. */
   readonly spawnWatchdog?: () => ChildProcess;
-  readonly onStarted?: (pid: number) => void;
+  /** `bound`: the kernel ends the command's process where both leasekeeper and its watchdog are killed. */
+  readonly onStarted?: (pid: number, bound: boolean) => void;
+  /** The clocks that both processes share; default: the system's. */
+  readonly now?: () => Instant;
 }
 
 interface Run {
   readonly settle: (outcome: Outcome) => void;
   pid: number | undefined;
-  /** By number, as told; those after the last one heard. */
-  told: { readonly n: number; readonly killAt: number }[];
+  /** By number, as passed on; those after the last one confirmed. */
+  extended: { readonly n: number; readonly killAt: number }[];
   cancel: () => void;
 }
 
 export class Guard {
   readonly #clock: Clock;
   readonly #spawn: () => ChildProcess;
-  readonly #onStarted: (pid: number) => void;
+  readonly #onStarted: (pid: number, bound: boolean) => void;
+  readonly #now: () => Instant;
   #child: ChildProcess | undefined;
   #run: Run | undefined;
   #count = 0;
 
-  constructor({ clock, spawnWatchdog = startWatchdog, onStarted = () => {} }: GuardOptions) {
+  constructor({ clock, spawnWatchdog = startWatchdog, onStarted = () => {}, now = systemNow }: GuardOptions) {
     this.#clock = clock;
     this.#spawn = spawnWatchdog;
     this.#onStarted = onStarted;
+    this.#now = now;
   }
 
   /** The command's process, which leads its group; undefined while none runs. */
@@ -124,7 +130,7 @@ export class Guard {
         this.#run = undefined;
         resolve(outcome);
       };
-      const run: Run = { settle, pid: undefined, told: [], cancel: () => {} };
+      const run: Run = { settle, pid: undefined, extended: [], cancel: () => {} };
       this.#run = run;
       try {
         this.prepare();
@@ -142,7 +148,7 @@ export class Guard {
   extend(until: Until): void {
     if (!this.#run) return;
     this.#count += 1;
-    this.#run.told.push({ n: this.#count, killAt: killAt(until) });
+    this.#run.extended.push({ n: this.#count, killAt: killAt(until) });
     this.#send({ do: 'extend', n: this.#count, ...this.#instants(until) });
   }
 
@@ -182,7 +188,7 @@ export class Guard {
   /** On the clocks that both processes share. */
   #instants(until: Until): { endAt: Instant; killAt: Instant } {
     // First the instant, then what is left: whatever comes between, a stop of this process too, shortens it.
-    const now = systemNow();
+    const now = this.#now();
     const monotonic = this.#clock.monotonic();
     return {
       endAt: later(now, until.deadline + ASK_MARGIN_MS - monotonic),
@@ -193,14 +199,14 @@ export class Guard {
   #take(report: Report): void {
     const run = this.#run;
     if (!run) return;
-    switch (report.told) {
+    switch (report.report) {
       case 'started':
         run.pid = report.pid;
-        this.#onStarted(report.pid);
+        this.#onStarted(report.pid, report.bound);
         return;
       case 'heard': {
-        const heard = run.told.find(({ n }) => n === report.n);
-        run.told = run.told.filter(({ n }) => n > report.n);
+        const heard = run.extended.find(({ n }) => n === report.n);
+        run.extended = run.extended.filter(({ n }) => n > report.n);
         if (heard) this.#backUp(run, heard.killAt);
         return;
       }
@@ -232,7 +238,7 @@ export class Guard {
     const run = this.#run;
     if (!run) return;
     run.cancel();
-    // Of a command whose start it has not told, it is known while it lives whose child that is.
+    // Of a command whose start it has not reported, it is known while it lives whose child that is.
     const running = child.exitCode === null && child.signalCode === null;
     const groups = run.pid !== undefined ? [run.pid] : running && child.pid !== undefined ? childGroups(child.pid) : [];
     child.kill('SIGKILL');

@@ -1,8 +1,8 @@
 /**
  * The watchdog's work, apart from its process: starts the command, keeps its deadlines, ends its process group.
  *
- * Guarantees: a command whose deadline has come is not started; while there is one it is looked after by `decide`; it is
- * told to have `ended` once nothing of its group is left.
+ * Guarantees: a command whose deadline has come is not started; while there is one it is looked after by `decide`; `ended`
+ * is reported once nothing of its group is left.
  */
 import { decide } from './decide.ts';
 import type { Watched } from './decide.ts';
@@ -12,6 +12,8 @@ import type { Order, Report } from './protocol.ts';
 
 export interface Started {
   readonly pid: number;
+  /** The kernel ends this process with ours. */
+  readonly bound: boolean;
   /** Called once, when the command's own process has ended. */
   onExit(callback: (code: number | null, signal: NodeJS.Signals | null) => void): void;
 }
@@ -34,8 +36,8 @@ export interface KeeperOptions {
 /** Milliseconds between two kills: what was being forked at the first one is met by the next. */
 const KILL_AGAIN_MS = 20;
 
-/** `asked`: the command's own process was told to end before it did. */
-type Exit = Omit<Extract<Report, { told: 'ended' }>, 'told'>;
+/** `asked`: the command's own process was asked to end before it did. */
+type Exit = Omit<Extract<Report, { report: 'ended' }>, 'report'>;
 type Running = { -readonly [Key in keyof Omit<Watched, 'exited' | 'gone'>]: Watched[Key] } & {
   pid: number | undefined;
   readonly graceMs: number;
@@ -59,7 +61,7 @@ export class Keeper {
       this.#start(order);
       return;
     }
-    if (order.do === 'extend') this.#options.report({ told: 'heard', n: order.n });
+    if (order.do === 'extend') this.#options.report({ report: 'heard', n: order.n });
     if (!running) return;
     if (order.do === 'extend') {
       running.endAt = order.endAt;
@@ -76,7 +78,7 @@ export class Keeper {
     this.#look();
   }
 
-  /** Nobody is left to tell how long leadership lasts: it is over. */
+  /** Nobody is left to say how long leadership lasts: it is over. */
   orphaned(): void {
     this.#orphaned = true;
     if (this.#running) this.#running.doomed = true;
@@ -90,7 +92,7 @@ export class Keeper {
     const doomed = this.#orphaned;
     const watched: Watched = { endAt, killAt, asked: false, stopBy: undefined, doomed, exited: false, gone: true };
     if (decide(watched, now()).do !== 'wait') {
-      report({ told: 'ended', code: null, signal: null, asked: true });
+      report({ report: 'ended', code: null, signal: null, asked: true });
       return;
     }
     const running: Running = {
@@ -107,11 +109,11 @@ export class Keeper {
     start(order, (result) => {
       if (result instanceof Error) {
         this.#running = undefined;
-        report({ told: 'notStarted', code: result.code ?? '', message: result.message });
+        report({ report: 'notStarted', code: result.code ?? '', message: result.message });
         return;
       }
       running.pid = result.pid;
-      report({ told: 'started', pid: result.pid });
+      report({ report: 'started', pid: result.pid, bound: result.bound });
       result.onExit((code, signal) => {
         running.exit = { code, signal, asked: running.asked };
         this.#look();
@@ -138,7 +140,7 @@ export class Keeper {
     switch (action.do) {
       case 'ended':
         this.#running = undefined;
-        report({ told: 'ended', ...(running.exit as Exit) });
+        report({ report: 'ended', ...(running.exit as Exit) });
         return;
       case 'kill':
         running.asked = true;

@@ -4,7 +4,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 
-/** False: nothing of the group is left. Signals that this user may not send are not sent, and nobody is told. */
+/** False: nothing of the group is left. Signals that this user may not send are left out. */
 export function signalGroup(pgid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     process.kill(-pgid, signal);
@@ -70,7 +70,7 @@ function processes(): Seen[] {
   });
 }
 
-/** A process as /proc/PID/stat tells it. */
+/** A process as /proc/PID/stat shows it. */
 export function readStat(stat: string): Seen {
   // After the name, which may hold anything: state, parent, group.
   const [state = '', parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

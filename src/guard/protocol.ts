@@ -28,12 +28,13 @@ export type Order =
 
 /** From the watchdog. */
 export type Report =
-  | { readonly told: 'started'; readonly pid: number }
-  | { readonly told: 'notStarted'; readonly code: string; readonly message: string }
-  | { readonly told: 'heard'; readonly n: number }
-  /** Nothing of the group is left. `asked`: it was told to end before it did. */
+  /** `bound`: the kernel ends the command's process with the watchdog. */
+  | { readonly report: 'started'; readonly pid: number; readonly bound: boolean }
+  | { readonly report: 'notStarted'; readonly code: string; readonly message: string }
+  | { readonly report: 'heard'; readonly n: number }
+  /** Nothing of the group is left. `asked`: it was asked to end before it did. */
   | {
-      readonly told: 'ended';
+      readonly report: 'ended';
       readonly code: number | null;
       readonly signal: NodeJS.Signals | null;
       readonly asked: boolean;

@@ -22,4 +22,13 @@ test('a command is looked for as execvp does', async (t) => {
   assert.equal(commandProblem('', path), 'must not be empty');
   assert.equal(commandProblem('a\0b', path), 'must not hold a zero byte');
   assert.equal(commandProblem('anything', undefined), undefined);
+  for (const [first, problem] of [
+    ['#!/bin/sh', undefined],
+    ['#! /bin/sh -e', undefined],
+    ['#!/no/such/interpreter', 'its interpreter "/no/such/interpreter" cannot be executed'],
+    ['#!/bin/sh\r', 'its interpreter "/bin/sh\\r" cannot be executed'],
+  ] as const) {
+    await writeFile(join(dir, 'runs'), `${first}\n`);
+    assert.equal(commandProblem('runs', path), problem);
+  }
 });

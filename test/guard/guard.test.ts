@@ -1,15 +1,26 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Guard } from '../../src/guard/guard.ts';
+import { encode } from '../../src/guard/protocol.ts';
+import type { Order } from '../../src/guard/protocol.ts';
+import { readStat } from '../../src/guard/process-group.ts';
+import { systemNow, later } from '../../src/guard/instant.ts';
 import type { GuardOptions, Until } from '../../src/guard/guard.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
+import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { leaveNothing } from '../support/children.ts';
 
+const HELPER = fileURLToPath(new URL('guarded-command.ts', import.meta.url));
 const WATCHDOG = fileURLToPath(new URL('../../src/guard/watchdog.ts', import.meta.url));
 const clock = createSystemClock();
 const within = (ms: number): Until => ({ deadline: clock.monotonic() + ms, expires: clock.monotonic() + ms + 500 });
@@ -87,8 +98,8 @@ describe('the guard', { skip: !existsSync('/proc/self/stat') && 'needs /proc' },
     );
   });
 
-  test('a watchdog that stops before it tells of the start: the command is killed with it', async () => {
-    let told = '';
+  test('a watchdog that stops before it reports the start: the command is killed with it', async () => {
+    let started = '';
     const script = `
       const child = require('node:child_process').spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
       require('node:fs').writeSync(1, String(child.pid));
@@ -101,14 +112,14 @@ describe('the guard', { skip: !existsSync('/proc/self/stat') && 'needs /proc' },
             detached: true,
           });
           leaveNothing(child);
-          child.stdout?.setEncoding('utf8').on('data', (piece: string) => (told += piece));
+          child.stdout?.setEncoding('utf8').on('data', (piece: string) => (started += piece));
           return child;
         },
       },
       async (guard) => {
         const outcome = await guard.run(ask('true'), within(1_500));
         assert.deepEqual(outcome, { how: 'unguarded', why: 'it did not keep its deadline' });
-        const pid = Number(told);
+        const pid = Number(started);
         assert(pid > 1, 'it had begun');
         const still = runs(pid);
         if (still) process.kill(pid, 'SIGKILL');
@@ -116,4 +127,159 @@ describe('the guard', { skip: !existsSync('/proc/self/stat') && 'needs /proc' },
       },
     );
   });
+
+  test('a kill is no request alone: it reaches the command of a watchdog that stands still', async () => {
+    let child: ChildProcess | undefined;
+    let guard!: Guard;
+    const onStarted = (pid: number): void => {
+      child!.kill('SIGSTOP');
+      guard.kill();
+      setTimeout(() => {
+        killed = !runs(pid);
+        child!.kill('SIGCONT');
+      }, 200);
+    };
+    let killed = false;
+    await guarded({ spawnWatchdog: () => (child = watchdog(WATCHDOG)), onStarted }, async (one) => {
+      guard = one;
+      await guard.run(ask('sleep', '60'), within(20_000));
+      assert(killed);
+    });
+  });
+
+  test('signals for everybody do not end the watchdog: the command runs on', async () => {
+    let child: ChildProcess | undefined;
+    const onStarted = (): void => {
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
+        child!.kill(signal);
+    };
+    await guarded({ spawnWatchdog: () => (child = watchdog(WATCHDOG)), onStarted }, async (guard) => {
+      const outcome = await guard.run(ask('sleep', '0.3'), within(20_000));
+      assert.deepEqual(outcome, { how: 'ended', code: 0, signal: null, asked: false });
+    });
+  });
+
+  test('leasekeeper is gone: its socket closes, and the watchdog ends the command, then itself', async () => {
+    const child = watchdog(WATCHDOG);
+    const socket = child.stdio[3] as Duplex;
+    const far = later(systemNow(), 20_000);
+    const start = { do: 'start', command: 'sleep', args: ['60'], graceMs: 500, endAt: far, killAt: far } as const;
+    socket.write(encode({ ...start, env: { PATH: process.env['PATH'] } }));
+    const [word] = (await once(socket, 'data')) as [Buffer];
+    const { pid } = JSON.parse(word.toString()) as { pid: number };
+    assert(runs(pid));
+    socket.destroy();
+    await once(child, 'exit');
+    assert(!runs(pid));
+  });
+
+  test('the environment reaches the command whole, with names that no shell knows too', () =>
+    guarded({}, async (guard) => {
+      const env = { PATH: process.env['PATH'], 'my.var': 'x', 'a-b': 'y' };
+      const script = "process.exit(process.env['my.var'] === 'x' && process.env['a-b'] === 'y' ? 0 : 1)";
+      const outcome = await guard.run({ ...ask(process.execPath, '-e', script), env }, within(20_000));
+      assert.equal(outcome.how === 'ended' && outcome.code, 0);
+    }));
+
+  test('a command that is gone by the time of its start: not started, in its own words', () =>
+    guarded({}, async (guard) => {
+      const outcome = await guard.run(ask('/nowhere/at-all'), within(20_000));
+      assert.equal(outcome.how === 'notStarted' && outcome.code, 'ENOENT');
+    }));
+});
+
+const canBind = spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true']).status === 0;
+
+describe('killed in one go', { skip: !canBind && 'needs Linux and setpriv of util-linux' }, () => {
+  /** leasekeeper, its watchdog and the command, by name. */
+  async function trio(path: string, ...command: string[]) {
+    const child = spawn(process.execPath, [HELPER, path, ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+    leaveNothing(child);
+    const [word] = (await once(child.stdout, 'data')) as [Buffer];
+    const started = JSON.parse(word.toString()) as { leasekeeper: number; command: number; bound: boolean };
+    assert(started.bound);
+    const { parent } = readStat(readFileSync(`/proc/${started.command}/stat`, 'latin1'));
+    return { child, leasekeeper: started.leasekeeper, watchdog: parent, command: started.command };
+  }
+  const PATH = process.env['PATH'] ?? '';
+  const orders = [
+    ['leasekeeper', 'watchdog'],
+    ['watchdog', 'leasekeeper'],
+    ['leasekeeper', 'watchdog', 'command'],
+    ['command', 'watchdog', 'leasekeeper'],
+    ['watchdog', 'command', 'leasekeeper'],
+  ] as const;
+  for (const order of orders) {
+    test(`${order.join(', then ')}: the command's process ends with them`, async () => {
+      const all = await trio(PATH, 'sleep', '60');
+      for (const name of order) process.kill(all[name], 'SIGKILL');
+      const until = performance.now() + 2_000;
+      while (runs(all.command) && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+      const still = runs(all.command);
+      if (still) process.kill(all.command, 'SIGKILL');
+      assert(!still);
+    });
+  }
+
+  test('before the kernel was asked to watch: the command does not begin', async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-late-'));
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    // Its setpriv takes so long that the watchdog is gone by then.
+    await writeFile(join(dir, 'setpriv'), `#!/bin/sh\nPATH=${PATH}\nsleep 0.5\nexec setpriv "$@"\n`);
+    await chmod(join(dir, 'setpriv'), 0o755);
+    const marker = join(dir, 'began');
+    const all = await trio(`${dir}:${PATH}`, 'sh', '-c', `echo > ${marker}; sleep 60`);
+    for (const name of ['leasekeeper', 'watchdog'] as const) process.kill(all[name], 'SIGKILL');
+    const until = performance.now() + 5_000;
+    while (runs(all.command) && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+    if (runs(all.command)) process.kill(-all.command, 'SIGKILL');
+    assert(!existsSync(marker));
+  });
+});
+
+/** A guard whose watchdog only takes down what it is ordered. */
+function overheard(options: Partial<GuardOptions> & Pick<GuardOptions, 'clock'>): { guard: Guard; orders: Order[] } {
+  const socket = new PassThrough();
+  const orders: Order[] = [];
+  socket.on('data', (piece: string) => orders.push(JSON.parse(piece) as Order));
+  const child = Object.assign(new PassThrough(), {
+    stdio: [null, null, null, socket],
+    pid: undefined,
+    exitCode: 0,
+    signalCode: null,
+    kill: () => true,
+  }) as unknown as ChildProcess;
+  return { guard: new Guard({ ...options, spawnWatchdog: () => child }), orders };
+}
+
+test('the command is to be killed a while before others may lead', async () => {
+  const now = (): { running: number; sinceBoot: number } => ({ running: 1_000, sinceBoot: 5_000 });
+  const clock = new ManualClock();
+  const { guard, orders } = overheard({ clock, now });
+  void guard.run(ask('true'), { deadline: 10_000, expires: 14_750 });
+  await new Promise((resolve) => setImmediate(resolve));
+  const [start] = orders;
+  assert(start?.do === 'start');
+  assert.equal(start.endAt.running, 1_000 + 10_000 + 100);
+  assert.deepEqual(start.killAt, { running: 1_000 + 14_750 - 250, sinceBoot: 5_000 + 14_750 - 250 });
+});
+
+test('a stop between the readings of two clocks puts nothing off', async () => {
+  let time = 0;
+  /** Each reading is followed by a stop of a second. */
+  const read = (): number => (time += 1_000) - 1_000;
+  const manual = new ManualClock();
+  const clock = { ...manual, schedule: manual.schedule.bind(manual), wallMicros: () => 0, monotonic: read };
+  const { guard, orders } = overheard({
+    clock,
+    now: () => {
+      const running = read();
+      return { running, sinceBoot: running };
+    },
+  });
+  void guard.run(ask('true'), { deadline: 10_000, expires: 15_000 });
+  await new Promise((resolve) => setImmediate(resolve));
+  const [start] = orders;
+  assert(start?.do === 'start');
+  assert(start.killAt.running <= 15_000 - 250, String(start.killAt.running));
 });

@@ -65,7 +65,7 @@ function world({ dies = ['SIGKILL'] as readonly string[] } = {}) {
     schedule: (ms, callback) => clock.schedule(ms, callback),
     start(_, done) {
       starts++;
-      done({ pid: 42, onExit: (callback) => (exit = callback) });
+      done({ pid: 42, bound: true, onExit: (callback) => (exit = callback) });
     },
     signalGroup(pgid, signal) {
       assert.equal(pgid, 42);
@@ -114,8 +114,8 @@ test('silence: the command is asked to end with leadership, and killed before ot
     ['SIGKILL', 1_400],
   ]);
   assert.deepEqual(w.reports, [
-    { told: 'started', pid: 42 },
-    { told: 'ended', code: null, signal: 'SIGKILL', asked: true },
+    { report: 'started', pid: 42, bound: true },
+    { report: 'ended', code: null, signal: 'SIGKILL', asked: true },
   ]);
   assert.equal(w.clock.pending, 0);
 });
@@ -129,9 +129,9 @@ test('each renewal moves both on, and is confirmed', async () => {
   assert.deepEqual(w.signals, []);
   w.exits(3);
   assert.deepEqual(w.reports, [
-    { told: 'started', pid: 42 },
-    { told: 'heard', n: 1 },
-    { told: 'ended', code: 3, signal: null, asked: false },
+    { report: 'started', pid: 42, bound: true },
+    { report: 'heard', n: 1 },
+    { report: 'ended', code: 3, signal: null, asked: false },
   ]);
   await w.clock.advance(5_000);
   assert.deepEqual(w.signals, []);
@@ -163,7 +163,7 @@ test('whoever told of the lease is gone, or leadership is: killed at once', asyn
     else w.keeper.orphaned();
     await w.clock.advance(1);
     assert.deepEqual(w.signals, [['SIGKILL', 10]]);
-    assert.deepEqual(w.reports.at(-1), { told: 'ended', code: null, signal: 'SIGKILL', asked: true });
+    assert.deepEqual(w.reports.at(-1), { report: 'ended', code: null, signal: 'SIGKILL', asked: true });
   }
 });
 
@@ -187,7 +187,7 @@ test('what a command leaves behind in its group ends before the end is told', as
   await w.clock.advance(300);
   assert.deepEqual(w.signals.at(-1), ['SIGKILL', 200]);
   // It ended by itself, although others had to be asked.
-  assert.deepEqual(w.reports.at(-1), { told: 'ended', code: 0, signal: null, asked: false });
+  assert.deepEqual(w.reports.at(-1), { report: 'ended', code: 0, signal: null, asked: false });
 });
 
 test('a suspend counts, although timers stand still in it', async () => {
@@ -205,7 +205,7 @@ test('a command whose time is over is not started', () => {
   w.suspend(60_000);
   w.start(10_000, 14_000);
   assert.equal(w.starts, 0);
-  assert.deepEqual(w.reports, [{ told: 'ended', code: null, signal: null, asked: true }]);
+  assert.deepEqual(w.reports, [{ report: 'ended', code: null, signal: null, asked: true }]);
 });
 
 test('other signals go to the command alone, and after its end to nobody', async () => {
