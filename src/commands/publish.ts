@@ -10,7 +10,7 @@ import type { ShutdownOutcome } from '../identity/publisher-events.ts';
 import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
 import { createEventsApi } from '../kube/events-api.ts';
-import { holderIdentity, leaseName } from '../lease/names.ts';
+import { holderIdentity, isLocalName, leaseName } from '../lease/names.ts';
 import { leaseQuery } from '../config/shared-flags.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
 import { logPublisher } from '../observe/publisher-log.ts';
@@ -59,10 +59,14 @@ export async function run(input: CommandInput): Promise<number> {
       store: connection.store,
       clock,
       random: Math.random,
-      holder: holderIdentity(leaseName(options.hostname, options.nameFormat, options.namePrefix), uuid()),
+      holder: holderIdentity(
+        leaseName(options.hostname, options.nameFormat, options.namePrefix, options.component),
+        uuid(),
+      ),
       ...options,
       observe: observers(logPublisher(log), events.publisher, endpoints?.publisher),
       health,
+      clockDistanceMs: () => connection.transport.clockDistanceMs(),
     });
     const shown = await endpoints?.listen();
     if (shown) log.info({ url: shown.url }, 'HTTP endpoints: /, /v1/instances, /v1/count, /metrics, /livez, /readyz');
@@ -74,6 +78,11 @@ export async function run(input: CommandInput): Promise<number> {
       lease,
       hostname: options.hostname,
     };
+    if (isLocalName(options.hostname))
+      log.warn(
+        { hostname: options.hostname },
+        'other machines are probably called the same, and would take this lease over: give this one a name of its own, or --hostname-override',
+      );
     if (settings.enabled) log.info({ ...about, holder }, 'publishing the identity lease of this host');
     else log.warn({ ...about, holder }, 'disabled: feature gate APIServerIdentity is off, nothing is published');
     publisher.enable(settings.enabled);
@@ -122,10 +131,12 @@ export const grants = permitted(PUBLISH_TABLE, publishRules, (values, given) => 
     hostname: host,
     nameFormat,
     namePrefix,
+    component,
+    besideServer,
     shutdownPolicy,
   } = publishSettings(values, hostname()).identity;
   // A Role is printed for other hosts than this one: only a name that was given says which lease it will be.
-  const own = values.hostname === undefined ? undefined : [leaseName(host, nameFormat, namePrefix)];
+  const own = values.hostname === undefined ? undefined : [leaseName(host, nameFormat, namePrefix, component)];
   const leaves = shutdownPolicy === 'delete' || (shutdownPolicy === 'auto' && values.serverHealthUrl !== undefined);
   const all: Grant[] = [
     onLeases(namespace, ['create'], 'claims the lease where there is none'),
@@ -137,5 +148,9 @@ export const grants = permitted(PUBLISH_TABLE, publishRules, (values, given) => 
   if (leaves) all.push(onLeases(namespace, ['delete'], 'gives the lease up at the end', own));
   else if (given.options['config'] !== undefined)
     all.push(onLeases(namespace, ['delete'], 'gives the lease up when the file switches it off', own));
+  else if (besideServer === 'auto' && nameFormat === 'sha256')
+    all.push(
+      onLeases(namespace, ['delete'], 'gives the lease up beside a server that takes part in peer proxying', own),
+    );
   return [...all, ...onEvents(namespace, values.featureGates)];
 });

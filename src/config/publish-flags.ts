@@ -12,7 +12,7 @@ import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from './share
 import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from './sweep-flags.ts';
 import type { SweepSettings } from './sweep-flags.ts';
 
-export const PUBLISH_TABLE = {
+const IDENTITY_OPTIONS = {
   ...bind(IDENTITY_ROWS, {
     hostname: {
       field: 'hostname',
@@ -23,10 +23,20 @@ export const PUBLISH_TABLE = {
     },
     nameFormat: { field: 'nameFormat', flag: '--lease-name-format', arg: 'FORMAT' },
     namePrefix: { field: 'namePrefix', flag: '--lease-name-prefix', arg: 'PREFIX', optional: true },
+    nameComponent: { field: 'component', flag: '--lease-name-component', arg: 'NAME' },
     leaseDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration', live: true },
     renewInterval: { field: 'renewIntervalMs', flag: '--renew-interval', live: true },
+    maxSkew: { field: 'maxSkewMs', flag: '--max-skew', live: true },
+    besideServer: { field: 'besideServer', flag: '--beside-server', arg: 'WAY' },
     shutdownPolicy: { field: 'shutdownPolicy', flag: '--shutdown-policy', arg: 'POLICY', live: true },
   }),
+  freshFor: HTTP_OPTIONS.freshFor,
+  ...LEASE_OPTIONS,
+  requestTimeout: API_OPTIONS.requestTimeout,
+} as const;
+
+export const PUBLISH_TABLE = {
+  ...IDENTITY_OPTIONS,
   serverHealthUrl: {
     kind: 'string',
     flag: '--server-health-url',
@@ -66,7 +76,7 @@ export interface PublishSettings {
 
 export function publishSettings(values: PublishValues, osHostname: string): PublishSettings {
   const { sweepConfirmAfter, serverHealthUrl: url } = values;
-  const identity = optionsOf({ rows: IDENTITY_ROWS, between: IDENTITY_BETWEEN }, PUBLISH_TABLE, values, {
+  const identity = optionsOf({ rows: IDENTITY_ROWS, between: IDENTITY_BETWEEN }, IDENTITY_OPTIONS, values, {
     hostname: osHostname,
   });
   const { renewIntervalMs } = identity.options;

@@ -40,7 +40,7 @@ export const PING: Check = { name: 'ping', ok: true, note: '' };
  */
 export function leaseCheck(status: PublisherStatus, leaseDurationMs: number, now: number): Check {
   const check = (ok: boolean, note: string): Check => ({ name: 'lease', ok, note });
-  const { lease, phase, heldBy, renewedAt, failures, lastError, twins } = status;
+  const { lease, phase, heldBy, renewedAt, failures, lastError, twins, finalizers } = status;
   const trouble = failures > 0 && lastError ? `; ${failures} failures in a row, the last: ${lastError.message}` : '';
   switch (phase) {
     case 'holding': {
@@ -48,10 +48,13 @@ export function leaseCheck(status: PublisherStatus, leaseDurationMs: number, now
       const expired = ago !== undefined && ago > leaseDurationMs;
       const since = ago === undefined ? '' : `, renewed ${(ago / 1000).toFixed(1)} s ago`;
       const others = twins.length > 0 ? `; also published as ${twins.slice(0, 3).join(', ')}` : '';
-      return check(!expired, `${expired ? 'expired: ' : ''}holding ${lease}${since}${others}${trouble}`);
+      const marked = finalizers ? `; marked for deletion, held by finalizers ${finalizers.slice(0, 3).join(', ')}` : '';
+      return check(!expired, `${expired ? 'expired: ' : ''}holding ${lease}${since}${others}${marked}${trouble}`);
     }
     case 'superseded':
       return check(true, `superseded: ${lease} is held by ${heldBy ?? 'another process'}; standing by`);
+    case 'besideServer':
+      return check(true, `the API server of this host publishes itself (holder ${heldBy ?? 'unknown'}); standing by`);
     case 'waitingForServer':
       return check(true, `the server beside us does not answer: ${lease} is not renewed`);
     case 'disabled':

@@ -2,19 +2,28 @@
  * What a publisher makes of what it sees under its lease's name. Pure: no clock, no I/O.
  *
  * Guarantees: a lease that lacks our identity label is never touched; a process that has held the lease never fights the
- * one that took it over, but waits until that one has been silent for its own lease duration, by our monotonic clock;
- * a process that never held it claims it from anybody. A lost answer is recognised as our own write.
+ * one that took it over, but waits until nobody has renewed it for our freshness window, by our monotonic clock; a process
+ * that never held it claims it from anybody but an API server that publishes itself. A lost answer is recognised as our own
+ * write. Only a record that is provably older than our last acknowledged write is claimed back at once.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import { hostnameMarks, leaseName } from '../lease/names.ts';
+import { HOSTNAME_ANNOTATION, hostnameMarks, leaseName } from '../lease/names.ts';
 import type { OwnWrite } from '../lease/own-writes.ts';
-import { silence } from '../lease/record.ts';
-import type { Silence } from '../lease/record.ts';
+import { recordOf, silence } from '../lease/record.ts';
+import type { LeaseRecord, Silence } from '../lease/record.ts';
+import { INT32_MAX } from '../runtime/options.ts';
 import type { IdentityOptions } from './identity-options.ts';
 
-/** Who we are: fixed for the life of the process. */
+/** Renew intervals without a renewal after which the lease of another is claimed, where `freshForMs` is no longer. */
+const WINDOW_INTERVALS = 3;
+/** How long a server that deletes its lease at its start may take to make the next, in milliseconds. */
+const SERVER_START_MS = 5_000;
+/** Renewals in a row that found our holder with another's renewTime: then it is an API server that keeps what it finds. */
+const SERVER_RENEWALS = 2;
+
+/** Who we are: fixed for the life of the process, but for the times. */
 export interface Self {
   readonly name: string;
   readonly namespace: string;
@@ -22,43 +31,69 @@ export interface Self {
   readonly labelKey: string;
   readonly labelValue: string;
   readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
+  /** Undefined: is taken off, it says of this lease what is not so. */
+  readonly annotations: Readonly<Record<string, string | undefined>>;
   readonly leaseDurationSeconds: number;
+  /** Milliseconds of silence after which the lease of another is nobody's. */
+  readonly windowMs: number;
+  /** The name is also the one that an API server on this host gives itself. */
+  readonly sharedName: boolean;
 }
 
 /** @param holder from `holderIdentity`, a fresh one for every process start */
 export function identitySelf(options: IdentityOptions, holder: string): Self {
-  const marks = hostnameMarks(options.hostname);
+  const { hostname, nameFormat, namePrefix, component, renewIntervalMs, requestTimeoutMs, freshForMs } = options;
+  const marks = hostnameMarks(hostname);
   return {
-    name: leaseName(options.hostname, options.nameFormat, options.namePrefix),
+    name: leaseName(hostname, nameFormat, namePrefix, component),
     namespace: options.namespace,
     holder,
     labelKey: options.labelKey,
     labelValue: options.labelValue,
     labels: { [options.labelKey]: options.labelValue, ...marks.labels },
-    annotations: marks.annotations,
+    annotations: { [HOSTNAME_ANNOTATION]: undefined, ...marks.annotations },
     leaseDurationSeconds: options.leaseDurationSeconds,
+    windowMs: Math.max(freshForMs, WINDOW_INTERVALS * renewIntervalMs + requestTimeoutMs),
+    sharedName: nameFormat === 'apiserver',
   };
 }
 
 export interface Memory {
-  /** True from the first time that we held the lease on. */
-  readonly held: boolean;
   /** What we wrote and may find again: the last acknowledged write, and every later one whose answer was lost. */
   readonly written: readonly OwnWrite[];
+  readonly acknowledged: OwnWrite | undefined;
+  /** The lease as we last wrote it; undefined: we have not held it yet. */
+  readonly last: LeaseRecord | undefined;
+  /** The record that we took over last. */
+  readonly took: LeaseRecord | undefined;
   /** The other's record while we stand by. */
   readonly watched: Silence | undefined;
+  /** Since when the lease that we knew is gone, monotonic milliseconds. */
+  readonly goneSince: number | undefined;
+  /** Renewals in a row before this look that found our holder with another's renewTime. */
+  readonly foreignRenewals: number;
 }
+
+/** Who holds the lease while we stand by: a newer process like us, or an API server that publishes itself. */
+export type Rival = 'process' | 'server';
 
 export type Verdict =
   /** There is no lease: make it. */
   | { readonly do: 'create' }
-  /** Take this version over. */
-  | { readonly do: 'takeOver'; readonly lease: Lease }
-  /** It is ours: go on from this version. `write`: ours that is its record; undefined: somebody else wrote in our name. */
-  | { readonly do: 'adopt'; readonly lease: Lease; readonly write: OwnWrite | undefined }
-  /** A newer process holds it: wait, at most until it has been silent for its duration. */
-  | { readonly do: 'standBy'; readonly lease: Lease; readonly watched: Silence; readonly leftMs: number }
+  /** It was deleted just now, perhaps by a server that is about to make its own. */
+  | { readonly do: 'wait'; readonly leftMs: number }
+  /** Take this version over. `restored`: it is older than what we wrote. */
+  | { readonly do: 'takeOver'; readonly lease: Lease; readonly restored: boolean }
+  /** It is ours: go on from this version. `write`: ours that is its record; undefined: another wrote it in our name. */
+  | { readonly do: 'adopt'; readonly lease: Lease; readonly write: OwnWrite | undefined; readonly restored: boolean }
+  /** Another holds it: wait, at most until nobody has renewed it for our window. */
+  | {
+      readonly do: 'standBy';
+      readonly lease: Lease;
+      readonly rival: Rival;
+      readonly watched: Silence;
+      readonly leftMs: number;
+    }
   /** Somebody else's lease under our name. */
   | { readonly do: 'refuse'; readonly lease: Lease };
 
@@ -67,24 +102,65 @@ export type Verdict =
  * @param nowMs monotonic milliseconds, after the answer
  */
 export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowMs: number): Verdict {
-  if (seen === undefined) return { do: 'create' };
-  const holder = seen.spec.holderIdentity ?? '';
-  if (holder === self.holder) {
-    const write = memory.written.find(({ renewTime }) => renewTime.equals(seen.spec.renewTime));
-    return { do: 'adopt', lease: seen, write };
+  const { last, watched } = memory;
+  if (seen === undefined) {
+    const leftMs = (memory.goneSince ?? -Infinity) + SERVER_START_MS - nowMs;
+    return self.sharedName && leftMs > 0 ? { do: 'wait', leftMs } : { do: 'create' };
   }
-  if (seen.metadata.labels[self.labelKey] !== self.labelValue) return { do: 'refuse', lease: seen };
-  if (!memory.held || holder === '') return { do: 'takeOver', lease: seen };
-  const watched = silence(memory.watched, seen, nowMs);
-  const durationMs = (seen.spec.leaseDurationSeconds ?? self.leaseDurationSeconds) * 1000;
-  const leftMs = watched.since + durationMs - nowMs;
-  return leftMs > 0 ? { do: 'standBy', lease: seen, watched, leftMs } : { do: 'takeOver', lease: seen };
+  const record = recordOf(seen);
+  if (record.holder === self.holder) {
+    const write = memory.written.find(({ renewTime }) => renewTime.equals(record.renewTime));
+    // Found while we stand by: a POST of ours that came late, or our time put back, which is older than what we know.
+    if (write && !(watched && write === memory.acknowledged))
+      return { do: 'adopt', lease: seen, write, restored: false };
+    const server = self.sharedName && memory.foreignRenewals + 1 >= SERVER_RENEWALS;
+    if (!write && !watched && !server)
+      return { do: 'adopt', lease: seen, write, restored: provablyOlder(record, memory) };
+  } else {
+    if (seen.metadata.labels[self.labelKey] !== self.labelValue) return { do: 'refuse', lease: seen };
+    const restored = !watched && provablyOlder(record, memory);
+    if (record.holder === undefined || restored || !(last || watched || isServers(self, record)))
+      return { do: 'takeOver', lease: seen, restored };
+  }
+  const silent = silence(watched, seen, nowMs);
+  const leftMs = silent.since + self.windowMs - nowMs;
+  if (leftMs <= 0) {
+    if (record.holder !== self.holder) return { do: 'takeOver', lease: seen, restored: false };
+    return { do: 'adopt', lease: seen, write: undefined, restored: provablyOlder(record, memory) };
+  }
+  const server = isServers(self, record) || (self.sharedName && record.holder === self.holder);
+  const rival = server ? 'server' : 'process';
+  return { do: 'standBy', lease: seen, rival, watched: silent, leftMs };
 }
+
+/** An API server writes neither acquireTime nor leaseTransitions, and deletes the lease that it finds at its start. */
+const isServers = (self: Self, { acquireTime, leaseTransitions }: LeaseRecord): boolean =>
+  self.sharedName && acquireTime === undefined && leaseTransitions === undefined;
+
+/**
+ * True when a record that is no write of ours was written before our last acknowledged write: somebody put the lease, or
+ * all of etcd, back. Another host's clock, another object, transitions that are missing, equal or at their end prove nothing.
+ */
+export function provablyOlder(seen: LeaseRecord, { last, took }: Pick<Memory, 'last' | 'took'>): boolean {
+  if (!last) return false;
+  const [then, now] = [seen.leaseTransitions ?? NaN, last.leaseTransitions ?? NaN];
+  const same = seen.uid === last.uid;
+  if (seen.holder === last.holder) return compared(seen.renewTime, last.renewTime) < 0;
+  if (took?.holder !== undefined && seen.holder === took.holder && compared(seen.renewTime, took.renewTime) <= 0) {
+    // The one that we took it over from may have come back after us, with its clock set back.
+    const sameTerm = seen.acquireTime ? seen.acquireTime.equals(took.acquireTime) : took.acquireTime === undefined;
+    if (same ? !(then > now) : sameTerm) return true;
+  }
+  return same && then < now && now < INT32_MAX;
+}
+
+const compared = (a: MicroTime | undefined, b: MicroTime | undefined): number => (a && b ? a.compare(b) : NaN);
 
 /** The lease for a POST. */
 export function created(self: Self, now: MicroTime): Lease {
-  return newLease(
-    { name: self.name, namespace: self.namespace, labels: self.labels, annotations: self.annotations },
+  const { name, namespace } = self;
+  const lease = newLease(
+    { name, namespace },
     {
       holderIdentity: self.holder,
       leaseDurationSeconds: self.leaseDurationSeconds,
@@ -93,6 +169,7 @@ export function created(self: Self, now: MicroTime): Lease {
       leaseTransitions: 0,
     },
   );
+  return withChanges(lease, { labels: self.labels, annotations: self.annotations });
 }
 
 /** The lease for the one PUT that takes a lease over; it keeps everything on it that is not ours to say. */
@@ -105,7 +182,7 @@ export function takenOver(self: Self, from: Lease, now: MicroTime): Lease {
       leaseDurationSeconds: self.leaseDurationSeconds,
       acquireTime: now,
       renewTime: now,
-      leaseTransitions: Math.min((from.spec.leaseTransitions ?? 0) + 1, 2_147_483_647),
+      leaseTransitions: Math.min((from.spec.leaseTransitions ?? 0) + 1, INT32_MAX),
     },
   });
 }

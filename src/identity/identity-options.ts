@@ -13,12 +13,15 @@ import {
   objectNameProblem,
 } from '../lease/names.ts';
 import type { NameFormat } from '../lease/names.ts';
-import { positive, wholeNumber, wholeSeconds } from '../runtime/options.ts';
+import { positive, positiveMs, wholeNumber, wholeSeconds } from '../runtime/options.ts';
 import type { OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** `delete`: the lease goes when the publisher stops. `keep`: it stays for the next start. `auto`: see `IdentityOptions`. */
 export type ShutdownPolicy = 'auto' | 'keep' | 'delete';
 export const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'delete'];
+
+/** What a publisher does beside an API server that takes part in peer proxying: see `IdentityOptions`. */
+export type BesideServer = 'auto' | 'publish';
 
 /** A publisher's options. */
 export interface IdentityOptions {
@@ -28,6 +31,8 @@ export interface IdentityOptions {
   readonly namespace: string;
   /** Default `sha256`. */
   readonly nameFormat: NameFormat;
+  /** Format `apiserver`: whose name it is; default `kube-apiserver`. An aggregated API server gives its own. */
+  readonly component: string;
   /** What the lease's name begins with; default `kube-apiserver` (format `sha256`) or `apiserver` (format `apiserver`). */
   readonly namePrefix?: string | undefined;
   /** Default `apiserver.kubernetes.io/identity`. */
@@ -41,6 +46,21 @@ export interface IdentityOptions {
   /** Milliseconds that one request may take; default half the renew interval, at most 5000. */
   readonly requestTimeoutMs: number;
   /**
+   * Milliseconds without a renewal after which another's lease is claimed; default 30000, at the least three renew intervals and
+   * a request timeout.
+   */
+  readonly freshForMs: number;
+  /**
+   * Milliseconds between our clock and the API server's from which a warning is due, and by which renewTime does not follow a
+   * clock that is stepped back. Default 60000.
+   */
+  readonly maxSkewMs: number;
+  /**
+   * Default `auto`: hold no lease while an API server on this host takes part in peer proxying with its own. `publish`: hold
+   * it all the same, though it disturbs the server's peers.
+   */
+  readonly besideServer: BesideServer;
+  /**
    * Default `auto`: with a server health URL, keep the lease while that server still answers and delete it when it does
    * not; without one, keep it.
    */
@@ -51,7 +71,10 @@ export interface IdentityOptions {
 
 /** What a running publisher takes: not what its lease is called, or where it lies. */
 export type IdentityChanges = Partial<
-  Pick<IdentityOptions, 'leaseDurationSeconds' | 'renewIntervalMs' | 'requestTimeoutMs' | 'shutdownPolicy'>
+  Pick<
+    IdentityOptions,
+    'leaseDurationSeconds' | 'renewIntervalMs' | 'requestTimeoutMs' | 'shutdownPolicy' | 'freshForMs' | 'maxSkewMs'
+  >
 >;
 
 /** The largest share of the renew interval by which a renewal comes later, at random (component-helpers' own). */
@@ -75,6 +98,11 @@ export const IDENTITY_ROWS: OptionRows<IdentityOptions> = {
   namePrefix: {
     type: 'string',
     text: "what the lease's name begins with (default kube-apiserver, or apiserver with format apiserver)",
+  },
+  component: {
+    default: IDENTITY_LABEL_VALUE,
+    rule: (name) => (name === '' ? 'must not be empty' : undefined),
+    text: 'format apiserver: whose name it is; an aggregated API server gives its own',
   },
   labelKey: {
     default: IDENTITY_LABEL,
@@ -104,6 +132,23 @@ export const IDENTITY_ROWS: OptionRows<IdentityOptions> = {
     rule: positive,
     text: 'longest time for one request',
   },
+  freshForMs: {
+    unit: 'ms',
+    default: 30_000,
+    rule: positiveMs,
+    text: "time without a renewal after which another's lease is claimed; at the least three renew intervals and a request",
+  },
+  maxSkewMs: {
+    unit: 'ms',
+    default: 60_000,
+    rule: positiveMs,
+    text: "distance of this machine's clock from the API server's that is worth a warning",
+  },
+  besideServer: {
+    default: 'auto',
+    choices: ['auto', 'publish'],
+    text: 'beside an API server that takes part in peer proxying with a lease of its own: auto holds none, publish holds one all the same',
+  },
   shutdownPolicy: {
     default: 'auto',
     choices: SHUTDOWN_POLICIES,
@@ -114,9 +159,9 @@ export const IDENTITY_ROWS: OptionRows<IdentityOptions> = {
 
 export const IDENTITY_BETWEEN: readonly RuleBetween<IdentityOptions>[] = [
   {
-    of: ['namePrefix', 'hostname', 'nameFormat'],
-    rule: ({ hostname, nameFormat, namePrefix }) => {
-      const name = leaseName(hostname, nameFormat, namePrefix);
+    of: ['namePrefix', 'hostname', 'nameFormat', 'component'],
+    rule: ({ hostname, nameFormat, namePrefix, component }) => {
+      const name = leaseName(hostname, nameFormat, namePrefix, component);
       const rule = objectNameProblem(name);
       return rule && `makes the lease name ${JSON.stringify(name)}, which ${rule}`;
     },

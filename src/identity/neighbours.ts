@@ -1,6 +1,6 @@
 /**
  * Watches the identity leases that carry our hostname: our own, to notice at once when somebody takes or deletes it, and
- * others (a kube-apiserver that publishes itself), to report them once each.
+ * others (a kube-apiserver that publishes itself), to report them once each, and whether one takes part in peer proxying.
  *
  * Only hints come from here. The publisher is right without them, at its next renewal; so a watch that is not permitted
  * or broken costs speed, never safety.
@@ -15,6 +15,8 @@ import type { Observe } from '../runtime/observer.ts';
 import type { Self } from './decide.ts';
 import type { PublisherEvent } from './publisher-events.ts';
 
+/** Stands on an API server's own lease when it takes part in peer proxying (kube-apiserver 1.36, `--peer-ca-file`). */
+const PEER_ANNOTATION = 'kubernetes.io/peer-advertise-address';
 /** How long until a watch that is not permitted is tried again, in milliseconds: permissions may be mended. */
 const FORBIDDEN_WATCH_RETRY_MS = 300_000;
 
@@ -24,13 +26,16 @@ export interface NeighboursOptions {
   readonly self: Self;
   /** Somebody else wrote or deleted the lease under our name. */
   readonly onDisturbed: (lease: Lease, deleted: boolean) => void;
+  /** A server began or ceased to take part in peer proxying. */
+  readonly onPeer: () => void;
   readonly observe: Observe<PublisherEvent>;
 }
 
 export class Neighbours {
   readonly #options: NeighboursOptions;
   readonly #follower: Follower<LeaseEvent>;
-  readonly #twins = new Set<string>();
+  readonly #twins = new Map<string, Lease>();
+  readonly #known = new AbortController();
 
   constructor(options: NeighboursOptions) {
     this.#options = options;
@@ -39,6 +44,7 @@ export class Neighbours {
       open: (signal) => this.#watch(signal),
       onEvent: (event) => this.#see(event),
       onEnd: (error) => {
+        this.#known.abort();
         if (error) this.#failed(error, FORBIDDEN_WATCH_RETRY_MS);
         return FORBIDDEN_WATCH_RETRY_MS;
       },
@@ -46,7 +52,17 @@ export class Neighbours {
   }
 
   get twins(): readonly string[] {
-    return [...this.#twins];
+    return [...this.#twins.keys()];
+  }
+
+  /** The lease of an API server beside us that takes part in peer proxying. */
+  get peer(): Lease | undefined {
+    return [...this.#twins.values()].find(isPeer);
+  }
+
+  /** Aborts when it is known which they are, or that this cannot be known now. */
+  get known(): AbortSignal {
+    return this.#known.signal;
   }
 
   run(signal: AbortSignal): Promise<void> {
@@ -72,9 +88,10 @@ export class Neighbours {
     switch (event.type) {
       case 'list': {
         const names = new Set(event.leases.map((lease) => lease.metadata.name));
-        for (const name of this.#twins) if (!names.has(name)) this.#gone(name);
+        for (const name of this.#twins.keys()) if (!names.has(name)) this.#gone(name);
         // What a list says of our own lease may be older than what we wrote since; a change that is reported is not.
         for (const lease of event.leases) if (lease.metadata.name !== self.name) this.#twin(lease);
+        this.#known.abort();
         return;
       }
       case 'added':
@@ -87,6 +104,7 @@ export class Neighbours {
         else onDisturbed(event.lease, true);
         return;
       case 'lost':
+        this.#known.abort();
         this.#failed(event.error, 0);
         return;
       case 'fresh':
@@ -99,12 +117,21 @@ export class Neighbours {
   }
 
   #twin(lease: Lease): void {
-    if (this.#twins.has(lease.metadata.name)) return;
-    this.#twins.add(lease.metadata.name);
-    this.#options.observe({ type: 'twin', lease });
+    const before = this.#twins.get(lease.metadata.name);
+    this.#twins.set(lease.metadata.name, lease);
+    if (!before) this.#options.observe({ type: 'twin', lease });
+    if (isPeer(lease) !== (before !== undefined && isPeer(before))) this.#options.onPeer();
   }
 
   #gone(name: string): void {
-    if (this.#twins.delete(name)) this.#options.observe({ type: 'twinGone', name });
+    const before = this.#twins.get(name);
+    if (!before) return;
+    this.#twins.delete(name);
+    this.#options.observe({ type: 'twinGone', name });
+    if (isPeer(before)) this.#options.onPeer();
   }
 }
+
+/** An API server's own: it writes no transitions. */
+const isPeer = ({ metadata, spec }: Lease): boolean =>
+  metadata.annotations[PEER_ANNOTATION] !== undefined && spec.leaseTransitions === undefined;

@@ -2,6 +2,7 @@
  * What a publisher tells its observer, and what it can be asked.
  */
 import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 
 /** What a publisher asked of the API when a request failed. */
@@ -13,6 +14,8 @@ export type ShutdownOutcome =
   | 'kept'
   /** We deleted it. */
   | 'deleted'
+  /** We deleted it, and finalizers hold it: it goes when they do. */
+  | 'terminating'
   /** There is none: we never made one, or it was gone already. */
   | 'absent'
   /** It belongs to somebody else and was not touched. */
@@ -34,10 +37,23 @@ export type PublisherEvent =
   | { readonly type: 'adopted'; readonly lease: Lease }
   /** Another process writes with our holder identity. */
   | { readonly type: 'secondWriter'; readonly lease: Lease }
-  /** A newer process with our hostname holds the lease; told once each time it begins. */
+  /** The lease was put back to what it was before our last acknowledged write: we claim it again. */
+  | { readonly type: 'restored'; readonly lease: Lease }
+  /** A newer process with our hostname holds the lease; once each time it begins. */
   | { readonly type: 'superseded'; readonly lease: Lease }
-  /** Our name is taken by a lease without our identity label; told once each time it begins. */
+  /**
+   * An API server on this host publishes itself, under our name or, with `peerProxying`, beside our lease, which is deleted
+   * then: we stand by; once each time it begins.
+   */
+  | { readonly type: 'besideServer'; readonly lease: Lease; readonly peerProxying: boolean }
+  /** Our name is taken by a lease without our identity label; once each time it begins. */
   | { readonly type: 'foreign'; readonly lease: Lease }
+  /** Our lease is marked for deletion, and finalizers hold it; once for each object. It is renewed on. */
+  | { readonly type: 'terminating'; readonly lease: Lease }
+  /** Our clock began to be further from the API server's than `maxSkewMs`, or ceased to be. */
+  | { readonly type: 'clockDistance'; readonly distanceMs: number; readonly exceeded: boolean }
+  /** Our clock was stepped back by more than `maxSkewMs`: renewTime goes back with it. */
+  | { readonly type: 'clockSteppedBack'; readonly byMs: number }
   /** Somebody changed or deleted our lease; we look at once. */
   | { readonly type: 'disturbed'; readonly lease: Lease; readonly deleted: boolean }
   | {
@@ -47,6 +63,8 @@ export type PublisherEvent =
       /** 1 for the first failure after a success. */
       readonly attempt: number;
       readonly retryInMs: number;
+      /** While we hold the lease: when it expires unless it is renewed. */
+      readonly holdsUntil?: MicroTime | undefined;
     }
   /** The first success after failures. */
   | { readonly type: 'recovered'; readonly failures: number }
@@ -68,6 +86,8 @@ export type PublisherPhase =
   | 'claiming'
   | 'holding'
   | 'superseded'
+  /** An API server on this host publishes itself. */
+  | 'besideServer'
   | 'foreign'
   | 'stopping';
 
@@ -86,4 +106,6 @@ export interface PublisherStatus {
   readonly lastError: LeaseStoreError | undefined;
   /** Names of other identity leases that carry our hostname. */
   readonly twins: readonly string[];
+  /** Of our lease, while it is marked for deletion. */
+  readonly finalizers?: readonly string[] | undefined;
 }

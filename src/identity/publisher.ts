@@ -5,13 +5,17 @@
  * was made from; the lease is never deleted and created again, so a watcher never sees it missing; of a lease only a
  * version whose holder is us is ever deleted. A write whose answer was lost is remembered: it is told from a second writer,
  * and leaving waits for it as long as it could still take effect, so that nothing of ours comes after any outcome but
- * `unknown`. `run` settles only when all it began has ended, at the latest `shutdownTimeoutMs` after its signal.
+ * `unknown`. Within one process renewTime goes back only when the clock was stepped back by more than `maxSkewMs`. Beside an
+ * API server whose own lease takes part in peer proxying it holds none, unless `besideServer` says so. `run` settles only when all it began has ended, at the latest `shutdownTimeoutMs` after its signal.
  * Not guaranteed: that another process with our hostname stays away. That is detected and reported, not resolved.
  */
+import { publishedExpiry } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
+import type { MicroTime } from '../lease/micro-time.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
 import type { OwnWrite } from '../lease/own-writes.ts';
-import type { Silence } from '../lease/record.ts';
+import { recordOf } from '../lease/record.ts';
+import type { LeaseRecord, Silence } from '../lease/record.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseStore, LeaseStoreError } from '../lease/store.ts';
 import { Allowance } from '../runtime/allowance.ts';
@@ -25,7 +29,7 @@ import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { Wake } from '../runtime/wake.ts';
 import { created, decide, identitySelf, renewed, takenOver } from './decide.ts';
-import type { Self } from './decide.ts';
+import type { Self, Verdict } from './decide.ts';
 import { IDENTITY_BETWEEN, IDENTITY_ROWS, RENEW_JITTER } from './identity-options.ts';
 import type { IdentityChanges, IdentityOptions } from './identity-options.ts';
 import { Neighbours } from './neighbours.ts';
@@ -60,9 +64,15 @@ export interface PublisherOptions extends Given<IdentityOptions> {
   readonly observe?: Observe<PublisherEvent> | undefined;
   /** The server beside us; left out: the lease stands for this process alone. */
   readonly health?: ServerHealth | undefined;
+  /** Milliseconds that our clock is ahead of the API server's, as far as is known; left out: nobody knows. */
+  readonly clockDistanceMs?: (() => number | undefined) | undefined;
 }
 
-type Claiming = { readonly how: 'created' | 'recreated' | 'takenOver'; readonly from?: string };
+interface Claiming {
+  readonly how: 'created' | 'recreated' | 'takenOver';
+  /** What was taken over. */
+  readonly took?: LeaseRecord;
+}
 
 /**
  * Keeps one process's identity lease: claims it, takes it over from a process before, renews it, stands by when
@@ -74,6 +84,7 @@ export class Publisher {
   readonly #random: () => number;
   readonly #observe: Observe<PublisherEvent>;
   readonly #health: ServerHealth | undefined;
+  readonly #clockDistanceMs: () => number | undefined;
   readonly #neighbours: Neighbours;
   readonly #hints: Allowance;
   readonly #wake = new Wake();
@@ -85,8 +96,6 @@ export class Publisher {
   #enabled = true;
   #switched = new AbortController();
   #phase: PublisherPhase = 'idle';
-  /** True from the first time that we held the lease on. */
-  #held = false;
   /** The version that we hold, as last answered. */
   #lease: Lease | undefined;
   /** True: the next request is a GET. */
@@ -98,6 +107,20 @@ export class Publisher {
   #heldBy: string | undefined;
   /** The claim that was sent last, for when its answer is lost. */
   #claiming: Claiming | undefined;
+  /** The lease as we last wrote it, from the first time that we held it on; and the record that we took over last. */
+  #last: LeaseRecord | undefined;
+  #took: LeaseRecord | undefined;
+  /** Since when the lease that we knew is gone, monotonic milliseconds. */
+  #goneSince: number | undefined;
+  /** Renewals in a row that found our holder with another's renewTime; and whether the one under way has. */
+  #foreignRenewals = 0;
+  #foundForeign = false;
+  /** What was reported already: the version that was put back, the object that is marked for deletion, a clock that is off. */
+  #restored: string | undefined;
+  #terminating: string | undefined;
+  #clockOff = false;
+  /** Of the last write, microseconds since the epoch. */
+  #lastMicros = -Infinity;
   /** Monotonic milliseconds, from before the renewal was sent. */
   #renewedAt: number | undefined;
   #conflicts = 0;
@@ -105,12 +128,14 @@ export class Publisher {
   #lastError: LeaseStoreError | undefined;
 
   /** @throws OptionsError with all that is wrong with the options */
-  constructor({ store, clock, random, holder, observe, health, ...given }: PublisherOptions) {
+  constructor(options: PublisherOptions) {
+    const { store, clock, random, holder, observe, health, clockDistanceMs = () => undefined, ...given } = options;
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
     this.#observe = containedObserver(observe);
     this.#health = health;
+    this.#clockDistanceMs = clockDistanceMs;
     this.#given = given;
     this.#options = checkedIdentity(given);
     this.#self = identitySelf(this.#options, holder);
@@ -121,6 +146,7 @@ export class Publisher {
       clock,
       self: this.#self,
       onDisturbed: (lease, deleted) => this.#disturbed(lease, deleted),
+      onPeer: () => this.#wake.now(),
       observe: this.#observe,
     });
   }
@@ -142,6 +168,7 @@ export class Publisher {
       failures: this.#failures,
       lastError: this.#lastError,
       twins: this.#neighbours.twins,
+      finalizers: this.#lease?.metadata.deletionTimestamp && this.#lease.metadata.finalizers,
     };
   }
 
@@ -150,8 +177,10 @@ export class Publisher {
    * lease that is held is renewed at once, so that nobody is left with the old duration.
    * @throws OptionsError when they cannot be used together with those it has
    */
-  update({ leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy }: IdentityChanges): void {
-    const changes = { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy };
+  update(changed: IdentityChanges): void {
+    const { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, shutdownPolicy, freshForMs, maxSkewMs } = changed;
+    const times = { leaseDurationSeconds, renewIntervalMs, requestTimeoutMs, freshForMs, maxSkewMs };
+    const changes = { ...times, shutdownPolicy };
     const known = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
     const given = { ...this.#given, ...known };
     const [before, after] = [this.#options, checkedIdentity(given)];
@@ -211,6 +240,9 @@ export class Publisher {
     try {
       this.#phase = 'claiming';
       this.#look = true;
+      // A lease beside a server that takes part in peer proxying would disturb its peers, however short it is there.
+      const known = AbortSignal.any([stop.begun, this.#neighbours.known]);
+      if (!known.aborted) await sleep(this.#clock, this.#options.requestTimeoutMs, known);
       while (!stop.begun.aborted && this.#enabled) {
         const waitMs = await this.#turn(stop);
         if (waitMs > 0) await this.#wake.wait(this.#clock, waitMs, stop.begun);
@@ -226,6 +258,12 @@ export class Publisher {
     if (this.#health?.healthy === false) {
       this.#phase = 'waitingForServer';
       return this.#options.renewIntervalMs;
+    }
+    const peer = this.#peer;
+    if (peer) {
+      if (this.#lease || this.#writes.lost.length > 0) await this.#withdraw(stop.begun);
+      if (!stop.begun.aborted) this.#yieldTo(peer, 'besideServer');
+      return this.#interval();
     }
     if (this.#phase === 'waitingForServer') this.#phase = this.#lease ? 'holding' : 'claiming';
     if (this.#lease === undefined || this.#look) return this.#claim(stop);
@@ -247,9 +285,29 @@ export class Publisher {
       return 0;
     }
     const now = this.#clock.monotonic();
-    const memory = { held: this.#held, written: this.#writes.all, watched: this.#watched };
-    const verdict = decide(this.#self, memory, seen, now);
+    const { all: written, acknowledged } = this.#writes;
+    this.#goneSince = seen || !(this.#last ?? this.#watched) ? undefined : (this.#goneSince ?? now);
+    const verdict = decide(
+      this.#self,
+      {
+        written,
+        acknowledged,
+        last: this.#last,
+        took: this.#took,
+        watched: this.#watched,
+        goneSince: this.#goneSince,
+        foreignRenewals: this.#foreignRenewals,
+      },
+      seen,
+      now,
+    );
+    if ('restored' in verdict && verdict.restored && this.#restored !== verdict.lease.metadata.resourceVersion) {
+      this.#restored = verdict.lease.metadata.resourceVersion;
+      this.#observe({ type: 'restored', lease: verdict.lease });
+    }
     switch (verdict.do) {
+      case 'wait':
+        return verdict.leftMs;
       case 'create': {
         const again = this.#lease !== undefined || this.#claiming?.how === 'recreated';
         this.#claiming = { how: again ? 'recreated' : 'created' };
@@ -258,12 +316,12 @@ export class Publisher {
         return this.#write('create', created(this.#self, this.#time()), stop);
       }
       case 'takeOver':
-        this.#claiming = { how: 'takenOver', from: verdict.lease.spec.holderIdentity ?? '' };
+        this.#claiming = { how: 'takenOver', took: recordOf(verdict.lease) };
         return this.#write('takeOver', takenOver(this.#self, verdict.lease, this.#time()), stop);
       case 'adopt':
-        return this.#adopt(verdict.lease, verdict.write);
+        return this.#adopt(verdict);
       case 'standBy':
-        this.#yieldTo(verdict.lease, 'superseded');
+        this.#yieldTo(verdict.lease, verdict.rival === 'server' ? 'besideServer' : 'superseded');
         this.#watched = verdict.watched;
         return Math.min(this.#interval(), verdict.leftMs);
       case 'refuse':
@@ -272,15 +330,17 @@ export class Publisher {
     }
   }
 
-  /**
-   * The lease is ours although our last write was refused or unanswered.
-   * @param write ours that is its record; undefined: somebody else wrote in our name
-   */
-  #adopt(lease: Lease, write: OwnWrite | undefined): number {
+  /** The lease is ours although our last write was refused or unanswered. */
+  #adopt({ lease, write, restored }: Extract<Verdict, { do: 'adopt' }>): number {
     const lostAnswer = write !== undefined && write !== this.#writes.acknowledged;
-    if (write) this.#writes.stored(write, lease);
+    if (write) this.#stored(write, lease);
     this.#hold(lease);
-    if (!write) this.#observe({ type: 'secondWriter', lease });
+    if (!write && !restored) {
+      this.#foreignRenewals++;
+      this.#foundForeign = true;
+      // Under a name that an API server shares it is probably that one: the next time tells.
+      if (!this.#self.sharedName) this.#observe({ type: 'secondWriter', lease });
+    }
     // What was adopted is no renewal of now: make one. Until a write succeeds, failures and their waits go on counting.
     if (!lostAnswer) return 0;
     this.#succeeded();
@@ -311,8 +371,11 @@ export class Publisher {
       if (!changed) return this.#failed(operation, error);
       return ++this.#conflicts <= CONFLICTS_AT_ONCE ? 0 : this.#backoff.next();
     }
-    this.#writes.stored(write, answer);
+    if (operation !== 'renew' || !this.#foundForeign) this.#foreignRenewals = 0;
+    this.#foundForeign = false;
+    this.#stored(write, answer);
     this.#succeeded();
+    this.#checkClock();
     this.#hold(answer);
     this.#renewedAt = began;
     const latencyMs = this.#clock.monotonic() - began;
@@ -324,28 +387,42 @@ export class Publisher {
   #hold(lease: Lease): void {
     this.#lease = lease;
     this.#look = false;
-    this.#held = true;
     this.#watched = undefined;
     this.#heldBy = undefined;
     this.#phase = 'holding';
+    const { uid, deletionTimestamp } = lease.metadata;
+    if (!deletionTimestamp || this.#terminating === uid) return;
+    this.#terminating = uid;
+    this.#observe({ type: 'terminating', lease });
+  }
+
+  #stored(write: OwnWrite, lease: Lease): void {
+    this.#writes.stored(write, lease);
+    this.#last = recordOf(lease);
   }
 
   /** The claim under way, if there is one, has succeeded with this version. */
   #claimed(lease: Lease): void {
-    if (this.#claiming !== undefined) this.#observe({ type: 'claimed', lease, ...this.#claiming });
+    if (this.#claiming === undefined) return;
+    const { how, took } = this.#claiming;
+    this.#took = took ?? this.#took;
     this.#claiming = undefined;
+    this.#observe({ type: 'claimed', lease, how, ...(took && { from: took.holder ?? '' }) });
   }
 
   /** Another holds it. */
-  #yieldTo(lease: Lease, phase: 'superseded' | 'foreign'): void {
+  #yieldTo(lease: Lease, phase: 'superseded' | 'besideServer' | 'foreign'): void {
     this.#succeeded();
+    this.#foreignRenewals = 0;
+    this.#foundForeign = false;
     this.#lease = undefined;
     this.#look = true;
     this.#claiming = undefined;
     this.#heldBy = lease.spec.holderIdentity ?? '';
     if (this.#phase === phase) return;
     this.#phase = phase;
-    this.#observe({ type: phase, lease });
+    if (phase === 'besideServer') this.#observe({ type: phase, lease, peerProxying: lease === this.#peer });
+    else this.#observe({ type: phase, lease });
   }
 
   #succeeded(): void {
@@ -364,8 +441,18 @@ export class Publisher {
     if (!isStoreError(error)) throw error;
     const retryInMs = backoff.next(error.retryAfterMs);
     this.#lastError = error;
-    this.#observe({ type: 'failed', operation, error, attempt: ++this.#failures, retryInMs });
+    const holdsUntil = this.#lease && publishedExpiry(this.#lease);
+    this.#observe({ type: 'failed', operation, error, attempt: ++this.#failures, retryInMs, holdsUntil });
     return retryInMs;
+  }
+
+  /** Reported when it begins to be off, and when it is right again. */
+  #checkClock(): void {
+    const distanceMs = this.#clockDistanceMs();
+    if (distanceMs === undefined) return;
+    const exceeded = Math.abs(distanceMs) > this.#options.maxSkewMs;
+    if (exceeded !== this.#clockOff) this.#observe({ type: 'clockDistance', distanceMs, exceeded });
+    this.#clockOff = exceeded;
   }
 
   #disturbed(lease: Lease, deleted: boolean): void {
@@ -373,7 +460,7 @@ export class Publisher {
       // The end of a lease before ours may be reported late.
       if (deleted && lease.metadata.uid !== this.#lease?.metadata.uid) return;
       this.#observe({ type: 'disturbed', lease, deleted });
-    } else if (this.#phase !== 'superseded' && this.#phase !== 'foreign') return;
+    } else if (!['superseded', 'besideServer', 'foreign'].includes(this.#phase)) return;
     this.#hinted = true;
     this.#look = true;
     this.#wake.now();
@@ -391,15 +478,16 @@ export class Publisher {
     if (this.#lease === undefined && this.#writes.lost.length === 0)
       return this.#heldBy === undefined ? 'absent' : 'notOurs';
     if (!this.#enabled) return this.#withdraw(AbortSignal.any([end, this.#switched.signal]));
+    if (this.#peer) return this.#withdraw(end);
     const { shutdownPolicy } = this.#options;
     const remove =
       shutdownPolicy === 'auto' ? (await this.#health?.ask(end)) !== undefined : shutdownPolicy === 'delete';
     return remove ? this.#withdraw(end) : 'kept';
   }
 
-  /** Deletes our lease. `deleted` says that the API server took the deletion; a finalizer may hold the object back. */
+  /** Deletes our lease, only as long as its record is our own write. */
   async #withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
-    const { namespace, name, holder } = this.#self;
+    const { namespace, name } = this.#self;
     const backoff = this.#createBackoff(LEAVING_BACKOFF_CAP_MS);
     let known = this.#lease;
     let outcome: ShutdownOutcome | undefined;
@@ -408,19 +496,21 @@ export class Publisher {
       let operation: PublisherOperation = 'delete';
       try {
         if (known !== undefined) {
-          const { uid, resourceVersion } = known.metadata;
+          const { uid, resourceVersion, finalizers } = known.metadata;
           await this.#store.delete({ namespace, name }, { uid, resourceVersion }, this.#call(signal));
-          outcome = 'deleted';
+          // It goes when they do: no PUT of ours can follow, and a POST finds the name taken.
+          outcome = finalizers.length > 0 ? 'terminating' : 'deleted';
           known = undefined;
+          if (outcome === 'terminating') this.#writes.forgetLost();
           // A PUT that is still under way carries the uid that is gone now; a POST does not.
           this.#writes.looked(undefined, this.#clock.monotonic());
         } else {
           operation = 'get';
           const seen = await this.#get(signal);
-          if (seen?.spec.holderIdentity === holder) {
+          const own = seen?.spec.holderIdentity === this.#self.holder ? this.#writes.find(seen) : undefined;
+          if (seen && own) {
             known = seen;
-            const own = this.#writes.find(seen);
-            if (own) this.#writes.stored(own, seen);
+            this.#stored(own, seen);
             continue;
           }
           if (outcome !== 'deleted') outcome = seen === undefined ? 'absent' : 'notOurs';
@@ -461,8 +551,20 @@ export class Publisher {
     return { signal, timeoutMs: this.#options.requestTimeoutMs };
   }
 
-  #time() {
-    return this.#writes.time(this.#clock.wallMicros());
+  /** The wall clock; what it was stepped back by waits until it has come again, unless that is more than a clock is off. */
+  #time(): MicroTime {
+    let micros = this.#clock.wallMicros();
+    const backMs = (this.#lastMicros - micros) / 1000;
+    if (backMs > this.#options.maxSkewMs) this.#observe({ type: 'clockSteppedBack', byMs: backMs });
+    else if (backMs >= 0) micros = this.#lastMicros + 1;
+    const time = this.#writes.time(micros);
+    this.#lastMicros = time.epochMicros;
+    return time;
+  }
+
+  /** The lease of the server beside us, where ours would disturb its peers. */
+  get #peer(): Lease | undefined {
+    return this.#options.besideServer === 'auto' ? this.#neighbours.peer : undefined;
   }
 
   /** Milliseconds to the next renewal. */

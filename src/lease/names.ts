@@ -13,7 +13,7 @@ export const IDENTITY_LABEL = 'apiserver.kubernetes.io/identity';
 export const IDENTITY_LABEL_VALUE = 'kube-apiserver';
 /** The well-known label of Kubernetes; kube-apiserver writes the whole hostname in it. */
 export const HOSTNAME_LABEL = 'kubernetes.io/hostname';
-/** Where the whole hostname stands when it is no valid label value. */
+/** Where the whole hostname stands when it is no valid label value. It counts only where it gives the label. */
 export const HOSTNAME_ANNOTATION = 'leasekeeper.dev/hostname';
 
 /** RFC 1123's bound on a host name, and Kubernetes' on the name of an object. */
@@ -37,6 +37,13 @@ export function hostnameProblem(hostname: string): string | undefined {
   }
   return undefined;
 }
+
+/** What machines are called that nobody has named. */
+const NO_NAME =
+  /^(localhost\d?|ip6-localhost|ip6-loopback|.*\.localhost|(.*\.)?localdomain\d?|\(none\)|127(\.\d+){3}|::1|0\.0\.0\.0|::)\.?$/i;
+
+/** True for a hostname that several machines probably have: `localhost` and its kind. */
+export const isLocalName = (hostname: string): boolean => NO_NAME.test(hostname);
 
 /** Why a string is no name of a Kubernetes object (DNS-1123 subdomain); `undefined` when it is one. */
 export function objectNameProblem(name: string): string | undefined {
@@ -65,12 +72,18 @@ export function labelKeyProblem(key: string): string | undefined {
 /**
  * The name of a host's identity lease.
  * @param prefix what the name begins with; default `kube-apiserver` for format `sha256`, `apiserver` for `apiserver`
+ * @param component format `apiserver`: whose name it is; default `kube-apiserver`, others are aggregated API servers
  */
-export function leaseName(hostname: string, format: NameFormat = 'sha256', prefix = DEFAULT_PREFIX[format]): string {
+export function leaseName(
+  hostname: string,
+  format: NameFormat = 'sha256',
+  prefix = DEFAULT_PREFIX[format],
+  component = IDENTITY_LABEL_VALUE,
+): string {
   if (format === 'sha256') return `${prefix}-${createHash('sha256').update(hostname).digest('hex')}`;
   // k8s.io/apiserver's hash over two length-prefixed strings: the hostname and the component.
   const hash = createHash('sha256');
-  for (const part of [Buffer.from(hostname), Buffer.from('kube-apiserver')]) {
+  for (const part of [Buffer.from(hostname), Buffer.from(component)]) {
     const length = Buffer.alloc(2);
     length.writeUInt16BE(part.length);
     hash.update(length).update(part);
@@ -108,9 +121,14 @@ export function hostnameMarks(hostname: string): {
   };
 }
 
-/** The hostname that a lease was published for; `undefined` when it carries none. */
-export function hostnameOf(lease: Lease): string | undefined {
-  return lease.metadata.annotations[HOSTNAME_ANNOTATION] ?? lease.metadata.labels[HOSTNAME_LABEL];
+/**
+ * The hostname that a lease was published for; `undefined` when it carries none. An annotation that does not give the label
+ * was put there by somebody else, and is not believed.
+ */
+export function hostnameOf({ metadata }: Lease): string | undefined {
+  const label = metadata.labels[HOSTNAME_LABEL];
+  const whole = metadata.annotations[HOSTNAME_ANNOTATION];
+  return whole !== undefined && hostnameProblem(whole) === undefined && hostnameLabel(whole) === label ? whole : label;
 }
 
 /** RFC 4648 base32, lower case, without padding. */

@@ -10,6 +10,7 @@ import { hostnameOf } from '../lease/names.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { Outage } from './log.ts';
 import type { Logger } from './log.ts';
+import { spanText } from './sweep-log.ts';
 
 /** A second writer shows at every renewal; it is told again after so many. */
 const SECOND_WRITER_EVERY = 360;
@@ -67,8 +68,36 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
       case 'superseded':
         log.warn(
           about(event.lease),
-          'superseded: a newer process with this hostname holds the lease; standing by until it is deleted or silent. A hostname must be unique in the cluster',
+          'superseded: a newer process with this hostname holds the lease; standing by until it is deleted, or nobody renews it any more. A hostname must be unique in the cluster',
         );
+        return;
+      case 'restored':
+        log.warn(
+          about(event.lease),
+          'the lease was put back to what it was before our last write: claiming it again. Was etcd restored, or the lease from a backup?',
+        );
+        return;
+      case 'besideServer':
+        log.warn(about(event.lease), event.peerProxying ? BESIDE_PEERS : BESIDE_SERVER);
+        return;
+      case 'terminating':
+        log.warn(
+          { ...about(event.lease), finalizers: event.lease.metadata.finalizers.slice(0, 3).map(bounded) },
+          'the lease is marked for deletion, held by finalizers: it is renewed on, and created again when it goes',
+        );
+        return;
+      case 'clockDistance': {
+        const fields = { [event.distanceMs > 0 ? 'ahead' : 'behind']: spanText(Math.abs(event.distanceMs)) };
+        if (event.exceeded)
+          log.warn(
+            fields,
+            "this machine's clock is off the API server's: who reads renewTime takes the lease for live or expired at the wrong time. Synchronise the clock",
+          );
+        else log.info(fields, "this machine's clock is right again");
+        return;
+      }
+      case 'clockSteppedBack':
+        log.warn({ by: spanText(event.byMs) }, "this machine's clock was set back: renewTime goes back with it, once");
         return;
       case 'foreign':
         log.error(
@@ -82,7 +111,7 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         else log.debug(about(event.lease), 'somebody else wrote the lease');
         return;
       case 'failed': {
-        const { operation, error, attempt, retryInMs } = event;
+        const { operation, error, attempt, retryInMs, holdsUntil } = event;
         const remind = attempt % REMIND_EVERY === 0;
         if (operation === 'watch') {
           // Renewals tell of an outage; of the watch alone only what somebody must mend is worth a warning.
@@ -94,7 +123,11 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         outage.failed(error, `${OPERATION[operation]} failed`, {
           // An outage is one whatever was asked.
           what: error.retryable ? 'lease' : operation,
-          fields: { attempt, retryIn: `${Math.round(retryInMs)}ms` },
+          fields: {
+            attempt,
+            retryIn: `${Math.round(retryInMs)}ms`,
+            ...(holdsUntil && { leaseHoldsUntil: holdsUntil.toString() }),
+          },
           remind,
         });
         return;
@@ -129,10 +162,16 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
 const STOPPED = {
   kept: 'stopped: the lease stays for the next start',
   deleted: 'stopped: deleted the lease',
+  terminating: 'stopped: the lease is marked for deletion, held by finalizers',
   absent: 'stopped: there was no lease to leave',
   notOurs: 'stopped: the lease belongs to another process and was left alone',
   unknown: 'stopped without knowing whether the lease is gone: it may still be there, and expires by itself',
 } as const;
+
+const BESIDE_SERVER =
+  'the API server of this host publishes this lease itself: standing by until nobody renews it any more. Remove leasekeeper from this host, or use --lease-name-format sha256, or turn off the gate APIServerIdentity of that server';
+const BESIDE_PEERS =
+  "the API server of this host publishes itself and takes part in peer proxying: a second lease would disturb its peers, so none is held until the server's own is gone. Remove leasekeeper from this host, or use --beside-server=publish";
 
 const bounded = (text: string | undefined): string | undefined => text?.slice(0, MAX_FOREIGN);
 

@@ -6,7 +6,7 @@ import { publishedState } from '../../src/census/judge.ts';
 import type { LeaseState } from '../../src/census/judge.ts';
 import { CENSUS_ROWS } from '../../src/census/census-options.ts';
 import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
-import { HOSTNAME_ANNOTATION, leaseName } from '../../src/lease/names.ts';
+import { HOSTNAME_ANNOTATION, hostnameLabel, leaseName } from '../../src/lease/names.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { CensusRegister } from '../../src/census/census-register.ts';
 import type { Sketch } from './support.ts';
@@ -82,13 +82,31 @@ describe('instances', () => {
     const long = 'h'.repeat(100);
     const made = published(
       ['1', '2'].map((n) =>
-        lease({ name: `l${n}`, hostname: 'short', annotations: { [HOSTNAME_ANNOTATION]: long + n } }),
+        lease({
+          name: `l${n}`,
+          hostname: hostnameLabel(long + n),
+          annotations: { [HOSTNAME_ANNOTATION]: long + n },
+        }),
       ),
       { serverDate: at(0), freshForMs: FRESH },
     );
     assert.deepEqual(
       made.instances.map((i) => i.hostname),
       [`${long}1`, `${long}2`],
+    );
+  });
+
+  test('an annotation that does not give the label is not believed: the lease stays an instance of its own', () => {
+    const made = published(
+      [
+        lease({ name: 'l1', hostname: 'master-1', annotations: { [HOSTNAME_ANNOTATION]: 'master-2' } }),
+        lease({ name: 'l2', hostname: 'master-2' }),
+      ],
+      { serverDate: at(0), freshForMs: FRESH },
+    );
+    assert.deepEqual(
+      made.instances.map((i) => i.hostname),
+      ['master-1', 'master-2'],
     );
   });
 

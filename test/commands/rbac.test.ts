@@ -47,37 +47,55 @@ const EVENTS = 'events kube-system create';
 
 test('what options change', async () => {
   const cases: readonly (readonly [line: string, ...rules: string[]])[] = [
-    ['publish', 'leases kube-system get,list,watch,create,update', EVENTS],
-    ['publish --feature-gates LeaseEvents=false', 'leases kube-system get,list,watch,create,update'],
-    ['publish --shutdown-policy keep', 'leases kube-system get,list,watch,create,update', EVENTS],
-    ['publish --shutdown-policy delete', 'leases kube-system get,list,watch,create,update,delete', EVENTS],
-    // The policy `auto` deletes when the server beside it is gone.
+    // Beside a server that takes part in peer proxying the lease is given up.
+    ['publish', 'leases kube-system get,list,watch,create,update,delete', EVENTS],
+    ['publish --beside-server publish', 'leases kube-system get,list,watch,create,update', EVENTS],
+    ['publish --lease-name-format apiserver', 'leases kube-system get,list,watch,create,update', EVENTS],
     [
-      'publish --server-health-url http://localhost:1',
+      'publish --beside-server publish --feature-gates LeaseEvents=false',
+      'leases kube-system get,list,watch,create,update',
+    ],
+    [
+      'publish --beside-server publish --shutdown-policy keep',
+      'leases kube-system get,list,watch,create,update',
+      EVENTS,
+    ],
+    [
+      'publish --beside-server publish --shutdown-policy delete',
       'leases kube-system get,list,watch,create,update,delete',
       EVENTS,
     ],
-    ['publish --sweep', 'leases kube-system get,list,watch,create,update,delete', EVENTS],
-    ['publish --sweep --sweep-dry-run', 'leases kube-system get,list,watch,create,update', EVENTS],
+    // The policy `auto` deletes when the server beside it is gone.
     [
-      'publish --hostname-override master-1',
+      'publish --beside-server publish --server-health-url http://localhost:1',
+      'leases kube-system get,list,watch,create,update,delete',
+      EVENTS,
+    ],
+    ['publish --beside-server publish --sweep', 'leases kube-system get,list,watch,create,update,delete', EVENTS],
+    [
+      'publish --beside-server publish --sweep --sweep-dry-run',
+      'leases kube-system get,list,watch,create,update',
+      EVENTS,
+    ],
+    [
+      'publish --beside-server publish --hostname-override master-1',
       'leases kube-system list,watch,create',
       `leases kube-system [${NAME}] get,update`,
       EVENTS,
     ],
     [
-      'publish --hostname-override master-1 --shutdown-policy delete',
+      'publish --beside-server publish --hostname-override master-1 --shutdown-policy delete',
       'leases kube-system list,watch,create',
       `leases kube-system [${NAME}] get,update,delete`,
       EVENTS,
     ],
     [
-      'publish --hostname-override master-1 --shutdown-policy delete --sweep',
+      'publish --beside-server publish --hostname-override master-1 --shutdown-policy delete --sweep',
       'leases kube-system list,watch,create,delete',
       `leases kube-system [${NAME}] get,update`,
       EVENTS,
     ],
-    ['publish -n mine', 'leases mine get,list,watch,create,update', 'events mine create'],
+    ['publish --beside-server publish -n mine', 'leases mine get,list,watch,create,update', 'events mine create'],
     ['sweep', 'leases kube-system list,delete'],
     ['sweep --dry-run --once', 'leases kube-system list'],
     ['get', 'leases kube-system list'],

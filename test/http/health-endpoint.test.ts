@@ -36,6 +36,18 @@ const CASES: [name: string, status: PublisherStatus, ok: boolean, note: RegExp][
     true,
     /^superseded: .* held by other_2; standing by/,
   ],
+  [
+    'marked for deletion',
+    { ...STATUS, finalizers: ['example.com/x'] },
+    true,
+    /renewed .* ago; marked for deletion, held by finalizers example\.com\/x$/,
+  ],
+  [
+    'beside a server that publishes itself',
+    { ...STATUS, phase: 'besideServer', heldBy: 'apiserver-x_1' },
+    true,
+    /^the API server of this host publishes itself \(holder apiserver-x_1\); standing by$/,
+  ],
   ['disabled', { ...STATUS, phase: 'disabled' }, true, /^disabled by feature gate APIServerIdentity$/],
   [
     'claiming',

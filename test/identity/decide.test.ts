@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { created, decide, identitySelf, renewed, takenOver } from '../../src/identity/decide.ts';
+import { created, decide, identitySelf, provablyOlder, renewed, takenOver } from '../../src/identity/decide.ts';
 import type { Memory } from '../../src/identity/decide.ts';
 import { IDENTITY_BETWEEN, IDENTITY_ROWS } from '../../src/identity/identity-options.ts';
 import type { IdentityOptions } from '../../src/identity/identity-options.ts';
@@ -8,6 +8,8 @@ import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
+import { recordOf, silence } from '../../src/lease/record.ts';
+import type { LeaseRecord } from '../../src/lease/record.ts';
 
 const identityOptions = (given: Partial<IdentityOptions>) => fillOptions(IDENTITY_ROWS, given);
 const options = identityOptions({ hostname: 'master-1' });
@@ -28,13 +30,24 @@ function lease(spec: object, metadata: object = {}): Lease {
   });
 }
 
-const fresh: Memory = { held: false, written: [], watched: undefined };
+const WINDOW = 35_000;
 const written = [{ renewTime: t(0), sentAt: 5, base: undefined }];
-const holding: Memory = { held: true, written, watched: undefined };
+const fresh: Memory = {
+  written: [],
+  acknowledged: undefined,
+  last: undefined,
+  took: undefined,
+  watched: undefined,
+  goneSince: undefined,
+  foreignRenewals: 0,
+};
+const held = lease({ holderIdentity: 'me', acquireTime: t(0).toString(), leaseTransitions: 0 });
+const holding: Memory = { ...fresh, written, acknowledged: written[0], last: recordOf(held) };
 
 describe('decide', () => {
   it('makes a lease that is not there, whatever came before', () => {
-    for (const memory of [fresh, holding]) assert.equal(decide(self, memory, undefined, 0).do, 'create');
+    for (const memory of [fresh, holding, { ...holding, goneSince: 0 }])
+      assert.equal(decide(self, memory, undefined, 0).do, 'create');
   });
 
   it('takes over, at its start, from anybody', () => {
@@ -43,31 +56,35 @@ describe('decide', () => {
     }
   });
 
-  it('stands by for a newer holder once it has held the lease itself', () => {
-    const seen = lease({ holderIdentity: 'other', leaseDurationSeconds: 15 });
-    const verdict = decide(self, holding, seen, 1000);
-    assert.equal(verdict.do, 'standBy');
-    assert.equal(verdict.do === 'standBy' && verdict.leftMs, 15_000);
+  it('stands by for a newer holder once it has held the lease itself: for its own window, whatever that one publishes', () => {
+    for (const leaseDurationSeconds of [1, 15, 3600, 2_147_483_647, undefined]) {
+      const verdict = decide(self, holding, lease({ holderIdentity: 'other', leaseDurationSeconds }), 1000);
+      assert.deepEqual(verdict.do === 'standBy' && [verdict.leftMs, verdict.rival], [WINDOW, 'process']);
+    }
   });
 
-  it('claims again when the other has not changed for as long as it says, not a moment earlier', () => {
-    const spec = { holderIdentity: 'other', leaseDurationSeconds: 15 };
-    const seen = lease(spec);
-    const first = decide(self, holding, seen, 1000);
+  it('has a window of the freshness time, at the least three intervals and a request', () => {
+    const windowMs = (given: object): number =>
+      identitySelf(identityOptions({ hostname: 'h', ...given }), 'me').windowMs;
+    assert.deepEqual(
+      [windowMs({}), windowMs({ freshForMs: 60_000 }), windowMs({ renewIntervalMs: 1_000 })],
+      [35_000, 60_000, 30_000],
+    );
+    assert.equal(windowMs({ renewIntervalMs: 100_000, requestTimeoutMs: 7_000 }), 307_000);
+  });
+
+  it('claims again when nobody has renewed for the window, not a moment earlier; what is no renewal does not count', () => {
+    const spec = { holderIdentity: 'other' };
+    const first = decide(self, holding, lease(spec), 1000);
     assert.ok(first.do === 'standBy');
     const memory = { ...holding, watched: first.watched };
-    assert.equal(decide(self, memory, seen, 15_999).do, 'standBy');
-    assert.equal(decide(self, memory, seen, 16_000).do, 'takeOver');
-    const annotated = { resourceVersion: '8', annotations: { a: 'b' } };
-    assert.equal(decide(self, memory, lease(spec, annotated), 16_000).do, 'takeOver');
-    const renewedByOther = lease({ ...spec, renewTime: t(1).toString() });
-    const again = decide(self, memory, renewedByOther, 16_000);
-    assert.equal(again.do === 'standBy' && again.leftMs, 15_000);
-  });
-
-  it('waits for its own duration when the other publishes none', () => {
-    const verdict = decide(self, holding, lease({ holderIdentity: 'other', leaseDurationSeconds: undefined }), 0);
-    assert.equal(verdict.do === 'standBy' && verdict.leftMs, 3_600_000);
+    const annotated = lease(spec, { resourceVersion: '8', annotations: { a: 'b' } });
+    for (const seen of [lease(spec), annotated]) {
+      assert.equal(decide(self, memory, seen, 1000 + WINDOW - 1).do, 'standBy');
+      assert.equal(decide(self, memory, seen, 1000 + WINDOW).do, 'takeOver');
+    }
+    const again = decide(self, memory, lease({ ...spec, renewTime: t(1).toString() }), 1000 + WINDOW);
+    assert.equal(again.do === 'standBy' && again.leftMs, WINDOW);
   });
 
   it('takes a released lease at once', () => {
@@ -78,7 +95,7 @@ describe('decide', () => {
     const ours = decide(self, holding, lease({ holderIdentity: 'me' }), 0);
     assert.equal(ours.do === 'adopt' && ours.write, written[0]);
     const foreign = decide(self, holding, lease({ holderIdentity: 'me', renewTime: t(1).toString() }), 0);
-    assert.equal(foreign.do === 'adopt' && foreign.write, undefined);
+    assert.deepEqual(foreign.do === 'adopt' && [foreign.write, foreign.restored], [undefined, false]);
   });
 
   it('never touches a lease without the identity label', () => {
@@ -87,6 +104,108 @@ describe('decide', () => {
         assert.equal(decide(self, memory, lease({ holderIdentity: 'other' }, { labels }), 1e9).do, 'refuse');
       }
     }
+  });
+});
+
+describe('a record that is not our last write', () => {
+  const last = recordOf(lease({ holderIdentity: 'me', leaseTransitions: 4, renewTime: t(100).toString() }));
+  const took = recordOf(lease({ holderIdentity: 'before', leaseTransitions: 3, renewTime: t(50).toString() }));
+  const ahead = (seconds: number): string => t(seconds * 1e6).toString();
+  const cases: [what: string, older: boolean, spec: object, metadata?: object, own?: Partial<LeaseRecord>][] = [
+    [
+      'what we took the lease over from, as we took it',
+      true,
+      { holderIdentity: 'before', renewTime: t(50).toString() },
+    ],
+    ['it came back after us, its clock set back', false, { holderIdentity: 'before', leaseTransitions: 5 }],
+    [
+      'it made the lease again, its clock set back',
+      false,
+      { holderIdentity: 'before', leaseTransitions: 0, acquireTime: t(0).toString() },
+      { uid: 'u2' },
+    ],
+    ['the same, put back into another object', true, { holderIdentity: 'before' }, { uid: 'u2' }],
+    ['it was renewed after that', false, { holderIdentity: 'before', renewTime: t(51).toString() }],
+    ['another holder, fewer transitions', true, { holderIdentity: 'x', leaseTransitions: 2, renewTime: ahead(9) }],
+    ['another object with fewer transitions', false, { holderIdentity: 'x', leaseTransitions: 0 }, { uid: 'u2' }],
+    ['our own renewal before the last', true, { holderIdentity: 'me', renewTime: t(99).toString() }],
+    ['our holder, later', false, { holderIdentity: 'me', renewTime: t(101).toString() }],
+    [
+      'a successor whose clock is an hour behind',
+      false,
+      { holderIdentity: 'x', leaseTransitions: 5, renewTime: ahead(-3600), acquireTime: ahead(-3600) },
+    ],
+    ['equal transitions', false, { holderIdentity: 'x', leaseTransitions: 4, renewTime: ahead(-3600) }],
+    ['no transitions: an API server, say', false, { holderIdentity: 'x', renewTime: ahead(-3600) }],
+    [
+      'transitions at their end',
+      false,
+      { holderIdentity: 'x', leaseTransitions: 3 },
+      {},
+      { leaseTransitions: 2 ** 31 - 1 },
+    ],
+    [
+      'we wrote no transitions',
+      false,
+      { holderIdentity: 'x', leaseTransitions: 3 },
+      {},
+      { leaseTransitions: undefined },
+    ],
+  ];
+  for (const [what, older, spec, metadata = {}, own = {}] of cases) {
+    const seen = lease({ renewTime: t(0).toString(), ...spec }, metadata);
+    const memory = { ...holding, last: { ...last, ...own }, took, written: [], acknowledged: undefined };
+    it(`${what}: ${older ? 'is older, and claimed at once' : 'proves nothing'}`, () => {
+      assert.equal(provablyOlder(recordOf(seen), memory), older);
+      const verdict = decide(self, memory, seen, 0);
+      assert.equal('restored' in verdict && verdict.restored, older);
+      if (seen.spec.holderIdentity !== 'me') assert.equal(verdict.do, older ? 'takeOver' : 'standBy');
+    });
+  }
+
+  it('is not asked about while we stand by: a newer process is known, and has its turn', () => {
+    const watched = silence(undefined, lease({ holderIdentity: 'newer', leaseTransitions: 5 }), 0);
+    const memory = { ...holding, last, took, watched };
+    for (const spec of [
+      { holderIdentity: 'before' },
+      { holderIdentity: 'x', leaseTransitions: 2 },
+      { holderIdentity: 'me' },
+    ])
+      assert.equal(decide(self, memory, lease(spec), 1).do, 'standBy');
+  });
+});
+
+describe('under the name that an API server gives itself', () => {
+  const options = identityOptions({ hostname: 'master-1', nameFormat: 'apiserver' });
+  const shared = identitySelf(options, 'me');
+  const servers = lease({ holderIdentity: 'server' });
+
+  it("waits for silence before it claims a server's lease, and takes any other at once", () => {
+    const verdict = decide(shared, fresh, servers, 0);
+    assert.ok(verdict.do === 'standBy');
+    assert.deepEqual([verdict.rival, verdict.leftMs], ['server', WINDOW]);
+    const memory = { ...fresh, watched: verdict.watched };
+    assert.equal(decide(shared, memory, servers, WINDOW).do, 'takeOver');
+    assert.equal(decide(shared, fresh, held, 0).do, 'adopt');
+    assert.equal(decide(shared, fresh, lease({ holderIdentity: 'old', leaseTransitions: 0 }), 0).do, 'takeOver');
+    // A process like us has come first.
+    assert.equal(decide(shared, memory, lease({ holderIdentity: 'x', leaseTransitions: 0 }), 1).do, 'standBy');
+    assert.equal(decide(self, fresh, servers, 0).do, 'takeOver', 'under a name of our own');
+  });
+
+  it('waits five seconds before it makes a lease that was deleted', () => {
+    const memory = { ...holding, goneSince: 1_000 };
+    assert.deepEqual(decide(shared, memory, undefined, 1_000), { do: 'wait', leftMs: 5_000 });
+    assert.equal(decide(shared, memory, undefined, 6_000).do, 'create');
+    assert.equal(decide(shared, fresh, undefined, 0).do, 'create', 'at a start');
+  });
+
+  it('takes our holder with a renewTime that is not ours for a second writer once, for the server the second time', () => {
+    const foreign = lease({ holderIdentity: 'me', renewTime: t(1).toString() });
+    assert.equal(decide(shared, holding, foreign, 0).do, 'adopt');
+    const again = decide(shared, { ...holding, foreignRenewals: 1 }, foreign, 0);
+    assert.equal(again.do === 'standBy' && again.rival, 'server');
+    assert.equal(decide(self, { ...holding, foreignRenewals: 9 }, foreign, 0).do, 'adopt', 'under a name of our own');
   });
 });
 
@@ -131,6 +250,12 @@ describe('what is written', () => {
     const next = renewed(self, held, t(2));
     assert.deepEqual(next.metadata.labels, self.labels);
     assert.ok(next.spec.acquireTime?.equals(t(1)) && next.spec.renewTime?.equals(t(2)));
+  });
+
+  it('takes off the mark of another hostname, and leaves what others put there', () => {
+    const planted = { annotations: { 'leasekeeper.dev/hostname': 'master-2', note: 'x' } };
+    for (const written of [renewed(self, lease({}, planted), t(1)), takenOver(self, lease({}, planted), t(1))])
+      assert.deepEqual(written.metadata.annotations, { note: 'x' });
   });
 
   it('marks a hostname that is no label value by a short form and an annotation', () => {

@@ -1,79 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
-import { ServerHealth } from '../../src/identity/server-health.ts';
-import type { IdentityOptions, ShutdownPolicy } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../../src/lease/names.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-
-const hostname = 'master-1';
-const name = leaseName(hostname);
-const ref = { namespace: 'kube-system', name };
-const INTERVAL = 10_000;
-
-interface Setup {
-  readonly clock?: ManualClock;
-  readonly store?: MemoryStore;
-  readonly holder?: string;
-  readonly options?: Partial<IdentityOptions>;
-  readonly health?: (signal: AbortSignal) => Promise<string | undefined>;
-  readonly policy?: ShutdownPolicy;
-}
-
-function start(setup: Setup = {}) {
-  const clock = setup.clock ?? new ManualClock();
-  const store = setup.store ?? new MemoryStore({ clock });
-  const events: PublisherEvent[] = [];
-  const health =
-    setup.health && new ServerHealth({ probe: setup.health, clock, intervalMs: 1000, timeoutMs: 500, threshold: 3 });
-  const publisher = new Publisher({
-    store,
-    clock,
-    random: () => 0,
-    holder: setup.holder ?? 'me',
-    hostname,
-    ...setup.options,
-    ...(setup.policy && { shutdownPolicy: setup.policy }),
-    observe: (event) => events.push(event),
-    health,
-  });
-  const stop = new AbortController();
-  const done = publisher.run(stop.signal);
-  let settled = false;
-  done.then(
-    () => (settled = true),
-    () => (settled = true),
-  );
-  return {
-    clock,
-    store,
-    events,
-    publisher,
-    types: () => events.map((e) => e.type),
-    last: <T extends PublisherEvent['type']>(type: T) =>
-      events.findLast((e): e is Extract<PublisherEvent, { type: T }> => e.type === type),
-    lease: () => store.peek(ref),
-    get settled() {
-      return settled;
-    },
-    /** Asks it to stop, moves time until it has, and tells the outcome and how long that took. */
-    async stop(maxMs = 10_000) {
-      const began = clock.monotonic();
-      stop.abort();
-      await settle();
-      while (!settled && clock.monotonic() - began < maxMs) {
-        const next = clock.next;
-        await clock.advance(Math.min(next ?? maxMs, maxMs));
-      }
-      assert.ok(settled, `still running ${maxMs} ms after the stop`);
-      return { outcome: await done, tookMs: clock.monotonic() - began };
-    },
-  };
-}
+import { INTERVAL, WINDOW, hostname, ref, start } from './support.ts';
 
 const other = (lease: Lease): Lease => ({ ...lease, spec: { ...lease.spec, holderIdentity: 'other' } });
 
@@ -264,7 +197,7 @@ describe('renewing', () => {
     const p = start({ clock, store, policy: 'delete' });
     await clock.advance(1_000);
     const labels = { [IDENTITY_LABEL]: IDENTITY_LABEL_VALUE };
-    store.put({ name, labels, spec: { holderIdentity: 'other', leaseDurationSeconds: 3600 } });
+    store.put({ ...ref, labels, spec: { holderIdentity: 'other', leaseDurationSeconds: 3600 } });
     // The POST has timed out, and the take-over is under way.
     await clock.advance(4_500);
     const stopped = p.stop();
@@ -392,10 +325,9 @@ describe('two processes with one hostname', () => {
   it('exactly one renews; the older stands by, says so once, and claims again when the newer is silent', async () => {
     const clock = new ManualClock();
     const store = new MemoryStore({ clock });
-    const options = { leaseDurationSeconds: 60 };
-    const older = start({ clock, store, holder: 'older', options });
+    const older = start({ clock, store, holder: 'older' });
     await settle();
-    const newer = start({ clock, store: store.client({}), holder: 'newer', options });
+    const newer = start({ clock, store: store.client({}), holder: 'newer' });
     await clock.advance(10 * INTERVAL);
     assert.equal(older.publisher.status.phase, 'superseded');
     assert.equal(older.publisher.status.heldBy, 'newer');
@@ -405,12 +337,11 @@ describe('two processes with one hostname', () => {
     // The newer one dies without a word.
     newer.store.faults = () => ({ fail: 'Unavailable' });
     const silentSince = clock.monotonic();
-    await clock.advance(59_000 - INTERVAL);
-    assert.equal(older.publisher.status.phase, 'superseded');
-    const phase = (): string => older.publisher.status.phase;
-    while (phase() !== 'holding' && clock.monotonic() - silentSince < 80_000) await clock.advance(500);
+    await clock.advance(WINDOW - INTERVAL - 1_000);
+    assert.equal(older.phase, 'superseded');
+    while (older.count('claimed') === 1 && clock.monotonic() - silentSince < 80_000) await clock.advance(500);
     const tookMs = clock.monotonic() - silentSince;
-    assert.ok(tookMs <= 60_500, `claimed again after ${tookMs} ms`);
+    assert.ok(tookMs > WINDOW - INTERVAL && tookMs <= WINDOW + 500, `claimed again after ${tookMs} ms`);
     assert.equal(older.lease()?.spec.leaseTransitions, 2);
     await Promise.all([older.stop(), newer.stop()]);
   });
@@ -767,15 +698,15 @@ describe('what goes wrong for long', () => {
     assert.deepEqual(await p.stop(), { outcome: 'deleted', tookMs: 0 });
   });
 
-  it('does not make a storm of deletions when another process writes with our holder', async () => {
+  it('does not delete what another process writes with our holder', async () => {
     const p = start({ policy: 'delete' });
     await settle();
     p.store.faults = (call) => {
       if (call.verb === 'delete') p.store.edit(ref, (l) => ({ spec: { renewTime: otherTime(l) } }));
       return undefined;
     };
-    assert.equal((await p.stop()).outcome, 'unknown');
-    assert.ok(p.store.count('delete') < 30, `${p.store.count('delete')} deletions`);
+    assert.equal((await p.stop()).outcome, 'notOurs');
+    assert.equal(p.store.count('delete'), 1);
   });
 
   it('never sends the same renewTime twice, however fast its writes follow', async () => {

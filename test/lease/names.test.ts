@@ -11,6 +11,7 @@ import {
   hostnameMarks,
   hostnameOf,
   hostnameProblem,
+  isLocalName,
   isLabelValue,
   labelKeyProblem,
   leaseName,
@@ -130,6 +131,45 @@ describe('hostnameLabel', () => {
     assert.equal(hostnameOf(newLease({ name: 'x', namespace: 'n', ...hostnameMarks('vm') }, {})), 'vm');
     assert.equal(hostnameOf(newLease({ name: 'x', namespace: 'n' }, {})), undefined);
   });
+});
+
+describe('the hostname of a lease', () => {
+  const of = (labels: Record<string, string>, annotations: Record<string, string>): string | undefined =>
+    hostnameOf(newLease({ name: 'x', namespace: 'n', labels, annotations }, {}));
+  const long = 'h'.repeat(100);
+
+  it('is the annotation only where that gives the label', () => {
+    assert.equal(of({ [HOSTNAME_LABEL]: 'master-1' }, { [HOSTNAME_ANNOTATION]: 'master-2' }), 'master-1');
+    assert.equal(of({ [HOSTNAME_LABEL]: 'master-1' }, { [HOSTNAME_ANNOTATION]: long }), 'master-1');
+    assert.equal(of({ [HOSTNAME_LABEL]: hostnameLabel(long) }, { [HOSTNAME_ANNOTATION]: long }), long);
+    assert.equal(
+      of({ [HOSTNAME_LABEL]: hostnameLabel(long) }, { [HOSTNAME_ANNOTATION]: `${long}x` }),
+      hostnameLabel(long),
+    );
+    assert.equal(of({}, { [HOSTNAME_ANNOTATION]: 'master-2' }), undefined);
+    assert.equal(of({ [HOSTNAME_LABEL]: 'a' }, { [HOSTNAME_ANNOTATION]: '' }), 'a');
+    const huge = 'x'.repeat(200_000);
+    assert.equal(of({ [HOSTNAME_LABEL]: hostnameLabel(huge) }, { [HOSTNAME_ANNOTATION]: huge }), hostnameLabel(huge));
+  });
+});
+
+describe('a hostname that no two machines should have', () => {
+  for (const name of [
+    'localhost',
+    'LOCALHOST',
+    'localhost.',
+    'localhost4',
+    'localhost.localdomain',
+    'x.localdomain',
+    'a.localhost',
+    '127.0.0.1',
+    '::1',
+    '(none)',
+    'ip6-localhost',
+  ])
+    it(`${name}: local`, () => assert.ok(isLocalName(name)));
+  for (const name of ['master-1', 'localhost-1', 'mylocalhost', 'local', '10.0.0.1', 'localdomain.example.com'])
+    it(`${name}: a name`, () => assert.ok(!isLocalName(name)));
 });
 
 describe('rules', () => {

@@ -84,6 +84,31 @@ it('a lease that is no longer among ours was deleted, or lost its labels', () =>
   ]);
 });
 
+it('says what an operator has to know of restores, servers, finalizers and clocks', () => {
+  const held = { ...lease(), metadata: { ...lease().metadata, finalizers: ['example.com/x'] } };
+  const lines = told([
+    { type: 'restored', lease: lease() },
+    { type: 'besideServer', lease: lease(), peerProxying: false },
+    { type: 'besideServer', lease: lease(), peerProxying: true },
+    { type: 'terminating', lease: held },
+    { type: 'clockDistance', distanceMs: -7_200_000, exceeded: true },
+    { type: 'clockDistance', distanceMs: 0, exceeded: false },
+    { type: 'clockSteppedBack', byMs: 90_000 },
+    { type: 'stopped', outcome: 'terminating', lease: 'x' },
+  ]);
+  for (const [i, words] of [
+    /^warn .*Was etcd restored/,
+    /^warn .*publishes this lease itself: standing by.*--lease-name-format sha256/,
+    /^warn .*peer proxying.*--beside-server=publish/,
+    /^warn .*marked for deletion, held by finalizers/,
+    /^warn .*clock is off/,
+    /^info .*right again/,
+    /^warn .*set back/,
+    /^info .*marked for deletion, held by finalizers/,
+  ].entries())
+    assert.match(lines[i] ?? '', words);
+});
+
 it('what others wrote is cut to a bearable length, in JSON too', () => {
   const huge = 'x'.repeat(100_000);
   const foreign = { ...lease({ hostname: huge, holder: huge }), metadata: { ...lease().metadata, annotations: {} } };

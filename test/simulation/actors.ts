@@ -18,6 +18,7 @@ import { sleep } from '../../src/runtime/clock.ts';
 import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { Sweeper } from '../../src/sweep/sweeper.ts';
 import type { SweeperOptions } from '../../src/sweep/sweeper.ts';
+import type { Commit } from '../support/memory-api.ts';
 import type { Chance } from './chance.ts';
 import { stream } from './chance.ts';
 import type { Judge } from './judge.ts';
@@ -54,6 +55,8 @@ export interface Stage {
   readonly election: ElectionWitness;
   /** Is told when a publisher believes that another process writes with its holder. */
   readonly secondWriter: (publisher: PublisherActor) => void;
+  /** Is told which commit a lease is put back to, before it is. */
+  readonly restored: (original: Commit) => void;
   /** Hosts whose server does not answer, and since when. */
   readonly serversDown: Map<string, number>;
 }

@@ -40,6 +40,7 @@ export const FAULT_KINDS = [
   // People, and other programs.
   'operator deletes',
   'operator edits',
+  'restore',
   'node deleted',
   'node made anew',
 ] as const;

@@ -7,6 +7,7 @@ import { ELECTION, ElectorActor, FleetActor, IDENTITIES, MonitorActor } from './
 import type { Actor, Stage } from './actors.ts';
 import type { Chance } from './chance.ts';
 import { FAIR, WEATHERS } from './network.ts';
+import { identityRef } from './rules/liveness.ts';
 import type { Happening, Plan } from './plan.ts';
 
 /** What the happenings may do to the world beside what the stage shows. */
@@ -47,6 +48,8 @@ export function happen(scene: Scene, happening: Happening): void {
     case 'operator deletes':
     case 'operator edits':
       return operate(scene, happening);
+    case 'restore':
+      return restore(scene, dice);
     case 'node deleted':
     case 'node made anew':
       return node(scene, happening);
@@ -194,6 +197,26 @@ function serverDown({ stage, plan, chaosEnd }: Scene, [a, b]: Happening['dice'])
     serversDown.delete(host);
     judge.note(host, 'answers');
   });
+}
+
+/** A lease is put back to what it was up to two minutes ago, by a restore of etcd or from a backup. */
+function restore({ stage, plan }: Scene, [a, b]: Happening['dice']): void {
+  const { network, judge } = stage;
+  const { api, chaos, world } = network;
+  const hosts = [...new Set(plan.slots.flatMap((s) => (s.kind === 'publisher' ? [s.hostname] : [])))];
+  const host = hosts[Math.floor(a * hosts.length)];
+  if (host === undefined) return;
+  const ref = identityRef(host);
+  const past = api.history.filter((c) => c.name === ref.name && c.after && world.now - c.at < 120_000);
+  const chosen = past[Math.floor(b * past.length)];
+  if (!chosen?.after || chosen === past.at(-1) || !chaos.inject('restore')) return;
+  const { metadata, spec } = chosen.after;
+  const { labels, annotations } = metadata;
+  judge.note('operator', `puts ${ref.name.slice(-8)} back to ${((world.now - chosen.at) / 1000).toFixed(0)} s ago`);
+  stage.restored(chosen);
+  const there = api.peek(ref);
+  if (there) api.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, labels, annotations }, spec }));
+  else api.put({ ...ref, labels, annotations, spec });
 }
 
 /** A person with kubectl, or kube-apiserver's own collector, which deletes without looking twice. */

@@ -71,7 +71,25 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'publisher: the superseded does not fight',
-    replace: [change(IDENTITY, "if (!memory.held || holder === '') return", 'return')],
+    replace: [change(IDENTITY, 'restored || !(last || watched || isServers(self, record))', 'true')],
+  },
+  {
+    rule: 'publisher: what is provably older is claimed at once',
+    replace: [
+      change(IDENTITY, 'const restored = !watched && provablyOlder(record, memory);', 'const restored = false;'),
+    ],
+  },
+  {
+    rule: 'publisher: our own time put back is no second writer',
+    replace: [change(IDENTITY, 'compared(seen.renewTime, last.renewTime) < 0', 'false')],
+  },
+  {
+    rule: 'publisher: a successor whose clock is behind is no older state',
+    replace: [change(IDENTITY, 'if (same ? !(then > now) : sameTerm) return true;', 'return true;')],
+  },
+  {
+    rule: 'publisher: another holder with as many transitions is no older state',
+    replace: [change(IDENTITY, 'same && then < now && now < INT32_MAX', 'same && now < INT32_MAX')],
   },
   {
     rule: 'publisher: each renewal of the other begins its silence anew',
@@ -99,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'publisher: a lost answer is known again by its renewTime',
-    replace: [change(IDENTITY, '({ renewTime }) => renewTime.equals(seen.spec.renewTime)', '() => false')],
+    replace: [change(IDENTITY, '({ renewTime }) => renewTime.equals(record.renewTime)', '() => false')],
   },
   {
     rule: 'publisher: waits between attempts',
@@ -121,7 +139,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'publisher: a leaver deletes only what it holds',
-    replace: [change(PUBLISHER, 'if (seen?.spec.holderIdentity === holder) {', 'if (seen !== undefined) {')],
+    replace: [
+      change(PUBLISHER, 'if (seen && own) {', 'if (seen) {'),
+      change(PUBLISHER, '            this.#stored(own, seen);\n', ''),
+    ],
   },
   {
     rule: 'publisher: a leaver waits for its lost POST',

@@ -103,6 +103,7 @@ export type HappeningKind =
       | 'server down'
       | 'operator deletes'
       | 'operator edits'
+      | 'restore'
       | 'node deleted'
       | 'node made anew'
     >;
@@ -160,6 +161,7 @@ const HAPPENINGS: Record<Theme, Weights> = {
     'server down': 2,
     'operator deletes': 2,
     'operator edits': 3,
+    restore: 1.5,
     'node deleted': 1,
     'node made anew': 1,
   },
@@ -181,6 +183,7 @@ const HAPPENINGS: Record<Theme, Weights> = {
     'server down': 3,
     'operator deletes': 4,
     'operator edits': 4,
+    restore: 4,
     'API outage': 0.5,
   },
   outage: { crash: 1, weather: 1, 'watch cut': 1, compaction: 1 },
@@ -346,14 +349,16 @@ function clientGo(slots: readonly Slot[], random: Chance): ClientGoSlot | undefi
   return { kind: 'client-go', name: 'client-go', startAt: random.between(0, 5_000), rate, skewMs: 0 };
 }
 
+/** Silence after which another's lease is claimed: `freshForMs`, three intervals and a request at the least. */
+export const windowMs = ({ intervalMs }: PublisherSlot): number =>
+  Math.max(30_000, 3 * intervalMs + Math.min(5_000, intervalMs / 2));
+
 /** How long after trouble a slot may need to be well again, in milliseconds. */
 function boundOf(slot: Slot): number {
   switch (slot.kind) {
     // Standing by for a dead process's whole silence, twice where two take turns; and a wait between attempts.
     case 'publisher':
-      return (
-        slot.durationSeconds * 1000 * 1.02 + 2 * slot.intervalMs + 20_000 + (slot.sweeps ? sweepBound(slot.sweeps) : 0)
-      );
+      return 2.05 * windowMs(slot) + 2 * slot.intervalMs + 20_000 + (slot.sweeps ? sweepBound(slot.sweeps) : 0);
     case 'sweeper':
       return sweepBound(slot.sweeps);
     case 'elector':

@@ -92,6 +92,8 @@ class Run implements Scene {
   readonly #election: ElectionRules;
   readonly #heartbeat: HeartbeatRules;
   readonly #census: CensusRules;
+  /** Nobody is started any more. */
+  #over = false;
   chaosEnd = 0;
 
   constructor(seed: number, without: Without, keep: number) {
@@ -117,6 +119,7 @@ class Run implements Scene {
       judge: this.#judge,
       election: this.#election,
       secondWriter: (publisher) => this.#identity.secondWriter(publisher),
+      restored: (original) => this.#identity.restored(original),
       serversDown,
     };
     furnish(this.#api, this.plan);
@@ -142,6 +145,7 @@ class Run implements Scene {
     }
     const parts = { world: this.#world, stage: this.stage, actors: this.#actors, election: this.#election, look };
     await drill({ ...parts, kind: this.plan.drill, api: this.#api });
+    this.#over = true;
     for (const actor of this.#current.values()) if (actor.process.alive) actor.stop();
     await this.#world.live(this.#world.now + 45_000, look);
     for (const actor of this.#current.values()) {
@@ -204,7 +208,7 @@ class Run implements Scene {
   restart(actor: Actor, afterMs: number): void {
     const { slot } = actor;
     const again = (): void => {
-      if (this.#current.get(slot.name) !== actor) return;
+      if (this.#current.get(slot.name) !== actor || this.#over) return;
       // One that takes its time to end is killed, as a supervisor would; but it may outlive the start of the next.
       if (!actor.settled && actor.stopping) actor.process.crash();
       this.#start(slot);
@@ -235,6 +239,7 @@ class Run implements Scene {
     this.#judge.look();
     this.#election.look();
     this.#heartbeat.look(this.#world.now);
+    this.#identity.look();
     this.#census.look(this.#world.now);
     for (const actor of this.#current.values()) {
       if (actor.error) this.#judge.fail('services end without an error', `${actor.name}: ${actor.error.stack}`);

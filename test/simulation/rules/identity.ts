@@ -15,6 +15,7 @@ import { PublisherActor, SweeperActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import type { Network } from '../network.ts';
+import { windowMs } from '../plan.ts';
 
 const RATE = 0.985;
 /** A clock that is off by no more than this does not make a renewed lease look expired. */
@@ -43,6 +44,12 @@ export class IdentityRules {
   readonly present = new Map<string, { since: number; lastAt: number; sentAt: number; by: string }>();
   /** When publishers wrote; the last few. */
   #renewals: number[] = [];
+  /** Leases whose record was put back, and the commit that made it first. */
+  readonly #restored = new Map<string, Commit>();
+  /** When that was last done, as an index of the history. */
+  readonly #restoredAt = new Map<string, number>();
+  /** Who held them then and must write again, and since when. */
+  readonly #putBack = new Map<string, { readonly by: string; readonly at: number }>();
   /** Leases that an operator has edited. */
   readonly #edited = new Set<string>();
   sweeps = 0;
@@ -70,13 +77,71 @@ export class IdentityRules {
       } else if (actor instanceof PublisherActor) this.#published(commit, actor);
       else if (actor instanceof SweeperActor) this.#swept(commit, actor, writtenAt);
       else this.#fail('only publishers and sweepers write', `${by} wrote ${name}`);
-    } else if (commit.verb === 'update') this.#edited.add(name);
+    } else if (commit.verb === 'update' && !this.#restored.has(name)) this.#edited.add(name);
+    if (by !== 'somebody') this.#restored.delete(name);
+    // Written again by its holder, or changed by others.
+    if (this.#putBack.get(name)?.at !== at) this.#putBack.delete(name);
     const { before } = commit;
     const renewed = before?.metadata.uid !== after?.metadata.uid || !isDeepStrictEqual(before?.spec, after?.spec);
     if (renewed) this.#renewedAt.set(name, at);
     if (after) this.writtenAt.set(name, at);
     else this.writtenAt.delete(name);
     this.#seen(commit);
+  }
+
+  /** A lease is about to be put back to what this commit made of it. */
+  restored(original: Commit): void {
+    const { name } = original;
+    this.#restored.set(name, original);
+    this.#restoredAt.set(name, this.#network.api.history.length);
+    // Its holder's clock went back since: then its time proves nothing.
+    const { history } = this.#network.api;
+    const last = history.findLast((c) => c.name === name && c.by === original.by && c.after)?.after;
+    const [then, now] = [original.after?.spec.renewTime, last?.spec.renewTime];
+    if (then && now && then.compare(now) >= 0) this.#edited.add(name);
+    const { now: at } = this.#network.world;
+    const holder = [...this.#actors.values()].find(
+      (a) => a instanceof PublisherActor && a.leaseName === name && a.publisher.status.phase === 'holding',
+    );
+    const there = history.findLast((c) => c.name === name)?.after;
+    const provable =
+      original.by === holder?.name ||
+      (there?.metadata.uid === original.after?.metadata.uid &&
+        (original.after?.spec.leaseTransitions ?? 0) < (there?.spec.leaseTransitions ?? 0));
+    if (holder && provable && there?.spec.holderIdentity === (holder as PublisherActor).holder)
+      this.#putBack.set(name, { by: holder.name, at });
+  }
+
+  /** What is put back is right again within two renewals, where nothing hinders its holder. */
+  look(): void {
+    const { now } = this.#network.world;
+    for (const [name, { by, at }] of this.#putBack) {
+      const p = this.#actors.get(by) as PublisherActor;
+      const dueMs = 2 * p.slot.intervalMs * 1.05 + 6_000;
+      const hindered =
+        !p.living ||
+        p.process.state !== 'running' ||
+        p.process.runningSince > at ||
+        !(p.link.fairSince <= at) ||
+        this.#network.outage !== undefined ||
+        this.#network.noSpace ||
+        this.#network.outageEndedAt > at ||
+        this.#serversDown.has(p.slot.hostname);
+      if (hindered) this.#putBack.delete(name);
+      else if (now - at > dueMs)
+        this.#fail('what is put back is claimed at once', `${by} has not written for ${Math.round(now - at)} ms`);
+    }
+  }
+
+  /** What is there was put back to before this publisher's last write, or made by another from that. */
+  #older({ metadata, spec }: Lease, by: string): boolean {
+    // Without the commit that is judged.
+    const history = this.#network.api.history.slice(0, -1);
+    const last = history.findLastIndex((c) => c.name === metadata.name && c.by === by && c.verb !== 'delete');
+    const original = this.#restored.get(metadata.name);
+    if (original) return last > history.indexOf(original);
+    const since = (this.#restoredAt.get(metadata.name) ?? -1) > last;
+    return since && (spec.leaseTransitions ?? 0) < (history[last]?.after?.spec.leaseTransitions ?? 0);
   }
 
   /** Holders are unique here: only an operator's edit can look like a second writer. */
@@ -121,8 +186,8 @@ export class IdentityRules {
     }
     this.takeOvers++;
     if (to !== from + 1) this.#fail('a take-over adds one transition', `${p.name}: ${from} to ${to}`);
-    const neededMs = (before.spec.leaseDurationSeconds ?? p.slot.durationSeconds) * 1000 * RATE;
-    if (was !== '' && p.heldSince < sentAt && silentMs < neededMs) {
+    if (was === '' || p.heldSince >= sentAt || this.#older(before, p.name)) return;
+    if (silentMs < windowMs(p.slot) * RATE) {
       this.#fail('the superseded does not fight', `${p.name} took the lease back from ${was} after ${silentMs} ms`);
     }
   }

@@ -1,0 +1,232 @@
+/**
+ * A publisher beside a kube-apiserver that publishes itself: never a fight over one name, whichever starts first; and no
+ * second lease where the server takes part in peer proxying.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { leaseName } from '../../src/lease/names.ts';
+import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { ServerIdentity } from '../support/server-identity.ts';
+import { seeded } from '../sweep/world.ts';
+import { INTERVAL, WINDOW, hostname, ref, start } from './support.ts';
+
+const shared = { namespace: 'kube-system', name: leaseName(hostname, 'apiserver') };
+const SEEDS = 20;
+
+interface World {
+  readonly clock: ManualClock;
+  readonly store: MemoryStore;
+  readonly random: () => number;
+}
+
+/** Requests are under way for up to `latencyMs`, so that the two meet in every order. */
+function world(seed: number, latencyMs = 0): World {
+  const clock = new ManualClock();
+  const random = seeded(seed);
+  const store = new MemoryStore({ clock, by: 'us' });
+  if (latencyMs > 0) store.faults = () => ({ delayMs: random() * latencyMs, answerDelayMs: random() * latencyMs });
+  return { clock, store, random };
+}
+
+let starts = 0;
+function serve({ clock, store, random }: World, peerAddress?: string) {
+  const mine = store.client({ by: 'server' });
+  mine.faults = store.faults;
+  const peer = peerAddress === undefined ? {} : { peerAddress };
+  const server = new ServerIdentity({ store: mine, clock, random, hostname, uuid: String(++starts), ...peer });
+  const stop = new AbortController();
+  const done = server.run(stop.signal);
+  return {
+    server,
+    /** At once, its lease stays. */
+    crash: async () => {
+      stop.abort();
+      await settle();
+      await clock.advance(1);
+      await done;
+    },
+    leave: async () => {
+      stop.abort();
+      await clock.advance(5_000);
+      const leaving = server.remove(new AbortController().signal);
+      await clock.advance(5_000);
+      await leaving;
+    },
+  };
+}
+
+const publish = ({ clock, store, random }: World, options: Parameters<typeof start>[0] = {}) =>
+  start({ clock, store, ...options, options: { nameFormat: 'apiserver', random, ...options.options } });
+
+/** Writes of the two in the last minutes, and what they found there. */
+function writes({ store, clock }: World, lastMs: number) {
+  const recent = store.history.filter(({ at }) => at > clock.monotonic() - lastMs);
+  const by = (who: string) => recent.filter((commit) => commit.by === who).length;
+  return { ours: by('us'), servers: by('server') };
+}
+
+describe('under one name', () => {
+  for (const order of ['the server first', 'leasekeeper first'] as const) {
+    it(`${order}: the server keeps its lease, we stand by, and say what to do once`, async () => {
+      for (let seed = 0; seed < SEEDS; seed++) {
+        const w = world(seed, seed % 2 === 0 ? 0 : 400);
+        const begun = order === 'the server first' ? serve(w) : undefined;
+        if (begun) await w.clock.advance(w.random() * 60_000);
+        const p = publish(w);
+        if (!begun) await w.clock.advance(w.random() * 60_000);
+        const s = begun ?? serve(w);
+        await w.clock.advance(60_000);
+        await w.clock.advance(300_000);
+        const message = `seed ${seed}`;
+        assert.equal(p.phase, 'besideServer', message);
+        assert.equal(p.count('besideServer'), 1, message);
+        const { ours, servers } = writes(w, 300_000);
+        assert.equal(ours, 0, message);
+        assert.ok(servers >= 27, `${message}: ${servers} renewals of the server`);
+        assert.ok(w.store.peek(shared), message);
+        // No stop of ours may take the living server's lease.
+        assert.equal((await p.stop()).outcome, 'notOurs', message);
+        assert.ok(w.store.peek(shared), message);
+        await s.crash();
+      }
+    });
+  }
+
+  it('both at once, in every order: it ends in peace, the server with the lease', async () => {
+    for (let seed = 100; seed < 100 + SEEDS; seed++) {
+      const w = world(seed, 2_000);
+      const p = publish(w, { policy: 'delete' });
+      await w.clock.advance(w.random() * 3_000);
+      const s = serve(w);
+      await w.clock.advance(120_000);
+      const before = w.store.peek(shared);
+      await w.clock.advance(120_000);
+      const message = `seed ${seed}`;
+      assert.equal(p.phase, 'besideServer', message);
+      assert.equal(writes(w, 120_000).ours, 0, message);
+      assert.equal(w.store.peek(shared)?.metadata.uid, before?.metadata.uid, message);
+      assert.equal((await p.stop()).outcome, 'notOurs', message);
+      assert.ok(w.store.peek(shared), message);
+      await s.crash();
+    }
+  });
+
+  it('the server crashes: its lease is claimed after the window; it comes back: it has it again', async () => {
+    const w = world(1);
+    const s = serve(w);
+    const p = publish(w);
+    await w.clock.advance(60_000);
+    await s.crash();
+    await w.clock.advance(WINDOW - INTERVAL);
+    assert.equal(p.phase, 'besideServer');
+    await w.clock.advance(INTERVAL + 1_000);
+    assert.equal(p.phase, 'holding');
+    assert.equal(w.store.peek(shared)?.spec.leaseTransitions, 1);
+    const again = serve(w);
+    await w.clock.advance(60_000);
+    assert.deepEqual([p.phase, w.store.peek(shared)?.spec.holderIdentity], ['besideServer', again.server.holder]);
+    await again.leave();
+    await w.clock.advance(INTERVAL);
+    assert.equal(p.phase, 'holding', 'an orderly stop deletes it');
+    await p.stop();
+  });
+
+  it('a restart of the server is not disturbed: what it deleted is made by nobody else for five seconds', async () => {
+    const w = world(2);
+    const p = publish(w);
+    await w.clock.advance(INTERVAL);
+    w.store.remove(shared);
+    await w.clock.advance(4_999);
+    assert.equal(w.store.peek(shared), undefined);
+    await w.clock.advance(2);
+    assert.equal(w.store.peek(shared)?.spec.holderIdentity, 'me', 'nobody came');
+    await p.stop();
+  });
+
+  it('an aggregated API server has a name of its own', () => {
+    assert.notEqual(leaseName(hostname, 'apiserver', undefined, 'my-apiserver'), shared.name);
+  });
+});
+
+describe('beside a server that takes part in peer proxying', () => {
+  const ours = (w: World) => w.store.peek(ref);
+
+  it('holds no lease, from its start on, and publishes when the other lease is gone', async () => {
+    const w = world(3);
+    const s = serve(w, '10.0.0.1:6443');
+    await w.clock.advance(30_000);
+    const p = start({ clock: w.clock, store: w.store });
+    await w.clock.advance(75_000);
+    assert.equal(p.phase, 'besideServer');
+    assert.equal(p.last('besideServer')?.peerProxying, true);
+    assert.deepEqual(
+      w.store.history.filter(({ by }) => by === 'us'),
+      [],
+      'not for a moment',
+    );
+    // Its lease counts as a peer for as long as it is there.
+    await s.crash();
+    await w.clock.advance(120_000);
+    assert.equal(ours(w), undefined);
+    await s.leave();
+    await w.clock.advance(INTERVAL);
+    assert.deepEqual([p.phase, ours(w)?.spec.holderIdentity], ['holding', 'me']);
+    await p.stop();
+  });
+
+  it('gives its lease up when such a server starts, and deletes only its own', async () => {
+    const w = world(4);
+    const p = start({ clock: w.clock, store: w.store });
+    await w.clock.advance(30_000);
+    const s = serve(w, '10.0.0.1:6443');
+    await w.clock.advance(10);
+    assert.deepEqual([p.phase, ours(w)], ['besideServer', undefined]);
+    const other = w.store.put({ ...ref, labels: {}, spec: { holderIdentity: 'somebody' } });
+    await w.clock.advance(60_000);
+    assert.equal((await p.stop()).outcome, 'notOurs');
+    assert.deepEqual(ours(w), other);
+    await s.crash();
+  });
+
+  it('goes on deleting through an outage', async () => {
+    const w = world(5);
+    const p = start({ clock: w.clock, store: w.store });
+    await w.clock.advance(30_000);
+    w.store.faults = (call) => (call.verb === 'delete' || call.verb === 'get' ? { fail: 'Unavailable' } : undefined);
+    const s = serve({ ...w, store: w.store.client({}) }, '10.0.0.1:6443');
+    await w.clock.advance(30_000);
+    assert.ok(ours(w));
+    w.store.faults = undefined;
+    await w.clock.advance(2_000);
+    assert.deepEqual([p.phase, ours(w)], ['besideServer', undefined]);
+    await p.stop();
+    await s.crash();
+  });
+
+  it('besideServer=publish holds it all the same; so does a server without peers', async () => {
+    for (const [besideServer, peerAddress] of [
+      ['publish', '10.0.0.1:6443'],
+      ['auto', undefined],
+    ] as const) {
+      const w = world(6);
+      const s = serve(w, peerAddress);
+      const p = start({ clock: w.clock, store: w.store, options: { besideServer } });
+      await w.clock.advance(60_000);
+      assert.deepEqual([p.phase, p.count('twin')], ['holding', 1]);
+      await p.stop();
+      await s.crash();
+    }
+  });
+
+  it('claims after a request’s time when nobody tells which leases there are', async () => {
+    const w = world(7);
+    w.store.faults = (call) => (call.verb === 'watch' ? { hang: true } : undefined);
+    const p = start({ clock: w.clock, store: w.store });
+    await w.clock.advance(4_999);
+    assert.equal(ours(w), undefined);
+    await w.clock.advance(1);
+    assert.equal(p.phase, 'holding');
+    await p.stop();
+  });
+});
