@@ -26,7 +26,6 @@ import { systemClock } from './objects/time-formats.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { WatchStream } from './watch-answer.ts';
 import { Writer } from './object-writes.ts';
-import type { Written } from './object-writes.ts';
 
 /** A request without HTTP. */
 export interface ApiRequest {
@@ -125,16 +124,26 @@ export class Api {
   #object(request: ApiRequest, info: RequestInfo, type: ResourceType, view: View): ApiResponse {
     const { headers } = request;
     const read = { info, type, view };
-    const write = (): Parameters<Writer['create']>[0] => ({
+    const write = {
       info,
       type,
       contentType: header(headers['content-type']),
       body: request.body,
       manager: header(headers['user-agent'])?.split('/')[0]?.slice(0, 128) ?? '',
-    });
-    const written = ({ version, created, warnings }: Written): ApiResponse =>
-      json(created ? 201 : 200, this.#reader.show(version, read), warningHeaders(warnings));
-    switch (info.verb as Verb) {
+      warnings: [],
+    };
+    const written = (how: 'create' | 'update' | 'patch'): ApiResponse => {
+      try {
+        const { version, created } = this.#writer[how](write);
+        return json(created ? 201 : 200, this.#reader.show(version, read), warningHeaders(write.warnings));
+      } catch (error) {
+        if (write.warnings.length === 0) throw error;
+        const refusal = errorResponse(error);
+        return { ...refusal, headers: { ...refusal.headers, ...warningHeaders(write.warnings) } };
+      }
+    };
+    const verb = info.verb as Verb;
+    switch (verb) {
       case 'get':
         return json(200, this.#reader.get(read));
       case 'list':
@@ -146,18 +155,16 @@ export class Api {
           watch: this.#reader.watch(read),
         };
       case 'create':
-        return written(this.#writer.create(write()));
       case 'update':
-        return written(this.#writer.update(write()));
       case 'patch':
-        return written(this.#writer.patch(write()));
+        return written(verb);
       case 'deletecollection': {
         const listing = this.#reader.listing(read);
-        this.#deleter.deleteAll(write(), listing.versions);
+        this.#deleter.deleteAll(write, listing.versions);
         return json(200, this.#reader.showList(listing, read));
       }
       case 'delete': {
-        const { version, gone } = this.#deleter.delete(write());
+        const { version, gone } = this.#deleter.delete(write);
         return json(
           200,
           gone ? deletedStatus(info, type, version.object.metadata.uid) : this.#reader.show(version, read),

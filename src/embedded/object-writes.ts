@@ -43,16 +43,17 @@ export interface WriteRequest {
   readonly body: string;
   /** Whose the fields are that it sets, where the query does not say so. */
   readonly manager: string;
+  /** To be told to the client, also where the request is refused: added to. */
+  readonly warnings: string[];
 }
 
 export interface Written {
   readonly version: Version;
   readonly created: boolean;
-  readonly warnings: readonly string[];
 }
 
 /** A new object, and how it came to be. */
-interface Draft extends Decoded {
+interface Draft extends Pick<Decoded, 'object'> {
   readonly options: WriteOptions;
   /** Left out when the object has its managed fields already. */
   readonly writer?: FieldWriter;
@@ -76,7 +77,7 @@ export class Writer {
     if (draft.object.metadata.resourceVersion !== undefined && !draft.options.dryRun) {
       throw internal('resourceVersion should not be set on objects to be created');
     }
-    return this.#create(draft, type);
+    return this.#create(request, draft);
   }
 
   update(request: WriteRequest): Written {
@@ -88,7 +89,8 @@ export class Writer {
     if (old === undefined || (metadata.uid !== undefined && metadata.uid !== old.object.metadata.uid)) {
       if (metadata.uid !== undefined) throw wrongUid(type, info, metadata.uid, old?.object.metadata.uid ?? '');
       if (!type.createOnUpdate || info.subresource !== '') throw notFound(type, info.name);
-      return this.#create(draft, type);
+      checkNumber(metadata.resourceVersion);
+      return this.#create(request, draft);
     }
     checkVersion(metadata, old.object.metadata, type, info);
     return this.#replace(request, old, draft);
@@ -103,7 +105,7 @@ export class Writer {
     adoptPath(metadata, info, type);
     if (!old) {
       delete metadata.resourceVersion;
-      return this.#create(draft, type);
+      return this.#create(request, draft);
     }
     checkVersion(metadata, old.object.metadata, type, info);
     return this.#replace(request, old, draft);
@@ -114,11 +116,9 @@ export class Writer {
     const media = objectMediaType(request.contentType);
     const { fieldValidation } = options;
     const body = parseBody(request.body, media, fieldValidation);
-    return {
-      ...decodeObject(body, request.type, fieldValidation),
-      options,
-      writer: this.#writer(request, options),
-    };
+    const { object, warnings } = decodeObject(body, request.type, fieldValidation);
+    request.warnings.push(...warnings);
+    return { object, options, writer: this.#writer(request, options) };
   }
 
   #patched(request: WriteRequest, old: Version | undefined): Draft {
@@ -132,8 +132,9 @@ export class Writer {
     const patched = { value: runPatch(patch, toJson(old.object, type), value, type.codec), duplicates };
     const refuse = (why: string): ApiError =>
       invalid('', '', '', [invalidValue('patch', JSON.stringify(patched.value), why)]);
-    const decoded = decodeObject(patched, type, options.fieldValidation, refuse);
-    return { ...decoded, options, writer: this.#writer(request, options) };
+    const { object, warnings } = decodeObject(patched, type, options.fieldValidation, refuse);
+    request.warnings.push(...warnings);
+    return { object, options, writer: this.#writer(request, options) };
   }
 
   #applied(request: WriteRequest, live: KubeObject | undefined): Draft {
@@ -162,7 +163,8 @@ export class Writer {
     }
     const object = applied as KubeObject;
     object.metadata.name ??= info.name;
-    return { object, warnings: duplicates, options };
+    request.warnings.push(...duplicates);
+    return { object, options };
   }
 
   #writer({ info, type, manager }: WriteRequest, { fieldManager }: WriteOptions): FieldWriter {
@@ -170,20 +172,20 @@ export class Writer {
     return { type, subresource, manager: fieldManager || manager, time: formatTime(this.#store.now()) };
   }
 
-  #create({ object, warnings, options, writer }: Draft, type: ResourceType): Written {
+  #create({ type, warnings }: WriteRequest, { object, options, writer }: Draft): Written {
     const { metadata } = object;
     for (const field of SERVERS_OWN) delete metadata[field];
     if (metadata.name === '' && metadata.generateName !== undefined) {
       metadata.name = metadata.generateName.slice(0, MAX_GENERATED_PREFIX) + this.#suffix();
     }
     if (type.namespaced) this.#namespaces.admit(type, metadata.namespace as string, metadata.name);
-    const told = [...warnings, ...withoutDuplicateOwners(metadata)];
+    warnings.push(...withoutDuplicateOwners(metadata));
     if (writer) metadata.managedFields = managedByUpdate(undefined, object, writer);
     type.prepare(object as unknown as Json, undefined);
     const errors = [...validateMeta(metadata, type.nameRule), ...type.validate(object, undefined)];
     if (errors.length > 0) throw invalid(type.group, type.kind, metadata.name, errors);
     try {
-      return { version: this.#collection(type).create(object, options), created: true, warnings: told };
+      return { version: this.#collection(type).create(object, options), created: true };
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== 'AlreadyExists') throw error;
       const there = this.#collection(type).get(metadata.namespace, metadata.name);
@@ -191,9 +193,9 @@ export class Writer {
     }
   }
 
-  #replace(request: WriteRequest, old: Version, { object, warnings, options, writer }: Draft): Written {
-    const { info, type } = request;
-    const told = [...warnings, ...withoutDuplicateOwners(object.metadata)];
+  #replace(request: WriteRequest, old: Version, { object, options, writer }: Draft): Written {
+    const { info, type, warnings } = request;
+    warnings.push(...withoutDuplicateOwners(object.metadata));
     if (writer) object.metadata.managedFields = managedByUpdate(old.object, object, writer);
     const next = withinSubresource(object, old.object, info.subresource, type);
     type.prepare(next as unknown as Json, old.object);
@@ -205,7 +207,7 @@ export class Writer {
     if (errors.length > 0) throw invalid(type.group, type.kind, info.name, errors);
     const version = this.#collection(type).replace(next, {}, options);
     if (!options.dryRun) this.#namespaces.finishOne(type.namespaced ? info.namespace : info.name);
-    return { version, created: false, warnings: told };
+    return { version, created: false };
   }
 
   #collection(type: ResourceType): Collection {
@@ -258,10 +260,15 @@ function checkVersion(meta: ObjectMeta, old: ObjectMeta, type: ResourceType, inf
       throw invalid(type.group, type.resource, info.name, [error]);
     }
   } else if (resourceVersion !== old.resourceVersion) {
-    if (!/^\d+$/.test(resourceVersion))
-      throw internal(`strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`);
+    checkNumber(resourceVersion);
     throw conflict(type, info.name);
   }
+}
+
+/** @throws ApiError 500 */
+function checkNumber(resourceVersion = '0'): void {
+  if (/^\d+$/.test(resourceVersion)) return;
+  throw internal(`strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`);
 }
 
 /** @returns a warning, where it dropped some */
@@ -288,13 +295,12 @@ const mapOnly =
     return patch(target, body, codec);
   };
 
+const strategicMerge = mapOnly((target, patch, codec) => strategicMergePatch(target, patch ?? {}, codec));
+
 const PATCHES: ReadonlyMap<string, Patch> = new Map([
   ['application/json-patch+json', jsonPatch],
   ['application/merge-patch+json', mapOnly(mergePatch)],
-  [
-    'application/strategic-merge-patch+json',
-    mapOnly((target, patch, codec) => strategicMergePatch(target, patch ?? {}, codec)),
-  ],
+  ['application/strategic-merge-patch+json', strategicMerge],
 ]);
 const APPLY = 'application/apply-patch+yaml';
 

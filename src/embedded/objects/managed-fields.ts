@@ -114,12 +114,11 @@ export function serverSideApply(
     const owned = new Set([...fields, ...[...entries.values()].flatMap((entry) => [...entry.fields])]);
     merged = without(codec, merged, '', minus(before.fields, owned));
   }
-  const next = stored(merged as Json, config, type);
-
-  const versions = new Versions(current, next, by);
+  const versions = new Versions(current, () => stored(merged as Json, config, type), by, merged as Json);
   const conflicts = versions.takeOver(entries);
   if (conflicts.length > 0 && !force) return conflicts;
-  const time = versions.changes(apiVersion)?.none ? before?.time : by.time;
+  const next = stored(merged as Json, config, type);
+  const time = live && versions.changes(apiVersion)?.none ? before?.time : by.time;
   if (fields.size > 0) entries.set(id, entryOf({ manager, operation: 'Apply', apiVersion, subresource, time, fields }));
   next.metadata.managedFields = writeEntries(entries);
   return next;
@@ -136,7 +135,7 @@ function update(entries: Entries, live: KubeObject, next: KubeObject, by: FieldW
   const id = idOf(who);
   const before = entries.get(id);
   entries.delete(id);
-  const versions = new Versions(live, next, by);
+  const versions = new Versions(live, () => next, by);
   versions.takeOver(entries);
   const { changed, removed } = versions.changes(who.apiVersion) as Changes;
   if (before && changed.size === 0 && removed.size === 0) entries.set(id, before);
@@ -151,14 +150,17 @@ function update(entries: Entries, live: KubeObject, next: KubeObject, by: FieldW
 /** One change of an object, in each of the versions that its writers used. */
 class Versions {
   readonly #live: KubeObject;
-  readonly #next: KubeObject;
+  readonly #next: () => KubeObject;
   readonly #by: FieldWriter;
+  readonly #written: Json | undefined;
   readonly #changes = new Map<string, Changes>();
 
-  constructor(live: KubeObject, next: KubeObject, by: FieldWriter) {
+  /** @param written `next` in the words of its writer, who may write a time otherwise than it is stored */
+  constructor(live: KubeObject, next: () => KubeObject, by: FieldWriter, written?: Json) {
     this.#live = live;
     this.#next = next;
     this.#by = by;
+    this.#written = written;
   }
 
   /** Undefined for a version that is not served. */
@@ -168,7 +170,8 @@ class Versions {
     let found = this.#changes.get(apiVersion);
     if (found || !viewed) return found;
     const [changed, removed] = [new Set<string>(), new Set<string>()];
-    compare(viewed.codec, shown(viewed, this.#live), shown(viewed, this.#next), '', changed, removed);
+    const next = viewed === type && this.#written ? this.#written : shown(viewed, this.#next());
+    compare(viewed.codec, shown(viewed, this.#live), next, '', changed, removed);
     found = { changed: ownable(changed, this.#by), removed: ownable(removed, this.#by), none: false };
     found = { ...found, none: found.changed.size === 0 && found.removed.size === 0 };
     this.#changes.set(apiVersion, found);

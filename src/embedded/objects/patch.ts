@@ -62,34 +62,37 @@ export function strategicMergePatch(target: unknown, patch: unknown, codec: Code
     if (key.startsWith(IN_LIST)) {
       if (isList(old) && isList(value)) out[field] = old.filter((item) => !value.includes(item));
     } else if (key.startsWith(ORDER)) {
-      if (!isList(value)) throw new PatchError('Unknown', 'expected a list for setElementOrder');
+      if (!isList(value) || !isList(changes[field] ?? [])) {
+        throw new PatchError('Unknown', 'expected a list for setElementOrder');
+      }
       const alone = !Object.hasOwn(changes, field) && inner.mergedBy !== undefined;
       if (alone && isList(old)) out[field] = mergeList(inner, old, [], value);
     } else if (value === null) delete out[key];
     else if (key.startsWith('$')) throw new PatchError('Unknown', `unknown directive: ${key}`);
-    else if (isList(value)) setKey(out, key, mergeList(inner, old, value, isList(order) ? order : value));
+    else if (isList(value)) setKey(out, key, mergeList(inner, old, value, isList(order) ? order : undefined));
     else setKey(out, key, strategicMergePatch(old, value, inner));
   }
   return out;
 }
 
-/** @param order how the items named in it follow each other; the others keep their places between them */
+/** @param order how the items named in it follow each other, default those of the patch; the others keep their places */
 function mergeList(
   { mergedBy, item: codec = FREE }: Codec,
   old: unknown,
   patch: readonly unknown[],
-  order: readonly unknown[],
+  order?: readonly unknown[],
 ): unknown[] {
   if (mergedBy === undefined) return [...patch];
-  const before: unknown[] = isList(old) ? old : [];
   const id = (item: unknown): unknown => (mergedBy === 'value' ? item : asObject(item)[mergedBy.key]);
   const directive = (item: unknown): unknown => (mergedBy === 'value' ? undefined : asObject(item)['$patch']);
   if (patch.some((item) => directive(item) === 'replace')) return patch.filter((item) => directive(item) !== 'replace');
-  const places = patch.filter((item) => directive(item) === undefined).map((item) => order.map(id).indexOf(id(item)));
+  const plain = patch.filter((item) => directive(item) === undefined);
+  if (!isList(old)) return plain;
+  const places = order ? plain.map((item) => order.map(id).indexOf(id(item))) : [];
   if (places.some((place, i) => place < (places[i - 1] ?? 0))) {
     throw new PatchError('Unknown', "the order in the patch list doesn't match that of setElementOrder");
   }
-  const merged = new Map(before.map((item) => [id(item), item]));
+  const merged = new Map(old.map((item) => [id(item), item]));
   for (const item of patch) {
     if (mergedBy === 'value') {
       merged.set(item, item);
@@ -104,9 +107,9 @@ function mergeList(
     if (directive(item) === 'delete') merged.delete(id(item));
     else merged.set(id(item), strategicMergePatch(merged.get(id(item)), item, codec));
   }
-  const place = new Map(before.map((item, i) => [id(item), i]));
-  const named = [...new Set(order.map(id))].filter((one) => merged.has(one));
-  const others = before.map(id).filter((one) => merged.has(one) && !named.includes(one));
+  const place = new Map(old.map((item, i) => [id(item), i]));
+  const named = [...new Set((order ?? patch).map(id))].filter((one) => merged.has(one));
+  const others = old.map(id).filter((one) => merged.has(one) && !named.includes(one));
   const ids: unknown[] = [];
   while (named.length + others.length > 0) {
     const [next, other] = [place.get(named[0]), place.get(others[0])];
