@@ -7,6 +7,7 @@
 import { FeatureGatesError, defaultFeatureGates } from '../features/gates.ts';
 import type { FeatureGates, GateName, GateSource } from '../features/gates.ts';
 import { formatDuration, parseDuration } from './duration.ts';
+import { nearest } from './nearest.ts';
 
 export interface Kinds {
   string: string;
@@ -154,11 +155,14 @@ function readGates(given: readonly Sourced[]): { value: unknown; problems: Probl
     return { value: defaultFeatureGates.with(...layers.map(({ source }) => source)), problems };
   } catch (error) {
     if (!(error instanceof FeatureGatesError)) throw error;
-    for (const { source, gate, value, message } of error.problems) {
+    const known = defaultFeatureGates.metrics().map(({ name }) => name);
+    for (const { code, source, gate, value, message } of error.problems) {
       const at = layers[source];
       const text = typeof at?.source === 'string';
       const option = text ? (at?.name ?? '') : `${at?.name}.${gate}`;
-      problems.push({ option, value: text ? at?.source : value, rule: message });
+      const near = code === 'UnknownGate' ? nearest(gate, known) : undefined;
+      const rule = near === undefined ? message : `${message}; did you mean ${near}?`;
+      problems.push({ option, value: text ? at?.source : value, rule });
     }
     return { value: defaultFeatureGates, problems };
   }

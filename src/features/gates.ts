@@ -36,7 +36,7 @@ export interface GateProblem {
   readonly code:
     /** `A` without `=`. */
     | 'MissingValue'
-    /** A value that Go's ParseBool does not take; in a map, one that is no boolean. */
+    /** A value that is neither true nor false; in a map, one that is no boolean. */
     | 'InvalidValue'
     | 'UnknownGate'
     | 'LockedGate';
@@ -130,7 +130,7 @@ export class FeatureGates<Name extends string = string> {
   /** @throws RangeError for a name that is no gate: a mistake in the program */
   enabled(name: Name): boolean {
     const spec = this.#specs.get(name);
-    if (!spec) throw new RangeError(`feature ${goQuote(name)} is not registered`);
+    if (!spec) throw new RangeError(`feature ${JSON.stringify(name)} is not registered`);
     return this.#resolved.get(name) ?? spec.default;
   }
 
@@ -228,9 +228,7 @@ function readMap(map: Readonly<Record<string, unknown>>, source: number): Read {
 
 function invalidValue(gate: string, value: unknown, source: number): GateProblem {
   const said = typeof value === 'string' ? value : written(value);
-  const why = BOOLEANS.has(said)
-    ? 'must be true or false, without quotes'
-    : `strconv.ParseBool: parsing ${goQuote(said)}: invalid syntax`;
+  const why = `must be true or false${BOOLEANS.has(said) ? ', without quotes' : ''}`;
   return { code: 'InvalidValue', gate, value, source, message: `invalid value of ${gate}=${said}, err: ${why}` };
 }
 
@@ -249,24 +247,3 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 
 /** Go's strings.TrimSpace: Unicode white space, which differs from String.trim in U+0085 and U+FEFF. */
 const trim = (text: string): string => text.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, '');
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\x07': '\\a',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\v': '\\v',
-};
-
-/** Go's strconv.Quote, as far as text from flags and files needs it. */
-function goQuote(text: string): string {
-  const escaped = text.replace(/["\\]|(?! )[\p{C}\p{Z}]/gu, (char) => {
-    if (char === '"' || char === '\\') return `\\${char}`;
-    const code = char.codePointAt(0)!;
-    const hex = (digits: number): string => code.toString(16).padStart(digits, '0');
-    return ESCAPES[char] ?? (code < 0x80 ? `\\x${hex(2)}` : code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`);
-  });
-  return `"${escaped}"`;
-}

@@ -48,15 +48,16 @@ describe('sources', () => {
 
   it('gates are refused in the words of Kubernetes, of whatever source, all at once', async () => {
     const { told } = await read({
-      file: 'featureGates: {Foo: true, APIServerIdentity: "true"}',
+      file: 'featureGates: {Foo: true, APIServerIdentity: "true", ApiServerIdentiy: true}',
       env: { LEASEKEEPER_FEATURE_GATES: 'APIServerIdentity' },
       flags: { featureGates: ['APIServerIdentity=yes', 'Bar=false'] },
     });
     assert.deepEqual(told, [
       'lk.yaml: featureGates.APIServerIdentity "true": invalid value of APIServerIdentity=true, err: must be true or false, without quotes',
       'lk.yaml: featureGates.Foo true: unrecognized feature gate: Foo',
+      'lk.yaml: featureGates.ApiServerIdentiy true: unrecognized feature gate: ApiServerIdentiy; did you mean APIServerIdentity?',
       'LEASEKEEPER_FEATURE_GATES "APIServerIdentity": missing bool value for APIServerIdentity',
-      '--feature-gates "APIServerIdentity=yes": invalid value of APIServerIdentity=yes, err: strconv.ParseBool: parsing "yes": invalid syntax',
+      '--feature-gates "APIServerIdentity=yes": invalid value of APIServerIdentity=yes, err: must be true or false',
       '--feature-gates "Bar=false": unrecognized feature gate: Bar',
     ]);
   });

@@ -154,7 +154,7 @@ describe('sweep, one call', { concurrency: 2 }, () => {
     assert.deepEqual(stderr.replaceAll('leasekeeper: ', '').trim().split('\n').sort(), [
       '--concurrency 0: must be a whole number from 1 to 1000',
       '--confirm-after "48h": must be from 0s to 24h',
-      '--feature-gates "APIServerIdentity=maybe": invalid value of APIServerIdentity=maybe, err: strconv.ParseBool: parsing "maybe": invalid syntax',
+      '--feature-gates "APIServerIdentity=maybe": invalid value of APIServerIdentity=maybe, err: must be true or false',
       '--feature-gates "Foo=true": unrecognized feature gate: Foo',
       '--grace "1": must be a duration such as 10s, 1m30s or 500ms',
       '--qps "-1": must be a number, 0 or more',
