@@ -44,8 +44,18 @@ const MAY_IMPORT = {
   // What the command line logs and measures, for a logger and a registry of the caller's: an entry of the package each.
   adapters: ['observe', 'runtime'],
   // The door composes, as the commands do, for programs.
-  'leases.ts': ['lease', 'runtime', ...capabilities, 'recipes', 'kube', 'version.ts'],
-  'index.ts': ['lease', 'runtime', 'features', ...capabilities, 'recipes', 'kube', 'leases.ts', 'version.ts'],
+  'leases.ts': ['lease', 'runtime', ...capabilities, 'recipes', 'kube', 'observe', 'adapters'],
+  'index.ts': [
+    'lease',
+    'runtime',
+    'features',
+    ...capabilities,
+    'recipes',
+    'kube',
+    'observe',
+    'leases.ts',
+    'version.ts',
+  ],
   'testing.ts': ['lease', 'runtime', 'embedded'],
 };
 

@@ -1,9 +1,15 @@
 /**
  * leasekeeper as a library: Kubernetes Leases for TypeScript.
  *
- * `connect` gives a `LeaseStore` over a Kubernetes API; `Publisher` keeps one process's identity lease. Everything that
- * waits takes a `Clock` and a source of chance from outside: `createSystemClock()` and `Math.random` in production.
+ * `openLeases` is the door: it finds the cluster, and publishes, leads, locks and counts by name. The classes below it take
+ * everything from outside, a `Clock` and a source of chance too, so that tests can hold them still.
  */
+export { openLeases } from './leases.ts';
+export type { DoorOptions, Leases, Nodes, OpenOptions, Until } from './leases.ts';
+export type { LeaseObservers, RecipeKind } from './observe/lease-observers.ts';
+export type { Logger } from './observe/log.ts';
+export type { RecipeEvent } from './observe/recipe-log.ts';
+
 export { version } from './version.ts';
 
 export { MicroTime } from './lease/micro-time.ts';
@@ -119,3 +125,21 @@ export type { AvailabilityOptions } from './availability/availability-options.ts
 export { createNodesApi } from './kube/node-api.ts';
 export type { NodesApiOptions } from './kube/node-api.ts';
 export { RESERVED_PREFIXES, WorkloadNameError, workloadLeaseName } from './lease/workload-names.ts';
+
+export { Lock } from './recipes/lock.ts';
+export type { RecipeOptions } from './recipes/lock.ts';
+export type { UseOptions, UseOutcome } from './recipes/waiting.ts';
+export { Once } from './recipes/once.ts';
+export type { OnceOutcome } from './recipes/once.ts';
+export { Cron } from './recipes/cron.ts';
+export type { CronEvent, CronOptions, CronTimes } from './recipes/cron.ts';
+export type { ClaimRefusal } from './recipes/fires.ts';
+export { Semaphore } from './recipes/semaphore.ts';
+export type { SemaphoreEvent, SemaphoreOptions, SlotTerm } from './recipes/semaphore.ts';
+export { Members } from './recipes/members.ts';
+export type { MemberChange, MemberInfo, MembersOptions, Payload } from './recipes/members.ts';
+export type { RingEvent, RingMemberOptions } from './recipes/ring-member.ts';
+export { Shards } from './recipes/shards.ts';
+export type { ShardEvent, ShardTerm, ShardWork, ShardsOptions } from './recipes/shards.ts';
+export { RecipeError } from './recipes/recipe-error.ts';
+export type { RecipeErrorCode } from './recipes/recipe-error.ts';

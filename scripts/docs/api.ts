@@ -7,29 +7,36 @@
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import manifest from '../../package.json' with { type: 'json' };
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The entries of package.json's `exports`: how they are imported, their sources, and their pages. */
-const ENTRIES = [
-  ['leasekeeper', 'src/index.ts', 'docs/api/leasekeeper.md'],
-  ['leasekeeper/testing', 'src/testing.ts', 'docs/api/testing.md'],
-] as const;
+const ENTRIES = Object.entries(manifest.exports).flatMap(([entry, target]) => {
+  if (typeof target === 'string') return [];
+  const name = entry.replace('.', manifest.name);
+  const source = target.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts');
+  return [[name, source, `docs/api/${name.split('/').at(-1)}.md`] as const];
+});
 
-/** Folders of src/ by what they are to whoever uses the library, in the order of the pages. */
+/** Folders of src/ by what they are to users of the library, in the order of the pages. */
 const PARTS: Readonly<Record<string, string>> = {
-  'version.ts': 'Version',
-  kube: 'A Kubernetes API',
-  lease: 'Leases',
+  'leases.ts': 'The door',
+  adapters: 'Observers',
+  observe: 'Observers',
   identity: 'Publisher',
+  election: 'Leader election',
+  recipes: 'Recipes',
   census: 'Census',
   sweep: 'Sweeper',
-  election: 'Leader election',
   heartbeat: 'Node heartbeats',
   availability: 'Availability of Nodes',
+  lease: 'Leases',
+  kube: 'A Kubernetes API',
   embedded: 'Embedded API server',
   features: 'Feature gates',
-  runtime: 'Time and observers',
+  runtime: 'Time and options',
+  'version.ts': 'Version',
 };
 
 interface Exported {
@@ -103,7 +110,7 @@ function anchors(headings: readonly string[]): string[] {
 }
 
 function page(name: string, introduction: string, exported: readonly Exported[]): string {
-  const parts = Object.values(PARTS)
+  const parts = [...new Set(Object.values(PARTS))]
     .map((heading) => ({ heading, own: exported.filter(({ part }) => part === heading) }))
     .filter(({ own }) => own.length > 0);
   const title = `API of ${name}`;

@@ -11,6 +11,7 @@ import { logHeartbeat } from '../observe/heartbeat-log.ts';
 import type { LeaseObservers } from '../observe/lease-observers.ts';
 import type { Logger } from '../observe/log.ts';
 import { logPublisher } from '../observe/publisher-log.ts';
+import { logRecipe } from '../observe/recipe-log.ts';
 import { logSweeper } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -32,5 +33,6 @@ export function leaseLog(logger: Logger, { clock = createSystemClock() }: { cloc
     sweep: () => logSweeper(logger),
     heartbeat: () => logHeartbeat(logger, clock),
     availability: () => logAvailability(logger, clock),
+    recipe: () => logRecipe(logger),
   };
 }

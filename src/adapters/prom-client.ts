@@ -29,7 +29,7 @@ export type { LeaseObservers } from '../observe/lease-observers.ts';
 export function leaseMetrics(
   registry: Registry,
   { clock = createSystemClock() }: { clock?: Clock } = {},
-): LeaseObservers {
+): Omit<LeaseObservers, 'recipe'> {
   const publisher = once(() => publisherMetrics(registry, clock));
   const election = once(() => electionMetrics(registry));
   const census = once(() => censusMetrics(registry));

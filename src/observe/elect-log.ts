@@ -36,7 +36,7 @@ const STOPPED: Readonly<Record<StopReason, string>> = {
   steppedDown: 'stopped leading: another is to lead',
   abandoned: 'stopped leading, but the work has not ended in time',
 };
-const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'workFailed', 'shutdown', 'steppedDown']);
+const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'shutdown', 'steppedDown']);
 
 export function logElection(log: Logger): Observe<ElectionEvent> {
   const outage = new Outage(log);

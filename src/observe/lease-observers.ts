@@ -11,6 +11,7 @@ import type { LeaseQuery, LeaseRef } from '../lease/store.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { SweepEvent } from '../sweep/sweep-events.ts';
 import type { PublisherView } from './publisher-metrics.ts';
+import type { RecipeEvent } from './recipe-log.ts';
 
 /** Makes an observer for each publisher, elector, census, sweeper, heartbeat and monitor of nodes. */
 export interface LeaseObservers {
@@ -29,4 +30,9 @@ export interface LeaseObservers {
   heartbeat(heartbeat: () => { readonly status: HeartbeatStatus }): Observe<HeartbeatEvent>;
   /** For `new NodeMonitor({ observe })`. */
   availability(monitor: () => { readonly status: AvailabilityStatus }): Observe<AvailabilityEvent>;
+  /** For the recipes. */
+  recipe(kind: RecipeKind, lease: LeaseRef): Observe<RecipeEvent>;
 }
+
+/** The methods of the door that are recipes. */
+export type RecipeKind = 'lock' | 'once' | 'cron' | 'semaphore' | 'members' | 'shards';

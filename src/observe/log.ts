@@ -18,6 +18,17 @@ interface LogLine {
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
+/** The same logger with more fields in each line, or with other levels. */
+export function derivedLog(log: Logger, more: object, levels: Partial<Record<Level, Level>> = {}): Logger {
+  const line =
+    (level: Level) =>
+    (fields: object | string, text = ''): void =>
+      typeof fields === 'string'
+        ? log[levels[level] ?? level](more, fields)
+        : log[levels[level] ?? level]({ ...more, ...fields }, text);
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
+}
+
 /** Kinds of failure reported in one outage: words that differ each time must not fill the log. */
 const MAX_KINDS = 20;
 

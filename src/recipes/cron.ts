@@ -27,6 +27,7 @@ import type { ClaimRefusal, Fire } from './fires.ts';
 import { Lock } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
 
+/** Times of a cron, and what happens while a fire still runs. */
 export interface CronTimes {
   /**
    * How far apart the clocks of replicas and API servers may be, in milliseconds; default 60000. Claimed fires are remembered
@@ -45,6 +46,7 @@ export const CRON_OPTIONS: OptionRows<CronTimes> = {
   overlap: { default: 'allow', choices: ['allow', 'skip'], text: 'whether fires of one job may run at the same time' },
 };
 
+/** What a cron reports to its observer. */
 export type CronEvent =
   | { readonly type: 'claimed'; readonly job: string; readonly fireTime: Date }
   /** Somebody else has it, as a rule; `running`: the fire before still runs. */
@@ -58,6 +60,7 @@ export type CronEvent =
   | { readonly type: 'lost'; readonly job: string; readonly fireTime: Date; readonly error: LeaseStoreError }
   | { readonly type: 'badRecord'; readonly job: string; readonly fireTime: Date };
 
+/** What a cron is made of. */
 export interface CronOptions extends Omit<RecipeOptions, 'observe'>, Partial<CronTimes> {
   readonly observe?: Observe<CronEvent> | undefined;
 }
@@ -72,6 +75,7 @@ interface Run {
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
 
+/** Claims fires: a `RunCoordinator` for node-cron, or `claimFire` from any scheduler. */
 export class Cron {
   readonly #options: CronOptions;
   readonly #times: CronTimes;

@@ -22,6 +22,7 @@ export interface RecipeOptions extends Omit<LeaderElectorOptions, 'uuid' | 'work
   readonly newId: () => string;
 }
 
+/** One work at a time, in all processes: `use` runs it while nobody else holds the Lease. */
 export class Lock {
   readonly #options: RecipeOptions;
   readonly #kind: 'lock' | 'once' | 'cron' | 'semaphore';

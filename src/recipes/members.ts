@@ -22,6 +22,7 @@ export const MAX_PAYLOAD_BYTES = 4_096;
 /** Anything that JSON can say: an address, a version, a zone. */
 export type Payload = Readonly<Record<string, unknown>>;
 
+/** A member, as it is seen. */
 export interface MemberInfo {
   /** Name of its Lease; its identity in the set. */
   readonly name: string;
@@ -34,12 +35,14 @@ export interface MemberInfo {
   readonly self: boolean;
 }
 
+/** Who joined, changed or left. */
 export type MemberChange = {
   /** `changed`: its payload, its labels, or the process behind its name. */
   readonly type: 'joined' | 'changed' | 'left';
   readonly member: MemberInfo;
 };
 
+/** What a member of a set is made of. */
 export interface MembersOptions extends Omit<RingMemberOptions, 'annotations'> {
   readonly payload?: Payload | undefined;
   /**
@@ -49,6 +52,7 @@ export interface MembersOptions extends Omit<RingMemberOptions, 'annotations'> {
   readonly dampingMs?: number | undefined;
 }
 
+/** This process as a member of a set, and a live view of the others. */
 export class Members {
   readonly #options: MembersOptions;
   readonly #member: RingMember;

@@ -24,6 +24,7 @@ import { RecipeError } from './recipe-error.ts';
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
 
+/** Who ran the work. */
 export interface OnceOutcome<T> {
   /** True: this caller ran it. False: the key had succeeded, by anybody. */
   readonly ran: boolean;
@@ -31,6 +32,7 @@ export interface OnceOutcome<T> {
   readonly value?: T;
 }
 
+/** A work that succeeds once for each key, whichever process runs it. */
 export class Once {
   readonly #options: RecipeOptions;
 

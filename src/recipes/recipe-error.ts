@@ -10,6 +10,7 @@ export type RecipeErrorCode =
   /** The work ended well, but its term was lost before that could be recorded: another may run it, or have run it. */
   | 'NotRecorded';
 
+/** A recipe could not do what it was asked: see `code`. */
 export class RecipeError extends Error {
   override readonly name = 'RecipeError';
   readonly code: RecipeErrorCode;

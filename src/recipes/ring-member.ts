@@ -39,6 +39,7 @@ const REOPEN_CAP_MS = 4_000;
 /** Own writes whose echo may still come; a retry period apart. */
 const MAX_ECHOES = 64;
 
+/** What a member of a ring is made of. */
 export interface RingMemberOptions extends Partial<ElectionOptions> {
   readonly store: LeaseStore;
   readonly clock: Clock;

@@ -42,22 +42,26 @@ const SOON_MS = 100;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
 
+/** A term of one slot. */
 export interface SlotTerm extends Term {
   /** 0 to count - 1; nobody else has it in this term. */
   readonly slot: number;
 }
 
+/** What a semaphore reports to its observer. */
 export type SemaphoreEvent =
   | ElectionEvent
   /** The semaphore has another count: ours waits until the holders of that one have gone. Reported once a use. */
   | { readonly type: 'otherCount'; readonly count: number; readonly theirs: number };
 
+/** What a semaphore is made of. */
 export interface SemaphoreOptions extends Omit<RecipeOptions, 'observe' | 'watch'> {
   /** How many works may run at once. */
   readonly count: number;
   readonly observe?: Observe<SemaphoreEvent> | undefined;
 }
 
+/** So many works at a time, in all processes. */
 export class Semaphore {
   readonly #options: SemaphoreOptions;
   readonly #observe: Observe<SemaphoreEvent>;

@@ -43,6 +43,7 @@ export interface ShardTerm extends Term {
 /** What a member does with a key, until `term.signal` aborts. When it ends by itself it is begun again, after a pause. */
 export type ShardWork = (term: ShardTerm) => Promise<void>;
 
+/** What shards report to their observer. */
 export type ShardEvent =
   | RingEvent
   | { readonly type: 'keyHeld'; readonly key: string; readonly fencingToken: number }
@@ -54,6 +55,7 @@ export type ShardEvent =
   | { readonly type: 'memberTaken'; readonly member: string }
   | { readonly type: 'keyFailed'; readonly key: string; readonly error: LeaseStoreError };
 
+/** What shards are made of. */
 export interface ShardsOptions extends Omit<RingMemberOptions, 'observe' | 'annotations'> {
   /** What is shared: so many keys, `0` to `count - 1`, or names. */
   readonly keys: number | readonly string[];
@@ -93,6 +95,7 @@ interface Held {
   readonly rest: Backoff;
 }
 
+/** Keys shared among the members of a ring: each is held by one at most, and its work runs while it is. */
 export class Shards {
   readonly #options: ShardsOptions;
   readonly #clock: Clock;

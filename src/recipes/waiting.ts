@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../runtime/clock.ts';
 
+/** How long to wait, and what happens then. */
 export interface UseOptions {
   /** Milliseconds to wait for the lock; 0: only if it is free now. Default: as long as it takes. */
   readonly waitMs?: number | undefined;

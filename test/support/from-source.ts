@@ -3,11 +3,13 @@
  */
 import { registerHooks } from 'node:module';
 
-const SOURCES: Readonly<Record<string, string>> = {
-  leasekeeper: new URL('../../src/index.ts', import.meta.url).href,
-  'leasekeeper/testing': new URL('../../src/testing.ts', import.meta.url).href,
-};
+const SRC = new URL('../../src/', import.meta.url).href;
 
 registerHooks({
-  resolve: (specifier, context, next) => next(SOURCES[specifier] ?? specifier, context),
+  resolve(specifier, context, next) {
+    const [, entry] = /^leasekeeper(?:\/(.*))?$/.exec(specifier) ?? [specifier, null];
+    if (entry === null) return next(specifier, context);
+    const file = entry === undefined ? 'index' : entry === 'testing' ? entry : `adapters/${entry}`;
+    return next(`${SRC}${file}.ts`, context);
+  },
 });
