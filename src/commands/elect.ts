@@ -5,6 +5,7 @@
  * watchdog that ends it before the lease may be another's, whatever becomes of this process; the lease is released once
  * nothing of the command is left, and not before. The exit code is the command's (128 + n when signal n ended it).
  */
+import { securityFiles } from '../config/http-flags.ts';
 import { constants, hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
 import { ELECT_TABLE, electSettings } from '../config/elect-flags.ts';
@@ -74,7 +75,14 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
     const endpoints =
       settings.http &&
       (await import('./endpoints.ts')).electEndpoints(
-        { address: settings.http, clock, transport, gates: () => values.featureGates },
+        {
+          address: settings.http,
+          security: securityFiles(values),
+          log,
+          clock,
+          transport,
+          gates: () => values.featureGates,
+        },
         settings.lease,
         () => elector,
       );

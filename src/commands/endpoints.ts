@@ -8,6 +8,7 @@
 import type { NodeMonitor, AvailabilityEvent } from '../availability/node-monitor.ts';
 import type { CensusOptions } from '../census/census-options.ts';
 import { LiveCensus } from '../census/live-census.ts';
+import type { SecurityFiles } from '../config/http-flags.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import type { LeaderElector } from '../election/elector.ts';
 import type { FeatureGates, GateName } from '../features/gates.ts';
@@ -44,11 +45,15 @@ import type { Service } from '../runtime/services.ts';
 import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import { version } from '../version.ts';
 import { CommandError } from './command.ts';
+import { followSecurity, readSecurity } from './http-security.ts';
 import { nodeDocument } from './output/print-nodes.ts';
 
 /** What the endpoints of any command need. */
 export interface Frame {
   readonly address: HttpAddress;
+  /** Undefined: without TLS, for everybody. */
+  readonly security: SecurityFiles | undefined;
+  readonly log: Logger;
   readonly clock: Clock;
   readonly transport: Pick<Transport, 'clockDistanceMs'>;
   /** As they are at the moment. */
@@ -84,8 +89,12 @@ const registryOf = ({ clock, transport, gates }: Frame): Registry =>
     gates: gates && (() => gates().metrics()),
   });
 
-async function serve({ address, clock }: Frame, { registry, ready, live, paths }: Parts): Promise<Listening> {
+async function serve(
+  { address, security, clock, log }: Frame,
+  { registry, ready, live, paths }: Parts,
+): Promise<Listening> {
   const readyz = () => [PING, ...ready()];
+  const read = security && (await readSecurity(security));
   try {
     const server = await listen(
       address,
@@ -96,9 +105,12 @@ async function serve({ address, clock }: Frame, { registry, ready, live, paths }
         '/livez': healthz('livez', () => [PING, ...(live?.() ?? [])]),
         '/readyz': healthz('readyz', readyz),
       },
-      clock,
+      { clock, security: read?.security },
     );
-    return { url: server.url, services: [server] };
+    return {
+      url: server.url,
+      services: [server, ...(read ? followSecurity(security, read.texts, server, { clock, log }) : [])],
+    };
   } catch (error) {
     if (error instanceof ListenError) throw new CommandError(error.message, { cause: error });
     throw error;
@@ -109,7 +121,6 @@ export interface CensusEndpoints {
   readonly census: CensusOptions;
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly query: LeaseQuery;
-  readonly log: Logger;
   /** Left out: this process only counts, and is ready when it can. */
   readonly publisher?: (() => PublisherView) | undefined;
 }
@@ -117,12 +128,12 @@ export interface CensusEndpoints {
 /** Of `publish` and `serve`: a census of its own, and the publisher and the sweeper where there are. */
 export function censusEndpoints(
   frame: Frame,
-  { census: options, store, query, log, publisher }: CensusEndpoints,
+  { census: options, store, query, publisher }: CensusEndpoints,
 ): Pick<Endpoints<never>, 'listen'> & {
   readonly publisher: Observe<PublisherEvent> | undefined;
   readonly sweep: Observe<SweepEvent>;
 } {
-  const { clock } = frame;
+  const { clock, log } = frame;
   const registry = registryOf(frame);
   const census: LiveCensus = new LiveCensus({
     store,

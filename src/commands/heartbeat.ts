@@ -1,6 +1,7 @@
 /**
  * `leasekeeper heartbeat`: keeps the heartbeats of Nodes until SIGTERM. The leases stay, and expire by themselves.
  */
+import { securityFiles } from '../config/http-flags.ts';
 import { HEARTBEAT_TABLE, heartbeatSettings } from '../config/heartbeat-flags.ts';
 import type { OptionValues } from '../config/option-spec.ts';
 import { Heartbeat } from '../heartbeat/heartbeats.ts';
@@ -28,7 +29,11 @@ export async function run(input: CommandInput): Promise<number> {
   return runService(values, io, api, async ({ log, clock, connection: { transport, store, server }, stop }) => {
     const { node: names, nodesSelector: labelSelector } = values;
     const endpoints =
-      address && (await import('./endpoints.ts')).heartbeatEndpoints({ address, clock, transport }, () => heartbeat);
+      address &&
+      (await import('./endpoints.ts')).heartbeatEndpoints(
+        { address, security: securityFiles(values), log, clock, transport },
+        () => heartbeat,
+      );
     const heartbeat: Heartbeat = new Heartbeat({
       store,
       nodes: createNodesApi({ transport, clock, random: Math.random, names, labelSelector }),

@@ -6,6 +6,7 @@
  * with that error; with --watch a loss later on is told, and survived. A Node that was asked for by name and is not there
  * is an error as well, once the others were printed. With --http-address it serves the same over HTTP.
  */
+import { securityFiles } from '../config/http-flags.ts';
 import { NODES_TABLE, nodesSettings } from '../config/heartbeat-flags.ts';
 import type { OptionValues } from '../config/option-spec.ts';
 import type { AvailabilityEvent } from '../availability/node-monitor.ts';
@@ -108,7 +109,10 @@ async function serve(address: HttpAddress, options: AvailabilityOptions, values:
   const { nodesEndpoints } = await import('./endpoints.ts');
   return runService(values, io, {}, async ({ log, clock, connection, stop }) => {
     const { transport } = connection;
-    const endpoints = nodesEndpoints({ address, clock, transport }, () => monitor);
+    const endpoints = nodesEndpoints(
+      { address, security: securityFiles(values), log, clock, transport },
+      () => monitor,
+    );
     const monitor: NodeMonitor = new NodeMonitor({
       store: connection.store,
       nodes: nodesOf(values, connection, clock),

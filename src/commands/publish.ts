@@ -3,6 +3,7 @@
  *
  * Guarantees: nothing is begun before every option is checked and the configuration of the API is read.
  */
+import { securityFiles } from '../config/http-flags.ts';
 import { hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
 import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
@@ -52,8 +53,8 @@ export async function run(input: CommandInput): Promise<number> {
     const endpoints =
       address &&
       (await import('./endpoints.ts')).censusEndpoints(
-        { address, clock, transport, gates: () => gates },
-        { census, store: connection.store, query: leaseQuery(values), log, publisher: () => publisher },
+        { address, security: securityFiles(values), log, clock, transport, gates: () => gates },
+        { census, store: connection.store, query: leaseQuery(values), publisher: () => publisher },
       );
     const publisher: Publisher = new Publisher({
       store: connection.store,

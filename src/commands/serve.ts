@@ -1,7 +1,7 @@
 /**
  * `leasekeeper serve`: the census over HTTP, without publishing anything, until SIGTERM.
  */
-import { SERVE_TABLE, serveSettings } from '../config/http-flags.ts';
+import { SERVE_TABLE, securityFiles, serveSettings } from '../config/http-flags.ts';
 import { leaseQuery, queryRules } from '../config/shared-flags.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
@@ -19,8 +19,8 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     const query = leaseQuery(values);
     const { store, transport } = connection;
     const { url, services } = await censusEndpoints(
-      { address, clock, transport, gates: () => values.featureGates },
-      { census, store, query, log },
+      { address, security: securityFiles(values), log, clock, transport, gates: () => values.featureGates },
+      { census, store, query },
     ).listen();
     log.info({ version, server: connection.server, namespace: query.namespace, url }, 'counting instances');
     await runServices(services, stop);

@@ -5,7 +5,7 @@
  * that it found to do: 1 also when expired leases are left for a later pass, because renewals may not work now.
  */
 import type { Wrong } from '../config/bindings.ts';
-import { parseAddress } from '../config/http-flags.ts';
+import { parseAddress, securityFiles, securityRules } from '../config/http-flags.ts';
 import type { Given, OptionValues } from '../config/option-spec.ts';
 import { SWEEP_TABLE, sweepSettings } from '../config/sweep-flags.ts';
 import type { SweepSettings } from '../config/sweep-flags.ts';
@@ -52,6 +52,7 @@ function settingsOf(values: Values): SweepSettings | undefined {
 // With --once there is no schedule, and nobody waits for what checks one, unless one is given.
 const rules = async (values: Values, given: Given): Promise<Wrong[]> => [
   ...sweepSettings(values).wrong,
+  ...securityRules(values),
   ...(!values.once || given.options['sweepSchedule'] ? await scheduleRules(values.sweepSchedule) : []),
 ];
 
@@ -83,7 +84,15 @@ async function scheduled(
   let gates = values.featureGates;
   const address = values.httpAddress === undefined ? undefined : parseAddress(values.httpAddress);
   const endpoints =
-    address && (await import('./endpoints.ts')).sweepEndpoints({ address, clock, transport, gates: () => gates });
+    address &&
+    (await import('./endpoints.ts')).sweepEndpoints({
+      address,
+      security: securityFiles(values),
+      log,
+      clock,
+      transport,
+      gates: () => gates,
+    });
   const observe = observers(logSweeper(log), endpoints?.observe);
   const service = sweepService({ store, clock, random: Math.random, observe }, settings);
   const { namespace, sweepSchedule: schedule } = values;

@@ -8,7 +8,7 @@ import type { LeaseRef } from '../lease/store.ts';
 import { INT32_MAX, msWithin } from '../runtime/options.ts';
 import { bind, optionsOf, prefixed, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
-import { OFF, addressOption, parseAddress } from './http-flags.ts';
+import { HTTP_SECURITY_OPTIONS, OFF, addressOption, parseAddress, securityRules } from './http-flags.ts';
 import type { Address } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
@@ -63,6 +63,7 @@ const ELECT_OPTIONS = {
 
 export const ELECT_TABLE = {
   ...ELECT_OPTIONS,
+  ...HTTP_SECURITY_OPTIONS,
   ...CONFIG_OPTIONS,
   config: { ...CONFIG_OPTIONS.config, help: 'configuration file, YAML or JSON; read at start' },
   ...API_OPTIONS,
@@ -109,6 +110,7 @@ export function electSettings(
     wrong: [
       ...leaseRules(electLease, name === '' || more.length > 0, lease, id),
       ...broken,
+      ...securityRules(values),
       ...wrong('electRenewDeadline', electRenewDeadline, late ? rule : undefined, ['electLeaseDuration']),
     ],
   };

@@ -8,7 +8,7 @@ import type { HeartbeatOptions } from '../heartbeat/heartbeat-options.ts';
 import { objectNameProblem } from '../lease/names.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
-import { OFF, addressOption, parseAddress } from './http-flags.ts';
+import { HTTP_SECURITY_OPTIONS, OFF, addressOption, parseAddress, securityRules } from './http-flags.ts';
 import type { Address } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
 import { API_OPTIONS, FILE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from './shared-flags.ts';
@@ -35,6 +35,7 @@ export const HEARTBEAT_TABLE = {
     heartbeatConcurrency: { field: 'concurrency', flag: '--concurrency', live: true },
   }),
   heartbeatHttpAddress: { ...addressOption('where /metrics, /livez and /readyz are served: ADDRESS'), default: OFF },
+  ...HTTP_SECURITY_OPTIONS,
   ...API_OPTIONS,
   ...FILE_OPTIONS,
   ...LOG_OPTIONS,
@@ -55,6 +56,7 @@ export const NODES_TABLE = {
     default: OFF,
     weakest: 'flag',
   },
+  ...HTTP_SECURITY_OPTIONS,
   ...OUTPUT_OPTIONS,
   ...WATCH_OPTIONS,
   ...API_OPTIONS,
@@ -77,7 +79,7 @@ export function heartbeatSettings(values: OptionValues<typeof HEARTBEAT_TABLE>):
   return {
     options,
     address: parseAddress(heartbeatHttpAddress),
-    wrong: [...broken, ...nodeRules(values), ...wrong('node', undefined, rule)],
+    wrong: [...broken, ...securityRules(values), ...nodeRules(values), ...wrong('node', undefined, rule)],
   };
 }
 
@@ -100,6 +102,7 @@ export function nodesSettings(values: OptionValues<typeof NODES_TABLE>): NodesSe
     address,
     wrong: [
       ...broken,
+      ...securityRules(values),
       ...nodeRules(values),
       ...wrong('nodesHttpAddress', nodesHttpAddress, address && printed ? rule : undefined),
     ],

@@ -25,10 +25,34 @@ export const addressOption = (help: string) =>
       text === OFF || parseAddress(text) ? undefined : 'must be PORT, HOST:PORT, [IPV6]:PORT, :PORT or off',
   }) as const satisfies OptionSpec;
 
+/** Who may read what is served, and over what. The files are read again when they are replaced. */
+export const HTTP_SECURITY_OPTIONS = {
+  httpTlsCert: {
+    kind: 'string',
+    flag: '--http-tls-cert',
+    arg: 'FILE',
+    help: 'certificate chain, PEM: what --http-address serves goes over TLS',
+  },
+  httpTlsKey: { kind: 'string', flag: '--http-tls-key', arg: 'FILE', help: 'the key of --http-tls-cert, PEM' },
+  httpClientCa: {
+    kind: 'string',
+    flag: '--http-client-ca',
+    arg: 'FILE',
+    help: 'PEM: clients with a certificate of these may read; others learn the status of /livez, /readyz and /healthz alone',
+  },
+  httpTokenFile: {
+    kind: 'string',
+    flag: '--http-token-file',
+    arg: 'FILE',
+    help: 'clients that send this token (Authorization: Bearer) may read; others learn the status of /livez, /readyz and /healthz alone',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
 export const HTTP_OPTIONS = {
   httpAddress: addressOption(
     `where /, /v1/instances, /v1/count, /metrics, /livez and /readyz are served: ADDRESS; publish: default ${OFF}; serve: default ${SERVE_ADDRESS}`,
   ),
+  ...HTTP_SECURITY_OPTIONS,
   ...bind(CENSUS_ROWS, {
     freshFor: { field: 'freshForMs', flag: '--fresh-for' },
     maxAge: { field: 'maxAgeMs', flag: '--census-max-age' },
@@ -55,13 +79,49 @@ export function httpSettings(
   standard: typeof SERVE_ADDRESS | typeof OFF,
 ): HttpSettings & { wrong: Wrong[] } {
   const { options: census, wrong } = optionsOf({ rows: CENSUS_ROWS }, HTTP_OPTIONS, values);
-  return { address: parseAddress(values.httpAddress ?? standard), census, wrong };
+  return {
+    address: parseAddress(values.httpAddress ?? standard),
+    census,
+    wrong: [...wrong, ...securityRules(values)],
+  };
 }
 
 export function serveSettings(values: OptionValues<typeof SERVE_TABLE>): HttpSettings & { wrong: Wrong[] } {
   const http = httpSettings(values, SERVE_ADDRESS);
   const idle = values.httpAddress === OFF ? 'serve has nothing else to do' : undefined;
   return { ...http, wrong: [...http.wrong, ...queryRules(values), ...wrong('httpAddress', OFF, idle)] };
+}
+
+/** Names of files. */
+export interface SecurityFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa: string | undefined;
+  readonly token: string | undefined;
+}
+
+type SecurityValues = OptionValues<typeof HTTP_SECURITY_OPTIONS>;
+
+/** Undefined: without TLS, for everybody. */
+export function securityFiles(values: SecurityValues): SecurityFiles | undefined {
+  const { httpTlsCert: cert, httpTlsKey: key, httpClientCa: clientCa, httpTokenFile: token } = values;
+  return cert === undefined || key === undefined ? undefined : { cert, key, clientCa, token };
+}
+
+export function securityRules({ httpTlsCert, httpTlsKey, httpClientCa, httpTokenFile }: SecurityValues): Wrong[] {
+  const needs = (value: string | undefined, rule: string): string | undefined =>
+    value !== undefined && httpTlsCert === undefined ? rule : undefined;
+  const overTls = 'needs --http-tls-cert and --http-tls-key: credentials go over TLS alone';
+  return [
+    ...wrong(
+      'httpTlsCert',
+      httpTlsCert,
+      httpTlsKey === undefined && httpTlsCert !== undefined ? 'needs --http-tls-key' : undefined,
+    ),
+    ...wrong('httpTlsKey', httpTlsKey, needs(httpTlsKey, 'needs --http-tls-cert')),
+    ...wrong('httpClientCa', httpClientCa, needs(httpClientCa, overTls)),
+    ...wrong('httpTokenFile', httpTokenFile, needs(httpTokenFile, overTls)),
+  ];
 }
 
 const LOOPBACK = '127.0.0.1';

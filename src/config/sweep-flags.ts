@@ -6,7 +6,7 @@ import { SWEEP_ROWS } from '../sweep/sweep-options.ts';
 import type { SweepOptions } from '../sweep/sweep-options.ts';
 import { bind, optionsOf, prefixed, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
-import { OFF, addressOption } from './http-flags.ts';
+import { HTTP_SECURITY_OPTIONS, OFF, addressOption } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, leaseQuery, queryRules } from './shared-flags.ts';
 
@@ -66,6 +66,7 @@ export const SWEEP_TABLE = {
   httpAddress: addressOption(
     `where /metrics, /livez and /readyz are served: ADDRESS (default ${OFF}); not with --once`,
   ),
+  ...HTTP_SECURITY_OPTIONS,
   ...LEASE_OPTIONS,
   ...API_OPTIONS,
   ...CONFIG_OPTIONS,

@@ -1,24 +1,29 @@
 /**
- * The sidecar's HTTP server: endpoints by path, read-only.
+ * The HTTP server of the endpoints: by path, read-only, with TLS and credentials where they are given.
  *
  * Guarantees: GET and HEAD only; a request has 8 KB of headers and 5 s for them, no body is read, a connection that does
- * nothing is closed, and there are at most 256 of them: those kept for a next request make room for new ones; slow readers
- * hold no more than unsent.ts says; every answer forbids caching, framing, sniffing and resources from elsewhere. On
- * loopback, a request that names another host (a web page whose name was bound to 127.0.0.1) is refused. Nothing is logged
- * of a request. `run` settles once every connection is closed, within its signal's turn.
- * Does not guarantee: secrecy. There are no credentials here, so nothing is told that a lease's reader may not know.
+ * nothing is closed, and nobody keeps others out (places.ts); slow readers hold no more than unsent.ts says; every answer
+ * forbids caching, framing, sniffing and resources from elsewhere. On loopback, a request that names another host (a web
+ * page whose name was bound to 127.0.0.1) is refused. With a token or a client CA everything but the status of the probes
+ * is for those who have one of them. Nothing is logged of a request. `run` settles once every connection is closed,
+ * within its signal's turn.
+ * Does not guarantee: secrecy without TLS and credentials. Whoever reaches the address then reads what is served.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import { isIP } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Service } from '../runtime/services.ts';
 import { text } from './answer.ts';
 import type { Endpoint, HttpAnswer } from './answer.ts';
+import { Places } from './places.ts';
 import { Unsent } from './unsent.ts';
 
-/** Milliseconds for a request's headers, and for all of it. */
+/** Milliseconds for a TLS handshake, for a request's headers, and for all of it. */
 const REQUEST_MS = 5_000;
 /** Milliseconds between two looks at who has had his time: Node's own 30 s would make the 5 s up to 35. */
 const CHECK_MS = 1_000;
@@ -27,9 +32,9 @@ const KEEP_ALIVE_MS = 20_000;
 /** Milliseconds without a byte, either way, until a connection is closed. */
 const IDLE_MS = 30_000;
 const MAX_HEADER_BYTES = 8 * 1024;
-const MAX_CONNECTIONS = 256;
-/** From so many on, each new one costs the oldest of those that wait for a next request: kubelet's probes are new ones. */
-const CROWDED = MAX_CONNECTIONS - 16;
+
+/** kubelet asks these without credentials, and learns no more than the status. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/livez', '/readyz']);
 
 const COMMON_HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
@@ -65,60 +70,55 @@ function addressText({ host, port }: HttpAddress): string {
   return `${isIP(shown) === 6 ? `[${shown}]` : shown}:${port}`;
 }
 
+/** PEM texts, and who may read. Token or client CA: one of them is enough; neither: everybody. */
+export interface Security {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string | undefined;
+  /** Of `Authorization: Bearer`. */
+  readonly token?: string | undefined;
+}
+
 export interface HttpServer extends Service {
   /** For instance `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** From the next connection on; for a server that was made with TLS. @throws Error when they do not go together */
+  secure(security: Security): void;
+}
+
+export interface ListenOptions {
+  /** Bounds the time that an answer may take; default the system's. */
+  readonly clock?: Clock | undefined;
+  readonly security?: Security | undefined;
 }
 
 /**
  * Listens from now on, so that a port that is taken is known before anything else begins; `run` keeps it until its signal.
  * Closed without having been run, with `Symbol.asyncDispose`.
- * @param clock bounds the time that an answer may take; default the system's
  * @throws ListenError
+ * @throws Error when certificate and key do not go together
  */
 export async function listen(
   address: HttpAddress,
   endpoints: Readonly<Record<string, Endpoint>>,
-  clock: Clock = createSystemClock(),
+  { clock = createSystemClock(), security: given }: ListenOptions = {},
 ): Promise<HttpServer & AsyncDisposable> {
-  const routes = new Map(Object.entries(endpoints));
-  // An import of node:http asks it for every name it exports, WebSocket too, and so loads all of Node's own undici: 5 MB.
-  const { createServer } = process.getBuiltinModule('node:http');
-  const server = createServer({
-    maxHeaderSize: MAX_HEADER_BYTES,
-    requestTimeout: REQUEST_MS,
-    headersTimeout: REQUEST_MS,
-    connectionsCheckingInterval: CHECK_MS,
-  });
+  let security = given;
+  const server = createServer(security);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.timeout = IDLE_MS;
-  server.maxConnections = MAX_CONNECTIONS;
-  let open = 0;
-  const idle = new Set<Socket>();
-  server.on('connection', (socket) => {
-    open++;
-    socket.once('close', () => {
-      open--;
-      idle.delete(socket);
-    });
-    if (open <= CROWDED) return;
-    const [oldest] = idle;
-    oldest?.destroy();
-  });
+  const places = new Places(clock);
+  server.on('connection', (socket: Socket) => places.open(socket));
   let loopback = false;
+  const routes = new Map(Object.entries(endpoints));
   const unsent = new Unsent(clock);
-  // One question at a time on each connection: answers to thousands that came in one packet would lie in memory.
-  const busy = new WeakSet<Socket>();
   server.on('request', (request, response) => {
     const { socket } = request;
-    if (busy.has(socket)) return void socket.destroy();
-    busy.add(socket);
-    idle.delete(socket);
-    response.once('close', () => {
-      busy.delete(socket);
-      if (!socket.destroyed) idle.add(socket);
-    });
-    void respond(routes, request, response, { loopback, unsent });
+    // One question at a time on each connection: answers to thousands that came in one packet would lie in memory.
+    const answered = places.request(socket);
+    if (answered === undefined) return void socket.destroy();
+    response.once('close', answered);
+    void respond(routes, request, response, { loopback, unsent, security });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -131,7 +131,11 @@ export async function listen(
   loopback = address.host !== '' && isLoopback(bound.address);
   return {
     name: 'http',
-    url: `http://${addressText({ ...address, port: bound.port })}`,
+    url: `${security ? 'https' : 'http'}://${addressText({ ...address, port: bound.port })}`,
+    secure(next) {
+      (server as SecureServer).setSecureContext(contextOf(next));
+      security = next;
+    },
     async run(signal) {
       if (!signal.aborted) {
         await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
@@ -141,6 +145,33 @@ export async function listen(
     [Symbol.asyncDispose]: () => close(server),
   };
 }
+
+function createServer(security: Security | undefined): Server | SecureServer {
+  const options: ServerOptions = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    requestTimeout: REQUEST_MS,
+    headersTimeout: REQUEST_MS,
+    connectionsCheckingInterval: CHECK_MS,
+  };
+  // An import of node:http asks it for every name it exports, WebSocket too, and so loads all of Node's own undici: 5 MB.
+  if (security === undefined) return process.getBuiltinModule('node:http').createServer(options);
+  const server = process.getBuiltinModule('node:https').createServer({
+    ...options,
+    ...contextOf(security),
+    handshakeTimeout: REQUEST_MS,
+    // Whether a client has shown a certificate is asked at each request: probes need none.
+    requestCert: security.clientCa !== undefined,
+    rejectUnauthorized: false,
+  });
+  // A handshake that fails is its client's business.
+  return server.on('tlsClientError', (_, socket) => void socket.destroy());
+}
+
+const contextOf = ({ cert, key, clientCa }: Security) => ({
+  cert,
+  key,
+  ...(clientCa !== undefined && { ca: clientCa }),
+});
 
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
@@ -154,13 +185,13 @@ async function respond(
   routes: ReadonlyMap<string, Endpoint>,
   request: IncomingMessage,
   response: ServerResponse,
-  { loopback, unsent }: { loopback: boolean; unsent: Unsent },
+  { loopback, unsent, security }: { loopback: boolean; unsent: Unsent; security: Security | undefined },
 ): Promise<void> {
   // A client that goes away is nobody's error.
   response.on('error', () => {});
   let answer: HttpAnswer;
   try {
-    answer = await answerTo(routes, request, loopback);
+    answer = await answerTo(routes, request, loopback, security);
   } catch {
     answer = text(500, 'internal error\n');
   }
@@ -183,20 +214,40 @@ async function respond(
   } else response.end();
 }
 
-function answerTo(
+async function answerTo(
   routes: ReadonlyMap<string, Endpoint>,
-  { method, url = '/', headers }: IncomingMessage,
+  request: IncomingMessage,
   loopback: boolean,
-): HttpAnswer | Promise<HttpAnswer> {
+  security: Security | undefined,
+): Promise<HttpAnswer> {
+  const { method, url = '/', headers } = request;
   if (method !== 'GET' && method !== 'HEAD') {
     return { ...text(405, 'read only: GET and HEAD\n'), headers: { allow: 'GET, HEAD' } };
   }
   if (loopback && !isLocal(headers.host)) return text(403, 'not for this host: listening on loopback only\n');
   const at = url.indexOf('?');
-  const endpoint = routes.get(at < 0 ? url : url.slice(0, at));
+  const path = at < 0 ? url : url.slice(0, at);
+  const endpoint = routes.get(path);
+  const known = security === undefined || mayRead(request, security);
+  if (!known && !(endpoint && PROBES.has(path))) {
+    return {
+      ...text(401, 'a bearer token or a client certificate is needed\n'),
+      headers: { 'www-authenticate': 'Bearer' },
+    };
+  }
   if (!endpoint) return text(404, `not found; there is:\n${[...routes.keys()].map((path) => `${path}\n`).join('')}`);
-  return endpoint(new URLSearchParams(at < 0 ? '' : url.slice(at + 1)));
+  const answer = await endpoint(new URLSearchParams(at < 0 ? '' : url.slice(at + 1)));
+  return known ? answer : text(answer.status, answer.status === 200 ? 'ok' : 'failed\n');
 }
+
+function mayRead({ socket, headers }: IncomingMessage, { clientCa, token }: Security): boolean {
+  if (clientCa === undefined && token === undefined) return true;
+  if (clientCa !== undefined && (socket as TLSSocket).authorized) return true;
+  const [, given] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];
+  return token !== undefined && given !== undefined && timingSafeEqual(digest(given), digest(token));
+}
+
+const digest = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
 const isLoopback = (ip: string): boolean => ip === '::1' || /^(::ffff:)?127\./.test(ip);
 

@@ -68,3 +68,13 @@ test('between the renew deadline and the end of the lease there is time to end t
     },
   ]);
 });
+
+test('credentials need TLS, a certificate its key', () => {
+  const rules = (flags: Record<string, string>) => told(flags).map(({ option, rule }) => `${option} ${rule}`);
+  assert.deepEqual(rules({ httpTlsCert: 'c', httpTlsKey: 'k', httpTokenFile: 't', httpClientCa: 'a' }), []);
+  assert.deepEqual(rules({ httpTlsCert: 'c' }), ['--http-tls-cert needs --http-tls-key']);
+  assert.deepEqual(rules({ httpTlsKey: 'k' }), ['--http-tls-key needs --http-tls-cert']);
+  assert.deepEqual(rules({ httpTokenFile: 't' }), [
+    '--http-token-file needs --http-tls-cert and --http-tls-key: credentials go over TLS alone',
+  ]);
+});

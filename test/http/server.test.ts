@@ -21,7 +21,7 @@ async function serve(t: TestContext, address = LOOPBACK): Promise<HttpServer & A
         throw new Error('a secret');
       },
     },
-    createSystemClock(),
+    { clock: createSystemClock() },
   );
   t.after(() => server[Symbol.asyncDispose]());
   return server;
@@ -129,7 +129,7 @@ test('on loopback a name that others may have bound to it is refused', async (t)
 test('a port that is taken is told at once, in words', async (t) => {
   const { url } = await serve(t);
   const port = Number(new URL(url).port);
-  await assert.rejects(listen({ ...LOOPBACK, port }, {}, createSystemClock()), (error) => {
+  await assert.rejects(listen({ ...LOOPBACK, port }, {}, { clock: createSystemClock() }), (error) => {
     assert.ok(error instanceof ListenError);
     assert.equal(error.code, 'CannotListen');
     assert.equal(
@@ -156,7 +156,11 @@ test('it ends with its signal, whatever connections are open', async (t) => {
 
 test('one connection asks one question at a time: a packet full of them makes no heap of answers', async (t) => {
   let made = 0;
-  const server = await listen(LOOPBACK, { '/': () => text(200, String(++made).repeat(1000)) }, createSystemClock());
+  const server = await listen(
+    LOOPBACK,
+    { '/': () => text(200, String(++made).repeat(1000)) },
+    { clock: createSystemClock() },
+  );
   t.after(() => server[Symbol.asyncDispose]());
   await raw(server.url, 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(600));
   assert.ok(made <= 2, `${made} answers were made`);

@@ -15,7 +15,7 @@ const T = { timeout: 20_000 };
 async function slowReaders(t: TestContext, answer: () => HttpAnswer) {
   const clock = new ManualClock();
   let asked = 0;
-  const server = await listen({ host: '127.0.0.1', port: 0 }, { '/': () => (asked++, answer()) }, clock);
+  const server = await listen({ host: '127.0.0.1', port: 0 }, { '/': () => (asked++, answer()) }, { clock });
   t.after(() => server[Symbol.asyncDispose]());
   const { port } = new URL(server.url);
   return {
