@@ -7,7 +7,14 @@ import { SERVE_TABLE } from '../config/http-flags.ts';
 import type { OptionSpec, Table } from '../config/option-spec.ts';
 import { PUBLISH_TABLE } from '../config/publish-flags.ts';
 import { RBAC_OPTIONS } from '../config/rbac-flags.ts';
-import { COUNT_TABLE, CONFIG_PRINT_OPTIONS, DEV_TABLE, GET_TABLE, LOG_OPTIONS } from '../config/shared-flags.ts';
+import {
+  COUNT_TABLE,
+  CONFIG_PRINT_OPTIONS,
+  DEV_TABLE,
+  GET_TABLE,
+  LOG_OPTIONS,
+  RELEASE_TABLE,
+} from '../config/shared-flags.ts';
 import { settable } from '../config/sources.ts';
 import { SWEEP_TABLE } from '../config/sweep-flags.ts';
 import type { CommandSpec } from './command.ts';
@@ -71,6 +78,19 @@ const DOING: readonly CommandSpec[] = [
     examples: [['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3']],
     options: COUNT_TABLE,
     load: () => import('./count.ts'),
+  },
+  {
+    name: 'release',
+    summary: 'Delete the identity lease of a host that is gone',
+    description: [
+      'Looks twice, --observe apart, and deletes the leases of HOSTNAME in the version that was seen. Exits with 1, and deletes nothing, while somebody renews one of them, unless --force; and when there is none.',
+      'For a planned removal: stop the server and its sidecar, then release the host. Needs list and delete on leases in the namespace.',
+    ],
+    examples: [['after the server was removed', 'leasekeeper release master-3']],
+    options: RELEASE_TABLE,
+    arguments: '<hostname>',
+    usage: 'HOSTNAME [options]',
+    load: () => import('./release.ts'),
   },
   {
     name: 'serve',

@@ -175,6 +175,28 @@ export const COUNT_TABLE = {
   ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
+export const RELEASE_TABLE = {
+  force: {
+    kind: 'boolean',
+    flag: '--force',
+    help: 'delete at once, also while somebody renews it',
+    weakest: 'flag',
+    default: false,
+  },
+  releaseObserve: {
+    kind: 'duration',
+    flag: '--observe',
+    arg: 'DURATION',
+    help: 'time between the two looks that show whether somebody renews it: longer than the renew interval',
+    weakest: 'flag',
+    default: 12_000,
+  },
+  ...LEASE_OPTIONS,
+  ...API_OPTIONS,
+  ...FILE_OPTIONS,
+  ...LOG_OPTIONS,
+} as const satisfies Record<string, OptionSpec>;
+
 /** For `config`, which prints options and takes them all. */
 export const CONFIG_PRINT_OPTIONS = {
   output: {

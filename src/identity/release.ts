@@ -1,0 +1,89 @@
+/**
+ * Removes one instance: deletes the identity leases of a host that is gone.
+ *
+ * Guarantees: nothing is deleted while somebody renews one of them, unless forced: that is judged by two looks, never by
+ * clocks; each is deleted only in the version that was seen (uid and resourceVersion).
+ */
+import type { Lease } from '../lease/lease.ts';
+import { listPages } from '../lease/list-pages.ts';
+import { HOSTNAME_LABEL, hostnameLabel, hostnameOf } from '../lease/names.ts';
+import { recordOf, sameRecord } from '../lease/record.ts';
+import { isStoreError } from '../lease/store.ts';
+import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
+import { sleep } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
+
+/** Forced: how often a lease that was renewed in between is looked at again. */
+const TRIES = 5;
+
+export interface ReleaseOptions {
+  readonly store: Pick<LeaseStore, 'list' | 'delete'>;
+  readonly clock: Clock;
+  /** The identity leases. */
+  readonly query: LeaseQuery;
+  readonly hostname: string;
+  /** Milliseconds between the two looks: longer than a publisher's renew interval. */
+  readonly observeMs: number;
+  /** Deletes at once, whoever renews. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  /** Milliseconds for one request. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface ReleasedLease {
+  readonly lease: Lease;
+  /** `renewed`: somebody renews it, and it was left alone. `gone`: another was faster. `terminating`: finalizers hold it. */
+  readonly outcome: 'deleted' | 'terminating' | 'gone' | 'renewed';
+}
+
+/**
+ * What became of each lease of the host; empty: there is none.
+ * @throws LeaseStoreError, `Aborted` when the signal aborts
+ */
+export async function releaseHost(options: ReleaseOptions): Promise<readonly ReleasedLease[]> {
+  const { clock, observeMs, force, signal } = options;
+  let leases = await look(options);
+  if (leases.length > 0 && !force) {
+    const before = new Map(leases.map((lease) => [lease.metadata.name, recordOf(lease)]));
+    await sleep(clock, observeMs, signal);
+    leases = await look(options);
+    const renewed = leases.filter((lease) => {
+      const record = before.get(lease.metadata.name);
+      return !record || !sameRecord(record, recordOf(lease));
+    });
+    if (renewed.length > 0) return renewed.map((lease) => ({ lease, outcome: 'renewed' }));
+  }
+  const released: ReleasedLease[] = [];
+  for (const lease of leases) released.push({ lease, outcome: await remove(options, lease) });
+  return released;
+}
+
+async function look({ store, clock, query, hostname, signal, timeoutMs }: ReleaseOptions): Promise<readonly Lease[]> {
+  const ofHost = `${HOSTNAME_LABEL}=${hostnameLabel(hostname)}`;
+  const labelSelector = query.labelSelector ? `${query.labelSelector},${ofHost}` : ofHost;
+  const { items } = await listPages({
+    ask: (part) => store.list({ ...query, ...part, labelSelector }, { signal, timeoutMs }),
+    keep: ({ leases }) => leases.filter((lease) => hostnameOf(lease) === hostname),
+    now: () => clock.monotonic(),
+  });
+  return items;
+}
+
+async function remove(options: ReleaseOptions, seen: Lease): Promise<ReleasedLease['outcome']> {
+  const { store, force, signal, timeoutMs } = options;
+  let lease: Lease | undefined = seen;
+  for (let tries = 1; lease; tries++) {
+    const { namespace, name, uid, resourceVersion, finalizers }: Lease['metadata'] = lease.metadata;
+    try {
+      await store.delete({ namespace, name }, { uid, resourceVersion }, { signal, timeoutMs });
+      return finalizers.length > 0 ? 'terminating' : 'deleted';
+    } catch (error) {
+      if (isStoreError(error, 'NotFound')) return 'gone';
+      if (!isStoreError(error, 'Conflict')) throw error;
+      if (!force || tries === TRIES) return 'renewed';
+      lease = (await look(options)).find((one): boolean => one.metadata.name === name);
+    }
+  }
+  return 'gone';
+}

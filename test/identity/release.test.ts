@@ -1,0 +1,90 @@
+/** One instance removed: only when nobody renews it, only in the version that was seen, unless forced. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { releaseHost } from '../../src/identity/release.ts';
+import type { ReleaseOptions } from '../../src/identity/release.ts';
+import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameMarks, leaseName } from '../../src/lease/names.ts';
+import { MicroTime } from '../../src/lease/micro-time.ts';
+import { ManualClock } from '../../src/runtime/manual-clock.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { hostname, ref, start } from './support.ts';
+
+const query = { namespace: 'kube-system', labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}` };
+
+function setup() {
+  const clock = new ManualClock();
+  const store = new MemoryStore({ clock });
+  const put = (host: string, name = leaseName(host), finalizers: string[] = []) => {
+    const marks = hostnameMarks(host);
+    const labels = { [IDENTITY_LABEL]: IDENTITY_LABEL_VALUE, ...marks.labels };
+    const renewTime = MicroTime.fromEpochMicros(clock.wallMicros());
+    const spec = { holderIdentity: `${name}_1`, leaseDurationSeconds: 3600, renewTime };
+    return store.put({ name, labels, annotations: marks.annotations, finalizers, spec });
+  };
+  const release = async (given: Partial<ReleaseOptions> = {}) => {
+    const { signal } = new AbortController();
+    const done = releaseHost({ store, clock, query, hostname, observeMs: 12_000, force: false, signal, ...given });
+    await clock.advance(12_000);
+    return (await done).map(({ lease, outcome }) => [lease.metadata.name, outcome]);
+  };
+  const names = () => store.api.all().map(({ metadata }) => metadata.name);
+  return { clock, store, put, release, names };
+}
+
+describe('releasing a host', () => {
+  it('deletes its leases, a server’s own too, however fresh they look, and nobody else’s', async () => {
+    const { put, release, names } = setup();
+    const long = 'h'.repeat(100);
+    const own = leaseName(hostname, 'apiserver');
+    put(hostname);
+    put(hostname, own);
+    put('master-2');
+    put(long);
+    assert.deepEqual(new Set((await release()).flat()), new Set([ref.name, own, 'deleted']));
+    assert.deepEqual(await release({ hostname: long }), [[leaseName(long), 'deleted']]);
+    assert.deepEqual(names(), [leaseName('master-2')]);
+    assert.deepEqual(await release(), [], 'there is none any more');
+  });
+
+  it('is refused while a publisher renews, and deletes nothing then', async () => {
+    const { clock, store, put, release, names } = setup();
+    const p = start({ clock, store: store.client({}) });
+    await clock.advance(5_000);
+    put(hostname, leaseName(hostname, 'apiserver'));
+    assert.deepEqual(await release(), [[ref.name, 'renewed']]);
+    assert.equal(names().length, 2);
+    await p.stop();
+  });
+
+  it('takes a label or an annotation for no renewal, and one that comes with the DELETE for what it is', async () => {
+    const { clock, store, put, release, names } = setup();
+    put(hostname);
+    const annotate = () =>
+      store.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, annotations: { n: String(clock.monotonic()) } } }));
+    clock.schedule(5_000, annotate);
+    assert.deepEqual(await release(), [[ref.name, 'deleted']]);
+    put(hostname);
+    store.faults = ({ verb }) => void (verb === 'delete' && annotate());
+    assert.deepEqual(await release(), [[ref.name, 'renewed']]);
+    assert.deepEqual(names(), [ref.name]);
+  });
+
+  it('forced: at once, whoever renews', async () => {
+    const { clock, store, put, release, names } = setup();
+    put(hostname);
+    let renewals = 0;
+    store.faults = ({ verb }) => {
+      const renewTime = MicroTime.fromEpochMicros(clock.wallMicros() + ++renewals);
+      if (verb === 'delete' && renewals < 4) store.edit(ref, () => ({ spec: { renewTime } }));
+      return undefined;
+    };
+    assert.deepEqual(await release({ force: true }), [[ref.name, 'deleted']]);
+    assert.deepEqual(names(), []);
+  });
+
+  it('says when finalizers hold it', async () => {
+    const { put, release } = setup();
+    put(hostname, ref.name, ['example.com/hold']);
+    assert.deepEqual(await release(), [[ref.name, 'terminating']]);
+  });
+});
