@@ -72,7 +72,10 @@ async function metricsOfAll(world: World): Promise<Known> {
     clockDistanceMs: () => 0,
     gates: () => defaultFeatureGates.metrics(),
   });
-  const observeCensus = censusMetrics(registry)({ namespace: 'n' }, () => world.census.snapshot());
+  const observeCensus = censusMetrics(registry)(
+    { namespace: 'n', labelSelector: 'apiserver.kubernetes.io/identity=kube-apiserver' },
+    () => world.census.snapshot(),
+  );
   const publisher = publisherMetrics(
     registry,
     clock,
