@@ -6,7 +6,7 @@ import type { Json } from './objects/schema.ts';
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
 /** The version of the Kubernetes API whose behaviour this server shows. */
-export const SERVER_VERSION: Json = {
+const SERVER_VERSION: Json = {
   major: '1',
   minor: '36',
   gitVersion: 'v1.36.0+leasekeeper',

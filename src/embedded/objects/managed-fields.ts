@@ -6,7 +6,7 @@
  * it would change, and removes what it owned before and now leaves out, unless others own it too. What is given is not
  * changed.
  */
-import { DecodeContext, DecodeError, asObject, freeObject, isList, isObject, setKey } from './schema.ts';
+import { DecodeContext, DecodeError, FREE, asObject, equal, isList, isObject, memberCodec, setKey } from './schema.ts';
 import type { Codec, Json } from './schema.ts';
 import { RESOURCES, emptyObject } from './resources.ts';
 import type { ResourceType } from './resources.ts';
@@ -45,8 +45,7 @@ interface Entry {
   readonly apiVersion: string;
   readonly subresource: string;
   readonly time: string | undefined;
-  readonly fields: FieldSet;
-  /** The same, as it is stored. */
+  /** The fields, as a tree. */
   readonly fieldsV1: Json;
 }
 /** By what tells writers apart. */
@@ -111,15 +110,16 @@ export function serverSideApply(
   entries.delete(id);
   let merged = merge(codec, shown(type, current), config);
   if (before) {
-    const owned = new Set([...fields, ...[...entries.values()].flatMap((entry) => [...entry.fields])]);
-    merged = without(codec, merged, '', minus(before.fields, owned));
+    const owned = new Set([...fields, ...[...entries.values()].flatMap(({ fieldsV1 }) => [...pathsOf(fieldsV1)])]);
+    merged = without(codec, merged, '', minus(pathsOf(before.fieldsV1), owned));
   }
   const versions = new Versions(current, () => stored(merged as Json, config, type), by, merged as Json);
   const conflicts = versions.takeOver(entries);
   if (conflicts.length > 0 && !force) return conflicts;
   const next = stored(merged as Json, config, type);
   const time = live && versions.changes(apiVersion)?.none ? before?.time : by.time;
-  if (fields.size > 0) entries.set(id, entryOf({ manager, operation: 'Apply', apiVersion, subresource, time, fields }));
+  if (fields.size > 0)
+    entries.set(id, { manager, operation: 'Apply', apiVersion, subresource, time, fieldsV1: treeOf(fields) });
   next.metadata.managedFields = writeEntries(entries);
   return next;
 }
@@ -138,12 +138,12 @@ function update(entries: Entries, live: KubeObject, next: KubeObject, by: FieldW
   const versions = new Versions(live, () => next, by);
   versions.takeOver(entries);
   const { changed, removed } = versions.changes(who.apiVersion) as Changes;
-  if (before && changed.size === 0 && removed.size === 0) entries.set(id, before);
-  else {
-    const fields = new Set([...minus(before?.fields ?? NONE, removed), ...changed]);
-    const time = changed.size > 0 ? by.time : before?.time;
-    if (fields.size > 0) entries.set(id, entryOf({ ...who, time, fields }));
-  }
+  const time = changed.size > 0 ? by.time : before?.time;
+  // A renewal, mostly: the writer owns all that changed already.
+  const same = before && ownsEach(before.fieldsV1, changed) && !ownsAny(before.fieldsV1, removed);
+  const fields = same ? NONE : new Set([...minus(pathsOf(before?.fieldsV1 ?? {}), removed), ...changed]);
+  if (same) entries.set(id, { ...before, time });
+  else if (fields.size > 0) entries.set(id, { ...who, time, fieldsV1: treeOf(fields) });
   mergeOldest(entries);
 }
 
@@ -183,11 +183,16 @@ class Versions {
     const conflicts: FieldConflict[] = [];
     for (const [id, entry] of [...entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const changes = this.changes(entry.apiVersion);
-      const taken = [...(changes?.changed ?? [])].filter((path) => entry.fields.has(path));
+      if (!changes) {
+        entries.delete(id);
+        continue;
+      }
+      const taken = [...changes.changed].filter((path) => owns(entry.fieldsV1, path));
       conflicts.push(...taken.sort().map((path) => ({ field: fieldName(path), manager: writerName(entry) })));
-      const left = changes ? minus(minus(entry.fields, new Set(taken)), changes.removed) : NONE;
+      if (taken.length === 0 && !ownsAny(entry.fieldsV1, changes.removed)) continue;
+      const left = minus(minus(pathsOf(entry.fieldsV1), new Set(taken)), changes.removed);
       if (left.size === 0) entries.delete(id);
-      else if (left.size < entry.fields.size) entries.set(id, entryOf({ ...entry, fields: left }));
+      else entries.set(id, { ...entry, fieldsV1: treeOf(left) });
     }
     return conflicts;
   }
@@ -268,37 +273,20 @@ const writerName = ({ manager, operation, apiVersion, subresource }: Entry): str
   (subresource === '' ? '' : ` with subresource ${JSON.stringify(subresource)}`) +
   (operation === 'Update' ? ` using ${apiVersion}` : '');
 
-/** The sets that were met last, so that objects of one shape share theirs. */
-const KNOWN_SETS = new Map<string, { fields: FieldSet; fieldsV1: Json }>();
-const MAX_KNOWN_SETS = 256;
+// ---- Trees of fields, as they are stored
 
-function known(text: string, make: () => { fields: FieldSet; fieldsV1: Json }): { fields: FieldSet; fieldsV1: Json } {
-  const found = KNOWN_SETS.get(text) ?? make();
-  KNOWN_SETS.delete(text);
-  KNOWN_SETS.set(text, found);
-  for (const oldest of KNOWN_SETS.keys()) {
-    if (KNOWN_SETS.size <= MAX_KNOWN_SETS) break;
-    KNOWN_SETS.delete(oldest);
-  }
-  return found;
-}
-
-function entryOf(entry: Omit<Entry, 'fieldsV1'>): Entry {
-  const paths = [...entry.fields].sort();
-  return { ...entry, ...known(paths.join('\n'), () => ({ fields: entry.fields, fieldsV1: treeOf(paths) })) };
-}
-
-function treeOf(paths: readonly string[]): Json {
+function treeOf(fields: FieldSet): Json {
   const root: Json = {};
-  for (const path of paths) {
+  for (const path of [...fields].sort()) {
+    const parts = path.split(SEPARATOR);
     let node = root;
-    for (const part of path.split(SEPARATOR)) {
+    for (const part of parts) {
       if (!Object.hasOwn(node, part)) setKey(node, part, {});
       node = node[part] as Json;
     }
   }
-  // A field that has children is a member of its own only where it says so.
-  for (const path of paths) {
+  // A field that has children is a member of its own only where that says so.
+  for (const path of fields) {
     const node = path.split(SEPARATOR).reduce((at, part) => at[part] as Json, root);
     if (Object.keys(node).length > 0) node['.'] = {};
   }
@@ -311,7 +299,7 @@ const sorted = (tree: Json): Json => {
   return out;
 };
 
-function pathsOf(tree: Json, path: string, out: Set<string>): Set<string> {
+function pathsOf(tree: Json, path = '', out = new Set<string>()): Set<string> {
   for (const [part, inner] of Object.entries(tree)) {
     if (part === '.') out.add(path);
     else if (Object.keys(asObject(inner)).length === 0) out.add(join(path, part));
@@ -319,6 +307,15 @@ function pathsOf(tree: Json, path: string, out: Set<string>): Set<string> {
   }
   return out;
 }
+
+function owns(tree: Json, path: string): boolean {
+  let node: unknown = tree;
+  for (const part of path.split(SEPARATOR)) node = isObject(node) && Object.hasOwn(node, part) ? node[part] : undefined;
+  return isObject(node) && (Object.hasOwn(node, '.') || Object.keys(node).length === 0);
+}
+
+const ownsEach = (tree: Json, fields: FieldSet): boolean => [...fields].every((path) => owns(tree, path));
+const ownsAny = (tree: Json, fields: FieldSet): boolean => [...fields].some((path) => owns(tree, path));
 
 const NO_ENTRIES: Entries = new Map();
 
@@ -337,8 +334,7 @@ function readEntries(list: readonly unknown[]): Entries {
     } = asObject(item) as Record<string, string | undefined>;
     if ((operation !== 'Apply' && operation !== 'Update') || fieldsType !== 'FieldsV1') return new Map();
     const tree = asObject(fieldsV1);
-    const sets = known(JSON.stringify(tree), () => ({ fields: pathsOf(tree, '', new Set()), fieldsV1: tree }));
-    const entry: Entry = { manager, operation, apiVersion: apiVersion ?? '', time, subresource, ...sets };
+    const entry: Entry = { manager, operation, apiVersion: apiVersion ?? '', time, subresource, fieldsV1: tree };
     entries.set(idOf(entry), entry);
   }
   return entries;
@@ -376,18 +372,16 @@ function mergeOldest(entries: Entries): void {
       first.set(apiVersion, id);
       continue;
     }
-    const merged = new Set([...(entries.get(into) as Entry).fields, ...entry.fields]);
+    const merged = new Set([...pathsOf((entries.get(into) as Entry).fieldsV1), ...pathsOf(entry.fieldsV1)]);
     entries.delete(into);
     entries.delete(id);
-    entries.set(idOf(bucket), entryOf({ ...bucket, time: entry.time, fields: merged }));
+    entries.set(idOf(bucket), { ...bucket, time: entry.time, fieldsV1: treeOf(merged) });
     first.set(apiVersion, idOf(bucket));
     left--;
   }
 }
 
 // ---- Values by their shape
-
-const FREE = freeObject();
 
 interface Member {
   readonly codec: Codec;
@@ -415,20 +409,9 @@ function membersOf(codec: Codec, value: unknown): Map<string, Member> {
   return members;
 }
 
-const memberCodec = (codec: Codec, name: string): Codec =>
-  (codec.fields && Object.hasOwn(codec.fields, name) ? codec.fields[name] : codec.item) ?? FREE;
-
 function itemName({ mergedBy }: Codec, item: unknown): string {
   if (mergedBy === undefined || mergedBy === 'value') return `v:${JSON.stringify(item)}`;
   return `k:${JSON.stringify({ [mergedBy.key]: asObject(item)[mergedBy.key] ?? '' })}`;
-}
-
-function equal(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (isList(a)) return isList(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]));
-  if (!isObject(a) || !isObject(b)) return false;
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((k) => Object.hasOwn(b, k) && equal(a[k], b[k]));
 }
 
 /** Which fields differ from `a` to `b`. */
@@ -494,26 +477,23 @@ function merge(codec: Codec, live: unknown, config: unknown): unknown {
     const [before, after] = [membersOf(codec, left), membersOf(codec, right)];
     const merged: unknown[] = [];
     const done = new Set<string>();
-    let r = 0;
-    for (const item of left) {
-      const id = name(item);
-      if (!after.has(id)) merged.push(item);
-      // What comes before an item of both, up to it, as long as it is the next one of both.
-      else if (right.slice(r).find((other) => before.has(name(other))) !== undefined) {
-        const next = right.slice(r).findIndex((other) => before.has(name(other)));
-        if (name(right[r + next]) !== id) continue;
-        for (const other of right.slice(r, r + next + 1)) take(other);
-        r += next + 1;
+    let [l, r] = [0, 0];
+    const nextOfBoth = (): string | undefined =>
+      right
+        .slice(r)
+        .map(name)
+        .find((id) => before.has(id));
+    while (l < left.length || r < right.length) {
+      const id = l < left.length ? name(left[l]) : undefined;
+      if (id !== undefined && !after.has(id)) merged.push(left[l++]);
+      else if (id !== undefined && (done.has(id) || id !== nextOfBoth())) l++;
+      else {
+        const item = right[r++];
+        done.add(name(item));
+        merged.push(merge(codec.item ?? FREE, before.get(name(item))?.value, item));
       }
     }
-    for (const other of right.slice(r)) take(other);
     return merged;
-
-    function take(item: unknown): void {
-      if (done.has(name(item))) return;
-      done.add(name(item));
-      merged.push(merge(codec.item ?? FREE, before.get(name(item))?.value, item));
-    }
   }
   if (!isObject(config)) return config ?? live;
   const out: Json = { ...asObject(live) };

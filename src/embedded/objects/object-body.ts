@@ -6,7 +6,7 @@
  */
 import { badRequest, unsupportedMediaType } from '../status-errors.ts';
 import type { ResourceType } from './resources.ts';
-import { DecodeContext, DecodeError, isObject } from './schema.ts';
+import { DecodeContext, DecodeError, isList, isObject } from './schema.ts';
 import type { Json } from './schema.ts';
 import type { KubeObject } from './object-version.ts';
 
@@ -54,17 +54,20 @@ export interface ParsedBody {
 
 /** @throws ApiError 400 */
 export function parseBody(text: string, type: string, validation: FieldValidation = 'Ignore'): ParsedBody {
-  const body = parseJson(text, validation, isYaml(type) && yaml !== undefined) ?? parseYaml(text);
-  if (isDeep(body.value)) throw badRequest(`json: exceeded max depth of ${MAX_DEPTH}`);
-  return body;
+  const json = parseJson(text, isYaml(type) && yaml !== undefined);
+  const body = json ?? parseYaml(text);
+  const keys = keysOf(body.value);
+  // Looking for keys that are there twice takes long: only where there are more in the text than in its value.
+  const more = json && validation !== 'Ignore' && (text.match(/(?<!\\)"\s*:/g)?.length ?? 0) !== keys;
+  return more ? { ...body, duplicates: duplicateKeys(text) } : body;
 }
 
 /** Undefined for what is no JSON, where it may be something else. */
-function parseJson(text: string, validation: FieldValidation, lenient: boolean): ParsedBody | undefined {
+function parseJson(text: string, lenient: boolean): ParsedBody | undefined {
   try {
     const floats = new WeakMap<object, Map<string, string>>();
     const value = (WHOLE_FLOAT.test(text) ? JSON.parse(text, noting(floats)) : JSON.parse(text)) as unknown;
-    return { value, duplicates: validation === 'Ignore' ? [] : duplicateKeys(text), floats };
+    return { value, duplicates: [], floats };
   } catch (error) {
     if (lenient) return undefined;
     throw badRequest(`error decoding: ${(error as Error).message}`);
@@ -99,13 +102,22 @@ function parseYaml(text: string): ParsedBody {
 /** What is nested deeper is refused, before anything recursive could overflow the stack. */
 const MAX_DEPTH = 500;
 
-function isDeep(value: unknown): boolean {
+/** How many keys there are. @throws ApiError 400 for what is nested too deep */
+function keysOf(value: unknown): number {
+  let count = 0;
   let level = [value];
-  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
-    level = level.flatMap((v): unknown[] => (typeof v === 'object' && v !== null ? Object.values(v) : []));
-    if (level.length === 0) return false;
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw badRequest(`json: exceeded max depth of ${MAX_DEPTH}`);
+    const inner: unknown[] = [];
+    for (const item of level) {
+      if (typeof item !== 'object' || item === null) continue;
+      const items: unknown[] = Object.values(item);
+      if (!isList(item)) count += items.length;
+      for (const one of items) if (typeof one === 'object') inner.push(one);
+    }
+    level = inner;
   }
-  return true;
+  return count;
 }
 
 const WHOLE_FLOAT = /[:[,]\s*-?\d+(?:\.0+(?:[eE][+-]?\d+)?|(?:\.\d+)?[eE][+-]?\d+)\s*[,}\]]/;

@@ -5,7 +5,7 @@
  * cannot be read throws PatchError `Malformed`, one that does not fit the document `Failed`, one whose directives mean
  * nothing `Unknown`.
  */
-import { asObject, freeObject, isList, isObject, setKey } from './schema.ts';
+import { FREE, asObject, equal, isList, isObject, memberCodec, setKey } from './schema.ts';
 import type { Codec, Json } from './schema.ts';
 
 type PatchErrorCode = 'Malformed' | 'Failed' | 'Unknown';
@@ -32,7 +32,6 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return out;
 }
 
-const FREE = freeObject();
 const IN_LIST = '$deleteFromPrimitiveList/';
 const ORDER = '$setElementOrder/';
 
@@ -56,7 +55,7 @@ export function strategicMergePatch(target: unknown, patch: unknown, codec: Code
   }
   for (const [key, value] of Object.entries(changes)) {
     const field = key.replace(/^\$[^/]*\//, '');
-    const inner = (Object.hasOwn(codec.fields ?? {}, field) ? codec.fields?.[field] : codec.item) ?? FREE;
+    const inner = memberCodec(codec, field);
     const old = Object.hasOwn(out, field) ? out[field] : undefined;
     const order = changes[ORDER + field];
     if (key.startsWith(IN_LIST)) {
@@ -224,12 +223,4 @@ function remove(root: Json, path: readonly string[]): unknown {
   if (isList(parent)) parent.splice(index(part, parent.length - 1, path), 1);
   else delete parent[part];
   return value;
-}
-
-function equal(a: unknown, b: unknown): boolean {
-  if (isList(a)) return isList(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]));
-  if (!isObject(a)) return a === b;
-  if (!isObject(b)) return false;
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((k) => Object.hasOwn(b, k) && equal(a[k], b[k]));
 }

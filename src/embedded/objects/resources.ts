@@ -169,7 +169,7 @@ const eventSource = struct('EventSource', { component: text, host: text });
 const eventSeries = (always: Json): Codec => struct('EventSeries', { count, lastObservedTime: microTime }, { always });
 
 /** The field at a dotted path, as text; '' when there is none. */
-export function textAt(object: unknown, path: string): string {
+function textAt(object: unknown, path: string): string {
   let at: unknown = object;
   for (const part of path.split('.')) at = isObject(at) ? at[part] : undefined;
   return at === undefined || at === null ? '' : String(at as string | number | boolean);

@@ -224,3 +224,19 @@ export function struct(
     },
   };
 }
+
+/** JSON of any kind. */
+export const FREE = freeObject();
+
+/** Of a field of an object, or of any field of a map. */
+export const memberCodec = (codec: Codec, name: string): Codec =>
+  (codec.fields && Object.hasOwn(codec.fields, name) ? codec.fields[name] : codec.item) ?? FREE;
+
+/** Of two values of JSON. */
+export function equal(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (isList(a)) return isList(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]));
+  if (!isObject(a) || !isObject(b)) return false;
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((k) => Object.hasOwn(b, k) && equal(a[k], b[k]));
+}

@@ -29,11 +29,17 @@ const MICROS = '2006-01-02T15:04:05.000000Z07:00';
 /** Go's zero time, which Kubernetes shows as null. */
 const ZERO = '0001-01-01T00:00:00';
 
+const MICRO_LENGTH = '2006-01-02T15:04:05.000000Z'.length;
+const MICRO_END = /^.{19}\.\d{6}Z$/;
+let lastSecond = 'none';
+
 /**
  * Text in UTC with six fractional digits, null for Go's zero time.
  * @throws RangeError in Go's words for what is no MicroTime
  */
 export function parseMicroTime(text: string): string | null {
+  // What renewals write, in the second that was parsed last.
+  if (text.length === MICRO_LENGTH && text.startsWith(lastSecond) && MICRO_END.test(text)) return text;
   const { seconds, fraction } = parse(text, MICROS);
   return seconds === ZERO && Number(fraction) === 0 ? null : `${seconds}.${fraction}Z`;
 }
@@ -43,9 +49,16 @@ export function parseMicroTime(text: string): string | null {
  * @throws RangeError in Go's words for what is no time
  */
 export function parseTime(text: string): string | null {
+  // Times of creation, and those of managed fields, come back with every write.
+  if (text === lastTimes[0] || text === lastTimes[1]) return text;
   const { seconds, fraction } = parse(text, SECONDS);
-  return seconds === ZERO && Number(fraction) === 0 ? null : `${seconds}Z`;
+  const time = `${seconds}Z`;
+  if (seconds === ZERO && Number(fraction) === 0) return null;
+  if (time === text) lastTimes = [text, lastTimes[0]];
+  return time;
 }
+
+let lastTimes: readonly [string, string] = ['', ''];
 
 let cachedSecond = Number.NaN;
 let cachedText = '';
@@ -103,6 +116,7 @@ function parse(text: string, layout: string): { seconds: string; fraction: strin
   const at = Date.parse(`${local}Z`);
   // Date.parse lets a 30th of February roll over; a text that does not survive the way back is none.
   if (Number.isNaN(at) || new Date(at).toISOString().slice(0, 19) !== local) throw wrong(': day out of range');
+  if (zone === 'Z' && local !== ZERO) lastSecond = local;
   if (zone === 'Z') return { seconds: local, fraction: fraction.slice(1) };
   const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(4))];
   if (hours > 24) throw wrong(': time zone offset hour out of range');

@@ -96,9 +96,6 @@ export const labelValue: NameRule = (value) => {
 export const isLabelKey = (key: string): boolean => qualifiedName(key).length === 0;
 export const isLabelValue = (value: string): boolean => value.length <= 63 && LABEL_VALUE.test(value);
 
-/** What a name in a path can never be. */
-export const isPathSegment = (name: string): boolean => name !== '.' && name !== '..' && !/[/%]/.test(name);
-
 export function validateMeta(meta: ObjectMeta, nameRule: NameRule): FieldError[] {
   const errors: FieldError[] = [];
   if (meta.generateName !== undefined && meta.generateName !== '') {
