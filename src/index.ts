@@ -83,6 +83,8 @@ export { LiveCensus } from './census/live-census.ts';
 export type { LiveCensusOptions } from './census/live-census.ts';
 export type { Answer, CensusEvent, CensusSnapshot, InstanceState, UnknownReason } from './census/census-events.ts';
 export type { CensusOptions } from './census/census-options.ts';
+export { identityLeases } from './census/census-query.ts';
+export type { CensusQuery } from './census/census-query.ts';
 export { takeCensus } from './census/take-census.ts';
 export type { LookOptions } from './census/take-census.ts';
 export type { Census, CensusClock, CensusLease, Counts, Instance, LeaseSummary } from './census/census.ts';

@@ -18,6 +18,8 @@ export type CensusEvent =
   | { readonly type: 'appeared'; readonly instance: InstanceState }
   | { readonly type: 'changed'; readonly instance: InstanceState; readonly from: LeaseState }
   | { readonly type: 'gone'; readonly instance: InstanceState }
+  /** A renewTime is ahead of the API server's clock by `lease.aheadMs`: its publisher's clock is wrong. Told once a lease. */
+  | { readonly type: 'ahead'; readonly lease: CensusLease }
   /** One lease came, changed its state, its holder or its hostname, or went. A renewal alone is not told. */
   | { readonly type: 'lease'; readonly change: 'added' | 'modified' | 'deleted'; readonly lease: CensusLease };
 

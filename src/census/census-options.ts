@@ -1,6 +1,7 @@
 /**
  * What a census can be told: defaults and rules, stated once.
  */
+import { notNegativeMs, positiveMs } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
 
 /** A census's options: milliseconds. */
@@ -33,4 +34,28 @@ export const CENSUS_ROWS: OptionRows<CensusOptions> = {
     rule: longEnough,
     text: 'time without word of the leases after which the numbers served count as unknown (503)',
   },
+};
+
+/** What one answer is told: milliseconds. */
+export interface LookTimes {
+  /** As of `CensusOptions`. */
+  readonly freshForMs: number;
+  /**
+   * Between two looks: a lease is live when it was renewed in between, whatever the clocks say. Longer than the interval in
+   * which its publisher renews. Default 0: one look, judged by what the leases say.
+   */
+  readonly observeMs: number;
+  /** For all pages of a look together; default 10000. */
+  readonly timeoutMs: number;
+}
+
+export const LOOK_ROWS: OptionRows<LookTimes> = {
+  freshForMs: CENSUS_ROWS.freshForMs,
+  observeMs: {
+    unit: 'ms',
+    default: 0,
+    rule: notNegativeMs,
+    text: 'look twice, so far apart, and judge by change instead of clocks',
+  },
+  timeoutMs: { unit: 'ms', default: 10_000, rule: positiveMs, text: 'longest time for a look' },
 };

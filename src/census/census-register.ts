@@ -13,9 +13,9 @@ import type { CensusLease, Group, LeaseSummary } from './census.ts';
 import { Tally, summary } from './census.ts';
 import type { CensusEvent, InstanceState } from './census-events.ts';
 import type { LeaseSighting, LeaseState } from './judge.ts';
-import { deadlineOf, observedState, sight } from './judge.ts';
+import { aheadMs, deadlineOf, observedState, sight } from './judge.ts';
 
-type Told = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' }>;
+type Told = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' | 'ahead' }>;
 
 interface Entry {
   lease: LeaseSummary;
@@ -23,6 +23,8 @@ interface Entry {
   group: Group;
   state: LeaseState;
   sighting: LeaseSighting;
+  /** As of `CensusLease`. */
+  aheadMs: number | undefined;
   /** The last `replace` that saw it. */
   round: number;
 }
@@ -77,33 +79,37 @@ export class CensusRegister implements Watched {
     const sighting =
       known && sameRecord(known.lease, next)
         ? this.#dated(known.sighting, next, now)
-        : sight(next, now, sinceMs, this.#serverNow(now));
+        : this.#sight(known?.lease, next, now, sinceMs);
     let state = known?.state;
     if (!state || known?.sighting !== sighting) {
       state = next.holder ? observedState(sighting, now, this.#options.freshForMs) : 'released';
     }
     const source = this.#options.keepSource ? lease : undefined;
+    const ahead = aheadMs(next, this.#serverNow(now));
     this.deadline = Math.min(this.deadline, deadlineOf(sighting, state, this.#options.freshForMs));
     if (!known) {
       const group = this.tally.group(next.hostname, next.namespace, next.name);
-      const entry: Entry = { lease: next, source, group, state, sighting, round: this.#round };
+      const entry: Entry = { lease: next, source, group, state, sighting, aheadMs: ahead, round: this.#round };
       this.#entries.set(key, entry);
       this.#count(entry, undefined, undefined);
       this.#tellLease('added', entry, now);
+      this.#tellAhead(entry, undefined, now);
       return;
     }
-    const { lease: last, state: from, sighting: lastSighting } = known;
+    const { lease: last, state: from, sighting: lastSighting, aheadMs: lastAhead } = known;
     // Equal strings of an old and a new event are two in memory: the old ones, which others share, are kept.
     known.lease = keepEqual(last, next);
     known.source = source;
     known.state = state;
     known.sighting = sighting;
+    known.aheadMs = ahead;
     known.round = this.#round;
     if (last.hostname !== next.hostname) this.#regroup(known, from, lastSighting);
     else this.#count(known, from, lastSighting);
     if (from !== state || last.holder !== next.holder || last.hostname !== next.hostname || last.uid !== next.uid) {
       this.#tellLease('modified', known, now);
     }
+    this.#tellAhead(known, lastAhead, now);
   }
 
   remove(lease: Lease, now: number): void {
@@ -130,6 +136,16 @@ export class CensusRegister implements Watched {
   /** All leases, as of a monotonic millisecond. */
   *leases(at: number): Generator<CensusLease, void, undefined> {
     for (const entry of this.#entries.values()) yield censusLease(entry, at);
+  }
+
+  /**
+   * A lease that was not there before is judged as who looks once judges it, by its published time: an old lease that
+   * somebody puts back is no sign of life. Where the API server's time is not known, what happens now is one.
+   */
+  #sight(last: LeaseSummary | undefined, next: LeaseSummary, now: number, sinceMs: number): LeaseSighting {
+    const serverNow = this.#serverNow(now);
+    const first = last?.uid !== next.uid && serverNow !== undefined;
+    return sight(next, now, first ? Infinity : sinceMs, serverNow);
   }
 
   /** A sighting that nothing could date, dated when the API server has told its time since. */
@@ -184,6 +200,11 @@ export class CensusRegister implements Watched {
     else observe({ type: 'changed', instance: instance(state), from: before });
   }
 
+  #tellAhead(entry: Entry, before: number | undefined, at: number): void {
+    if (entry.aheadMs !== undefined && before === undefined)
+      this.#options.observe({ type: 'ahead', lease: censusLease(entry, at) });
+  }
+
   #tellLease(change: 'added' | 'modified' | 'deleted', entry: Entry, at: number): void {
     this.#options.observe({ type: 'lease', change, lease: censusLease(entry, at) });
   }
@@ -203,7 +224,7 @@ function keepEqual(last: LeaseSummary, next: LeaseSummary): LeaseSummary {
   };
 }
 
-function censusLease({ lease, source, state, sighting }: Entry, at: number): CensusLease {
-  const renewedAgoMs = Number.isNaN(sighting.renewedAt) ? undefined : Math.max(0, at - sighting.renewedAt);
-  return { ...lease, state, renewedAgoMs, source };
+function censusLease({ lease, source, state, sighting, aheadMs }: Entry, at: number): CensusLease {
+  const renewedAgoMs = Number.isFinite(sighting.renewedAt) ? Math.max(0, at - sighting.renewedAt) : undefined;
+  return { ...lease, state, renewedAgoMs, aheadMs, source };
 }

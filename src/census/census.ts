@@ -10,10 +10,10 @@
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { hostnameOf } from '../lease/names.ts';
-import { recordOf } from '../lease/record.ts';
+import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseRecord } from '../lease/record.ts';
 import type { LeaseState } from './judge.ts';
-import { LEASE_STATES, countsAsInstance, lastSign, publishedState } from './judge.ts';
+import { LEASE_STATES, aheadMs, comparedState, countsAsInstance, lastSign, publishedState } from './judge.ts';
 
 /** Hostnames by the best state of their leases. `instances` is `live` + `stale`. */
 export interface Counts {
@@ -41,6 +41,11 @@ export interface CensusLease extends LeaseSummary {
   readonly state: LeaseState;
   /** Milliseconds from its last renewal to the census; below 0 when its publisher's clock is ahead. */
   readonly renewedAgoMs?: number | undefined;
+  /**
+   * Milliseconds that its last renewal was ahead of the API server's clock when it was read, where that is more than two
+   * seconds: its publisher's clock is wrong, and the lease is live only where it was seen to change.
+   */
+  readonly aheadMs?: number | undefined;
   /** The whole lease as it was read; absent where only this summary is kept. */
   readonly source?: Lease | undefined;
 }
@@ -195,9 +200,25 @@ export function publishedCensus(
       ...lease,
       state: publishedState(lease, serverDate, freshForMs),
       renewedAgoMs: sign && serverDate?.since(sign),
+      aheadMs: aheadMs(lease, serverDate),
     };
   });
   return census(judged, { asOf: serverDate, clock: 'server-date', freshForMs, freshnessMs });
+}
+
+/**
+ * The census of a second look, judged by what changed since the first; what was not there then is judged by what it says.
+ * @param before the first look
+ */
+export function comparedCensus(before: Census, after: Census): Census {
+  const first = new Map(before.leases.map((lease) => [`${lease.namespace}/${lease.name}`, lease]));
+  const { asOf, freshForMs, freshnessMs } = after;
+  const judged = after.leases.map((lease): CensusLease => {
+    const known = first.get(`${lease.namespace}/${lease.name}`);
+    if (known?.uid !== lease.uid) return lease;
+    return { ...lease, state: comparedState(lease, !sameRecord(known, lease), asOf) };
+  });
+  return census(judged, { asOf, clock: 'observed', freshForMs, freshnessMs });
 }
 
 /** The parts of a lease that a census shows. */

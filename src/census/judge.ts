@@ -6,6 +6,7 @@
  * `LeaseSighting` measures silence on our own monotonic clock: for whoever goes on looking. No two clocks have to agree;
  * only the age of what was there before we looked is taken from the published times, and is marked as an estimate.
  *
+ * A time that has not come is no sign of life in either way: such a lease is live only once it was seen to change.
  * What cannot be judged is `unknown`: never live, never expired, never nothing.
  */
 import { UNTIMED_LEASE_LIFE_MS, expiryOf } from '../lease/expiry.ts';
@@ -30,6 +31,21 @@ export const lastSign = ({ renewTime, acquireTime, creationTimestamp }: Publishe
   renewTime ?? acquireTime ?? creationTimestamp;
 
 /**
+ * How far a renewal may lie in the future, in milliseconds: the API server tells whole seconds, cut off, and clocks differ a
+ * little. kubectl calls ages until there `0s`.
+ */
+const CLOCK_TOLERANCE_MS = 2_000;
+
+/**
+ * Milliseconds that the last sign of a lease is ahead of the API server's clock, if that is more than clocks differ; its
+ * publisher's clock is wrong then, and tells nothing of its life.
+ */
+export function aheadMs(lease: Published, serverNow: MicroTime | undefined): number | undefined {
+  const ahead = serverNow && lastSign(lease)?.since(serverNow);
+  return ahead !== undefined && ahead > CLOCK_TOLERANCE_MS ? ahead : undefined;
+}
+
+/**
  * Judges by what the lease says.
  * @param serverDate the API server's `Date` of the answer that brought the lease, in whole seconds, cut off. It is the
  *   earliest that the server's clock can have shown, so whatever was renewed within that second is never called too old.
@@ -40,12 +56,24 @@ export function publishedState(lease: Published, serverDate: MicroTime | undefin
   if (serverDate === undefined || sign === undefined) return 'unknown';
   const expiry = expiryOf(lease);
   if (expiry !== undefined && serverDate.since(expiry) > 0) return 'expired';
-  return serverDate.since(sign) <= freshForMs ? 'live' : 'stale';
+  const fresh = serverDate.since(sign) <= freshForMs && aheadMs(lease, serverDate) === undefined;
+  return fresh ? 'live' : 'stale';
+}
+
+/**
+ * Judges by two looks at a lease that was there at both: who wrote it in between lives, whatever clock it has.
+ * @param renewed it was renewed in between
+ */
+export function comparedState(lease: Published, renewed: boolean, serverDate: MicroTime | undefined): LeaseState {
+  if (!lease.holder) return 'released';
+  if (renewed) return 'live';
+  const state = publishedState(lease, serverDate, Infinity);
+  return state === 'live' ? 'stale' : state;
 }
 
 /** When, on the monotonic clock in milliseconds, a lease was last renewed, and when it will have expired. */
 export interface LeaseSighting {
-  /** NaN when nothing tells. */
+  /** NaN when nothing tells; -Infinity when it was not since we look, and its own time has not come. */
   readonly renewedAt: number;
   readonly expiresAt: number;
   /** True when `renewedAt` was worked out from published times instead of observed. */
@@ -56,7 +84,7 @@ export interface LeaseSighting {
  * A lease as it is seen for the first time, or changed.
  * @param nowMs monotonic milliseconds, taken after the lease arrived
  * @param sinceMs how long ago the change can have been at the most: 0 when it was seen to happen, Infinity for a lease
- *   that was there before
+ *   that is seen for the first time
  * @param serverNow the API server's clock, now; `undefined` when it never told
  */
 export function sight(
@@ -67,10 +95,14 @@ export function sight(
 ): LeaseSighting {
   const sign = lastSign(lease);
   let age = 0;
-  if (sinceMs > 0) age = sign && serverNow ? Math.min(Math.max(serverNow.since(sign), 0), sinceMs) : Number.NaN;
+  let known = 0;
+  if (sinceMs > 0) {
+    age = known = sign && serverNow ? Math.min(Math.max(serverNow.since(sign), 0), sinceMs) : Number.NaN;
+    if (aheadMs(lease, serverNow) !== undefined) age = sinceMs;
+  }
   const { renewTime, leaseDurationSeconds } = lease;
   let left = UNTIMED_LEASE_LIFE_MS;
-  if (renewTime && leaseDurationSeconds !== undefined) left = leaseDurationSeconds * 1000 - (age || 0);
+  if (renewTime && leaseDurationSeconds !== undefined) left = leaseDurationSeconds * 1000 - (known || 0);
   else if (serverNow) left = expiryOf(lease)?.since(serverNow) ?? left;
   return { renewedAt: nowMs - age, expiresAt: nowMs + left, estimated: sinceMs > 0 };
 }

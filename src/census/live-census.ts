@@ -7,8 +7,9 @@
  * leaving no timer and no watch.
  * Does not guarantee: that the memory is up to date before `run` has told `synced`.
  */
+import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
-import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
+import type { LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Freshness } from '../runtime/freshness.ts';
 import type { LeaseNews } from '../runtime/freshness.ts';
@@ -19,6 +20,7 @@ import type { Given } from '../runtime/options.ts';
 import type { Census } from './census.ts';
 import { census } from './census.ts';
 import type { Answer, CensusEvent, CensusSnapshot, UnknownReason } from './census-events.ts';
+import type { CensusQuery } from './census-query.ts';
 import { CENSUS_ROWS } from './census-options.ts';
 import type { CensusOptions } from './census-options.ts';
 import { CensusRegister } from './census-register.ts';
@@ -26,7 +28,7 @@ import { CensusRegister } from './census-register.ts';
 /** What a kept census is made of. */
 export interface LiveCensusOptions extends Given<CensusOptions> {
   readonly store: Pick<LeaseStore, 'watch'>;
-  readonly query: LeaseQuery;
+  readonly query: CensusQuery;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
@@ -40,6 +42,7 @@ export class LiveCensus {
   readonly #clock: Clock;
   readonly #options: CensusOptions;
   readonly #observe: Observe<CensusEvent>;
+  readonly #matches: (lease: Lease) => boolean;
   readonly #register: CensusRegister;
   readonly #freshness: Freshness;
   /** The monotonic millisecond up to which silence was looked at; `undefined` before the first list. */
@@ -49,7 +52,9 @@ export class LiveCensus {
 
   /** @throws OptionsError with everything that is wrong */
   constructor(given: LiveCensusOptions) {
-    const { store, query, clock, random, keepSource = false } = given;
+    const { store, clock, random, keepSource = false } = given;
+    const { matches = () => true, ...query } = given.query;
+    this.#matches = matches;
     this.#options = checkedOptions('LiveCensus', CENSUS_ROWS, given);
     this.#clock = clock;
     this.#observe = containedObserver(given.observe);
@@ -57,8 +62,10 @@ export class LiveCensus {
     this.#register = new CensusRegister({
       freshForMs,
       keepSource,
-      // The first list is no news: whoever wants it asks for the census when `synced` is told.
-      observe: (event) => this.#freshness.proof !== undefined && this.#observe(event),
+      // The first list is no news: who wants it asks for the census when `synced` is told. But wrong clocks are.
+      observe: (event) => {
+        if (this.#freshness.proof !== undefined || event.type === 'ahead') this.#observe(event);
+      },
     });
     this.#freshness = new Freshness({
       clock,
@@ -116,8 +123,10 @@ export class LiveCensus {
   }
 
   #fold(news: LeaseNews, now: number, sinceMs: number): void {
-    if (news.type === 'list') this.#register.replace(news.leases, { now, sinceMs, date: news.serverDate });
-    else if (news.type === 'deleted') this.#register.remove(news.lease, now);
+    if (news.type === 'list') {
+      const leases = news.leases.filter(this.#matches);
+      this.#register.replace(leases, { now, sinceMs, date: news.serverDate });
+    } else if (news.type === 'deleted' || !this.#matches(news.lease)) this.#register.remove(news.lease, now);
     else this.#register.put(news.lease, now, sinceMs);
   }
 

@@ -1,49 +1,59 @@
 /**
- * One look at the leases of a query, for commands that answer once and end.
+ * One look at the leases of a query, or two, for commands that answer once and end.
  *
  * Guarantees: every lease of one consistent state of the API server, or an error (see list-pages.ts for what bounds it); an
  * answer whose time nobody told has no counts. Judged by the API server's earliest `Date`, that of the state which the pages
  * show.
  */
 import { listPages } from '../lease/list-pages.ts';
-import type { LeasePage, LeaseQuery, LeaseStore } from '../lease/store.ts';
+import type { LeasePage, LeaseStore } from '../lease/store.ts';
+import { LeaseStoreError } from '../lease/store.ts';
+import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { checkedOptions } from '../runtime/options.ts';
+import type { Given } from '../runtime/options.ts';
 import type { Census, ReadLease } from './census.ts';
-import { publishedCensus, summary } from './census.ts';
-import { CENSUS_ROWS } from './census-options.ts';
+import { comparedCensus, publishedCensus, summary } from './census.ts';
+import type { CensusQuery } from './census-query.ts';
+import { LOOK_ROWS } from './census-options.ts';
+import type { LookTimes } from './census-options.ts';
 
 /** A state may be compacted away between two pages; who needs longer than that three times has another problem. */
 const ATTEMPTS = 3;
 /** More are not counted: an error, in less than 200 MB. */
 const MAX_LEASES = 60_000;
-/** Milliseconds for the whole list. */
-const TIMEOUT_MS = 10_000;
 
 /** Where to look, and for what. */
-export interface LookOptions {
+export interface LookOptions extends Given<LookTimes> {
   readonly store: Pick<LeaseStore, 'list'>;
-  readonly query: LeaseQuery;
+  readonly query: CensusQuery;
   readonly clock: Clock;
-  /** Milliseconds; default 30000. */
-  readonly freshForMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for all pages together; default 10000. */
-  readonly timeoutMs?: number | undefined;
   /** Keeps each lease as it was read, for output that shows all of it; default false. */
   readonly keepSource?: boolean | undefined;
 }
 
-/** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does */
-export async function takeCensus(options: LookOptions): Promise<Census> {
-  const { store, query, clock, signal, keepSource } = options;
-  const { timeoutMs = TIMEOUT_MS } = options;
-  const { freshForMs } = checkedOptions('takeCensus', CENSUS_ROWS, { freshForMs: options.freshForMs });
+/** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does, `Aborted` between two looks too */
+export async function takeCensus(given: LookOptions): Promise<Census> {
+  const times = checkedOptions('takeCensus', LOOK_ROWS, given);
+  const { clock, signal } = given;
+  const first = await look(given, times);
+  if (times.observeMs === 0) return first;
+  if (!(await sleep(clock, times.observeMs, signal)))
+    throw new LeaseStoreError('Aborted', { message: 'stopped between two looks' });
+  return comparedCensus(first, await look(given, times));
+}
+
+async function look(
+  { store, query, clock, signal, keepSource }: LookOptions,
+  { freshForMs, timeoutMs }: LookTimes,
+): Promise<Census> {
+  const { matches = () => true, ...selected } = query;
   const started = clock.monotonic();
   const { items, serverDate } = await listPages({
-    ask: (part, leftMs) => store.list({ ...query, ...part }, { signal, timeoutMs: leftMs }),
+    ask: (part, leftMs) => store.list({ ...selected, ...part }, { signal, timeoutMs: leftMs }),
     keep: ({ leases }: LeasePage): ReadLease[] =>
-      leases.map((lease) => (keepSource ? { ...summary(lease), source: lease } : summary(lease))),
+      leases.filter(matches).map((lease) => (keepSource ? { ...summary(lease), source: lease } : summary(lease))),
     now: () => clock.monotonic(),
     timeoutMs,
     maxItems: MAX_LEASES,

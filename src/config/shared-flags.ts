@@ -2,11 +2,12 @@
  * The options that several commands share, and those of small ones. What belongs to one capability stands in a file of its
  * own beside this one.
  */
+import { identityLeases } from '../census/census-query.ts';
+import type { CensusQuery } from '../census/census-query.ts';
 import { CENSUS_ROWS } from '../census/census-options.ts';
 import { defaultFeatureGates } from '../features/gates.ts';
 import { IDENTITY_ROWS } from '../identity/identity-options.ts';
 import { isLabelValue, labelKeyProblem } from '../lease/names.ts';
-import type { LeaseQuery } from '../lease/store.ts';
 import { wholeNumber } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
 import { bind, optionsOf } from './bindings.ts';
@@ -104,10 +105,8 @@ export const LEASE_OPTIONS = bind(QUERY_ROWS, {
   labelValue: { field: 'labelValue', flag: '--identity-label-value', arg: 'VALUE' },
 });
 
-export const leaseQuery = ({ namespace, labelKey, labelValue }: Which): LeaseQuery => ({
-  namespace,
-  labelSelector: `${labelKey}=${labelValue}`,
-});
+export const leaseQuery = ({ namespace, labelKey, labelValue }: Which): CensusQuery =>
+  identityLeases(namespace, labelKey, labelValue);
 
 export const queryRules = (values: OptionValues<typeof LEASE_OPTIONS>): Wrong[] =>
   optionsOf({ rows: QUERY_ROWS }, LEASE_OPTIONS, values).wrong;

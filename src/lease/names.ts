@@ -11,6 +11,8 @@ import type { Lease } from './lease.ts';
 export const IDENTITY_LABEL = 'apiserver.kubernetes.io/identity';
 /** The label's value for kube-apiserver; other products have their own. */
 export const IDENTITY_LABEL_VALUE = 'kube-apiserver';
+/** Its key until Kubernetes 1.26, with the same value. */
+export const EARLIER_IDENTITY_LABEL = 'k8s.io/component';
 /** The well-known label of Kubernetes; kube-apiserver writes the whole hostname in it. */
 export const HOSTNAME_LABEL = 'kubernetes.io/hostname';
 /** Where the whole hostname stands when it is no valid label value. It counts only where it gives the label. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Tally, summary } from '../../src/census/census.ts';
-import type { Counts, LeaseSummary } from '../../src/census/census.ts';
+import { Tally, comparedCensus, summary } from '../../src/census/census.ts';
+import type { Census, Counts, LeaseSummary } from '../../src/census/census.ts';
 import { publishedState } from '../../src/census/judge.ts';
 import type { LeaseState } from '../../src/census/judge.ts';
 import { CENSUS_ROWS } from '../../src/census/census-options.ts';
@@ -25,7 +25,9 @@ describe('the state of one lease, by the API server’s Date', () => {
     ['a microsecond past it', { renewedAgoMs: 30_000.001 }, 'stale'],
     ['at the edge of its duration', { renewedAgoMs: 3_600_000 }, 'stale'],
     ['past its duration', { renewedAgoMs: 3_600_000.001 }, 'expired'],
-    ['published by a clock far ahead', { renewedAgoMs: -3_600_000 }, 'live'],
+    ['ahead by as much as clocks differ', { renewedAgoMs: -2_000 }, 'live'],
+    ['published by a clock ahead', { renewedAgoMs: -2_000.001 }, 'stale'],
+    ['published by a clock far ahead', { renewedAgoMs: -7_200_000 }, 'stale'],
     ['a duration below the window: expired comes first', { renewedAgoMs: 16_000, durationSeconds: 15 }, 'expired'],
     ['no holder', { holder: null }, 'released'],
     ['an empty holder, long ago', { holder: '', renewedAgoMs: 9e9 }, 'released'],
@@ -48,6 +50,52 @@ describe('the state of one lease, by the API server’s Date', () => {
   test('without a Date nothing but a release is known', () => {
     assert.equal(publishedState(sketched(), undefined, FRESH), 'unknown');
     assert.equal(publishedState(sketched({ holder: '' }), undefined, FRESH), 'released');
+  });
+});
+
+test('a renewal in the future is shown with its distance, and is no life', () => {
+  const made = published([lease({ renewedAgoMs: -7_200_000 }), lease({ hostname: 'b' })], {
+    serverDate: at(0),
+    freshForMs: FRESH,
+  });
+  assert.deepEqual(made.counts, { instances: 2, live: 1, stale: 1, expired: 0, released: 0 });
+  assert.deepEqual(made.leases.map(({ hostname, aheadMs, renewedAgoMs }) => [hostname, aheadMs, renewedAgoMs]).sort(), [
+    ['a', 7_200_000, -7_200_000],
+    ['b', undefined, 5_000],
+  ]);
+});
+
+describe('two looks, judged by change', () => {
+  const table: [string, Sketch, Sketch, LeaseState][] = [
+    ['renewed by a clock hours behind', { renewedAgoMs: 7e6 }, { renewedAgoMs: 7e6 - 10_000 }, 'live'],
+    ['renewed by a clock days behind', { renewedAgoMs: 9e7 }, { renewedAgoMs: 9e7 - 10_000 }, 'live'],
+    ['renewed by a clock ahead', { renewedAgoMs: -7e6 }, { renewedAgoMs: -7e6 - 10_000 }, 'live'],
+    ['taken over', { holder: 'x' }, { holder: 'y' }, 'live'],
+    ['not renewed', { renewedAgoMs: 0 }, { renewedAgoMs: 0 }, 'stale'],
+    ['not renewed, ahead', { renewedAgoMs: -7e6 }, { renewedAgoMs: -7e6 }, 'stale'],
+    ['a label', {}, { annotations: { a: 'b' } }, 'stale'],
+    ['not renewed, and expired', { renewedAgoMs: 4e6 }, { renewedAgoMs: 4e6 }, 'expired'],
+    ['released', {}, { holder: '' }, 'released'],
+    ['made anew by an old copy', { uid: 'x' }, { uid: 'y', renewedAgoMs: 60_000 }, 'stale'],
+  ];
+  const look = (sketch: Sketch, serverDate?: MicroTime): Census =>
+    published([lease(sketch)], { serverDate, freshForMs: FRESH });
+  for (const [name, first, second, state] of table) {
+    test(`${name}: ${state}`, () => {
+      const made = comparedCensus(look(first, at(0)), look(second, at(12_000)));
+      assert.deepEqual([made.leases[0]?.state, made.clock], [state, 'observed']);
+    });
+  }
+
+  test('without a Date who is renewed is live all the same, and who is not is unknown', () => {
+    assert.equal(comparedCensus(look({}), look({ renewedAgoMs: 0 })).leases[0]?.state, 'live');
+    assert.equal(comparedCensus(look({}), look({})).counts, undefined);
+  });
+
+  test('what was not there at the first look is judged by what it says', () => {
+    const none = published([], { serverDate: at(0), freshForMs: FRESH });
+    assert.equal(comparedCensus(none, look({}, at(12_000))).leases[0]?.state, 'live');
+    assert.equal(comparedCensus(none, look({ renewedAgoMs: 60_000 }, at(12_000))).leases[0]?.state, 'stale');
   });
 });
 

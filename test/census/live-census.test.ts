@@ -3,12 +3,13 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { LiveCensus } from '../../src/census/live-census.ts';
 import type { CensusEvent, CensusSnapshot } from '../../src/census/census-events.ts';
+import { HOSTNAME_LABEL } from '../../src/lease/names.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import type { LeaseEvent } from '../../src/lease/store.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import type { Sketch } from './support.ts';
-import { NOW, ScriptedWatch, at, lease } from './support.ts';
+import { NOW, ScriptedWatch, at, lease, published } from './support.ts';
 
 interface World {
   clock: ManualClock;
@@ -34,7 +35,7 @@ const short = (s: CensusSnapshot): string => {
 async function start(
   t: TestContext,
   sketches: Sketch[],
-  options: { noDate?: boolean; quiet?: boolean } = {},
+  options: { noDate?: boolean; quiet?: boolean; matches?: (lease: Lease) => boolean } = {},
 ): Promise<World> {
   const clock = new ManualClock(NOW);
   const store = new ScriptedWatch();
@@ -42,7 +43,7 @@ async function start(
   const leases = new Map(sketches.map((s) => lease(s)).map((l) => [l.metadata.name, l]));
   const service = new LiveCensus({
     store,
-    query: { namespace: 'kube-system' },
+    query: { namespace: 'kube-system', matches: options.matches },
     clock,
     random: () => 0.5,
     observe: (event) => events.push(event),
@@ -124,6 +125,56 @@ describe('before and at the start', () => {
     }
     await w.clock.advance(200);
     assert.equal(w.counts(), '2/1/1/0/0');
+  });
+
+  test('a renewTime that has not come is no life before it was seen to change; reported once', async (t) => {
+    const dead = { hostname: 'dead', renewedAgoMs: -7_200_000 };
+    const w = await start(t, [dead, { hostname: 'wrong', renewedAgoMs: -7_200_000 }]);
+    assert.equal(w.counts(), '2/0/2/0/0');
+    await w.renew('wrong', { renewedAgoMs: -7_210_000 });
+    assert.equal(w.counts(), '2/1/1/0/0');
+    await w.tell({ type: 'lost', error: gone() });
+    await w.clock.advance(60_000);
+    await w.renew('wrong', { renewedAgoMs: -7_220_000 });
+    await w.tell({ type: 'fresh' });
+    await w.clock.advance(200);
+    assert.equal(w.counts(), '2/0/2/0/0', 'nothing tells when within the minute it was renewed');
+    assert.deepEqual(
+      w.events.flatMap((e) => (e.type === 'ahead' ? [[e.lease.hostname, e.lease.aheadMs]] : [])),
+      [
+        ['dead', 7_200_000],
+        ['wrong', 7_200_000],
+      ],
+    );
+    const leases = w.service.census()?.leases ?? [];
+    assert.deepEqual(leases.find(({ hostname }) => hostname === 'dead')?.renewedAgoMs, undefined);
+  });
+
+  test('a lease that is seen for the first time is judged as who looks once judges it', async (t) => {
+    const ages = [0, 20_000, 60_000, 3_700_000, -7_200_000];
+    for (const renewedAgoMs of ages) {
+      const found = lease({ hostname: 'b', renewedAgoMs });
+      const once = published([found], { serverDate: at(0), freshForMs: 30_000 }).leases[0]?.state;
+      const listed = await start(t, [{ hostname: 'b', renewedAgoMs }]);
+      const w = await start(t, [{ hostname: 'a' }]);
+      await w.tell({ type: 'added', lease: found });
+      const states = [listed, w].map(({ service }) => service.census()?.leases.find((l) => l.hostname === 'b')?.state);
+      assert.deepEqual(states, [once, once], `${renewedAgoMs}`);
+    }
+    const w = await start(t, [{ hostname: 'a' }]);
+    await w.tell({ type: 'modified', lease: lease({ hostname: 'a', uid: 'another', renewedAgoMs: 60_000 }) });
+    assert.equal(w.counts(), '1/0/1/0/0', 'one of that name that was deleted and put back by an old copy');
+  });
+
+  test('leases that do not match are none, and one that no longer does is gone', async (t) => {
+    const w = await start(t, [{ hostname: 'a' }, { hostname: 'other' }], {
+      matches: ({ metadata }) =>
+        metadata.annotations['off'] === undefined && metadata.labels[HOSTNAME_LABEL] !== 'other',
+    });
+    assert.equal(w.counts(), '1/1/0/0/0');
+    await w.renew('a', { annotations: { off: '' } });
+    await w.renew('other');
+    assert.equal(w.counts(), '0/0/0/0/0');
   });
 
   test('without a Date nothing is counted until every lease was seen to change or had its time', async (t) => {

@@ -1,0 +1,26 @@
+/**
+ * Which leases a census is of: those of one product's label, or whatever a selector or names say.
+ */
+import type { Lease } from '../lease/lease.ts';
+import { EARLIER_IDENTITY_LABEL, IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../lease/names.ts';
+import type { LeaseQuery } from '../lease/store.ts';
+
+/** Where kube-apiservers publish. */
+const IDENTITY_NAMESPACE = 'kube-system';
+
+export interface CensusQuery extends LeaseQuery {
+  /** Which of the leases found count; default all. */
+  readonly matches?: ((lease: Lease) => boolean) | undefined;
+}
+
+/**
+ * The identity leases of one product. Those of kube-apiservers are read with both labels that they have had: no selector can
+ * say so, and their namespace has few other leases.
+ */
+export function identityLeases(namespace: string, labelKey: string, labelValue: string): CensusQuery {
+  if (namespace !== IDENTITY_NAMESPACE || labelKey !== IDENTITY_LABEL || labelValue !== IDENTITY_LABEL_VALUE)
+    return { namespace, labelSelector: `${labelKey}=${labelValue}` };
+  const matches = ({ metadata: { labels } }: Lease): boolean =>
+    labels[IDENTITY_LABEL] === IDENTITY_LABEL_VALUE || labels[EARLIER_IDENTITY_LABEL] === IDENTITY_LABEL_VALUE;
+  return { namespace, matches };
+}
