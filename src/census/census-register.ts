@@ -13,9 +13,13 @@ import type { CensusLease, Group, LeaseSummary } from './census.ts';
 import { Tally, summary } from './census.ts';
 import type { CensusEvent, InstanceState } from './census-events.ts';
 import type { LeaseSighting, LeaseState } from './judge.ts';
+import type { ServerNow } from './judge.ts';
 import { aheadMs, deadlineOf, observedState, sight } from './judge.ts';
 
 type Told = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' | 'ahead' }>;
+
+/** By how much two clocks' rates differ at the most. */
+const CLOCK_RATE_ERROR = 0.01;
 
 interface Entry {
   lease: LeaseSummary;
@@ -41,8 +45,9 @@ export interface ListTimes {
   readonly now: number;
   /** How long ago a change that the list shows can have been at the most, in milliseconds. */
   readonly sinceMs: number;
-  /** The API server's `Date`. */
+  /** The API server's `Date`, and how long ago it can have been at the most, in milliseconds. */
   readonly date: MicroTime | undefined;
+  readonly delayMs: number;
 }
 
 export class CensusRegister implements Watched {
@@ -55,8 +60,11 @@ export class CensusRegister implements Watched {
   deadline = Infinity;
   readonly #entries = new Map<string, Entry>();
   readonly #options: CensusRegisterOptions;
-  /** The API server's clock at monotonic 0, in milliseconds since the epoch. */
-  #serverOffset: number | undefined;
+  /**
+   * The API server's clock at monotonic 0, at the earliest, in milliseconds since the epoch; when it was read, and by how much
+   * it may have been later.
+   */
+  #server: { readonly offset: number; readonly at: number; readonly delayMs: number } | undefined;
   #round = 0;
 
   constructor(options: CensusRegisterOptions) {
@@ -64,10 +72,12 @@ export class CensusRegister implements Watched {
   }
 
   /** Takes in the whole state: what the list does not have is gone. */
-  replace(leases: readonly Lease[], { now, sinceMs, date }: ListTimes): void {
-    if (date) this.#serverOffset = date.epochMs - now;
+  replace(leases: readonly Lease[], { now, sinceMs, date, delayMs }: ListTimes): void {
     this.#round += 1;
+    // What the list shows was there at its Date, however long ago that is; what follows is later.
+    if (date) this.#server = { offset: date.epochMs - now, at: now, delayMs: 0 };
     for (const lease of leases) this.put(lease, now, sinceMs);
+    if (date) this.#server = { offset: date.epochMs - now, at: now, delayMs };
     for (const entry of this.#entries.values()) if (entry.round !== this.#round) this.#drop(entry, now);
   }
 
@@ -85,7 +95,7 @@ export class CensusRegister implements Watched {
       state = next.holder ? observedState(sighting, now, this.#options.freshForMs) : 'released';
     }
     const source = this.#options.keepSource ? lease : undefined;
-    const ahead = aheadMs(next, this.#serverNow(now));
+    const ahead = aheadMs(next, this.#serverNow(now)?.latest);
     this.deadline = Math.min(this.deadline, deadlineOf(sighting, state, this.#options.freshForMs));
     if (!known) {
       const group = this.tally.group(next.hostname, next.namespace, next.name);
@@ -143,20 +153,24 @@ export class CensusRegister implements Watched {
    * somebody puts back is no sign of life. Where the API server's time is not known, what happens now is one.
    */
   #sight(last: LeaseSummary | undefined, next: LeaseSummary, now: number, sinceMs: number): LeaseSighting {
-    const serverNow = this.#serverNow(now);
-    const first = last?.uid !== next.uid && serverNow !== undefined;
-    return sight(next, now, first ? Infinity : sinceMs, serverNow);
+    const server = this.#serverNow(now);
+    const first = last?.uid !== next.uid && server !== undefined;
+    return sight(next, now, first ? Infinity : sinceMs, server);
   }
 
   /** A sighting that nothing could date, dated when the API server has told its time since. */
   #dated(sighting: LeaseSighting, lease: LeaseSummary, now: number): LeaseSighting {
-    const serverNow = Number.isNaN(sighting.renewedAt) ? this.#serverNow(now) : undefined;
-    return serverNow ? sight(lease, now, Infinity, serverNow) : sighting;
+    const server = Number.isNaN(sighting.renewedAt) ? this.#serverNow(now) : undefined;
+    return server ? sight(lease, now, Infinity, server) : sighting;
   }
 
-  #serverNow(now: number): MicroTime | undefined {
-    if (this.#serverOffset === undefined) return undefined;
-    return MicroTime.fromEpochMicrosClamped((this.#serverOffset + now) * 1000);
+  #serverNow(now: number): ServerNow | undefined {
+    if (this.#server === undefined) return undefined;
+    const { offset, at, delayMs } = this.#server;
+    const ms = offset + now;
+    const latest = ms + delayMs + (now - at) * CLOCK_RATE_ERROR;
+    const time = MicroTime.fromEpochMicrosClamped;
+    return { earliest: time(ms * 1000), latest: time(latest * 1000) };
   }
 
   #drop(entry: Entry, now: number): void {

@@ -71,6 +71,12 @@ export function comparedState(lease: Published, renewed: boolean, serverDate: Mi
   return state === 'live' ? 'stale' : state;
 }
 
+/** What the API server's clock can show now. */
+export interface ServerNow {
+  readonly earliest: MicroTime;
+  readonly latest: MicroTime;
+}
+
 /** When, on the monotonic clock in milliseconds, a lease was last renewed, and when it will have expired. */
 export interface LeaseSighting {
   /** NaN when nothing tells; -Infinity when it was not since we look, and its own time has not come. */
@@ -85,20 +91,16 @@ export interface LeaseSighting {
  * @param nowMs monotonic milliseconds, taken after the lease arrived
  * @param sinceMs how long ago the change can have been at the most: 0 when it was seen to happen, Infinity for a lease
  *   that is seen for the first time
- * @param serverNow the API server's clock, now; `undefined` when it never told
+ * @param server `undefined` when the API server never told its time
  */
-export function sight(
-  lease: Published,
-  nowMs: number,
-  sinceMs: number,
-  serverNow: MicroTime | undefined,
-): LeaseSighting {
+export function sight(lease: Published, nowMs: number, sinceMs: number, server: ServerNow | undefined): LeaseSighting {
   const sign = lastSign(lease);
+  const serverNow = server?.earliest;
   let age = 0;
   let known = 0;
   if (sinceMs > 0) {
     age = known = sign && serverNow ? Math.min(Math.max(serverNow.since(sign), 0), sinceMs) : Number.NaN;
-    if (aheadMs(lease, serverNow) !== undefined) age = sinceMs;
+    if (aheadMs(lease, server?.latest) !== undefined) age = sinceMs;
   }
   const { renewTime, leaseDurationSeconds } = lease;
   let left = UNTIMED_LEASE_LIFE_MS;

@@ -73,7 +73,7 @@ export class LiveCensus {
       open: (signal) => store.watch(query, signal),
       watched: this.#register,
       quietMs: maxAgeMs / 2,
-      onNews: (news, now, sinceMs) => this.#fold(news, now, sinceMs),
+      onNews: (news, now, sinceMs, quietMs) => this.#fold(news, now, sinceMs, quietMs),
       onProof: (proof, after) => {
         this.#settle(proof);
         if (after) this.#observe({ type: 'synced', first: after === 'start' });
@@ -122,10 +122,10 @@ export class LiveCensus {
     return answer && answer.ageMs > this.#options.maxAgeMs ? 'TooOld' : undefined;
   }
 
-  #fold(news: LeaseNews, now: number, sinceMs: number): void {
+  #fold(news: LeaseNews, now: number, sinceMs: number, quietMs: number): void {
     if (news.type === 'list') {
       const leases = news.leases.filter(this.#matches);
-      this.#register.replace(leases, { now, sinceMs, date: news.serverDate });
+      this.#register.replace(leases, { now, sinceMs, date: news.serverDate, delayMs: quietMs });
     } else if (news.type === 'deleted' || !this.#matches(news.lease)) this.#register.remove(news.lease, now);
     else this.#register.put(news.lease, now, sinceMs);
   }

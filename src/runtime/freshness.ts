@@ -44,8 +44,9 @@ export interface FreshnessOptions {
    * Takes in a list or a change.
    * @param sinceMs how long ago it can have happened at the most, in milliseconds: 0 when it is happening, Infinity for
    *   the first list
+   * @param quietMs milliseconds since the watch was opened or last told something: a list was not asked for before
    */
-  readonly onNews: (news: LeaseNews, now: number, sinceMs: number) => void;
+  readonly onNews: (news: LeaseNews, now: number, sinceMs: number, quietMs: number) => void;
   /**
    * Nothing was missed until `proof`.
    * @param after `start` and `loss`: for the first time, or for the first time since a loss
@@ -62,6 +63,8 @@ export class Freshness {
   readonly #follower: Follower<LeaseEvent>;
   readonly #backoff;
   #proof: number | undefined;
+  /** When the watch was opened, or last told something. */
+  #heardAt = 0;
   #lost: LeaseStoreError | undefined;
   /** The last loss that ended: its first moment, and the one until which its events may still arrive. */
   #gap = { from: 0, until: -Infinity };
@@ -81,7 +84,10 @@ export class Freshness {
     this.#backoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
     this.#follower = new Follower({
       clock,
-      open,
+      open: (signal) => {
+        this.#heardAt = clock.monotonic();
+        return open(signal);
+      },
       onEvent: (event) => this.#fold(event),
       onEnd: (error) => {
         if (error) this.#lose(error);
@@ -114,8 +120,10 @@ export class Freshness {
   }
 
   #fold(event: LeaseEvent): void {
-    if (event.type === 'lost') return this.#lose(event.error);
     const now = this.#clock.monotonic();
+    const quietMs = now - this.#heardAt;
+    this.#heardAt = now;
+    if (event.type === 'lost') return this.#lose(event.error);
     if (event.type === 'fresh') {
       if (this.#proof !== undefined) this.#prove(now);
       return;
@@ -124,7 +132,7 @@ export class Freshness {
     const proof = this.#proof ?? -Infinity;
     const whole = event.type === 'list';
     const since = whole || this.#lost ? proof : now < this.#gap.until ? this.#gap.from : now;
-    this.#options.onNews(event, now, now - since);
+    this.#options.onNews(event, now, now - since, quietMs);
     if (whole || !this.#lost) this.#prove(now);
     else if (!this.#heard) {
       this.#heard = true;

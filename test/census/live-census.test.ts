@@ -150,6 +150,14 @@ describe('before and at the start', () => {
     assert.deepEqual(leases.find(({ hostname }) => hostname === 'dead')?.renewedAgoMs, undefined);
   });
 
+  test('an answer that took long makes no clock a wrong one', async (t) => {
+    const w = await start(t, [{ hostname: 'a' }], { quiet: true });
+    const slow = w.list();
+    await w.clock.advance(8_000);
+    await w.tell(slow, { type: 'added', lease: lease({ hostname: 'b', renewedAgoMs: -8_000 }) });
+    assert.deepEqual([w.counts(), told(w, 'ahead')], ['2/2/0/0/0', []]);
+  });
+
   test('a lease that is seen for the first time is judged as who looks once judges it', async (t) => {
     const ages = [0, 20_000, 60_000, 3_700_000, -7_200_000];
     for (const renewedAgoMs of ages) {

@@ -482,6 +482,10 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'census: an old answer is no answer',
     replace: [change(CENSUS, "return answer && answer.ageMs > this.#options.maxAgeMs ? 'TooOld' : undefined;", '')],
   },
+  {
+    rule: 'census: a time that has not come is no life',
+    replace: [change('src/census/judge.ts', 'if (aheadMs(lease, server?.latest) !== undefined) age = sinceMs;', '')],
+  },
   // Both.
   {
     rule: 'freshness: silence counts only as far as it is proved',

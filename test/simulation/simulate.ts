@@ -228,7 +228,10 @@ class Run implements Scene {
     try {
       if (commit.namespace === 'kube-node-lease') this.#heartbeat.commit(commit);
       else if (isElection(commit)) this.#election.commit(commit);
-      else this.#identity.commit(commit);
+      else {
+        this.#census.commit(commit);
+        this.#identity.commit(commit);
+      }
     } catch (error) {
       // Thrown into the server's answer it would look like an error of the API; the next look stops the run.
       if (!(error instanceof Violation)) throw error;

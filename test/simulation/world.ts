@@ -13,7 +13,7 @@ interface Timer {
 }
 
 /** The first moment of every world, as its wall clocks should tell it. */
-const EPOCH_MS = Date.UTC(2026, 0, 1);
+export const EPOCH_MS = Date.UTC(2026, 0, 1);
 /** More than any world needs; a service that never rests must not hang the run. */
 const MAX_EVENTS = 400_000;
 

@@ -1,20 +1,26 @@
 /**
  * What must hold of a census at every moment: whatever it says is known leaves out no host that has had a lease, renewed
- * again and again, since before the moment that the census shows. So 0 is never said for what is not known.
+ * again and again, since before the moment that the census shows. So 0 is never said for what is not known. And it calls no
+ * more hosts live than have written their leases within the freshness window, whatever times they wrote.
  *
  * Left out: the first seconds of a census, and after a loss those hosts whose wall clock is wrong, or whose last write was
- * under way for long: the age of what was there before it looked comes from what publishers say (DESIGN 2.5), until they
- * are seen to renew.
+ * under way for long: the age of what was there before it looked comes from what publishers say, until they are seen to
+ * renew. So does that of a lease which is created by a wrong clock, or late.
  */
 import { CENSUS_ROWS } from '../../../src/census/census-options.ts';
 import { fillOptions } from '../../../src/runtime/options.ts';
+import { hostnameOf } from '../../../src/lease/names.ts';
+import { recordOf, sameRecord } from '../../../src/lease/record.ts';
+import type { Commit } from '../../support/memory-api.ts';
 import { CensusActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import { WATCH_LATE_MS } from '../network.ts';
+import { isIdentity } from './identity.ts';
 import type { IdentityRules } from './identity.ts';
 
-const MAX_AGE_MS = fillOptions(CENSUS_ROWS, {}).maxAgeMs + 10;
+const { freshForMs, maxAgeMs } = fillOptions(CENSUS_ROWS, {});
+const MAX_AGE_MS = maxAgeMs + 10;
 /** A census that runs, and is told, has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
 /** A clock that is off by no more than this makes no age wrong that matters. */
@@ -23,17 +29,28 @@ const SMALL_SKEW_MS = 1_000;
 const RENEWS_MS = 15_000;
 /** What a watch may have under way, and what a census takes to act on it. */
 const SLACK_MS = WATCH_LATE_MS + 2_000;
+/** The freshness window by a clock that is slow, and what a list and a watch may have under way. */
+const LONGEST_LIFE_MS = freshForMs * 1.02 + 15_000;
 
 export class CensusRules {
   readonly #judge: Judge;
   readonly #actors: ReadonlyMap<string, Actor>;
   readonly #identity: IdentityRules;
+  /** When the record of each identity lease was last written, in true milliseconds, and of which host it is. */
+  readonly #written = new Map<string, { readonly host: string | undefined; readonly at: number }>();
   looks = 0;
 
   constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, identity: IdentityRules) {
     this.#judge = judge;
     this.#actors = actors;
     this.#identity = identity;
+  }
+
+  commit({ name, before, after, at }: Commit): void {
+    // What is deleted is known to a census only later.
+    if (!after || !isIdentity(after)) return;
+    if (!before || !sameRecord(recordOf(before), recordOf(after)))
+      this.#written.set(name, { host: hostnameOf(after), at });
   }
 
   look(now: number): void {
@@ -52,19 +69,28 @@ export class CensusRules {
     const { runningSince, stoodStillAt } = actor.process;
     const { from, until } = actor.link.silence;
     let shownAt = now - answer.ageMs;
+    const heardAll = shownAt >= Math.max(runningSince, until) + LONGEST_LIFE_MS;
     if (shownAt < runningSince + SLACK_MS) shownAt = Math.min(shownAt, stoodStillAt);
     if (shownAt < until + SLACK_MS) shownAt = Math.min(shownAt, from);
+    const { instances, live } = answer.counts;
+    const fresh = new Set<string | undefined>();
+    for (const { host, at } of this.#written.values()) if (at >= shownAt - LONGEST_LIFE_MS) fresh.add(host);
+    if (heardAll && live > fresh.size) {
+      const message = `${actor.name} says ${live} are live, where ${fresh.size} hosts wrote their leases`;
+      this.#judge.fail('who is silent is not live', message);
+    }
     // It has seen who renews by the moment that it shows, not while it stood still or heard nothing.
     if (shownAt - actor.syncedAt < SETTLED_MS) return;
     this.looks++;
     let sure = 0;
     const toldAnew = shownAt - actor.link.caughtUpAt < SETTLED_MS;
-    for (const { since, lastAt, sentAt, by } of this.#identity.present.values()) {
-      const wrongClock = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity) > SMALL_SKEW_MS;
+    for (const { since, renewedAt = Infinity, lastAt, sentAt, by, offMs } of this.#identity.present.values()) {
+      const offset = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity);
+      const wrongClock = Math.max(offset, offMs) > SMALL_SKEW_MS;
+      if (wrongClock && renewedAt > shownAt - SLACK_MS) continue;
       if (toldAnew && (wrongClock || now - sentAt > RENEWS_MS)) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= RENEWS_MS) sure++;
     }
-    const { instances, live } = answer.counts;
     if (instances < sure || live < sure) {
       const message = `${actor.name} says ${instances}, ${live} of them live, where ${sure} hosts renew`;
       this.#judge.fail('a census never leaves out who is there', message);

@@ -12,6 +12,7 @@ import { MicroTime } from '../../../src/lease/micro-time.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameOf } from '../../../src/lease/names.ts';
 import type { Commit } from '../../support/memory-api.ts';
 import { PublisherActor, SweeperActor } from '../actors.ts';
+import { EPOCH_MS } from '../world.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import type { Network } from '../network.ts';
@@ -41,7 +42,19 @@ export class IdentityRules {
    * Since when the lease of a hostname has been renewed again and again, when last, and when that write was sent; true
    * milliseconds.
    */
-  readonly present = new Map<string, { since: number; lastAt: number; sentAt: number; by: string }>();
+  readonly present = new Map<
+    string,
+    {
+      since: number;
+      /** When it was renewed first; undefined: it was not. */
+      renewedAt: number | undefined;
+      lastAt: number;
+      sentAt: number;
+      by: string;
+      /** How far from the truth its renewTime is: the last, and the first while that is all. */
+      offMs: number;
+    }
+  >();
   /** When publishers wrote; the last few. */
   #renewals: number[] = [];
   /** Leases whose record was put back, and the commit that made it first. */
@@ -270,6 +283,10 @@ export class IdentityRules {
     }
     const known = this.present.get(host);
     const since = known && at - known.lastAt <= 15_000 ? known.since : at;
-    this.present.set(host, { since, lastAt: at, sentAt: request?.at ?? at, by });
+    const renewedAt = known && (known.renewedAt ?? at);
+    const sentAt = request?.at ?? at;
+    const off = Math.abs((after.spec.renewTime?.epochMs ?? Infinity) - EPOCH_MS - at);
+    const offMs = known && known.renewedAt === undefined ? Math.max(known.offMs, off) : off;
+    this.present.set(host, { since, renewedAt, lastAt: at, sentAt, by, offMs });
   }
 }
