@@ -169,8 +169,8 @@ export class CensusRegister implements Watched {
     const { offset, at, delayMs } = this.#server;
     const ms = offset + now;
     const latest = ms + delayMs + (now - at) * CLOCK_RATE_ERROR;
-    const time = MicroTime.fromEpochMicrosClamped;
-    return { earliest: time(ms * 1000), latest: time(latest * 1000) };
+    const time = (epochMs: number): MicroTime => MicroTime.fromEpochMicrosClamped(epochMs * 1000);
+    return { earliest: time(ms), latest: time(latest) };
   }
 
   #drop(entry: Entry, now: number): void {
