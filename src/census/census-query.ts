@@ -8,9 +8,20 @@ import type { LeaseQuery } from '../lease/store.ts';
 /** Where kube-apiservers publish. */
 const IDENTITY_NAMESPACE = 'kube-system';
 
+/** Which leases a census is of. */
 export interface CensusQuery extends LeaseQuery {
   /** Which of the leases found count; default all. */
   readonly matches?: ((lease: Lease) => boolean) | undefined;
+  /** What `matches` asks for, as a selector would say it, for messages. */
+  readonly matching?: string | undefined;
+}
+
+/** For messages: `label a=b in namespace kube-system`. */
+export function queryText({ namespace, labelSelector = '', fieldSelector = '', matching }: CensusQuery): string {
+  const label = matching ?? labelSelector;
+  const what = [label && `label ${label}`, fieldSelector].filter((text) => text !== '').join(' and ');
+  const where = namespace === '' ? 'in any namespace' : `in namespace ${namespace}`;
+  return what === '' ? where : `with ${what} ${where}`;
 }
 
 /**
@@ -22,5 +33,5 @@ export function identityLeases(namespace: string, labelKey: string, labelValue: 
     return { namespace, labelSelector: `${labelKey}=${labelValue}` };
   const matches = ({ metadata: { labels } }: Lease): boolean =>
     labels[IDENTITY_LABEL] === IDENTITY_LABEL_VALUE || labels[EARLIER_IDENTITY_LABEL] === IDENTITY_LABEL_VALUE;
-  return { namespace, matches };
+  return { namespace, matches, matching: `${labelKey}=${labelValue}` };
 }

@@ -53,7 +53,7 @@ export class LiveCensus {
   /** @throws OptionsError with everything that is wrong */
   constructor(given: LiveCensusOptions) {
     const { store, clock, random, keepSource = false } = given;
-    const { matches = () => true, ...query } = given.query;
+    const { matches = () => true, matching: _, ...query } = given.query;
     this.#matches = matches;
     this.#options = checkedOptions('LiveCensus', CENSUS_ROWS, given);
     this.#clock = clock;

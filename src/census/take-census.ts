@@ -48,7 +48,7 @@ async function look(
   { store, query, clock, signal, keepSource }: LookOptions,
   { freshForMs, timeoutMs }: LookTimes,
 ): Promise<Census> {
-  const { matches = () => true, ...selected } = query;
+  const { matches = () => true, matching: _, ...selected } = query;
   const started = clock.monotonic();
   const { items, serverDate } = await listPages({
     ask: (part, leftMs) => store.list({ ...selected, ...part }, { signal, timeoutMs: leftMs }),

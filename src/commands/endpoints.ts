@@ -6,6 +6,8 @@
  * before what it observes; `listen` is for afterwards, and before anything begins.
  */
 import type { NodeMonitor, AvailabilityEvent } from '../availability/node-monitor.ts';
+import { queryText } from '../census/census-query.ts';
+import type { CensusQuery } from '../census/census-query.ts';
 import type { CensusOptions } from '../census/census-options.ts';
 import { LiveCensus } from '../census/live-census.ts';
 import type { SecurityFiles } from '../config/http-flags.ts';
@@ -27,7 +29,7 @@ import { ListenError, listen } from '../http/server.ts';
 import type { HttpAddress } from '../http/server.ts';
 import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Transport } from '../kube/wire/transport.ts';
-import type { LeaseQuery, LeaseRef, LeaseStore } from '../lease/store.ts';
+import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { logCensus } from '../observe/census-log.ts';
 import { censusMetrics } from '../observe/census-metrics.ts';
 import { electionMetrics } from '../observe/election-metrics.ts';
@@ -120,7 +122,7 @@ async function serve(
 export interface CensusEndpoints {
   readonly census: CensusOptions;
   readonly store: Pick<LeaseStore, 'watch'>;
-  readonly query: LeaseQuery;
+  readonly query: CensusQuery;
   /** Left out: this process only counts, and is ready when it can. */
   readonly publisher?: (() => PublisherView) | undefined;
 }
@@ -152,7 +154,7 @@ export function censusEndpoints(
     const { status, options } = publisher();
     return [leaseCheck(status, options.leaseDurationSeconds * 1000, clock.monotonic()), counted];
   };
-  const what = `Leases ${query.labelSelector ?? ''} of namespace ${query.namespace}`;
+  const what = `Leases ${queryText(query)}`;
   return {
     publisher: publisher && publisherMetrics(registry, clock)(publisher),
     sweep: sweepMetrics(registry)(),

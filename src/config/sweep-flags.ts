@@ -8,7 +8,7 @@ import { bind, optionsOf, prefixed, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
 import { HTTP_SECURITY_OPTIONS, OFF, addressOption } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, leaseQuery, queryRules } from './shared-flags.ts';
+import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, queryRules } from './shared-flags.ts';
 
 const SWEEP_OPTIONS = {
   sweepSchedule: {
@@ -82,7 +82,7 @@ const TABLE = { ...SWEEP_OPTIONS, ...LEASE_OPTIONS, requestTimeout: API_OPTIONS.
 
 /** The sweeper's options, and everything that is wrong with them but the schedule: that is left to who runs it. */
 export function sweepSettings(values: OptionValues<typeof TABLE>): SweepSettings & { wrong: Wrong[] } {
-  const { labelSelector = '' } = leaseQuery(values);
+  const labelSelector = `${values.labelKey}=${values.labelValue}`;
   const sweep = optionsOf({ rows: SWEEP_ROWS }, TABLE, values, { labelSelector });
   if (values.sweepSelector === undefined) {
     const { labelValue } = values;

@@ -4,14 +4,14 @@
 import type { Registry } from 'prom-client';
 import type { CensusEvent, CensusSnapshot } from '../census/census-events.ts';
 import { LEASE_STATES } from '../census/judge.ts';
-import type { LeaseQuery } from '../lease/store.ts';
+import type { CensusQuery } from '../census/census-query.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { LEASES, leasesOf, meter, seconds } from './metrics.ts';
 
 /** To be called once for a registry. @returns makes the observer of one census */
 export function censusMetrics(
   registry: Registry,
-): (query: LeaseQuery, snapshot: () => CensusSnapshot) => Observe<CensusEvent> {
+): (query: CensusQuery, snapshot: () => CensusSnapshot) => Observe<CensusEvent> {
   const { counter, gauges } = meter(registry);
   const censuses: { readonly labels: Readonly<Record<string, string>>; readonly snapshot: () => CensusSnapshot }[] = [];
   const byState = (
@@ -54,8 +54,8 @@ export function censusMetrics(
     ...LEASES,
     'reason',
   );
-  return ({ namespace, labelSelector }, snapshot) => {
-    const labels = leasesOf(namespace, labelSelector);
+  return ({ namespace, labelSelector, matching = labelSelector }, snapshot) => {
+    const labels = leasesOf(namespace, matching);
     censuses.push({ labels, snapshot });
     restarts.inc(labels, 0);
     return (event) => {
