@@ -17,6 +17,7 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { Wake } from '../runtime/wake.ts';
+import { CallQueue } from './call-queue.ts';
 import { NOBODY_ELSE, headStart, lostRace, sawSuccession } from './crowd.ts';
 import { isNewer, observeLease, ownWrite, renewTimeout } from './decide.ts';
 import type { ElectionWrite, Observation, TermWrite } from './decide.ts';
@@ -46,6 +47,15 @@ export interface Marks {
   readonly owners: readonly OwnerReference[];
 }
 
+/** One request about the lease. */
+export interface Call {
+  /** By when it should have been answered, in monotonic milliseconds: of those that wait the earliest goes first. */
+  readonly deadline: number;
+  /** Milliseconds that it may take; asked when it is sent. */
+  readonly timeoutMs: () => number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A write that was answered: it is the lease's record now. */
 export interface Written {
   readonly lease: Lease;
@@ -68,6 +78,7 @@ export class Candidate {
   tokensReported = false;
   readonly #marks: Marks;
   readonly #observe: Observe<ElectionEvent>;
+  readonly #queue: CallQueue;
   #seen: Observation | undefined;
   #leader: string | undefined;
   #crowd = NOBODY_ELSE;
@@ -83,6 +94,7 @@ export class Candidate {
     this.timing = timing;
     this.#marks = marks;
     this.#observe = observe;
+    this.#queue = CallQueue.of(store);
   }
 
   /** What was last seen of the lease; undefined before the first look. */
@@ -106,6 +118,11 @@ export class Candidate {
   /** A write of ours that begins a term has got no answer: it may be the record, or become it. */
   get mayHaveAcquired(): boolean {
     return this.writes.lost.some(({ opens }) => opens);
+  }
+
+  /** Milliseconds for one of several attempts that have so long in all. */
+  attemptMs(leftMs: number): number {
+    return renewTimeout(leftMs, this.timing.retryPeriodMs, this.#queue.typicalMs);
   }
 
   now(): number {
@@ -150,17 +167,19 @@ export class Candidate {
    * Reads the lease and notes it.
    * @throws LeaseStoreError when it cannot be read; that there is none is an answer
    */
-  async look(call: CallOptions): Promise<Lease | undefined> {
-    const before = this.#seen;
-    let lease: Lease | undefined;
-    try {
-      lease = await this.store.get(this.ref, { ...call, urgent: true });
-    } catch (error) {
-      if (!isStoreError(error, 'NotFound')) throw error;
-    }
-    this.writes.looked(lease, this.now());
-    this.#answered(lease, before);
-    return lease;
+  look(call: Call): Promise<Lease | undefined> {
+    return this.#call(call, async (options) => {
+      const before = this.#seen;
+      let lease: Lease | undefined;
+      try {
+        lease = await this.store.get(this.ref, options);
+      } catch (error) {
+        if (!isStoreError(error, 'NotFound')) throw error;
+      }
+      this.writes.looked(lease, this.now());
+      this.#answered(lease, before);
+      return lease;
+    });
   }
 
   /**
@@ -168,37 +187,41 @@ export class Candidate {
    * @param base the version to take over; undefined: there is none
    * @throws LeaseStoreError
    */
-  async acquire(base: Lease | undefined, transitions: number, timeoutMs: number): Promise<Written> {
+  acquire(base: Lease | undefined, transitions: number, call: Call): Promise<Written> {
     const { holder, ref } = this;
-    const write = this.#sending(transitions, true, base);
-    const spec: LeaseSpec = {
-      ...this.#record(write),
-      holderIdentity: holder,
-      acquireTime: write.renewTime,
-      leaseTransitions: transitions,
-      preferredHolder: undefined,
-    };
-    const { kind, labels, owners } = this.#marks;
-    const annotations = this.#mark(transitions);
-    const lease = base
-      ? withChanges(base, { spec, annotations, labels })
-      : newLease({ ...ref, labels: { [KIND_LABEL]: kind, ...labels }, annotations, ownerReferences: owners }, spec);
-    try {
-      return await this.#send(write, lease, { timeoutMs });
-    } catch (error) {
-      if (isRefusal(error) && !this.mayHaveAcquired) this.#crowd = lostRace(this.#crowd, this.now() - write.sentAt);
-      throw error;
-    }
+    return this.#call(call, async (options) => {
+      const write = this.#sending(transitions, true, base);
+      const spec: LeaseSpec = {
+        ...this.#record(write),
+        holderIdentity: holder,
+        acquireTime: write.renewTime,
+        leaseTransitions: transitions,
+        preferredHolder: undefined,
+      };
+      const { kind, labels, owners } = this.#marks;
+      const annotations = this.#mark(transitions);
+      const lease = base
+        ? withChanges(base, { spec, annotations, labels })
+        : newLease({ ...ref, labels: { [KIND_LABEL]: kind, ...labels }, annotations, ownerReferences: owners }, spec);
+      try {
+        return await this.#send(write, lease, options);
+      } catch (error) {
+        if (isRefusal(error) && !this.mayHaveAcquired) this.#crowd = lostRace(this.#crowd, this.now() - write.sentAt);
+        throw error;
+      }
+    });
   }
 
   /**
    * Writes the record that renews a term.
    * @throws LeaseStoreError
    */
-  renew(held: Lease, transitions: number, call: CallOptions): Promise<Written> {
-    const write = this.#sending(transitions, false, held);
-    const lease = withChanges(held, { spec: this.#record(write), annotations: this.#mark(transitions) });
-    return this.#send(write, lease, call);
+  renew(held: Lease, transitions: number, call: Call): Promise<Written> {
+    return this.#call(call, (options) => {
+      const write = this.#sending(transitions, false, held);
+      const lease = withChanges(held, { spec: this.#record(write), annotations: this.#mark(transitions) });
+      return this.#send(write, lease, options);
+    });
   }
 
   /**
@@ -212,18 +235,21 @@ export class Candidate {
     const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: timing.retryPeriodMs, random });
     let lease = known;
     let answerLost = false;
-    for (let left = timing.termMs; left > 0; left = until - this.now()) {
-      const timeoutMs = renewTimeout(left, timing.retryPeriodMs);
+    const call: Call = { deadline: until, timeoutMs: () => this.attemptMs(until - this.now()) };
+    while (this.now() < until) {
       try {
         if (lease === undefined) {
-          lease = await this.look({ timeoutMs });
+          lease = await this.look(call);
           if (lease === undefined || !ownWrite(holder, this.writes, lease)) {
             if (answerLost && !lease?.spec.holderIdentity) this.report({ type: 'released' });
             return;
           }
         } else {
-          const before = this.#seen;
-          this.#answered(await this.store.update(this.#released(lease), { timeoutMs, urgent: true }), before);
+          const held = lease;
+          await this.#call(call, async (options) => {
+            const before = this.#seen;
+            this.#answered(await this.store.update(this.#released(held), options), before);
+          });
           this.report({ type: 'released' });
           return;
         }
@@ -266,11 +292,15 @@ export class Candidate {
     return this.writes.sending(renewTime, this.now(), base, { transitions, opens });
   }
 
-  async #send(write: ElectionWrite, lease: Lease, call: CallOptions): Promise<Written> {
-    const urgent: CallOptions = { ...call, urgent: true };
+  /** In its turn among the calls of all electors of this store; its own time begins then. */
+  #call<T>({ deadline, timeoutMs, signal }: Call, make: (options: CallOptions) => Promise<T>): Promise<T> {
+    return this.#queue.run(this.clock, deadline, signal, () => make({ timeoutMs: timeoutMs(), signal, urgent: true }));
+  }
+
+  async #send(write: ElectionWrite, lease: Lease, options: CallOptions): Promise<Written> {
     const before = this.#seen;
     try {
-      const answer = await (write.base ? this.store.update(lease, urgent) : this.store.create(lease, urgent));
+      const answer = await (write.base ? this.store.update(lease, options) : this.store.create(lease, options));
       this.writes.stored(write, answer);
       this.#answered(answer, before);
       return { lease: answer, write };

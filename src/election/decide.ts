@@ -209,10 +209,12 @@ export function versionToken({ metadata }: Lease): number | undefined {
 
 /**
  * Milliseconds that one attempt to renew may take: half of what is left, so that an attempt that hangs leaves time for
- * another one on a new connection; all of it once that would be too little to be worth splitting.
+ * another one on a new connection; all of it once that would be too little to be worth splitting, or not well above what an
+ * answer takes.
  */
-export function renewTimeout(remainingMs: number, retryPeriodMs: number): number {
-  return remainingMs > retryPeriodMs / 2 ? remainingMs / 2 : Math.max(remainingMs, 1);
+export function renewTimeout(remainingMs: number, retryPeriodMs: number, typicalMs: number): number {
+  const half = remainingMs / 2;
+  return half > Math.max(retryPeriodMs / 4, 2 * typicalMs) ? half : Math.max(remainingMs, 1);
 }
 
 /** Milliseconds until the next attempt after one that failed: the backoff's, but never past half of what is left. */

@@ -10,7 +10,7 @@ import { LeaseStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Candidate } from './candidate.ts';
-import { decideLeader, decideNews, prefersAnother, renewPause, renewTimeout, versionToken } from './decide.ts';
+import { decideLeader, decideNews, prefersAnother, renewPause, versionToken } from './decide.ts';
 import type { LeaderAction, LeaderState, Observation } from './decide.ts';
 import type { StopReason } from './election-events.ts';
 import type { Acquired } from './standby.ts';
@@ -174,7 +174,7 @@ class Leader {
     const { lease, write } = action;
     this.#lease = lease;
     this.#candidate.writes.stored(write, lease);
-    if (write.sentAt > this.held.sentAt) this.#renewed(write.sentAt, write.sentAt, true);
+    if (write.sentAt > this.held.sentAt) this.#renewed(write.sentAt, true);
     const other = prefersAnother(lease, this.#candidate.holder);
     if (other === undefined || this.#steppingDown || !this.held.holds()) return;
     this.#steppingDown = true;
@@ -184,10 +184,9 @@ class Leader {
 
   async #renew(): Promise<void> {
     const candidate = this.#candidate;
-    const began = candidate.now();
     const { held } = this;
-    const timeoutMs = renewTimeout(held.remainingMs, candidate.timing.retryPeriodMs);
-    const call = { timeoutMs, signal: this.#lost.signal };
+    const timeoutMs = (): number => candidate.attemptMs(held.remainingMs);
+    const call = { deadline: held.deadline, timeoutMs, signal: this.#lost.signal };
     const looking = this.#look;
     try {
       if (looking) {
@@ -201,7 +200,7 @@ class Leader {
       } else {
         const { lease, write } = await candidate.renew(this.#lease, this.#transitions, call);
         this.#lease = lease;
-        this.#renewed(write.sentAt, began, false);
+        this.#renewed(write.sentAt, false);
       }
     } catch (error) {
       if (!(error instanceof LeaseStoreError)) throw error;
@@ -221,14 +220,14 @@ class Leader {
     }
   }
 
-  #renewed(sentAt: number, began: number, adopted: boolean): void {
+  #renewed(sentAt: number, adopted: boolean): void {
     if (!this.held.renewed(sentAt)) return;
     this.#options.onDeadline(this.held.term);
     this.#backoff.reset();
     this.#conflicts = 0;
     this.#nextAt = sentAt + this.#candidate.timing.retryPeriodMs;
     const { deadline, expires } = this.held;
-    const latencyMs = this.#candidate.now() - began;
+    const latencyMs = this.#candidate.now() - sentAt;
     const fencingToken = this.#fencingToken;
     this.#candidate.report({ type: 'renewed', fencingToken, deadline, expires, latencyMs, adopted });
   }

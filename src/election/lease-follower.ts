@@ -50,7 +50,8 @@ export class LeaseFollower {
     const { timing } = this.#candidate;
     this.#pollLater();
     try {
-      await this.#candidate.look({ timeoutMs: timing.termMs / 2, signal });
+      const deadline = this.#candidate.now() + timing.leaseDurationMs;
+      await this.#candidate.look({ deadline, timeoutMs: () => timing.termMs / 2, signal });
       return true;
     } catch (error) {
       if (!(error instanceof LeaseStoreError)) throw error;

@@ -67,7 +67,8 @@ async function acquire(
   const unchanged = (): boolean => !signal.aborted && candidate.seen === before;
   try {
     // Half a term: later than that, what is left of it is hardly worth having.
-    const written = await candidate.acquire(base, transitions, timing.termMs / 2);
+    const call = { deadline: candidate.now() + timing.termMs, timeoutMs: () => timing.termMs / 2 };
+    const written = await candidate.acquire(base, transitions, call);
     backoff.reset();
     // A process that was stopped meanwhile may find its answer when the term is over: then a new term is written.
     return written.write.sentAt + timing.termMs > candidate.now() ? { ...written, why } : undefined;

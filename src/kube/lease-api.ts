@@ -42,6 +42,7 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
     return lease;
   };
   const store: LeaseStore = {
+    concurrency: transport.maxConnections,
     get: async (ref, call) =>
       send(ref, { ...call, method: 'GET', what: `get lease ${words(ref)}`, path: leasePath(ref) }),
     async create(lease, call) {

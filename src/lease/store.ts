@@ -97,6 +97,8 @@ export interface LeaseStore {
    * `Forbidden`.
    */
   watch(query: LeaseQuery, signal: AbortSignal): AsyncIterable<LeaseEvent>;
+  /** Urgent calls that it carries at a time, where that is bounded: more wait for each other. */
+  readonly concurrency?: number | undefined;
 }
 
 /** Branch on these, never on a message. */

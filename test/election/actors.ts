@@ -7,6 +7,7 @@ import type { ElectionEvent } from '../../src/election/election-events.ts';
 import type { Work } from '../../src/election/lead.ts';
 import type { Term } from '../../src/election/term.ts';
 import type { Lease } from '../../src/lease/lease.ts';
+import type { LeaseStore } from '../../src/lease/store.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { MemoryApi } from '../support/memory-api.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -23,7 +24,10 @@ export interface ActorOptions extends Partial<
 > {
   readonly work?: Work;
   readonly faults?: FaultPlan;
-  readonly store?: MemoryStore;
+  /** Default: the memory itself. */
+  readonly store?: LeaseStore;
+  /** Its faults and journal are this actor's. */
+  readonly memory?: MemoryStore;
 }
 
 export interface Actor {
@@ -56,8 +60,9 @@ export class Scene {
 
   actor(id: string, options: ActorOptions = {}): Actor {
     const { clock } = this;
-    const { work = obedient, faults, ...others } = options;
-    const store = options.store ?? new MemoryStore({ clock, api: this.api, by: id, faults });
+    const { work = obedient, faults, memory, store: given, ...others } = options;
+    const store =
+      memory ?? (given as MemoryStore | undefined) ?? new MemoryStore({ clock, api: this.api, by: id, faults });
     const events: ElectionEvent[] = [];
     const terms: Term[] = [];
     const elector = new LeaderElector({
@@ -65,7 +70,7 @@ export class Scene {
       lease: REF,
       uuid: String(this.actors.length + 1),
       ...others,
-      store,
+      store: given ?? store,
       clock,
       id,
       observe: (event) => void events.push(event),

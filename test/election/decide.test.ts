@@ -291,11 +291,14 @@ test('one hanging attempt leaves time for another before the deadline', () => {
   let left = 8_000;
   const tries: number[] = [];
   while (left > 0) {
-    tries.push(renewTimeout(left, 2_000));
+    tries.push(renewTimeout(left, 2_000, 0));
     left -= tries.at(-1)!;
   }
   assert.deepEqual(tries, [4_000, 2_000, 1_000, 1_000]);
-  assert.equal(renewTimeout(0, 2_000), 1);
+  assert.equal(renewTimeout(0, 2_000, 0), 1);
+  // Where answers take as long, half would be too little.
+  assert.equal(renewTimeout(8_000, 2_000, 1_500), 4_000);
+  assert.equal(renewTimeout(4_000, 2_000, 1_500), 4_000);
 });
 
 test('pauses between failed attempts shrink towards the deadline, so that it is used to the end', () => {

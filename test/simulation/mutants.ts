@@ -407,8 +407,8 @@ export const MUTANTS: readonly Mutant[] = [
     replace: [
       change(
         CANDIDATE,
-        'await this.store.update(this.#released(lease), {',
-        'await this.store.update(this.#released(await this.store.get(this.ref)), {',
+        'await this.store.update(this.#released(held), options)',
+        'await this.store.update(this.#released(await this.store.get(this.ref)), options)',
       ),
     ],
   },

@@ -85,6 +85,8 @@ export interface Answer {
 
 export interface Transport {
   readonly server: string;
+  /** Requests of one urgency at a time. */
+  readonly maxConnections: number;
   /** @throws LeaseStoreError */
   request(request: Request): Promise<Answer>;
   /** Opens a GET whose body is a stream. The timeout is for the answer's beginning; the signal ends the stream too. */
@@ -109,6 +111,7 @@ export function createTransport(options: TransportOptions): Transport {
   const { clock, createClient, credentials, server } = options;
   const url = new URL(server);
   const basePath = url.pathname === '/' ? '' : url.pathname;
+  const { maxConnections = DEFAULT_CONNECTIONS } = options;
   const limit = options.maxAnswerBytes ?? DEFAULT_ANSWER_BYTES;
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
   const headersFor = createHeaders(options.userAgent);
@@ -133,7 +136,7 @@ export function createTransport(options: TransportOptions): Transport {
       clock,
     });
     pools = {
-      requests: new ConnectionPool(url.origin, createClient, connector, options.maxConnections ?? DEFAULT_CONNECTIONS),
+      requests: new ConnectionPool(url.origin, createClient, connector, maxConnections),
       streams: new ConnectionPool(url.origin, createClient, connector, Number.POSITIVE_INFINITY),
       secureContext,
       answeredAt: -Infinity,
@@ -299,6 +302,7 @@ export function createTransport(options: TransportOptions): Transport {
       const body = await readBody(stream, clock, options.requestTimeoutMs ?? DEFAULT_TIMEOUT_MS);
       throw failure(request, { status: exchange.status, headers: exchange.headers, body });
     },
+    maxConnections,
     get connections() {
       let count = 0;
       for (const { requests, streams } of all) count += requests.connected + streams.connected;
