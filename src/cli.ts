@@ -30,10 +30,13 @@ function run(): void {
   const cache = cacheDirectory();
   if (cache !== undefined && !import.meta.url.endsWith('.ts'))
     process.getBuiltinModule('node:module').enableCompileCache(cache);
-  const command = process.argv[2];
+  const args = process.argv.slice(2);
+  // kubectl asks a program of this name what a plugin's words may become.
+  if (/[/\\]kubectl_complete-[^/\\]*$/.test(process.argv[1] ?? '')) args.unshift('__complete');
+  const [command] = args;
   commands =
     command === 'count' || command === 'get' ? import('./commands/short-commands.ts') : import('./commands/main.ts');
-  commands.then(({ main }) => main(process.argv.slice(2))).then(end, fail);
+  commands.then(({ main }) => main(args)).then(end, fail);
 }
 
 let commands: Promise<Pick<typeof import('./commands/main.ts'), 'main' | 'finish'>>;

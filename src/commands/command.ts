@@ -6,7 +6,7 @@ import type { Sources } from '../config/sources.ts';
 import { readChecked } from '../config/bindings.ts';
 import type { Rules } from '../config/bindings.ts';
 import { problemText } from '../config/option-spec.ts';
-import type { Given, OptionValues, Problem, Table } from '../config/option-spec.ts';
+import type { Given, OptionSpec, OptionValues, Problem, Table } from '../config/option-spec.ts';
 import type { Grants } from './permissions.ts';
 
 /** Exit codes of the program. */
@@ -64,6 +64,8 @@ export interface CommandSpec {
   /** Those of logging too. */
   readonly options: Table;
   readonly arguments?: string;
+  /** What a shell completes in place of the arguments. */
+  readonly completes?: Pick<OptionSpec, 'choices' | 'completes'>;
   /** Commands below this one, each with options of its own; not in the help of all commands. */
   readonly commands?: readonly CommandSpec[];
   /** In place of what follows from options and arguments. */

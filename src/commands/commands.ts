@@ -19,6 +19,9 @@ import { settable } from '../config/sources.ts';
 import { SWEEP_TABLE } from '../config/sweep-flags.ts';
 import type { CommandSpec } from './command.ts';
 
+/** What the shells ask, too. */
+export const loadCompletion = () => import('./completion.ts');
+
 const DOING: readonly CommandSpec[] = [
   {
     name: 'publish',
@@ -170,6 +173,23 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Tell the whole story in half a minute: claim, crash, take over, leave, expire, sweep, count',
     options: LOG_OPTIONS,
     load: () => import('./demo.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'Print a script by which a shell completes commands, options and names',
+    description: [
+      'For kubectl leasekeeper nothing is needed: kubectl asks the program kubectl_complete-leasekeeper, which is installed beside this one.',
+    ],
+    examples: [
+      ['bash, in ~/.bashrc', 'source <(leasekeeper completion bash)'],
+      ['zsh, in ~/.zshrc', 'source <(leasekeeper completion zsh)'],
+      ['fish', 'leasekeeper completion fish > ~/.config/fish/completions/leasekeeper.fish'],
+    ],
+    options: LOG_OPTIONS,
+    arguments: '<shell>',
+    completes: { choices: ['bash', 'zsh', 'fish'] },
+    usage: 'bash|zsh|fish',
+    load: loadCompletion,
   },
   {
     name: 'version',

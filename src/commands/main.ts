@@ -10,7 +10,7 @@ import type { OptionSpec } from '../config/option-spec.ts';
 import { version } from '../version.ts';
 import { ConfigurationError, EXIT, UsageError } from './command.ts';
 import type { CommandSpec, Io } from './command.ts';
-import { COMMANDS, allOptions } from './commands.ts';
+import { COMMANDS, allOptions, loadCompletion } from './commands.ts';
 import { stderr } from './streams.ts';
 
 export { finish } from './streams.ts';
@@ -36,6 +36,8 @@ const GROUPS = [
 ] as const;
 
 export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
+  if (argv[0] === '__complete')
+    return (await loadCompletion()).complete(argv.slice(1), COMMANDS, allOptions(COMMANDS), io);
   let exitCode: number = EXIT.ok;
   const program = new Command(io.program ?? 'leasekeeper')
     .description(INTRO)

@@ -14,7 +14,10 @@ import type { Given, OptionSpec, OptionValues, Problem, Table, Typed } from './o
 type Fields<Options> = keyof Options & string;
 
 /** How an option of a capability is written. */
-export interface Binding<Field extends string> extends Pick<OptionSpec, 'flag' | 'short' | 'arg' | 'weakest' | 'live'> {
+export interface Binding<Field extends string> extends Pick<
+  OptionSpec,
+  'flag' | 'short' | 'arg' | 'weakest' | 'live' | 'completes'
+> {
   readonly field: Field;
   /** In place of the row's text. */
   readonly help?: string;

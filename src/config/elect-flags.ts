@@ -24,6 +24,7 @@ const ELECT_OPTIONS = {
   electLease: {
     kind: 'string',
     flag: '--lease',
+    completes: 'leases',
     arg: 'NAMESPACE/NAME',
     help: 'the lease to contend for; it is created when there is none',
   },

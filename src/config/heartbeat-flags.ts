@@ -16,9 +16,15 @@ import { API_OPTIONS, FILE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS }
 /** Which nodes: the same for both commands. */
 const NODE_OPTIONS = {
   ...bind(HEARTBEAT_ROWS, {
-    heartbeatNamespace: { field: 'namespace', flag: '--namespace', short: '-n', arg: 'NAME' },
+    heartbeatNamespace: { field: 'namespace', flag: '--namespace', short: '-n', arg: 'NAME', completes: 'namespaces' },
   }),
-  node: { kind: 'strings', flag: '--node', arg: 'NAME', help: 'name of a Node; may be given several times' },
+  node: {
+    kind: 'strings',
+    flag: '--node',
+    arg: 'NAME',
+    help: 'name of a Node; may be given several times',
+    completes: 'nodes',
+  },
   nodesSelector: {
     kind: 'string',
     flag: '--nodes-selector',

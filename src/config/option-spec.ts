@@ -23,6 +23,9 @@ export interface Kinds {
   gates: FeatureGates<GateName>;
 }
 
+/** Names that a shell completes, from a kubeconfig or an API. */
+export type Completes = 'contexts' | 'namespaces' | 'leases' | 'nodes';
+
 export interface OptionSpec<K extends keyof Kinds = keyof Kinds> {
   readonly kind: K;
   /** With its dashes. */
@@ -36,6 +39,8 @@ export interface OptionSpec<K extends keyof Kinds = keyof Kinds> {
   readonly choices?: readonly string[];
   /** Why a value cannot be used; undefined when it can. */
   rule?(value: Kinds[K]): string | undefined;
+  /** What there is to choose from, where a shell can ask for it. */
+  readonly completes?: Completes;
   /** The option of a capability that it sets: see bindings.ts. */
   readonly field?: string;
   /** That one counts whole seconds. */

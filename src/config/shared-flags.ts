@@ -72,6 +72,7 @@ export const API_OPTIONS = {
     flag: '--context',
     arg: 'NAME',
     help: "context of the kubeconfig; else the file's current one",
+    completes: 'contexts',
   },
   requestTimeout: {
     kind: 'duration',
@@ -100,7 +101,7 @@ const QUERY_ROWS: OptionRows<Which> = {
 };
 
 export const LEASE_OPTIONS = bind(QUERY_ROWS, {
-  namespace: { field: 'namespace', flag: '--namespace', short: '-n', arg: 'NAME' },
+  namespace: { field: 'namespace', flag: '--namespace', short: '-n', arg: 'NAME', completes: 'namespaces' },
   labelKey: { field: 'labelKey', flag: '--identity-label', arg: 'KEY' },
   labelValue: { field: 'labelValue', flag: '--identity-label-value', arg: 'VALUE' },
 });

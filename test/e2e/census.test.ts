@@ -331,7 +331,11 @@ describe('census', { concurrency: 3 }, () => {
     const count = await runProgram(['count', '--kubeconfig', kubeconfig], { script });
     assert.deepEqual([count.code, count.stdout], [0, '0\n']);
     const { bin } = JSON.parse(await readFile(join(CLI, '../../package.json'), 'utf8')) as { bin: object };
-    assert.deepEqual(bin, { leasekeeper: 'dist/cli.js', 'kubectl-leasekeeper': 'dist/cli.js' });
+    assert.deepEqual(bin, {
+      leasekeeper: 'dist/cli.js',
+      'kubectl-leasekeeper': 'dist/cli.js',
+      'kubectl_complete-leasekeeper': 'dist/cli.js',
+    });
   });
 
   it('serve refuses what it cannot do', async (t) => {

@@ -65,13 +65,13 @@ export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSet
   const env = options.env ?? process.env;
   if (options.kubeConfig) return fromObject(options.kubeConfig, options, env);
   if (options.kubeconfig) return fromFiles([options.kubeconfig], true, options, env);
-  const listed = (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
+  const listed = listedFiles(env);
   if (listed.length > 0) return fromFiles(listed, false, options, env);
   if (options.context === undefined) {
     const inCluster = fromServiceAccount(options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR, env);
     if (inCluster) return inCluster;
   }
-  const usual = join(options.home ?? env['HOME'] ?? homedir(), '.kube', 'config');
+  const usual = usualFile(options, env);
   if (readText(usual) !== undefined) return fromFiles([usual], true, options, env);
   throw new KubeConfigError(
     'NoConfiguration',
@@ -80,12 +80,32 @@ export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSet
   );
 }
 
+type Env = Readonly<Record<string, string | undefined>>;
+
+const listedFiles = (env: Env): string[] => (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
+const usualFile = ({ home }: LoadOptions, env: Env): string =>
+  join(home ?? env['HOME'] ?? homedir(), '.kube', 'config');
+
 async function fromFiles(
   files: readonly string[],
   required: boolean,
   options: LoadOptions,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<KubeSettings> {
+  const merged = await readFiles(files, required);
+  return choose(merged, files.map((file) => resolve(file)).join(delimiter), options.context, env);
+}
+
+/** The contexts that there are to choose from. @throws KubeConfigError */
+export async function contextNames(options: LoadOptions = {}): Promise<string[]> {
+  const env = options.env ?? process.env;
+  const listed = options.kubeconfig ? [options.kubeconfig] : listedFiles(env);
+  const merged = await readFiles(listed.length > 0 ? listed : [usualFile(options, env)], false);
+  return [...merged.contexts.keys()];
+}
+
+/** Of each name the first one wins. */
+async function readFiles(files: readonly string[], required: boolean): Promise<Merged> {
   const merged = noEntries();
   let found = 0;
   for (const name of files) {
@@ -102,7 +122,7 @@ async function fromFiles(
     merge(merged, root, file);
   }
   if (found === 0) throw notFound(files.map((file) => resolve(file)).join(delimiter));
-  return choose(merged, files.map((file) => resolve(file)).join(delimiter), options.context, env);
+  return merged;
 }
 
 /** What the fields of client-node's objects are in a kubeconfig. */
