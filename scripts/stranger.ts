@@ -2,9 +2,10 @@
  * A stranger's path: from an empty folder, with the packed tarball alone, on each Node that is supported.
  *
  * `node scripts/stranger.ts [version …]`, after `npm run build`; by default the oldest Node that is supported, 22, 24 and
- * 26. For each: the package is installed by npm with its dependencies, a program in TypeScript type-checks against it
- * (strict, its declarations too) and runs, and so does the command line: version, help, configuration, `dev` with `publish`,
- * `get` and `count` against it, and a wrong option. A Node that is too old gets one line. Everything happens in folders
+ * 26. For each: the package is installed by npm with its dependencies, no more and no larger than promised; README's two
+ * programs type-check against it (strict, its declarations too), as ES modules and as CommonJS, and run, with a token and
+ * with one of an exec plugin; KubeConfig objects of client-node are taken. So does the command line work: version, help,
+ * configuration, `dev` with `publish`, `get` and `count` against it, and a wrong option. A Node that is too old gets one line. Everything happens in folders
  * that are removed at the end. Needs npm's registry, for the package's dependencies and for Node itself (npm's package
  * `node`). Exit code 1 when something is not as it should be.
  */
@@ -16,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { blocks } from '../test/docs/markdown.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const SUPPORTED = ['22.19.0', '22', '24', '26'];
@@ -23,48 +25,46 @@ const TOO_OLD = '20';
 /** Milliseconds that one step may take. */
 const STEP_MS = 120_000;
 
-/** What a program in TypeScript that uses the library looks like: an API server of its own, a lease, a term, a count. */
-const PROGRAM = `
-import { LeaderElector, Publisher, connect, createSystemClock, holderIdentity, leaseName, takeCensus } from 'leasekeeper';
-import type { Term } from 'leasekeeper';
-import { startEmbeddedServer } from 'leasekeeper/testing';
+/** The two programs of README, as they stand there: an identity that is renewed, and a leader. */
+const [IDENTITY = '', LEADER = ''] = blocks('README.md').blocks.flatMap(({ heading, language, text }) =>
+  heading === '## In five lines of TypeScript' && language === 'ts' ? [text] : [],
+);
+
+/** A program as CommonJS: what awaits stands in a function. */
+function asCommonJs(program: string): string {
+  const [, imports = '', rest = ''] = /^(import [^\n]*\n)(.*)$/s.exec(program) ?? [];
+  return `${imports}async function main() {${rest}}\nvoid main();\n`;
+}
+
+/** An API server that wants a token, with a kubeconfig that has one and one that asks a plugin for it. */
+const SERVER = `
 import { writeFileSync } from 'node:fs';
-
-const server = await startEmbeddedServer();
-writeFileSync('kubeconfig', server.kubeconfig());
-const clock = createSystemClock();
-const { store, close } = await connect({ clock, random: Math.random, kubeconfig: 'kubeconfig' });
-
-const hostname = 'master-1';
-const stop = new AbortController();
-const holder = holderIdentity(leaseName(hostname), crypto.randomUUID());
-const claimed = Promise.withResolvers<void>();
-const publisher = new Publisher({
-  store, clock, random: Math.random, holder, hostname,
-  observe: (event) => { if (event.type === 'claimed') claimed.resolve(); },
-});
-const running = publisher.run(stop.signal);
-await claimed.promise;
-const census = await takeCensus({ store, clock, query: { namespace: 'kube-system' } });
-const instances: number | undefined = census.counts?.instances;
-stop.abort();
-await running;
-
-const lease = { namespace: 'default', name: 'my-job' };
-const over = new AbortController();
-let token: number | undefined;
-const work = async (term: Term) => {
-  term.check();
-  token = term.fencingToken;
-  over.abort();
-};
-const who = { id: 'me', uuid: crypto.randomUUID() };
-const elector = new LeaderElector({ store, clock, random: Math.random, lease, ...who, work });
-await elector.run(over.signal);
-await close();
-await server.close();
-console.log(JSON.stringify({ instances, token }));
+import { startEmbeddedServer } from 'leasekeeper/testing';
+import { parse, stringify } from 'yaml';
+const server = await startEmbeddedServer({ tokens: { secret: { user: 'me' } } });
+const config = parse(server.kubeconfig());
+const answer = { kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1', status: { token: 'secret' } };
+const args = ['-e', 'console.log(process.argv[1])', JSON.stringify(answer)];
+const exec = { apiVersion: answer.apiVersion, command: process.execPath, args, interactiveMode: 'Never' };
+writeFileSync('exec.kubeconfig', stringify({ ...config, users: config.users.map(({ name }) => ({ name, user: { exec } })) }));
+writeFileSync('kubeconfig', stringify(config));
+process.once('SIGTERM', () => server.close());
 `;
+
+/** Takes the cluster and the user of a KubeConfig that was made in code. */
+const KUBE_CONFIG = `
+import { KubeConfig } from '@kubernetes/client-node';
+import { openLeases } from 'leasekeeper';
+const file = new KubeConfig();
+file.loadFromFile('kubeconfig');
+const kubeConfig = new KubeConfig();
+kubeConfig.loadFromClusterAndUser(file.getCurrentCluster()!, file.getCurrentUser()!);
+const leases = await openLeases({ kubeConfig });
+console.log((await leases.takeCensus()).counts?.instances);
+await leases.close();
+`;
+/** The oldest and the newest that is taken. */
+const CLIENT_NODES = ['1.4', '2'];
 
 interface Stranger {
   readonly directory: string;
@@ -101,6 +101,11 @@ async function installed(tarball: string, directory: string, bin: string): Promi
   await mkdir(directory);
   await writeFile(join(directory, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   npm(directory, 'install', tarball);
+  const lock = JSON.parse(await readFile(join(directory, 'node_modules', '.package-lock.json'), 'utf8'));
+  const packages = Object.keys(lock.packages as object).length;
+  const bytes =
+    1024 * Number(/^\d+/.exec(execFileSync('du', ['-sk', 'node_modules'], { cwd: directory, encoding: 'utf8' })));
+  assert.ok(packages <= 20 && bytes <= 16_000_000, `${packages} packages, ${bytes} bytes are installed`);
   const env = environment(bin);
   const run = (program: string, ...args: string[]): SpawnSyncReturns<string> =>
     spawnSync(program, args, { cwd: directory, env, encoding: 'utf8', timeout: STEP_MS });
@@ -109,17 +114,80 @@ async function installed(tarball: string, directory: string, bin: string): Promi
 
 const PROGRAM_PATH = join('node_modules', '.bin', 'leasekeeper');
 
-async function tryLibrary({ directory, run }: Stranger, development: string): Promise<void> {
-  await writeFile(join(directory, 'use.ts'), PROGRAM);
-  const options = { strict: true, module: 'nodenext', target: 'es2024', types: ['node'], skipLibCheck: false };
-  const compilerOptions = { ...options, typeRoots: [join(development, 'node_modules', '@types')] };
-  await writeFile(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts'] }));
-  const built = run('node', join(development, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.');
+async function tryLibrary(stranger: Stranger, development: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const { directory, run } = stranger;
+  const files = {
+    'five.ts': IDENTITY,
+    'eight.ts': LEADER,
+    'five.cts': asCommonJs(IDENTITY),
+    'eight.cts': asCommonJs(LEADER),
+  };
+  for (const [file, text] of Object.entries(files)) await writeFile(join(directory, file), text);
+  const modules = Object.keys(files).filter((file) => file.endsWith('.ts'));
+  for (const module of ['bundler', 'node16', 'node20', 'nodenext']) {
+    const common = /node20|nodenext/.test(module);
+    typeCheck(stranger, development, module, common ? Object.keys(files) : modules, common);
+  }
+  await writeFile(join(directory, 'server.mjs'), SERVER);
+  const children = [spawn('node', ['server.mjs'], { cwd: directory, env, stdio: 'ignore' })];
+  try {
+    const get = (): SpawnSyncReturns<string> =>
+      run(PROGRAM_PATH, 'get', '-o', 'json', '--kubeconfig', 'exec.kubeconfig');
+    const holder = (): string | undefined => /"holderIdentity": "(.*?)"/.exec(get().stdout)?.[1];
+    await until('the API server', () => get().status === 0);
+    for (const kubeconfig of ['kubeconfig', 'exec.kubeconfig']) {
+      for (const file of ['five.js', 'eight.js', 'five.cjs', 'eight.cjs']) {
+        const own = { ...env, KUBECONFIG: kubeconfig };
+        const child = spawn('node', [file], { cwd: directory, env: own, stdio: ['ignore', 'pipe', 'pipe'] });
+        children.push(child);
+        let said = '';
+        let errors = '';
+        child.stdout.on('data', (text: Buffer) => (said += text.toString()));
+        child.stderr.on('data', (text: Buffer) => (errors += text.toString()));
+        const exited = new Promise((resolve) => child.once('exit', resolve));
+        const before = holder();
+        const works = file.startsWith('five') ? () => holder() !== before : () => said.startsWith('leading, ');
+        await until(`${file} with ${kubeconfig}`, works);
+        child.kill('SIGTERM');
+        assert.deepEqual([await exited, errors], [0, ''], file);
+      }
+    }
+    for (const version of CLIENT_NODES) {
+      npm(directory, 'install', `@kubernetes/client-node@${version}`);
+      await writeFile(join(directory, 'kube-config.ts'), KUBE_CONFIG);
+      typeCheck(stranger, development, 'nodenext', ['kube-config.ts'], true);
+      const { stdout, stderr } = run('node', 'kube-config.js');
+      assert.deepEqual([stdout, stderr], ['1\n', ''], `client-node ${version}`);
+    }
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+  }
+}
+
+/** Strictly, the declarations of the package too; writes JavaScript where it is to be run. */
+function typeCheck(
+  { run }: Stranger,
+  development: string,
+  module: string,
+  files: readonly string[],
+  emit: boolean,
+): void {
+  const tsc = join(development, 'node_modules', 'typescript', 'bin', 'tsc');
+  const how = module === 'bundler' ? ['--module', 'esnext', '--moduleResolution', module] : ['--module', module];
+  const types = ['--types', 'node', '--typeRoots', join(development, 'node_modules', '@types')];
+  const options = [
+    '--strict',
+    '--target',
+    'es2022',
+    '--skipLibCheck',
+    'false',
+    ...types,
+    ...(emit ? [] : ['--noEmit']),
+  ];
+  const { stdout } = run('node', tsc, ...how, ...options, ...files);
   // Faults in the declarations of other packages are not ours to report.
-  const ours = built.stdout.split('\n').filter((line) => /^(use\.ts|node_modules\/leasekeeper\/)/.test(line));
-  assert.deepEqual(ours, [], built.stdout);
-  const used = run('node', 'use.js');
-  assert.match(used.stdout, /^\{"instances":1,"token":\d+\}\n$/, used.stderr);
+  const ours = stdout.split('\n').filter((line) => /^([\w-]+\.c?ts|node_modules\/leasekeeper\/)/.test(line));
+  assert.deepEqual(ours, [], `${module}: ${stdout}`);
 }
 
 async function tryCommandLine({ directory, version, run }: Stranger, env: NodeJS.ProcessEnv): Promise<void> {
@@ -188,7 +256,7 @@ try {
         tell(`refused in one line: ${stderr.trim()}`);
         continue;
       }
-      await tryLibrary(stranger, development);
+      await tryLibrary(stranger, development, environment(bin));
       await tryCommandLine(stranger, environment(bin));
       tell('library, types and command line work');
     } catch (error) {

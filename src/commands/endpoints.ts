@@ -38,7 +38,7 @@ import type { Logger } from '../observe/log.ts';
 import { processRegistry } from '../observe/metrics.ts';
 import type { Registry } from '../observe/metrics.ts';
 import { publisherMetrics } from '../observe/publisher-metrics.ts';
-import type { PublisherView } from '../observe/publisher-metrics.ts';
+import type { PublisherView } from '../observe/lease-observers.ts';
 import { sweepMetrics } from '../observe/sweep-metrics.ts';
 import { observers } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';

@@ -6,12 +6,18 @@ import type { AvailabilityEvent, AvailabilityStatus } from '../availability/node
 import type { CensusEvent, CensusSnapshot } from '../census/census-events.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import type { HeartbeatEvent, HeartbeatStatus } from '../heartbeat/heartbeat-events.ts';
-import type { PublisherEvent } from '../identity/publisher-events.ts';
+import type { IdentityOptions } from '../identity/identity-options.ts';
+import type { PublisherEvent, PublisherStatus } from '../identity/publisher-events.ts';
 import type { LeaseQuery, LeaseRef } from '../lease/store.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { SweepEvent } from '../sweep/sweep-events.ts';
-import type { PublisherView } from './publisher-metrics.ts';
 import type { RecipeEvent } from './recipe-log.ts';
+
+/** A publisher, as it is asked for its state. */
+export interface PublisherView {
+  readonly status: PublisherStatus;
+  readonly options: Pick<IdentityOptions, 'namespace' | 'labelValue' | 'leaseDurationSeconds'>;
+}
 
 /** Makes an observer for each publisher, elector, census, sweeper, heartbeat and monitor of nodes. */
 export interface LeaseObservers {

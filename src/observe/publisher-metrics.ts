@@ -2,17 +2,11 @@
  * Metrics of publishers: whether the lease of this host is ours, for how long, and what became of its renewals.
  */
 import type { Registry } from 'prom-client';
-import type { IdentityOptions } from '../identity/identity-options.ts';
-import type { PublisherEvent, PublisherStatus } from '../identity/publisher-events.ts';
+import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Observe } from '../runtime/observer.ts';
+import type { PublisherView } from './lease-observers.ts';
 import { LATENCY_BUCKETS, LEASES, meter } from './metrics.ts';
-
-/** A publisher, as it is asked for its state. */
-export interface PublisherView {
-  readonly status: PublisherStatus;
-  readonly options: Pick<IdentityOptions, 'namespace' | 'labelValue' | 'leaseDurationSeconds'>;
-}
 
 /** To be called once for a registry. @returns makes the observer of one publisher */
 export function publisherMetrics(

@@ -8,7 +8,7 @@ import { censusMetrics } from '../../src/observe/census-metrics.ts';
 import { electionMetrics } from '../../src/observe/election-metrics.ts';
 import { processRegistry } from '../../src/observe/metrics.ts';
 import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
-import type { PublisherView } from '../../src/observe/publisher-metrics.ts';
+import type { PublisherView } from '../../src/observe/lease-observers.ts';
 import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import type { PassResult } from '../../src/sweep/sweep-events.ts';
