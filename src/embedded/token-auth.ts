@@ -16,7 +16,7 @@ export interface Attributes {
   readonly subresource: string;
   /** '' over all namespaces. */
   readonly namespace: string;
-  /** '' when no object is named. */
+  /** '' when no object is named: by the path, or by a field selector for `metadata.name`. */
   readonly name: string;
 }
 
@@ -47,7 +47,8 @@ export function authorize(tokens: Tokens, header: string | undefined, info: Requ
     if (header === undefined && OPEN_TO_ALL.has(info.path)) return;
     throw unauthorized();
   }
-  const { verb, type, group, resource, subresource, namespace, name } = info;
+  const { verb, type, group, resource, subresource, namespace, query } = info;
+  const name = info.name || (/(?:^|,)metadata\.name==?([^,]*)/.exec(query.get('fieldSelector') ?? '')?.[1] ?? '');
   if (!verb || !type || !user.allow || user.allow({ verb, group, resource, subresource, namespace, name })) return;
   const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`;
   const what = subresource === '' ? resource : `${resource}/${subresource}`;

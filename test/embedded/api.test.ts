@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { fromProtobuf } from '../../src/embedded/objects/protobuf.ts';
+import type { User } from '../../src/embedded/token-auth.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { LEASES, TestApi, lease } from './support.ts';
 import type { Json } from './support.ts';
@@ -328,8 +330,45 @@ test('tables and metadata alone, as kubectl asks for them', () => {
   assert.deepEqual([partial(ONE, 'List')['code'], partial(LEASES, '')['code']], [406, 406]);
 });
 
+test('as protobuf: an answer says what its JSON says, refusals and events of a watch too', () => {
+  const { api } = setUp();
+  const accept = 'application/vnd.kubernetes.protobuf,application/json';
+  const bytes = (url: string): Buffer => {
+    const answer = api.api.handle({ method: 'GET', url, headers: { accept }, body: '' });
+    assert.equal(answer.contentType, 'application/vnd.kubernetes.protobuf', url);
+    return answer.bytes!;
+  };
+  api.patch(ONE, 'merge-patch+json', {
+    metadata: { labels: { a: 'b' }, finalizers: ['x.io/y'], ownerReferences: [{ ...OWNER, controller: false }] },
+    spec: { leaseTransitions: 3 },
+  });
+  api.call('POST', '/api/v1/namespaces/default/events', { metadata: { name: 'e' }, type: 'Normal', count: 2 });
+  for (const url of [ONE, LEASES, `${LEASES}/none`, '/api/v1/namespaces', '/api/v1/namespaces/default/events/e'])
+    assert.deepEqual(withoutZero(fromProtobuf(bytes(url))), withoutZero(api.get(url).body), url);
+  const { contentType, watch } = api.api.handle({
+    method: 'GET',
+    url: `${LEASES}?watch=1`,
+    headers: { accept },
+    body: '',
+  });
+  assert.equal(contentType, 'application/vnd.kubernetes.protobuf;stream=watch');
+  const frames: Uint8Array[] = [];
+  watch?.start({ write: (chunk) => void frames.push(chunk), end: () => undefined });
+  watch?.stop();
+  const [frame = Buffer.alloc(0)] = frames.map((chunk) => Buffer.from(chunk));
+  assert.equal(frame.readUInt32BE(), frame.length - 4);
+  const object = fromProtobuf(frame.subarray(frame.indexOf('k8s\0')));
+  assert.deepEqual(withoutZero(object), withoutZero(api.get(ONE).body));
+  assert.equal(api.get('/api/v1/nodes', { accept: 'application/vnd.kubernetes.protobuf' }).status, 406);
+});
+
+const OWNER = { apiVersion: 'v1', kind: 'Node', name: 'n', uid: 'u' };
+/** Protobuf has no nulls, and none of the texts that Kubernetes shows although they are empty. */
+const withoutZero = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value, (_key, v: unknown) => (v === null || v === '' ? undefined : v)));
+
 test('tokens: 401 for who is unknown, 403 in Kubernetes words for what is not allowed', () => {
-  const tokens = new Map([['good', { user: 'u', allow: ({ verb }: { verb: string }) => verb !== 'update' }]]);
+  const tokens = new Map<string, User>([['good', { user: 'u', allow: ({ verb }) => verb !== 'update' }]]);
   const api = new TestApi({ tokens });
   const as = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
   assert.deepEqual(
@@ -345,6 +384,9 @@ test('tokens: 401 for who is unknown, 403 in Kubernetes words for what is not al
   );
   tokens.delete('good');
   assert.equal(api.get(LEASES, as('good')).status, 401, 'tokens may change while it runs');
+  tokens.set('good', { user: 'u', allow: ({ name }) => name === 'a' });
+  const selecting = (selector: string): number => api.get(`${LEASES}?fieldSelector=${selector}`, as('good')).status;
+  assert.deepEqual([selecting('metadata.name%3Da'), selecting('metadata.name%3Db'), selecting('')], [200, 403, 403]);
 });
 
 test('metrics count requests under the names of kube-apiserver', () => {
