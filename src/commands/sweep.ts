@@ -132,9 +132,10 @@ function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { 
 const KEPT: Readonly<Record<keyof PassResult['kept'], string>> = {
   terminating: 'being deleted',
   released: 'released',
-  live: 'not expired',
+  unexpired: 'not expired',
   renewed: 'renewed between the looks',
   own: 'our own',
+  election: 'of elections, locks and their kind (--include-elections)',
   unversioned: 'without a version',
   grace: 'within the grace',
   expiredOnce: 'expired between the looks',

@@ -38,6 +38,7 @@ const SWEEP_OPTIONS = {
   },
   ...bind(SWEEP_ROWS, {
     sweepMaxSkew: { field: 'maxSkewMs', flag: '--max-skew', live: true },
+    sweepIncludeElections: { field: 'includeElections', flag: '--include-elections', live: true },
     sweepAllowAll: { field: 'allowAll', flag: '--allow-all', live: true },
   }),
 } as const satisfies Record<string, OptionSpec>;

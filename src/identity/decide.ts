@@ -7,7 +7,8 @@
  * write. Only a record that is provably older than our last acknowledged write is claimed back at once.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
-import type { Lease } from '../lease/lease.ts';
+import type { Lease, MarkChanges } from '../lease/lease.ts';
+import { KIND_ANNOTATIONS, KIND_LABEL } from '../lease/marks.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { HOSTNAME_ANNOTATION, hostnameMarks, leaseName } from '../lease/names.ts';
 import type { OwnWrite } from '../lease/own-writes.ts';
@@ -16,6 +17,8 @@ import type { LeaseRecord, Silence } from '../lease/record.ts';
 import { INT32_MAX } from '../runtime/options.ts';
 import type { IdentityOptions } from './identity-options.ts';
 
+/** Marks of other kinds of lease. */
+const NOT_OURS: MarkChanges = Object.fromEntries(KIND_ANNOTATIONS.map((key) => [key, undefined]));
 /** Renew intervals without a renewal after which the lease of another is claimed, where `freshForMs` is no longer. */
 const WINDOW_INTERVALS = 3;
 /** How long a server that deletes its lease at its start may take to make the next, in milliseconds. */
@@ -30,9 +33,9 @@ export interface Self {
   readonly holder: string;
   readonly labelKey: string;
   readonly labelValue: string;
-  readonly labels: Readonly<Record<string, string>>;
-  /** Undefined: is taken off, it says of this lease what is not so. */
-  readonly annotations: Readonly<Record<string, string | undefined>>;
+  /** Undefined, here and below: is taken off, it says of this lease what is not so. */
+  readonly labels: MarkChanges;
+  readonly annotations: MarkChanges;
   readonly leaseDurationSeconds: number;
   /** Milliseconds of silence after which the lease of another is nobody's. */
   readonly windowMs: number;
@@ -50,8 +53,8 @@ export function identitySelf(options: IdentityOptions, holder: string): Self {
     holder,
     labelKey: options.labelKey,
     labelValue: options.labelValue,
-    labels: { [options.labelKey]: options.labelValue, ...marks.labels },
-    annotations: { [HOSTNAME_ANNOTATION]: undefined, ...marks.annotations },
+    labels: { [KIND_LABEL]: undefined, [options.labelKey]: options.labelValue, ...marks.labels },
+    annotations: { ...NOT_OURS, [HOSTNAME_ANNOTATION]: undefined, ...marks.annotations },
     leaseDurationSeconds: options.leaseDurationSeconds,
     windowMs: Math.max(freshForMs, WINDOW_INTERVALS * renewIntervalMs + requestTimeoutMs),
     sharedName: nameFormat === 'apiserver',

@@ -17,6 +17,12 @@ export type LeaseKind = (typeof LEASE_KINDS)[number];
  */
 export const TERM_ANNOTATION = 'leasekeeper.dev/term';
 
+/** The annotations that recipes and elections set on leases of these kinds. */
+export const KIND_ANNOTATIONS: readonly string[] = [
+  TERM_ANNOTATION,
+  ...['done', 'fires', 'slots', 'payload', 'member', 'step-down'].map((name) => `leasekeeper.dev/${name}`),
+];
+
 /** The API's bound on its numbers. */
 const INT32_MAX = 2_147_483_647;
 /** A holder is `<id>_<uuid>`, each of at most 253 characters; what is longer is nobody's of ours. */

@@ -79,12 +79,12 @@ export function logSweeper(log: Logger): Observe<SweepEvent> {
 const VOID = {
   noDate: 'pass void: the API server told no time (no Date header), so nothing is known to be expired',
   noneUnexpired:
-    'pass void: no unexpired lease would be left, so rather the renewals fail than that every server is dead; --allow-all deletes them all the same',
+    'pass void: no unexpired lease would be left: renewals are probably failing, not every server dead; --allow-all deletes them all the same',
   noneRenewed:
     'pass void: no lease was renewed since these expired, so perhaps renewals fail; a later pass looks again, --allow-all deletes them all the same',
   recovering:
     'pass void: servers whose leases were as old have just come back, so the API is recovering from an outage; the next pass looks again',
-  listFailed: 'pass void: listing the leases failed; the next pass begins anew',
+  listFailed: 'pass void: listing the leases failed; the next pass starts again',
 } as const;
 const STOPPED = {
   throttled: 'pass ended early: the API server keeps asking for fewer requests; the next pass goes on',

@@ -10,7 +10,8 @@
 import { expiredAt, publishedExpiry } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
-import { hostnameOf } from '../lease/names.ts';
+import { KIND_LABEL, LEASE_KINDS } from '../lease/marks.ts';
+import { HOSTNAME_LABEL, hostnameOf } from '../lease/names.ts';
 import type { Silences } from './doubt.ts';
 import { Witnesses, longSilences } from './doubt.ts';
 
@@ -43,6 +44,7 @@ export interface SweepPolicy {
   /** 0: the two looks confirm nothing, so any unexpired lease is proof enough that renewals work. */
   readonly confirmAfterMs: number;
   readonly allowAll: boolean;
+  readonly includeElections: boolean;
   readonly own?: OwnLease | undefined;
 }
 
@@ -60,12 +62,14 @@ export type KeepReason =
   | 'terminating'
   /** It has no holder: given up on purpose. Deleting a released election lease would reset its transitions. */
   | 'released'
-  /** Not expired. */
-  | 'live'
+  /** Not expired: live or stale. */
+  | 'unexpired'
   /** Expired at the first look, renewed before the second. */
   | 'renewed'
   /** Our own. */
   | 'own'
+  /** Of an election, a lock and their kind: a new one would begin again, with transitions 0 and nothing done. */
+  | 'election'
   /** Read without a uid or a resourceVersion: it could only be deleted blindly. */
   | 'unversioned'
   /** Expired, but for less than the grace. */
@@ -107,7 +111,7 @@ export interface FutureRenewal {
 export type VoidReason =
   /** An answer came without a `Date`: nobody knows what is expired. */
   | 'noDate'
-  /** No unexpired lease would be left: rather the renewals fail (etcd out of space) than that everybody is dead. */
+  /** No unexpired lease would be left: renewals are probably failing (etcd out of space), not every server dead. */
   | 'noneUnexpired'
   /** There are unexpired leases, but none was renewed since those expired that would go: as above. */
   | 'noneRenewed'
@@ -151,8 +155,9 @@ export function judge(lease: Lease, now: MicroTime, first: FirstLook, policy: Sw
   if (lease.metadata.deletionTimestamp) return 'terminating';
   if (!lease.spec.holderIdentity) return 'released';
   const before = first.expired.get(uid);
-  if (!expiredAt(lease, now)) return before === undefined || before === resourceVersion ? 'live' : 'renewed';
+  if (!expiredAt(lease, now)) return before === undefined || before === resourceVersion ? 'unexpired' : 'renewed';
   if (isOwn(lease, policy.own)) return 'own';
+  if (!policy.includeElections && beginsAgain(lease)) return 'election';
   if (uid === '' || resourceVersion === '') return 'unversioned';
   if (!expiredAt(lease, now, policy.graceMs)) return 'grace';
   if (before === undefined) return 'expiredOnce';
@@ -182,7 +187,7 @@ export function decide(first: FirstLook | undefined, second: Look, policy: Sweep
     else kept[reason]++;
     // A renewTime from the future outlives its holder for as long as it is ahead: alone it proves no life, a write does.
     const proof = !fromFuture || first.future.get(lease.metadata.uid) !== lease.metadata.resourceVersion;
-    if (!proof || (reason !== 'live' && reason !== 'renewed')) continue;
+    if (!proof || (reason !== 'unexpired' && reason !== 'renewed')) continue;
     unexpired++;
     witnesses.hear(lease);
   }
@@ -212,9 +217,10 @@ export function noneKept(): Record<KeepReason, number> {
   return {
     terminating: 0,
     released: 0,
-    live: 0,
+    unexpired: 0,
     renewed: 0,
     own: 0,
+    election: 0,
     unversioned: 0,
     grace: 0,
     expiredOnce: 0,
@@ -234,6 +240,16 @@ const earliest = (date: MicroTime): MicroTime =>
 /** Milliseconds that renewTime is ahead of the latest that it can have been; negative for most. */
 function aheadMs(lease: Lease, date: MicroTime): number {
   return (lease.spec.renewTime?.since(date) ?? -Infinity) - DATE_UNCERTAINTY_MS;
+}
+
+/**
+ * True for a lease whose record must outlive its holder: by its mark, or, without one that we know, where it has changed hands
+ * and carries no hostname, as an election's does.
+ */
+function beginsAgain({ metadata: { labels }, spec }: Lease): boolean {
+  const kind = LEASE_KINDS.find((known) => known === labels[KIND_LABEL]);
+  if (kind !== undefined) return kind !== 'member';
+  return labels[HOSTNAME_LABEL] === undefined && (spec.leaseTransitions ?? 0) > 0;
 }
 
 function isOwn({ metadata, spec }: Lease, own: OwnLease | undefined): boolean {

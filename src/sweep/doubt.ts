@@ -8,18 +8,27 @@
  *   too, who have not had their turn yet: the API may have been there for moments only. So a lease is collected only when it
  *   has been silent for more than three times the longest silence that ended so. Only this factor, not any recovery, holds
  *   a lease back: else one server whose lease is shorter than its renewals would stop all sweeping for ever; its silences
- *   are short, and hold nobody back. What is held back outlives any silence that ends in each pass anew.
+ *   are short, and hold nobody back. And where somebody had renewed at the first look, the API was not away for longer:
+ *   then a silence counts for at most the duration that the expired lease was published for, so that one lease of 68 years
+ *   whose renewTime jumps cannot hold back all others. What is held back outlives any silence that ends in each pass anew.
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
  *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed.
  *
  * Times are those that the holders wrote. The clock of one that came back may be wrong; the clock of one that is silent may
  * make its silence look longer or shorter.
  */
+import { UNTIMED_LEASE_LIFE_MS } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 
 /** How many times the longest silence that ended: outages come in a row, with moments in between that do for some. */
 const SILENCE_FACTOR = 3;
+
+/** By how much a holder's clock may be ahead and make its silence look shorter, in milliseconds. */
+const CLOCK_MARGIN_MS = 60_000;
+
+/** A holder renewed just now may seem ahead by this much, as a `Date` has whole seconds; whose clock is ahead is not believed. */
+const DATE_SLACK_MS = 2_000;
 
 /** A lease at the first look. */
 export interface Silence {
@@ -34,11 +43,16 @@ export interface Silences {
   readonly at: MicroTime;
   /** By name: a holder whose lease was deleted makes it anew. */
   readonly byName: ReadonlyMap<string, Silence>;
+  /** The shortest silence that is known, in milliseconds; Infinity: none is. */
+  readonly freshestMs: number;
 }
 
 /** When the holder last wrote, as far as is known. */
 export const lastWrite = (lease: Lease): MicroTime | undefined =>
   lease.spec.renewTime ?? lease.metadata.creationTimestamp;
+
+/** Milliseconds that a lease was published for. */
+const publishedMs = ({ spec }: Lease): number => (spec.leaseDurationSeconds ?? UNTIMED_LEASE_LIFE_MS / 1000) * 1000;
 
 /** Milliseconds since the holder last wrote; 0 when that is not known, or lies ahead. */
 export function silenceMs(lease: Lease, now: MicroTime): number {
@@ -54,14 +68,16 @@ export function silenceMs(lease: Lease, now: MicroTime): number {
  */
 export function longSilences(held: readonly Lease[], expired: (lease: Lease) => boolean, now: MicroTime): Silences {
   let shortest = Infinity;
+  let freshestMs = Infinity;
   for (const lease of held) if (expired(lease)) shortest = Math.min(shortest, silenceMs(lease, now));
   const byName = new Map<string, Silence>();
   for (const lease of held) {
     const since = lastWrite(lease);
     const ms = silenceMs(lease, now);
+    if (since && now.since(since) > -DATE_SLACK_MS) freshestMs = Math.min(freshestMs, ms);
     if (since && (ms * SILENCE_FACTOR >= shortest || ms === 0)) byName.set(lease.metadata.name, { since, ms });
   }
-  return { at: now, byName };
+  return { at: now, byName, freshestMs };
 }
 
 /** What the second look shows of others, gathered lease by lease. */
@@ -100,7 +116,9 @@ export class Witnesses {
 
   /** Others were silent for about as long as this one, and came back just now. */
   recovering(lease: Lease): boolean {
-    return silenceMs(lease, this.#now) <= SILENCE_FACTOR * this.#longestEndedMs;
+    const awayMs = (this.#silences?.freshestMs ?? Infinity) + CLOCK_MARGIN_MS;
+    const countedMs = Math.min(this.#longestEndedMs, Math.max(awayMs, publishedMs(lease)));
+    return silenceMs(lease, this.#now) <= SILENCE_FACTOR * countedMs;
   }
 
   /** Somebody renewed after this moment. */

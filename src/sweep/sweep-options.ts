@@ -32,6 +32,11 @@ export interface SweepOptions {
   readonly requestTimeoutMs: number;
   /** Tell what would go and delete nothing. Default false. */
   readonly dryRun: boolean;
+  /**
+   * Collect also leases of elections, locks and their kind, whose record a new lease would begin again: fencing tokens of
+   * other programs, what was done once. Default false.
+   */
+  readonly includeElections: boolean;
   /** Collect even when no unexpired lease would be left, or none was renewed since. Default false. */
   readonly allowAll: boolean;
 }
@@ -92,5 +97,9 @@ export const SWEEP_ROWS: OptionRows<SweepOptions> = {
     text: 'longest time for one request',
   },
   dryRun: { default: false, text: 'report what would be deleted, and why; delete nothing' },
+  includeElections: {
+    default: false,
+    text: 'also delete leases of elections, locks and their kind: a new one begins again, with transitions 0 and nothing done',
+  },
   allowAll: { default: false, text: 'delete even when no unexpired lease would be left' },
 };

@@ -65,7 +65,7 @@ describe('sweep on a real API server', { skip: realApiSkip() }, () => {
     assert.equal(sweep.code, 0, sweep.stderr);
     assert.match(
       sweep.stderr,
-      /pass finished {2}seen=5000 {2}deleted=4000 {2}kept="1 terminating, 1 released, 998 live"/,
+      /pass finished {2}seen=5000 {2}deleted=4000 {2}kept="1 terminating, 1 released, 998 unexpired"/,
     );
     assert.match(
       sweep.stderr,

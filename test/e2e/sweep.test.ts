@@ -96,7 +96,7 @@ describe('sweep, one call', { concurrency: 2 }, () => {
       const { code, stderr } = await runProgram(['sweep', '--once', '--confirm-after=0', '--kubeconfig', kubeconfig]);
       assert.equal(code, 0, stderr);
       assert.match(stderr, /deleted an expired lease {2}lease=dead /);
-      assert.match(stderr, /pass finished {2}seen=3 {2}deleted=1 {2}kept="2 live"/);
+      assert.match(stderr, /pass finished {2}seen=3 {2}deleted=1 {2}kept="2 unexpired"/);
       assert.equal(stderr.match(/WARN +this machine's clock is far from the API server's/g)?.length, 1);
     });
   }

@@ -248,14 +248,18 @@ describe('what is written', () => {
   it('puts back a label that somebody removed, and keeps acquireTime', () => {
     const held = lease({ holderIdentity: 'me', acquireTime: t(1).toString() }, { labels: {} });
     const next = renewed(self, held, t(2));
-    assert.deepEqual(next.metadata.labels, self.labels);
+    assert.deepEqual(next.metadata.labels, created(self, t(0)).metadata.labels);
     assert.ok(next.spec.acquireTime?.equals(t(1)) && next.spec.renewTime?.equals(t(2)));
   });
 
   it('takes off the mark of another hostname, and leaves what others put there', () => {
-    const planted = { annotations: { 'leasekeeper.dev/hostname': 'master-2', note: 'x' } };
-    for (const written of [renewed(self, lease({}, planted), t(1)), takenOver(self, lease({}, planted), t(1))])
-      assert.deepEqual(written.metadata.annotations, { note: 'x' });
+    const labels = { ...created(self, t(0)).metadata.labels, 'leasekeeper.dev/kind': 'election', mine: 'y' };
+    const annotations = { 'leasekeeper.dev/hostname': 'master-2', 'leasekeeper.dev/step-down': 'now', note: 'x' };
+    const planted = lease({}, { labels, annotations });
+    for (const { metadata } of [renewed(self, planted, t(1)), takenOver(self, planted, t(1))]) {
+      assert.deepEqual(metadata.annotations, { note: 'x' });
+      assert.deepEqual(metadata.labels, { ...created(self, t(0)).metadata.labels, mine: 'y' });
+    }
   });
 
   it('marks a hostname that is no label value by a short form and an annotation', () => {

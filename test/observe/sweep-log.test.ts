@@ -61,9 +61,9 @@ test('what a foreign lease says cannot forge a line', () => {
 });
 
 test('a pass ends with one line that says what it came to', () => {
-  const kept = { ...noneKept(), live: 2, released: 1 };
+  const kept = { ...noneKept(), unexpired: 2, released: 1 };
   assert.deepEqual(tell({ type: 'passFinished', result: result({ seen: 5, deleted: 2, gone: 1, kept }) }), [
-    'INFO  pass finished  seen=5  deleted=2  gone=1  kept="1 released, 2 live"  took=30.14s',
+    'INFO  pass finished  seen=5  deleted=2  gone=1  kept="1 released, 2 unexpired"  took=30.14s',
   ]);
   assert.match(
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'noneUnexpired' }) })[0]!,
@@ -77,10 +77,10 @@ test('a pass ends with one line that says what it came to', () => {
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'noneRenewed' }) })[0]!,
     /^WARN {2}pass void: no lease was renewed since these expired.*--allow-all/,
   );
-  const some = { ...noneKept(), live: 1, recovering: 2 };
+  const some = { ...noneKept(), unexpired: 1, recovering: 2 };
   assert.match(
     tell({ type: 'passFinished', result: result({ deleted: 1, kept: some }) })[0]!,
-    /^WARN {2}pass finished, but some expired leases wait for a later one.*deleted=1.*kept="1 live, 2 recovering"/,
+    /^WARN {2}pass finished, but some expired leases wait for a later one.*deleted=1.*kept="1 unexpired, 2 recovering"/,
   );
   const error = new LeaseStoreError('Forbidden', { message: 'leases is forbidden' });
   assert.match(

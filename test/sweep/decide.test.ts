@@ -9,7 +9,13 @@ import { HOUR, NAMESPACE, leaseOf } from './world.ts';
 
 const T1 = MicroTime.parse('2026-01-01T12:00:00Z')!;
 const T2 = MicroTime.parse('2026-01-01T12:00:30Z')!;
-const POLICY: SweepPolicy = { graceMs: 0, maxSkewMs: 60_000, confirmAfterMs: 30_000, allowAll: false };
+const POLICY: SweepPolicy = {
+  graceMs: 0,
+  maxSkewMs: 60_000,
+  confirmAfterMs: 30_000,
+  allowAll: false,
+  includeElections: false,
+};
 /** Keeps a pass from being void. */
 const ALIVE = leaseOf({ metadata: { name: 'alive', uid: 'uid-alive' }, spec: { renewTime: T2.toString() } });
 
@@ -30,7 +36,7 @@ function verdict(one: Lease | undefined, two: Lease, policy: Partial<SweepPolicy
   const first = { leases: one ? [one, ALIVE] : [ALIVE], date: T1 };
   const { collect, kept } = plan(first, { leases: [two, ALIVE], date: T2 }, policy);
   if (collect.length > 0) return 'collect';
-  const others = { ...kept, live: kept.live - 1 };
+  const others = { ...kept, unexpired: kept.unexpired - 1 };
   return (Object.keys(others) as KeepReason[]).find((reason) => others[reason] > 0)!;
 }
 
@@ -49,7 +55,7 @@ test('one lease, by what both looks saw', () => {
     ['expired in both, unchanged', 'collect', DEAD, DEAD],
     [
       'not expired',
-      'live',
+      'unexpired',
       leaseOf({ spec: { renewTime: T1.toString() } }),
       leaseOf({ spec: { renewTime: T1.toString() } }),
     ],
@@ -101,13 +107,13 @@ test('a lease without renewTime or duration counts as expired an hour after its 
   const old = after(T1, -HOUR - 10);
   const young = after(T1, -HOUR + 60);
   assert.equal(verdict(...twice(untimed(old, {}))), 'collect');
-  assert.equal(verdict(...twice(untimed(young, {}))), 'live');
+  assert.equal(verdict(...twice(untimed(young, {}))), 'unexpired');
   assert.equal(
     verdict(...twice(untimed(old, { renewTime: after(T1, -5), leaseDurationSeconds: undefined }))),
     'collect',
   );
-  assert.equal(verdict(...twice(untimed(young, { leaseDurationSeconds: undefined }))), 'live');
-  assert.equal(verdict(...twice(untimed(undefined, {}))), 'live', 'of unknown age');
+  assert.equal(verdict(...twice(untimed(young, { leaseDurationSeconds: undefined }))), 'unexpired');
+  assert.equal(verdict(...twice(untimed(undefined, {}))), 'unexpired', 'of unknown age');
   assert.equal(verdict(...twice(untimed(old, { leaseDurationSeconds: -1 }))), 'collect', 'a duration that is none');
 });
 
@@ -123,14 +129,14 @@ test('a Date is less than it seems: its second of uncertainty counts for the lea
   for (const [seconds, expected] of table)
     assert.equal(verdict(...twice(expiredAtT1(seconds))), expected, String(seconds));
   const date = { leases: [expiredAtT1(-29.5), ALIVE], date: T2 };
-  assert.equal(plan(date, date).kept.live, 2, 'half a second past its expiry');
+  assert.equal(plan(date, date).kept.unexpired, 2, 'half a second past its expiry');
 });
 
 test('each look is judged by its own Date', () => {
   const look = (date: MicroTime): Look => ({ leases: [DEAD, ALIVE], date });
   const early = MicroTime.parse('2026-01-01T11:00:00Z')!;
   assert.equal(plan(look(early), look(T2)).kept.expiredOnce, 1, 'the first server is an hour behind');
-  assert.equal(plan(look(T1), look(early)).kept.live, 2, 'the second server is an hour behind');
+  assert.equal(plan(look(T1), look(early)).kept.unexpired, 2, 'the second server is an hour behind');
 });
 
 test('no Date, no deletion', () => {
@@ -212,6 +218,30 @@ test('an unexpired lease proves that renewals work only when it was renewed afte
   });
   const some = plan({ leases: [early, late, day], date: T1 }, { leases: [early, late, day], date: T2 });
   assert.deepEqual([some.collect.map(({ name }) => name), some.kept.unproven, some.voidBecause], [['a'], 1, undefined]);
+});
+
+test('a lease whose record a new one would begin again is never collected unasked', () => {
+  const kind = (value: string, more: object = {}): object => ({ labels: { 'leasekeeper.dev/kind': value, ...more } });
+  const host = { 'kubernetes.io/hostname': 'master-1' };
+  const table: [name: string, expected: KeepReason | 'collect', metadata: object, transitions: number | undefined][] = [
+    ...(['election', 'lock', 'once', 'cron', 'semaphore', 'shard'] as const).flatMap(
+      (value): [string, KeepReason, object, number][] => [
+        [value, 'election', kind(value), 0],
+        [`${value} with a hostname`, 'election', kind(value, host), 0],
+      ],
+    ),
+    ['a member', 'collect', kind('member'), 41],
+    ["client-go's election", 'election', { labels: { app: 'x' } }, 41],
+    ['of a kind that is not known, with transitions', 'election', kind('news'), 1],
+    ['an identity that was taken over', 'collect', { labels: host }, 41],
+    ['without a kind, never taken over', 'collect', { labels: {} }, 0],
+    ['without a kind and transitions', 'collect', { labels: {} }, undefined],
+  ];
+  for (const [name, expected, metadata, leaseTransitions] of table) {
+    const lease = expiredAtT1(100, { metadata, spec: { leaseTransitions } });
+    assert.equal(verdict(lease, lease), expected, name);
+    assert.equal(verdict(lease, lease, { includeElections: true }), 'collect', name);
+  }
 });
 
 test('silent for up to three times as long as somebody who came back between the looks: kept, also where all may go', () => {

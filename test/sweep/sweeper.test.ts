@@ -16,7 +16,7 @@ test('of 5,000 leases of which 4,000 expired exactly those go, with two lists an
   const result = await world.pass();
   assert.equal(result.outcome, 'completed');
   assert.deepEqual(
-    [result.seen, result.collectable, result.deleted, result.kept.live, result.failed],
+    [result.seen, result.collectable, result.deleted, result.kept.unexpired, result.failed],
     [5_000, 4_000, 4_000, 1_000, 0],
   );
   assert.deepEqual(world.deletions().sort(), expected);
@@ -43,7 +43,7 @@ test('what is none of its business stays', async () => {
   const { kept } = await world.pass({ own });
   assert.deepEqual(world.deletions(), ['expired']);
   assert.equal(world.names().length, 8);
-  assert.deepEqual([kept.live, kept.own, kept.released, kept.terminating], [2, 1, 1, 1]);
+  assert.deepEqual([kept.unexpired, kept.own, kept.released, kept.terminating], [2, 1, 1, 1]);
 });
 
 test('another product, by options alone', async () => {
@@ -62,7 +62,7 @@ test('when nothing is expired, one list is all', async () => {
   world.put('released', { ...EXPIRED, holder: '' });
   const sweeping = world.sweeper().sweepOnce(world.abort.signal);
   const result = await sweeping;
-  assert.deepEqual([result.outcome, result.seen, result.kept.live, result.kept.released], ['completed', 2, 1, 1]);
+  assert.deepEqual([result.outcome, result.seen, result.kept.unexpired, result.kept.released], ['completed', 2, 1, 1]);
   assert.equal(world.store.count(), 1);
 });
 
@@ -220,7 +220,7 @@ test('of the dates of a list the earliest counts', async () => {
     },
   };
   const result = await world.pass({ pageSize: 1, store });
-  assert.deepEqual([result.kept.live, result.collectable], [2, 0]);
+  assert.deepEqual([result.kept.unexpired, result.collectable], [2, 0]);
 });
 
 test('a list that continues at itself makes the pass void', async () => {
