@@ -18,6 +18,8 @@ export const EXIT = {
   usage: 2,
   /** `count --expect` saw another number. */
   unexpected: 3,
+  /** `lock` did not have the lock in time: EX_TEMPFAIL of sysexits.h. */
+  notAcquired: 75,
 } as const;
 
 /** The world outside, as a command sees it. */

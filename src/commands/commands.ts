@@ -7,6 +7,7 @@ import { SERVE_TABLE } from '../config/http-flags.ts';
 import type { OptionSpec, Table } from '../config/option-spec.ts';
 import { PUBLISH_TABLE } from '../config/publish-flags.ts';
 import { RBAC_OPTIONS } from '../config/rbac-flags.ts';
+import { LOCK_TABLE, ONCE_TABLE, RING_VIEW_TABLE, SHARD_TABLE } from '../config/recipe-flags.ts';
 import {
   COUNT_TABLE,
   CONFIG_PRINT_OPTIONS,
@@ -21,6 +22,10 @@ import type { CommandSpec } from './command.ts';
 
 /** What the shells ask, too. */
 export const loadCompletion = () => import('./completion.ts');
+
+/** In the help of each of the three. */
+const WHICH =
+  'elect, lock or once? `elect`: a service that one of several replicas runs, for as long as it lives. `lock`: a command that every caller runs, one at a time. `once`: a command that is to succeed once for all, however many start it.';
 
 const DOING: readonly CommandSpec[] = [
   {
@@ -115,7 +120,8 @@ const DOING: readonly CommandSpec[] = [
     description: [
       'Contends for the lease as client-go does, with which it interoperates. Whoever leads starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',
       'Where leasekeeper and its watchdog are killed in one go, the kernel kills the command, on Linux with setpriv of util-linux; what the command has started runs on then, as does a command that raises its privileges as it starts. Elsewhere nothing ends the command.',
-      'elect is for a command that runs for as long as it leads. A short one runs on every candidate, one after another: each contends until its own has run.',
+      'A short command under elect runs on every candidate, one after another: each contends until its own has run.',
+      WHICH,
       "The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment. SIGTERM and SIGINT go to the command first; the lease is released when it has ended, or is killed after --stop-timeout. A second one ends everything at once. SIGHUP, SIGUSR1 and SIGUSR2 are passed on. The exit code is the last command's, 128 + n when signal n ended it.",
       'Needs get, create, update and watch on leases in the namespace (a Role with resourceNames may name the lease for all but create), and create on events, which it does without.',
     ],
@@ -127,6 +133,71 @@ const DOING: readonly CommandSpec[] = [
     arguments: '<command...>',
     usage: '--lease NAMESPACE/NAME [options] -- COMMAND [ARG...]',
     load: () => import('./elect.ts'),
+  },
+  {
+    name: 'lock',
+    summary: 'Run a command while this process holds a lock, as flock does, in whatever pod',
+    description: [
+      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when the lock was not had in time. The command is ended before anybody else can have the lock, as with `elect`.",
+      WHICH,
+      'Needs get, create, update and watch on leases in the namespace.',
+    ],
+    examples: [
+      ['one backup at a time, in the whole cluster', 'leasekeeper lock --lease default/backup -- ./backup.sh'],
+      ['not now, if somebody else does', 'leasekeeper lock --lease default/backup --no-wait -- ./backup.sh'],
+    ],
+    options: LOCK_TABLE,
+    arguments: '<command...>',
+    usage: '--lease [NAMESPACE/]NAME [--wait DURATION | --no-wait] [options] -- COMMAND [ARG...]',
+    load: () => import('./lock.ts'),
+  },
+  {
+    name: 'once',
+    summary: 'Run a command once for a key: of many replicas one runs it, the others wait for its success',
+    description: [
+      'Exits with 0 when the key has succeeded, by anybody; else with the exit code of the command. The keys that succeeded stay recorded on the lease, so a pod that starts again later runs nothing. When the command fails or its process dies, the next replica tries.',
+      WHICH,
+      'Needs get, create, update and watch on leases in the namespace.',
+    ],
+    examples: [
+      ['a migration at the start of every replica', 'leasekeeper once --lease default/schema --key v42 -- ./migrate'],
+    ],
+    options: ONCE_TABLE,
+    arguments: '<command...>',
+    usage: '--lease [NAMESPACE/]NAME --key KEY [options] -- COMMAND [ARG...]',
+    load: () => import('./once.ts'),
+  },
+  {
+    name: 'shard',
+    summary: 'Share slots with other processes: one command runs for each slot, in one process at a time',
+    description: [
+      'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. The command finds LEASEKEEPER_SLOT and LEASEKEEPER_FENCING_TOKEN in its environment.',
+      "The first time, slots begin one lease duration after the start: a lease that is not there may have been deleted under its holder's hands.",
+      'Needs get, list, watch, create, update and delete on leases in the namespace.',
+    ],
+    examples: [
+      ['eight queues over any number of pods', 'leasekeeper shard --ring default/queues --slots 8 -- ./worker'],
+    ],
+    options: SHARD_TABLE,
+    arguments: '<command...>',
+    usage: '--ring [NAMESPACE/]NAME --slots N [options] -- COMMAND [ARG...]',
+    load: () => import('./shard.ts'),
+  },
+  {
+    name: 'members',
+    summary: 'List the members of a ring',
+    options: RING_VIEW_TABLE,
+    arguments: '<ring>',
+    usage: '[NAMESPACE/]NAME [options]',
+    load: () => import('./members.ts'),
+  },
+  {
+    name: 'shards',
+    summary: 'List who has which key of a ring',
+    options: RING_VIEW_TABLE,
+    arguments: '<ring>',
+    usage: '[NAMESPACE/]NAME [options]',
+    load: () => import('./shards.ts'),
   },
   {
     name: 'heartbeat',

@@ -108,6 +108,8 @@ function toOption(key: string, spec: OptionSpec): Option {
     option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
   // Values are kept under the option's own key, whatever its flag is called.
   option.attributeName = () => key;
+  // `--no-wait` is an option of its own, not the contrary of `--wait`.
+  option.negate = false;
   return option;
 }
 

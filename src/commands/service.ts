@@ -21,6 +21,8 @@ export interface ServiceWorld {
   readonly connection: Connection;
   /** Aborts with the first SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
+  /** The signal that came; undefined while none did. */
+  readonly received: () => NodeJS.Signals | undefined;
 }
 
 /** @throws ConfigurationError */
@@ -36,5 +38,5 @@ export async function runService(
   const clock = createSystemClock();
   await using connection = await connectApi(values, { ...api, clock, env: io.env });
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
-  return await run({ log, clock, connection, stop: stop.signal });
+  return await run({ log, clock, connection, stop: stop.signal, received: stop.received });
 }

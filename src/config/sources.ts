@@ -33,6 +33,7 @@ export const COMMAND_VARIABLES = {
   lease: `${PREFIX}LEASE`,
   holder: `${PREFIX}HOLDER`,
   fencingToken: `${PREFIX}FENCING_TOKEN`,
+  slot: `${PREFIX}SLOT`,
 } as const;
 const OF_A_LEADER: ReadonlySet<string> = new Set(Object.values(COMMAND_VARIABLES));
 

@@ -93,6 +93,24 @@ export function leaseName(
   return `${prefix}-${base32(hash.digest().subarray(0, 16))}`;
 }
 
+/** Why a text is no `[NAMESPACE/]NAME` of an object; `undefined` when it is one. */
+export function refProblem(text: string): string | undefined {
+  const parts = text.split('/');
+  if (parts.length > 2) return 'must be [NAMESPACE/]NAME';
+  const [name = '', namespace] = parts.toReversed();
+  if (namespace !== undefined && objectNameProblem(namespace)) return `the namespace ${objectNameProblem(namespace)}`;
+  return objectNameProblem(name) && `the name ${objectNameProblem(name)}`;
+}
+
+/**
+ * An object by `[NAMESPACE/]NAME`, as `refProblem` allows it.
+ * @param namespace where the text names none
+ */
+export function parseRef(text: string, namespace: string): { readonly namespace: string; readonly name: string } {
+  const slash = text.indexOf('/');
+  return slash < 0 ? { namespace, name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
+}
+
 /** The holder identity of one process: a fresh UUID for every start. */
 export const holderIdentity = (name: string, uuid: string): string => `${name}_${uuid}`;
 

@@ -43,7 +43,7 @@ export type MemberChange = {
 };
 
 /** What a member of a set is made of. */
-export interface MembersOptions extends Omit<RingMemberOptions, 'annotations'> {
+export interface MembersOptions extends Omit<RingMemberOptions, 'annotations' | 'onDeadline' | 'onProof'> {
   readonly payload?: Payload | undefined;
   /**
    * Milliseconds for which a change waits before it is reported, so that one that is undone within them is not; default 0.

@@ -54,6 +54,10 @@ export interface RingMemberOptions extends Partial<ElectionOptions> {
   readonly owners?: readonly OwnerReference[] | undefined;
   /** What stands on the member Lease besides, asked for at each renewal. */
   readonly annotations?: (() => Readonly<Record<string, string>>) | undefined;
+  /** As an elector's, of the member Lease. */
+  readonly onDeadline?: ((term: Term) => void) | undefined;
+  /** Called at once when more is known to have been seen. */
+  readonly onProof?: (() => void) | undefined;
   readonly observe?: Observe<ElectionEvent | RingEvent> | undefined;
 }
 
@@ -136,7 +140,7 @@ export class RingMember {
   }
 
   #elector(): LeaderElector {
-    const { ring, store, annotations, owners, labels, observe: _, ...options } = this.#options;
+    const { ring, store, annotations, owners, labels, observe: _, onProof: __, ...options } = this.#options;
     return new LeaderElector({
       ...MEMBER_DEFAULTS,
       ...definedOnly(options),
@@ -196,6 +200,7 @@ export class RingMember {
     if (at < 0) return;
     this.#proof = Math.max(this.#proof, this.#echoes[at]?.sentAt ?? -Infinity);
     this.#echoes.splice(0, at + 1);
+    this.#options.onProof?.();
   }
 
   #lose(error: LeaseStoreError | undefined): void {

@@ -56,10 +56,15 @@ export type ShardEvent =
   | { readonly type: 'keyFailed'; readonly key: string; readonly error: LeaseStoreError };
 
 /** What shards are made of. */
-export interface ShardsOptions extends Omit<RingMemberOptions, 'observe' | 'annotations'> {
+export interface ShardsOptions extends Omit<RingMemberOptions, 'observe' | 'annotations' | 'onDeadline' | 'onProof'> {
   /** What is shared: so many keys, `0` to `count - 1`, or names. */
   readonly keys: number | readonly string[];
   readonly work: ShardWork;
+  /**
+   * Called at once, before anything else is done, when the end of a key's term moves, and when the key is lost (then
+   * `term.lost` says why): as an elector's.
+   */
+  readonly onDeadline?: ((term: ShardTerm) => void) | undefined;
   readonly observe?: Observe<ShardEvent> | undefined;
 }
 
@@ -89,7 +94,7 @@ interface Held {
   /** The work may begin before that. */
   readonly atOnce: boolean;
   /** The work that runs; undefined: none does. */
-  run: { readonly abort: AbortController; readonly ended: Promise<void> } | undefined;
+  run: { readonly abort: AbortController; readonly term: ShardTerm; ended: Promise<void> } | undefined;
   /** When the work may be begun again, in monotonic milliseconds. */
   startAt: number;
   readonly rest: Backoff;
@@ -104,6 +109,8 @@ export class Shards {
   readonly #durationMs: number;
   /** How old what is seen of the ring may be while a key is held, in milliseconds. */
   readonly #viewMs: number;
+  /** And how old until everything must have ended. */
+  readonly #holdMs: number;
   readonly #retryPeriodMs: number;
   /** Names of the keys' Leases, and the keys. */
   #keys: ReadonlyMap<string, string>;
@@ -121,13 +128,15 @@ export class Shards {
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: ShardsOptions) {
-    const { keys, work: _, observe, ...rest } = options;
+    const { keys, work: _, observe, onDeadline: __, ...rest } = options;
     this.#options = options;
     this.#clock = options.clock;
     this.#observe = containedObserver(observe);
     this.#keys = keyNames(options.ring.name, keys);
     const member: RingMemberOptions = {
       ...rest,
+      onDeadline: () => this.#onDeadline(),
+      onProof: () => this.#onDeadline(),
       observe: (event) => {
         if (event.type === 'ringLost' || event.type === 'ringSynced') this.#observe(event);
       },
@@ -139,7 +148,8 @@ export class Shards {
     );
     this.#durationMs = (options.leaseDurationSeconds ?? MEMBER_DEFAULTS.leaseDurationSeconds) * 1000;
     // As of a term of the member: what has ended this long after the proof has ended before anybody may take the key.
-    this.#viewMs = Math.min(options.renewDeadlineMs ?? MEMBER_DEFAULTS.renewDeadlineMs, this.#durationMs * 0.99 - 100);
+    this.#holdMs = this.#durationMs * 0.99 - 100;
+    this.#viewMs = Math.min(options.renewDeadlineMs ?? MEMBER_DEFAULTS.renewDeadlineMs, this.#holdMs);
     this.#retryPeriodMs = options.retryPeriodMs ?? MEMBER_DEFAULTS.retryPeriodMs;
   }
 
@@ -163,6 +173,11 @@ export class Shards {
   /** Takes part until the signal aborts; settles once the work of all keys has ended and the member Lease is released. */
   run(signal: AbortSignal): Promise<void> {
     return this.#member.run(signal);
+  }
+
+  #onDeadline(): void {
+    const { onDeadline } = this.#options;
+    if (onDeadline) for (const { run } of this.#held.values()) if (run) onDeadline(run.term);
   }
 
   /** One term of the member Lease. */
@@ -352,8 +367,8 @@ export class Shards {
   #start(held: Held, term: Term): void {
     const abort = new AbortController();
     const { work } = this.#options;
-    const run = { abort, ended: Promise.resolve() };
     const keyTerm = this.#keyTerm(held, term, abort.signal);
+    const run = { abort, term: keyTerm, ended: Promise.resolve() };
     held.run = run;
     run.ended = (async () => work(keyTerm))().then(
       () => this.#ended(held, abort.signal),
@@ -377,6 +392,7 @@ export class Shards {
     const member = this.#member;
     const clock = this.#clock;
     const viewMs = this.#viewMs;
+    const holdMs = this.#holdMs;
     const lost = (): boolean => held.run?.abort.signal !== signal || signal.reason instanceof KeyLost;
     return Object.freeze({
       key,
@@ -388,7 +404,7 @@ export class Shards {
         return Math.min(term.deadline, member.proof + viewMs);
       },
       get expires() {
-        return term.expires;
+        return Math.min(term.expires, member.proof + holdMs);
       },
       get remainingMs() {
         if (lost() || term.remainingMs === 0) return 0;
@@ -410,6 +426,7 @@ export class Shards {
     this.#observe({ type: 'keyLost', key, why });
     // One that was asked to end already hears no second time; its `check` tells.
     run.abort.abort(new KeyLost(key));
+    this.#options.onDeadline?.(run.term);
   }
 
   /** The key is to move: its work ends first, then its Lease is released. */

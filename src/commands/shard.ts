@@ -1,0 +1,89 @@
+/**
+ * `leasekeeper shard`: shares slots with the other members of a ring, and runs one command for each slot that is ours.
+ *
+ * Guarantees: a slot's command runs in one member at a time: each has ended before the slot may be another's, by a watchdog
+ * of its own. A slot that is to move is drained: SIGTERM, then the release, then the next member begins.
+ */
+import { hostname } from 'node:os';
+import { v4 as uuid } from 'uuid';
+import { readChecked } from '../config/bindings.ts';
+import type { OptionValues } from '../config/option-spec.ts';
+import { SHARD_TABLE, recipeSettings, shardRules } from '../config/recipe-flags.ts';
+import type { RecipeSettings } from '../config/recipe-flags.ts';
+import { COMMAND_VARIABLES } from '../config/sources.ts';
+import { KILL_MARGIN_MS } from '../guard/guard.ts';
+import { logShards } from '../observe/shard-log.ts';
+import { Shards } from '../recipes/shards.ts';
+import type { ShardTerm } from '../recipes/shards.ts';
+import { CommandError, EXIT, UsageError } from './command.ts';
+import type { CommandInput } from './command.ts';
+import { GuardedCommand, commandProblems, ending } from './guarded-command.ts';
+import { onLeases, permitted } from './permissions.ts';
+import { runService } from './service.ts';
+
+const settingsOf = (values: OptionValues<typeof SHARD_TABLE>): RecipeSettings =>
+  recipeSettings(SHARD_TABLE, values, ['recipeRing', values.recipeRing], hostname(), KILL_MARGIN_MS);
+
+export async function run({ given, args, io }: CommandInput): Promise<number> {
+  const rules = (values: OptionValues<typeof SHARD_TABLE>) => [...settingsOf(values).wrong, ...shardRules(values)];
+  const { values, problems } = await readChecked(SHARD_TABLE, given, rules);
+  const [command = '', ...rest] = args;
+  const wrong = [...problems, ...commandProblems('shard', command, io.env['PATH'])];
+  if (wrong.length > 0) throw new UsageError(wrong);
+  const { ref, id, stopTimeoutMs: graceMs, election } = settingsOf(values);
+  return runService(values, io, {}, async ({ log, clock, connection, stop, received }) => {
+    const ring = ref(connection.namespace);
+    const guards = new Map<string, GuardedCommand>();
+    const shards = new Shards({
+      store: connection.store,
+      clock,
+      random: Math.random,
+      ring,
+      id,
+      uuid: uuid(),
+      ...election,
+      keys: values.shardSlots ?? 1,
+      onDeadline: (term) => guards.get(term.key)?.onDeadline(term),
+      observe: logShards(log),
+      work: async (term: ShardTerm) => {
+        const slotLog = log.child({ slot: term.key });
+        const guarded = new GuardedCommand({
+          command,
+          args: rest,
+          env: io.env,
+          clock,
+          log: slotLog,
+          graceMs,
+          received,
+        });
+        guards.set(term.key, guarded);
+        try {
+          const outcome = await guarded.run(term, { [COMMAND_VARIABLES.slot]: term.key });
+          const { code, why } = ending(outcome);
+          if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
+        } finally {
+          guards.delete(term.key);
+          await guarded.close();
+        }
+      },
+    });
+    log.info({ ring: `${ring.namespace}/${ring.name}`, slots: values.shardSlots, id }, 'sharing slots with the ring');
+    await shards.run(stop);
+    return EXIT.ok;
+  });
+}
+
+export const grants = permitted(
+  SHARD_TABLE,
+  (values) => settingsOf(values).wrong,
+  (values) => {
+    const { namespace } = settingsOf(values).ref(undefined);
+    return [
+      onLeases(
+        namespace,
+        ['get', 'list', 'watch', 'create', 'update', 'delete'],
+        "the ring's leases: its own, the slots', and those of members that died",
+      ),
+    ];
+  },
+);
