@@ -79,7 +79,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   if (options.ownRootsOnly) forgetRoots(settings);
   const transport = createTransport({
     server: settings.server,
-    credentials: createCredentials(settings, clock),
+    credentials: createCredentials(settings, clock, () => loadKubeConfig({ ...options, context: settings.context })),
     createClient: await httpClient(options.light ?? false),
     clock,
     userAgent: options.userAgent ?? `leasekeeper/${packageJson.version}`,

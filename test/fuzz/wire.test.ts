@@ -150,6 +150,7 @@ fuzz(
       const proxy = new URL(`${scheme}://user:password@127.0.0.1:${port}`);
       openTunnel(
         proxy,
+        {},
         { host: 'api', port: 443 },
         (part) => parts.push(part),
         (error, socket) => {

@@ -100,11 +100,8 @@ test('everything that a user and a cluster may have', async (t) => {
           name: 'u',
           user: {
             'client-certificate-data': Buffer.from('CERT').toString('base64'),
-            'client-certificate': 'ignored',
             'client-key': 'sub/key',
             tokenFile: 'token',
-            username: 'me',
-            password: 'pw',
             as: 'other',
             'as-uid': '7',
             'as-groups': ['g1', 'g2'],
@@ -130,7 +127,6 @@ test('everything that a user and a cluster may have', async (t) => {
   assert.equal(user.certificate?.data, 'CERT');
   assert.equal(user.key?.file, join(dir, 'sub/key'));
   assert.equal(user.tokenFile, join(dir, 'token'));
-  assert.deepEqual([user.username, user.password], ['me', 'pw']);
   assert.deepEqual(user.impersonate, { user: 'other', uid: '7', groups: ['g1', 'g2'], extra: { scope: ['a'] } });
   assert.deepEqual(user.exec, {
     command: join(dir, 'plugin'),
@@ -169,7 +165,7 @@ test("client-node's KubeConfig is read as a kubeconfig is", async (t) => {
         tlsServerName: 'n',
         proxyUrl: 'http://p',
       },
-      { name: 'd', server: 'https://d', caFile: join(dir, 'ca'), skipTLSVerify: true },
+      { name: 'd', server: 'https://d', caFile: join(dir, 'ca'), skipTLSVerify: false },
     ],
     users: [
       { name: 'u', certData: btoa('CERT'), keyFile: '/key', token: 'abc', impersonateUser: 'other' },
@@ -190,6 +186,7 @@ test("client-node's KubeConfig is read as a kubeconfig is", async (t) => {
   assert.deepEqual(cluster, {
     server: 'https://h',
     ca: { data: 'CA', field: 'clusters[c].cluster.certificate-authority-data' },
+    rootFiles: [],
     insecureSkipTlsVerify: false,
     tlsServerName: 'n',
     proxyUrl: 'http://p',
@@ -200,7 +197,7 @@ test("client-node's KubeConfig is read as a kubeconfig is", async (t) => {
   assert.deepEqual([user.certificate?.data, user.key?.file, user.token], ['CERT', '/key', 'abc']);
   assert.equal(user.impersonate?.user, 'other');
   const y = await loadKubeConfig({ ...nowhere, kubeConfig, context: 'y' });
-  assert.deepEqual([y.ca?.file, y.insecureSkipTlsVerify, y.user.exec?.command], [join(dir, 'ca'), true, 'login']);
+  assert.deepEqual([y.ca?.file, y.user.exec?.command], [join(dir, 'ca'), 'login']);
   assert.equal((await loadKubeConfig({ ...nowhere, kubeConfig, context: 'z' })).user.tokenFile, join(dir, 'token'));
   await assert.rejects(
     loadKubeConfig({ ...nowhere, kubeConfig: new KubeConfig() }),
@@ -215,10 +212,13 @@ const faults: [string, KubeConfigErrorCode, RegExp][] = [
   ['a: &a [*a]\nb: *c', 'InvalidYaml', /./],
   ['- S3CRET', 'InvalidField', /must be a mapping/],
   ['users: S3CRET', 'InvalidField', /users must be a list/],
-  ['users: [S3CRET]', 'InvalidField', /users\[0\].name/],
+  ['users: [{name: 5}]', 'InvalidField', /users\[0\].name must be a string/],
+  ['users: [{name: a}, {name: a}]', 'InvalidField', /users\[1\].name must not stand twice: "a"/],
+  ['kind: Pod', 'InvalidField', /kind must be Config/],
+  ['apiVersion: v2', 'InvalidField', /apiVersion must be v1/],
   ['', 'NoCurrentContext', /current-context is not set/],
   [doc({ current: '""' }), 'NoCurrentContext', /there are: x/],
-  [doc({ current: 'y' }), 'ContextNotFound', /context "y" does not exist \(there are: x\)/],
+  [doc({ current: 'z' }), 'ContextNotFound', /context "z" does not exist \(there are: x\)/],
   [doc({ context: '{cluster: d, user: u}' }), 'ClusterNotFound', /cluster "d" of context "x"/],
   [doc({ context: '{user: u}' }), 'ClusterNotFound', /cluster "" of context "x"/],
   [doc({ context: '{cluster: c, user: v}' }), 'UserNotFound', /user "v" of context "x"/],
@@ -233,6 +233,21 @@ const faults: [string, KubeConfigErrorCode, RegExp][] = [
   ],
   [doc({ cluster: '{server: "https://h", insecure-skip-tls-verify: "yes"}' }), 'InvalidField', /true or false/],
   [doc({ user: '{token: 12345}' }), 'InvalidField', /users\[u\].user.token must be a string; put it in quotes/],
+  [doc({ user: '{token: S3CRET, username: a}' }), 'InvalidField', /users\[u\].user must have either a token or/],
+  [doc({ user: '{tokenFile: a, password: S3CRET}' }), 'InvalidField', /users\[u\].user must have either a token or/],
+  [doc({ user: '{password: S3CRET}' }), 'InvalidField', /user.username is missing/],
+  [doc({ user: '{client-key-data: AAAA}' }), 'InvalidField', /client-certificate is missing/],
+  [doc({ user: '{client-certificate-data: AAAA}' }), 'InvalidField', /client-key is missing/],
+  [doc({ user: '{client-key-data: "S3CRET!"}' }), 'InvalidField', /client-key-data is no base64/],
+  [doc({ user: '{client-key-data: AAAA, client-key: a}' }), 'InvalidField', /client-key-data must not stand beside/],
+  [doc({ user: '{as-groups: [a]}' }), 'InvalidField', /as-groups needs a user to act as/],
+  [doc({ user: '{as: a, as-groups: b}' }), 'InvalidField', /as-groups must be a list/],
+  [doc({ cluster: '{server: "http://h"}', user: '{as: a}' }), 'InvalidField', /user.as needs a server with https/],
+  [
+    doc({ cluster: '{server: "https://h", certificate-authority: a, insecure-skip-tls-verify: true}' }),
+    'InvalidField',
+    /insecure-skip-tls-verify must not be true beside/,
+  ],
   [doc({ user: '{exec: {}}' }), 'InvalidField', /exec.command must name a command/],
   [doc({ user: exec('v1alpha1') }), 'InvalidField', /exec.apiVersion must be client.authentication.k8s.io\/v1 or/],
   [doc({ user: exec('v1') }), 'InvalidField', /exec.interactiveMode must be Never, IfAvailable or Always/],
@@ -287,7 +302,7 @@ test('a proxy from the environment', async (t) => {
 test('merge keys of YAML', async (t) => {
   const dir = tempDir(t, {
     config: `
-x-base: &base {certificate-authority-data: AAAA, insecure-skip-tls-verify: true}
+x-base: &base {tls-server-name: name, insecure-skip-tls-verify: yes}
 current-context: x
 clusters: [{name: c, cluster: {<<: *base, server: "https://h"}}]
 contexts: [{name: x, context: {cluster: c}}]

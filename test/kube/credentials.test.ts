@@ -12,10 +12,11 @@ import type { Credentials, CredentialSource } from '../../src/kube/auth/material
 import { isStoreError } from '../../src/lease/store.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { fixture, fixtureText, json, startServer, statusBody, tempDir, transportTo, until } from './support.ts';
 
 const settings = (user: UserSettings, more: Partial<KubeSettings> = {}): KubeSettings => ({
-  server: 'http://h',
+  server: 'https://h',
   insecureSkipTlsVerify: false,
   source: 'the test',
   user,
@@ -101,6 +102,7 @@ test('over the wire: 401 until the token file rotates, then the very next reques
 });
 
 const pem = (data: string) => ({ data, field: 'f' });
+const rsa = makeCertificate({ subject: 'r', keyType: 'rsa' });
 const faults: [string, Partial<KubeSettings>, string, RegExp][] = [
   [
     'a CA that cannot be read',
@@ -113,25 +115,19 @@ const faults: [string, Partial<KubeSettings>, string, RegExp][] = [
     'a CA that is broken',
     { ca: pem('-----BEGIN CERTIFICATE-----\nS3CRET\n-----END CERTIFICATE-----') },
     'InvalidCertificate',
-    /cannot be used/,
-  ],
-  [
-    'a certificate without a key',
-    { user: { certificate: pem(fixtureText('client-a.crt')) } },
-    'InvalidCertificate',
-    /client-key is missing/,
-  ],
-  [
-    'a key without a certificate',
-    { user: { key: pem(fixtureText('client-a.test-only.key')) } },
-    'InvalidCertificate',
-    /client-certificate is missing/,
+    /f: its certificate cannot be read/,
   ],
   [
     'a key of another certificate',
     { user: { certificate: pem(fixtureText('client-a.crt')), key: pem(fixtureText('client-b.test-only.key')) } },
     'InvalidCertificate',
-    /mismatch/,
+    /the key belongs to another certificate/,
+  ],
+  [
+    'a key of another kind',
+    { user: { certificate: pem(fixtureText('client-a.crt')), key: pem(rsa.key) } },
+    'InvalidCertificate',
+    /the key belongs to another certificate/,
   ],
   [
     'a token file that is not there',
@@ -283,7 +279,11 @@ test('exec: what fails is said without a credential, and not tried again within 
     [answer({}), /neither status.token nor/],
     [answer({ clientCertificateData: 'S3CRET' }), /no status.clientKeyData/],
     [answer({ token: 'S3CRET', clientKeyData: 'S3CRET' }), /no status.clientCertificateData/],
-    [answer({ token: 'S3CRET x' }), /no header can carry/],
+    [answer({ token: 'S3CRETä' }), /no header can carry/],
+    [
+      answer({ clientCertificateData: fixtureText('client-a.crt'), clientKeyData: rsa.key }),
+      /exec plugin .*plugin: .*the key belongs to another/,
+    ],
     [answer({ token: 'S3CRET', expirationTimestamp: 'soon' }), /expirationTimestamp is no RFC 3339 time/],
     [answer({ token: 17 }), /status.token is no string/],
     ['yes S3CRET | head -c 2000000', /longer than 1 MiB/],

@@ -8,7 +8,7 @@ import type { LeaseEvent, LeaseStore } from '../../src/lease/store.ts';
 import { createLeaseApi } from '../../src/kube/lease-api.ts';
 import { connect } from '../../src/kube/connection.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
-import { json, leaseJson, startServer, statusBody, tempDir, transportTo } from './support.ts';
+import { fixture, fixtureText, json, leaseJson, startServer, statusBody, tempDir, transportTo } from './support.ts';
 import type { Handler, TestServer } from './support.ts';
 
 const ref = { namespace: 'ns', name: 'a' };
@@ -140,21 +140,25 @@ test('answers that are none', async (t) => {
 });
 
 test('connect: from a kubeconfig to a watch and back to nothing', { timeout: 20_000 }, async (t) => {
-  const server = await startServer(t, ({ url }, response) => {
-    if (!url.includes('watch=true'))
-      return json(response, 200, { metadata: { resourceVersion: '5' }, items: [leaseJson('a', '4')] });
-    response.writeHead(200);
-    const text = `${JSON.stringify({ type: 'MODIFIED', object: leaseJson('ä', '6') })}\n`;
-    const bytes = Buffer.from(text);
-    const cut = bytes.indexOf(0xa4);
-    response.write(bytes.subarray(0, cut));
-    return void setImmediate(() => response.write(bytes.subarray(cut)));
-  });
+  const server = await startServer(
+    t,
+    ({ url }, response) => {
+      if (!url.includes('watch=true'))
+        return json(response, 200, { metadata: { resourceVersion: '5' }, items: [leaseJson('a', '4')] });
+      response.writeHead(200);
+      const text = `${JSON.stringify({ type: 'MODIFIED', object: leaseJson('ä', '6') })}\n`;
+      const bytes = Buffer.from(text);
+      const cut = bytes.indexOf(0xa4);
+      response.write(bytes.subarray(0, cut));
+      return void setImmediate(() => response.write(bytes.subarray(cut)));
+    },
+    { cert: fixtureText('server.crt'), key: fixtureText('server.test-only.key') },
+  );
   const kubeconfig = `${tempDir(t, {
     config: JSON.stringify({
       'current-context': 'x',
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u', namespace: 'ns' } }],
-      clusters: [{ name: 'c', cluster: { server: server.url } }],
+      clusters: [{ name: 'c', cluster: { server: server.url, 'certificate-authority': fixture('ca.crt') } }],
       users: [{ name: 'u', user: { token: 'abc' } }],
     }),
   })}/config`;

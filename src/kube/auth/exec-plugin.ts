@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { isatty } from 'node:tty';
 import type { Clock } from '../../runtime/clock.ts';
 import { clean } from '../wire/foreign-text.ts';
-import { load } from './material.ts';
+import { isHeaderText, load } from './material.ts';
 import type { PluginAnswer } from './material.ts';
 import { readYaml } from './read-yaml.ts';
 import type { ExecSettings, KubeSettings } from './settings.ts';
@@ -39,15 +39,24 @@ export async function askExec(
   const info = JSON.stringify({
     kind: 'ExecCredential',
     apiVersion: exec.apiVersion,
-    spec: { ...(exec.cluster && { cluster: { ...exec.cluster, ...caData(settings) } }), interactive },
+    spec: { ...(exec.cluster && { cluster: clusterInfo(exec.cluster, settings) }), interactive },
   });
   const stdout = await run(exec, info, interactive, clock, signal, failed);
   return readAnswer(stdout, exec.apiVersion, failed);
 }
 
-function caData(settings: KubeSettings): object {
+/** As client-go writes it. */
+function clusterInfo(cluster: Readonly<Record<string, unknown>>, settings: KubeSettings): object {
+  const { server, config = null, 'proxy-url': proxy, 'disable-compression': uncompressed, ...tls } = cluster;
   const { ca } = load({ ...settings, user: {} }, []);
-  return ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca, 'latin1').toString('base64') };
+  return {
+    server,
+    ...tls,
+    ...(ca !== undefined && { 'certificate-authority-data': Buffer.from(ca, 'latin1').toString('base64') }),
+    ...(proxy !== undefined && { 'proxy-url': proxy }),
+    ...(uncompressed !== undefined && { 'disable-compression': uncompressed }),
+    config,
+  };
 }
 
 function run(
@@ -105,7 +114,9 @@ async function readAnswer(stdout: string, apiVersion: string, failed: (words: st
   const answer = (await readYaml(stdout).catch(() => {
     throw failed('its answer is no JSON');
   })) as { kind?: unknown; apiVersion?: unknown; status?: unknown } | null;
-  if (typeof answer !== 'object' || answer?.kind !== 'ExecCredential') throw failed('its answer is no ExecCredential');
+  if (typeof answer !== 'object' || (answer?.kind ?? 'ExecCredential') !== 'ExecCredential' || answer === null) {
+    throw failed('its answer is no ExecCredential');
+  }
   if (answer.apiVersion !== apiVersion) {
     throw failed(`its answer is of ${clean(String(answer.apiVersion), 100)}, not of ${apiVersion} as configured`);
   }
@@ -124,7 +135,7 @@ async function readAnswer(stdout: string, apiVersion: string, failed: (words: st
   if ((cert === undefined) !== (key === undefined)) {
     throw failed(`its answer has no status.${cert === undefined ? 'clientCertificateData' : 'clientKeyData'}`);
   }
-  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+  if (token !== undefined && !isHeaderText(token)) {
     throw failed('its token holds characters that no header can carry');
   }
   const expiry = text('expirationTimestamp');

@@ -3,6 +3,7 @@
  * names file, field and rule, and never a value.
  */
 import { dirname, isAbsolute, join } from 'node:path';
+import { isHeaderText } from './material.ts';
 import { KubeConfigError } from './settings.ts';
 import type { ExecSettings, OidcSettings, PemSource, UserSettings } from './settings.ts';
 
@@ -12,54 +13,72 @@ export interface Entry {
   readonly value: Json;
   readonly file: string;
 }
-/**
- * @param cluster the user's, for a plugin that is to know it
- * @param proxyFor the proxy for a URL
- */
-export function userSettings(
-  entry: Entry,
-  name: string,
-  cluster: Json,
-  proxyFor: (url: URL) => string | undefined,
-): UserSettings {
+/** What a user's fields may be read with. */
+export interface UserContext {
+  readonly name: string;
+  /** For a plugin that is to know it. */
+  readonly cluster: Json;
+  /** Without TLS nothing that proves who we are is read, but what contradicts itself is refused all the same. */
+  readonly secure: boolean;
+  /** The proxy for a URL. */
+  readonly proxyFor: (url: URL) => string | undefined;
+}
+
+export function userSettings(entry: Entry, { name, cluster, secure, proxyFor }: UserContext): UserSettings {
+  const { file } = entry;
   const at = `users[${name}].user`;
-  const tokenFile = string(entry, at, 'tokenFile');
-  const impersonated = string(entry, at, 'as');
+  const text = (key: string): string | undefined => string(entry, at, key);
+  const [token, tokenFile, username, password] = ['token', 'tokenFile', 'username', 'password'].map(text);
   const exec = mapping(entry, at, 'exec');
   const provider = mapping(entry, at, 'auth-provider');
-  if (exec && provider) throw wrong(entry.file, `${at}.auth-provider`, 'must not stand beside exec');
+  const basic = username ?? password;
+  if ((token ?? (secure ? tokenFile : undefined)) !== undefined && basic !== undefined) {
+    throw wrong(file, at, 'must have either a token or a username and password, not both');
+  }
+  if (exec && provider) throw wrong(file, `${at}.auth-provider`, 'must not stand beside exec');
+  const certificate = pem(entry, at, 'client-certificate');
+  const key = pem(entry, at, 'client-key');
+  if (certificate && !key) throw wrong(file, `${at}.client-key`, 'is missing: certificate and key go together');
+  const impersonate = impersonation(entry, at);
+  const plugin = exec && execSettings({ value: exec, file }, `${at}.exec`, cluster, secure);
+  if (!secure) {
+    // Without it we would act as somebody whom the API server asks for nothing: with more rights, perhaps.
+    if (impersonate) throw wrong(file, `${at}.as`, 'needs a server with https: nobody is believed without TLS');
+    return {};
+  }
+  if (key && !certificate) throw wrong(file, `${at}.client-certificate`, 'is missing: certificate and key go together');
+  if (username === undefined && password !== undefined) throw wrong(file, `${at}.username`, 'is missing');
   return {
-    certificate: pem(entry, at, 'client-certificate'),
-    key: pem(entry, at, 'client-key'),
-    token: string(entry, at, 'token'),
-    tokenFile: tokenFile === undefined ? undefined : beside(entry.file, tokenFile),
-    username: string(entry, at, 'username'),
-    password: string(entry, at, 'password'),
-    ...(impersonated === undefined ? {} : { impersonate: impersonation(entry, at, impersonated) }),
-    exec: exec && execSettings({ value: exec, file: entry.file }, `${at}.exec`, cluster),
-    oidc: provider && oidcSettings({ value: provider, file: entry.file }, `${at}.auth-provider`, name, proxyFor),
+    certificate,
+    key,
+    token,
+    tokenFile: tokenFile === undefined ? undefined : beside(file, tokenFile),
+    username,
+    password,
+    impersonate,
+    exec: plugin,
+    oidc: provider && oidcSettings({ value: provider, file }, `${at}.auth-provider`, name, proxyFor),
   };
 }
 
 const EXEC_VERSION = 'client.authentication.k8s.io/';
 const MODES = ['Never', 'IfAvailable', 'Always'] as const;
 
-function execSettings(entry: Entry, at: string, cluster: Json): ExecSettings {
+function execSettings(entry: Entry, at: string, cluster: Json, secure: boolean): ExecSettings {
   const command = string(entry, at, 'command');
   if (command === undefined) throw wrong(entry.file, `${at}.command`, 'must name a command');
   const apiVersion = string(entry, at, 'apiVersion');
-  if (apiVersion !== `${EXEC_VERSION}v1` && apiVersion !== `${EXEC_VERSION}v1beta1`) {
+  const known = apiVersion === `${EXEC_VERSION}v1` || apiVersion === `${EXEC_VERSION}v1beta1`;
+  if (apiVersion === undefined || (!known && secure)) {
     throw wrong(entry.file, `${at}.apiVersion`, `must be ${EXEC_VERSION}v1 or ${EXEC_VERSION}v1beta1`);
   }
-  const mode = string(entry, at, 'interactiveMode') ?? (apiVersion.endsWith('beta1') ? 'IfAvailable' : undefined);
+  const mode =
+    string(entry, at, 'interactiveMode') ?? (/v1(alpha|beta)1$/.test(apiVersion) ? 'IfAvailable' : undefined);
   const interactiveMode = MODES.find((known) => known === mode);
   if (interactiveMode === undefined) {
     throw wrong(entry.file, `${at}.interactiveMode`, `must be ${MODES.slice(0, -1).join(', ')} or ${MODES.at(-1)}`);
   }
-  const args = list(entry, at, 'args').map((arg) => {
-    if (typeof arg !== 'string') throw wrong(entry.file, `${at}.args`, 'must be a list of strings');
-    return arg;
-  });
+  const args = strings(entry, at, 'args');
   const env = list(entry, at, 'env').map((item): [string, string] => {
     const { name, value } = isObject(item) ? item : {};
     if (typeof name !== 'string' || name === '' || typeof (value ?? '') !== 'string') {
@@ -129,14 +148,22 @@ function oidcSettings(
   };
 }
 
-function impersonation(entry: Entry, at: string, user: string): NonNullable<UserSettings['impersonate']> {
+function impersonation(entry: Entry, at: string): UserSettings['impersonate'] {
+  const { file } = entry;
+  const user = string(entry, at, 'as');
   const uid = string(entry, at, 'as-uid');
-  const groups = strings(entry.value['as-groups']);
-  const extra = Object.entries(mapping(entry, at, 'as-user-extra') ?? {}).map(
-    ([key, values]) => [key, strings(values)] as const,
-  );
+  const groups = strings(entry, at, 'as-groups');
+  const more: Entry = { value: mapping(entry, at, 'as-user-extra') ?? {}, file };
+  const extra = Object.keys(more.value).map((key) => [key, strings(more, `${at}.as-user-extra`, key)] as const);
+  if (user === undefined) {
+    const alone = uid !== undefined ? 'as-uid' : groups.length > 0 ? 'as-groups' : 'as-user-extra';
+    // Left out, it would leave us with all our own rights.
+    if (alone !== 'as-user-extra' || extra.length > 0)
+      throw wrong(file, `${at}.${alone}`, 'needs a user to act as: as');
+    return undefined;
+  }
   const check = (key: string, good: boolean): void => {
-    if (!good) throw wrong(entry.file, `${at}.${key}`, 'holds characters that no header can carry');
+    if (!good) throw wrong(file, `${at}.${key}`, 'holds characters that no header can carry');
   };
   check('as', isHeaderText(user));
   check('as-uid', uid === undefined || isHeaderText(uid));
@@ -148,14 +175,14 @@ function impersonation(entry: Entry, at: string, user: string): NonNullable<User
   return { user, uid, groups, extra: Object.fromEntries(extra) };
 }
 
-/** Printable ASCII: what lies beyond it arrives differently at each server. */
-const isHeaderText = (text: string): boolean => /^[\x20-\x7e]*$/.test(text);
-
 export function pem(entry: Entry, at: string, key: string): PemSource | undefined {
   const data = string(entry, at, `${key}-data`);
-  const file = string(entry, at, key);
-  if (data !== undefined) return { data: Buffer.from(data, 'base64').toString('latin1'), field: `${at}.${key}-data` };
-  return file === undefined ? undefined : { file: beside(entry.file, file), field: `${at}.${key}` };
+  const path = string(entry, at, key);
+  const field = `${at}.${key}`;
+  if (data === undefined) return path === undefined ? undefined : { file: beside(entry.file, path), field };
+  if (path !== undefined) throw wrong(entry.file, `${field}-data`, `must not stand beside ${key}`);
+  if (!/^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$/.test(data)) throw wrong(entry.file, `${field}-data`, 'is no base64');
+  return { data: Buffer.from(data, 'base64').toString('latin1'), field: `${field}-data` };
 }
 
 /** A string that is not empty; absent and null are undefined. */
@@ -188,7 +215,13 @@ export function boolean(entry: Entry, at: string, key: string): boolean {
   return value;
 }
 
-const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((v) => typeof v === 'string') : []);
+function strings(entry: Entry, at: string, key: string): string[] {
+  return list(entry, at, key).map((item) => {
+    if (typeof item !== 'string') throw wrong(entry.file, `${at}.${key}`, 'must be a list of strings');
+    return item;
+  });
+}
+
 const beside = (file: string, path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
 export const wrong = (file: string, field: string, rule: string): KubeConfigError =>
   new KubeConfigError('InvalidField', `${file}: ${field} ${rule}`, { file, field });

@@ -7,7 +7,8 @@
  *
  * A KubeConfig object of client-node's is read as if it were such a file.
  */
-import { readFileSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import net from 'node:net';
@@ -64,15 +65,15 @@ const noEntries = (): Merged => ({
 export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSettings> {
   const env = options.env ?? process.env;
   if (options.kubeConfig) return fromObject(options.kubeConfig, options, env);
-  if (options.kubeconfig) return fromFiles([options.kubeconfig], true, options, env);
+  if (options.kubeconfig) return fromFiles([options.kubeconfig], options, env);
   const listed = listedFiles(env);
-  if (listed.length > 0) return fromFiles(listed, false, options, env);
-  if (options.context === undefined) {
+  if (listed.length > 0) return fromFiles(listed, options, env);
+  if (!options.context) {
     const inCluster = fromServiceAccount(options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR, env);
     if (inCluster) return inCluster;
   }
   const usual = usualFile(options, env);
-  if (readText(usual) !== undefined) return fromFiles([usual], true, options, env);
+  if (existsSync(usual)) return fromFiles([usual], options, env);
   throw new KubeConfigError(
     'NoConfiguration',
     `no Kubernetes configuration: KUBECONFIG is not set, this is no pod with a service account, and ${usual} does not exist; name a kubeconfig file`,
@@ -86,42 +87,34 @@ const listedFiles = (env: Env): string[] => (env['KUBECONFIG'] ?? '').split(deli
 const usualFile = ({ home }: LoadOptions, env: Env): string =>
   join(home ?? env['HOME'] ?? homedir(), '.kube', 'config');
 
-async function fromFiles(
-  files: readonly string[],
-  required: boolean,
-  options: LoadOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<KubeSettings> {
-  const merged = await readFiles(files, required);
-  return choose(merged, files.map((file) => resolve(file)).join(delimiter), options.context, env);
+async function fromFiles(names: readonly string[], options: LoadOptions, env: Env): Promise<KubeSettings> {
+  const files = names.map((name) => resolve(name));
+  return { ...choose(await readFiles(files), files.join(delimiter), options.context, env), files };
 }
 
 /** The contexts that there are to choose from. @throws KubeConfigError */
 export async function contextNames(options: LoadOptions = {}): Promise<string[]> {
   const env = options.env ?? process.env;
   const listed = options.kubeconfig ? [options.kubeconfig] : listedFiles(env);
-  const merged = await readFiles(listed.length > 0 ? listed : [usualFile(options, env)], false);
-  return [...merged.contexts.keys()];
+  const files = listed.length > 0 ? listed : [usualFile(options, env)];
+  return [...(await readFiles(files.map((name) => resolve(name)))).contexts.keys()];
 }
 
-/** Of each name the first one wins. */
-async function readFiles(files: readonly string[], required: boolean): Promise<Merged> {
+/** Of each name the first one wins; a file that is not there is passed over. @throws KubeConfigError when none is */
+async function readFiles(files: readonly string[]): Promise<Merged> {
   const merged = noEntries();
   let found = 0;
-  for (const name of files) {
-    const file = resolve(name);
+  for (const file of files) {
     const text = readText(file);
-    if (text === undefined) {
-      if (required) throw notFound(file);
-      continue;
-    }
+    if (text === undefined) continue;
     found++;
     const root = await readYaml(text).catch((cause: Error) => {
       throw new KubeConfigError('InvalidYaml', `${file}: ${cause.message}`, { file });
     });
     merge(merged, root, file);
   }
-  if (found === 0) throw notFound(files.map((file) => resolve(file)).join(delimiter));
+  const file = files.join(delimiter);
+  if (found === 0) throw new KubeConfigError('FileNotFound', `kubeconfig ${file}: no such file`, { file });
   return merged;
 }
 
@@ -169,21 +162,36 @@ function fromObject(
   return choose(merged, source, options.context, env);
 }
 
-const notFound = (file: string): KubeConfigError =>
-  new KubeConfigError('FileNotFound', `kubeconfig ${file}: no such file, or it cannot be read`, { file });
-
-/** The file's text; undefined where there is none to read. */
+/**
+ * The file's text; undefined where there is none.
+ * @throws KubeConfigError for one that cannot be read: to pass it over could lead to another cluster
+ */
 function readText(file: string): string | undefined {
+  let bytes: Buffer;
   try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
+    bytes = readFileSync(file);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
+    if (code === 'ENOENT') return undefined;
+    throw new KubeConfigError('FileUnreadable', `${file}: cannot be read (${code})`, { file, cause });
   }
+  // As PowerShell writes it.
+  const mark = bytes.length >= 2 ? bytes.readUInt16BE(0) : 0;
+  if (mark === 0xfffe) return bytes.toString('utf16le', 2);
+  if (mark === 0xfeff && bytes.length % 2 === 0) return bytes.swap16().toString('utf16le', 2);
+  if (!isUtf8(bytes)) throw new KubeConfigError('InvalidYaml', `${file}: is no UTF-8`, { file });
+  return bytes.toString('utf8').replace(/^\uFEFF/, '');
 }
 
 function merge(into: Merged, root: unknown, file: string): void {
   if (root === null || root === undefined) return;
   if (!isObject(root)) throw wrong(file, 'the file', 'must be a mapping, as kubectl config view prints it');
+  for (const [key, value] of [
+    ['kind', 'Config'],
+    ['apiVersion', 'v1'],
+  ] as const) {
+    if ((root[key] ?? value) !== value) throw wrong(file, key, `must be ${value}`);
+  }
   const current = root['current-context'];
   if (current !== undefined && current !== null && typeof current !== 'string') {
     throw wrong(file, 'current-context', 'must be a string');
@@ -196,12 +204,15 @@ function merge(into: Merged, root: unknown, file: string): void {
   ] as const) {
     const items = root[list] ?? [];
     if (!Array.isArray(items)) throw wrong(file, list, 'must be a list');
+    const here = new Set<string>();
     items.forEach((item: unknown, i) => {
-      if (!isObject(item) || typeof item['name'] !== 'string')
-        throw wrong(file, `${list}[${i}].name`, 'must be a string');
-      const value = item[key] ?? {};
-      if (!isObject(value)) throw wrong(file, `${list}[${i}].${key}`, 'must be a mapping');
-      if (!into[list].has(item['name'])) into[list].set(item['name'], { value, file });
+      const { name = '', [key]: value = {} } = (item ?? {}) as Json;
+      if (typeof name !== 'string') throw wrong(file, `${list}[${i}].name`, 'must be a string');
+      if (!isObject(value ?? {})) throw wrong(file, `${list}[${i}].${key}`, 'must be a mapping');
+      // Which of the two is meant, nobody can say.
+      if (here.has(name)) throw wrong(file, `${list}[${i}].name`, `must not stand twice: "${name.slice(0, 100)}"`);
+      here.add(name);
+      if (!into[list].has(name)) into[list].set(name, { value: (value ?? {}) as Json, file });
     });
   }
 }
@@ -212,7 +223,7 @@ function choose(
   wanted: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): KubeSettings {
-  const name = wanted ?? merged.currentContext;
+  const name = wanted || merged.currentContext;
   if (name === undefined) {
     throw new KubeConfigError(
       'NoCurrentContext',
@@ -225,7 +236,7 @@ function choose(
     throw new KubeConfigError(
       'ContextNotFound',
       `${source}: context "${name}" does not exist (${known(merged.contexts)})`,
-      { file: source, field: wanted === undefined ? 'current-context' : 'contexts' },
+      { file: source, field: wanted ? 'contexts' : 'current-context' },
     );
   }
   const inContext = `contexts[${name}].context`;
@@ -249,53 +260,88 @@ function choose(
   }
   const inCluster = `clusters[${clusterName}].cluster`;
   const server = checkServer(string(cluster, inCluster, 'server'), cluster.file, `${inCluster}.server`);
+  const secure = server.url.protocol === 'https:';
+  const insecureSkipTlsVerify = boolean(cluster, inCluster, 'insecure-skip-tls-verify');
+  const ca = pem(cluster, inCluster, 'certificate-authority');
+  if (secure && ca && insecureSkipTlsVerify) {
+    throw wrong(
+      cluster.file,
+      `${inCluster}.insecure-skip-tls-verify`,
+      'must not be true beside a certificate-authority',
+    );
+  }
   const proxy = string(cluster, inCluster, 'proxy-url');
   return {
     server: server.text,
-    ca: pem(cluster, inCluster, 'certificate-authority'),
-    insecureSkipTlsVerify: boolean(cluster, inCluster, 'insecure-skip-tls-verify'),
+    ca,
+    rootFiles: rootFiles(env),
+    insecureSkipTlsVerify,
     tlsServerName: string(cluster, inCluster, 'tls-server-name'),
     proxyUrl: checkProxy(
       proxy ?? proxyFor(server.url, env),
       cluster.file,
       proxy === undefined ? 'HTTPS_PROXY' : `${inCluster}.proxy-url`,
     ),
-    user: user ? userSettings(user, userName ?? '', cluster.value, (url) => proxyFor(url, env)) : {},
+    user: user
+      ? userSettings(user, {
+          name: userName ?? '',
+          cluster: cluster.value,
+          secure,
+          proxyFor: (url) => proxyFor(url, env),
+        })
+      : {},
     namespace: string(context, inContext, 'namespace'),
     context: name,
     source,
   };
 }
 
+/** What Go's crypto/x509 takes for certificates of the machine, besides those that the system names itself. */
+function rootFiles(env: Readonly<Record<string, string | undefined>>): string[] {
+  const file = env['SSL_CERT_FILE'] ?? '';
+  const directories = (env['SSL_CERT_DIR'] ?? '').split(delimiter);
+  return [file, ...directories].filter((path) => path !== '');
+}
+
 function fromServiceAccount(dir: string, env: Readonly<Record<string, string | undefined>>): KubeSettings | undefined {
   const host = env['KUBERNETES_SERVICE_HOST'];
   const port = env['KUBERNETES_SERVICE_PORT'];
   const tokenFile = join(dir, 'token');
-  if (!host || !port || readText(tokenFile) === undefined) return undefined;
+  // One that is there but cannot be read is an error of the pod's, said when it is read.
+  if (!host || !port || !existsSync(tokenFile)) return undefined;
   const text = `https://${net.isIPv6(host) ? `[${host}]` : host}:${port}`;
   const server = checkServer(text, dir, 'KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT');
   return {
     server: server.text,
     ca: { file: join(dir, 'ca.crt'), field: 'ca.crt' },
+    rootFiles: rootFiles(env),
     insecureSkipTlsVerify: false,
     proxyUrl: checkProxy(proxyFor(server.url, env), dir, 'HTTPS_PROXY'),
     user: { tokenFile },
-    namespace: readText(join(dir, 'namespace'))?.trim() || undefined,
+    namespace: podNamespace(join(dir, 'namespace')),
     source: 'service account',
   };
 }
 
+function podNamespace(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A URL, or host:port, which means http as it does to kubectl. */
 function checkServer(value: string | undefined, file: string, field: string): { url: URL; text: string } {
-  const url = value === undefined ? null : URL.parse(value.includes('://') ? value : `http://${value}`);
-  if (
+  const whole = value !== undefined && /^[a-z][a-z0-9+.-]*:\/\/[^/]/i.test(value);
+  const url = value === undefined || /[\s\\]|^\//.test(value) ? null : URL.parse(whole ? value : `http://${value}`);
+  const bad =
     !url ||
     !/^https?:$/.test(url.protocol) ||
     url.hostname === '' ||
-    url.search !== '' ||
     url.hash !== '' ||
-    url.username !== '' ||
-    url.password !== ''
-  ) {
+    (!whole && url.pathname !== '/');
+  if (bad || url.username !== '' || url.password !== '') {
     const shown =
       value === undefined
         ? 'is missing'

@@ -2,9 +2,10 @@
  * From settings to what a request carries: tokens and PEM texts read from their files, headers and TLS contexts made of
  * them. A file that did not change is not read again. Errors name the file or the field, never its content.
  */
-import { X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
-import { createSecureContext } from 'node:tls';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { createSecureContext, getCACertificates } from 'node:tls';
 import type { SecureContext, SecureContextOptions } from 'node:tls';
 import { clean } from '../wire/foreign-text.ts';
 import { KubeConfigError } from './settings.ts';
@@ -16,6 +17,8 @@ export interface Credentials {
   readonly headers: readonly string[];
   /** Undefined without TLS. */
   readonly secureContext: SecureContext | undefined;
+  /** Milliseconds since the epoch at which the client certificate ends; undefined without one. */
+  readonly certificateEndsAt?: number | undefined;
 }
 
 export interface CredentialSource {
@@ -63,7 +66,7 @@ export function watchedFiles({ ca, user }: KubeSettings): WatchedFile[] {
 
 /** @param before what was loaded last, if anything was: a token file that was good does not give way to an inline token */
 export function load(settings: KubeSettings, files: readonly WatchedFile[], before?: Loaded): Loaded {
-  const { user, server, source } = settings;
+  const { user, source } = settings;
   const read = (path: string, field: string): string => {
     const file = files.find((f) => f.path === path) ?? { path };
     try {
@@ -97,18 +100,14 @@ export function load(settings: KubeSettings, files: readonly WatchedFile[], befo
     return value;
   };
   const { token, fromFile } = loadToken(user, read, source, before?.fromFile !== true);
-  if (!server.startsWith('https:')) return { token, fromFile, tls: '', ca: undefined, cert: undefined, key: undefined };
-  const ca = settings.insecureSkipTlsVerify ? undefined : text(settings.ca, /-----BEGIN (TRUSTED )?CERTIFICATE-----/);
+  const ca = settings.insecureSkipTlsVerify ? undefined : text(settings.ca, /-----BEGIN CERTIFICATE-----/);
   const cert = text(user.certificate, /-----BEGIN CERTIFICATE-----/);
   const key = text(user.key, /-----BEGIN [A-Z ]*PRIVATE KEY-----/);
-  if ((cert === undefined) !== (key === undefined)) {
-    const field = cert === undefined ? 'client-certificate' : 'client-key';
-    throw new KubeConfigError('InvalidCertificate', `${source}: ${field} is missing: certificate and key go together`, {
-      field,
-    });
-  }
   return { token, fromFile, tls: `${ca ?? ''}\0${cert ?? ''}\0${key ?? ''}`, ca, cert, key };
 }
+
+/** Printable ASCII: what lies beyond it arrives differently at each server. */
+export const isHeaderText = (text: string): boolean => /^[\x20-\x7e]*$/.test(text);
 
 function loadToken(
   user: UserSettings,
@@ -133,7 +132,7 @@ function loadToken(
       if (token === undefined || !mayBeInline) throw error;
     }
   }
-  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+  if (token !== undefined && !isHeaderText(token)) {
     throw new KubeConfigError('InvalidToken', `${source}: the token holds characters that no header can carry`, {
       file: user.tokenFile,
       field: user.tokenFile === undefined ? 'token' : 'tokenFile',
@@ -142,25 +141,67 @@ function loadToken(
   return { token, fromFile };
 }
 
-/** One context for all connections: the CA is parsed once. */
-export function secureContext(settings: KubeSettings, loaded: Loaded): SecureContext | undefined {
-  if (!settings.server.startsWith('https:')) return undefined;
-  const options: SecureContextOptions = {};
-  if (loaded.ca !== undefined) options.ca = loaded.ca;
-  if (loaded.cert !== undefined) options.cert = loaded.cert;
-  if (loaded.key !== undefined) options.key = loaded.key;
+/** What TLS is spoken with, and until when the server may believe who we are. */
+export interface Trust {
+  /** One for all connections: the CA is parsed once. */
+  readonly secureContext: SecureContext;
+  /** Milliseconds since the epoch at which the client certificate ends. */
+  readonly certificateEndsAt: number | undefined;
+}
+
+export function trust(settings: KubeSettings, { ca, cert, key }: Loaded): Trust {
+  const options: SecureContextOptions = {
+    // As Go: whatever certificate is named as a CA is believed, be it an intermediate or the server's own.
+    allowPartialTrustChain: true,
+  };
+  const unusable = (words: string, cause?: unknown): KubeConfigError =>
+    new KubeConfigError('InvalidCertificate', `${settings.source}: ${words}`, { cause });
+  if (ca !== undefined) {
+    options.ca = certificatesOf(ca);
+    if (options.ca.length === 0) throw unusable(`${settings.ca?.field ?? 'the CA'}: its certificate cannot be read`);
+  } else if (!settings.insecureSkipTlsVerify) options.ca = machineRoots(settings.rootFiles ?? []);
+  let certificateEndsAt: number | undefined;
   try {
-    // createSecureContext passes over a CA that it cannot read.
-    if (loaded.ca !== undefined) new X509Certificate(loaded.ca);
-    return createSecureContext(options);
+    if (cert !== undefined && key !== undefined) {
+      options.cert = cert;
+      options.key = key;
+      const own = new X509Certificate(cert);
+      certificateEndsAt = Date.parse(own.validTo);
+      // OpenSSL takes a certificate and a key of different kinds, and sends neither.
+      if (!own.checkPrivateKey(createPrivateKey(key))) throw new Error('the key belongs to another certificate');
+    }
+    return { secureContext: createSecureContext(options), certificateEndsAt };
   } catch (cause) {
-    // OpenSSL's words ("key values mismatch", "bad base64 decode") name no content.
-    throw new KubeConfigError(
-      'InvalidCertificate',
-      `${settings.source}: certificate, key or CA cannot be used: ${clean((cause as Error).message, 200)}`,
-      { cause },
-    );
+    // OpenSSL's words ("bad base64 decode") name no content.
+    throw unusable(`the client certificate or its key cannot be used: ${clean((cause as Error).message, 200)}`, cause);
   }
+}
+
+/** The certificates of a PEM text that can be read; what cannot is passed over, as Go does. */
+function certificatesOf(text: string): string[] {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return blocks.filter((block) => {
+    try {
+      new X509Certificate(block);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Whom the machine trusts: Node's own list, the system's, and what the environment names. */
+function machineRoots(files: readonly string[]): string[] {
+  const named = files.flatMap((path) => {
+    try {
+      const paths = statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path];
+      return paths.flatMap((file) => certificatesOf(readFileSync(file, 'latin1')));
+    } catch {
+      return [];
+    }
+  });
+  // The two lists have much in common.
+  return [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...named])];
 }
 
 export function headersOf(user: UserSettings, token: string | undefined): string[] {

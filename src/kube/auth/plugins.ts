@@ -6,7 +6,7 @@
  */
 import { LeaseStoreError } from '../../lease/store.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { headersOf, load, secureContext } from './material.ts';
+import { headersOf, load, trust } from './material.ts';
 import type { CredentialSource, Credentials, PluginAnswer } from './material.ts';
 import type { KubeSettings } from './settings.ts';
 
@@ -34,10 +34,12 @@ export function pluginSource(settings: KubeSettings, clock: Clock, files: () => 
       const got = await ask();
       refused = false;
       failure = undefined;
-      const loaded = got.cert === undefined ? undefined : { ...load(settings, []), cert: got.cert, key: got.key };
+      const { cert, key, token } = got;
+      const source = `exec plugin ${exec?.command ?? ''}`;
       const credentials: Credentials = {
-        headers: got.token === undefined ? base.headers : headersOf(settings.user, got.token),
-        secureContext: loaded ? secureContext(settings, loaded) : base.secureContext,
+        ...base,
+        ...(token !== undefined && { headers: headersOf(settings.user, token) }),
+        ...(cert !== undefined && trust({ ...settings, source }, { ...load(settings, []), cert, key })),
       };
       answer = { credentials, base, expiresAt: got.expiresAt };
       return credentials;

@@ -7,18 +7,36 @@
  * Loading that package and reading a small file with it takes longer than the request that follows.
  */
 
+import type { DocumentOptions, ParseOptions, SchemaOptions } from 'yaml';
+
 /** The text is no YAML. Its words name the fault and the line, and quote nothing. */
 export class YamlError extends Error {
   override readonly name = 'YamlError';
 }
+
+/**
+ * YAML as Kubernetes reads it: 1.1, in which `yes` is true and a key that stands twice counts as it stands last; times and
+ * sets, which JSON does not know, are texts.
+ */
+export const YAML_OPTIONS: ParseOptions & DocumentOptions & SchemaOptions = {
+  version: '1.1',
+  uniqueKeys: false,
+  customTags: (tags) =>
+    tags.filter(
+      (tag) =>
+        typeof tag === 'string' || !(tag.format === 'TIME' || /:(timestamp|set|omap|pairs|binary)$/.test(tag.tag)),
+    ),
+  // Would quote the line, which may hold a token.
+  prettyErrors: false,
+  logLevel: 'silent',
+};
 
 /** @throws YamlError */
 export async function readYaml(text: string): Promise<unknown> {
   const plain = plainYaml(text);
   if (plain !== undefined) return plain;
   const { parseDocument } = await loadYaml();
-  // prettyErrors would quote the line, which may hold a token.
-  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', merge: true });
+  const document = parseDocument(text, YAML_OPTIONS);
   const [error] = document.errors;
   if (error) {
     const line = text.slice(0, error.pos[0]).split('\n').length;
@@ -43,24 +61,12 @@ export function plainYaml(text: string): unknown {
   // What YAML makes of these is its own science.
   if (/[\t\r]/.test(text)) return undefined;
   try {
-    if (/^[ \n]*\{/.test(text)) return plainJson(text);
+    // What YAML merges, JSON does not.
+    if (/^[ \n]*\{/.test(text)) return /"(__proto__|<<)"/.test(text) ? undefined : JSON.parse(text);
     return new Reader(text).document();
   } catch {
     return undefined;
   }
-}
-
-/** A key that stands twice, of which JSON.parse takes the last, is an error in YAML. */
-function plainJson(text: string): unknown {
-  if (/"(__proto__|<<)"/.test(text)) return undefined;
-  let kept = -1;
-  const value: unknown = JSON.parse(text, function (this: unknown, _key: string, part: unknown) {
-    if (!Array.isArray(this)) kept++;
-    return part;
-  });
-  let written = 0;
-  for (const [, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*(:?)/g)) if (colon) written++;
-  return kept === written ? value : undefined;
 }
 
 interface Line {
@@ -72,8 +78,8 @@ interface Line {
 const ENTRY = /^([A-Za-z][\w./-]{0,999}):(?: +(.*))?$/;
 const ITEM = /^(- +)(.*)$/;
 /** Begins with no indicator and holds none that would end it or begin a comment; numbers are left to the other reader. */
-const PLAIN = /^(?!\d[\d.eE+_-]*$|0[xo])(?:[\w/]|--?[A-Za-z])(?:[\w./+=@,%()~-]|:(?=[^ ])|(?<! ) (?=[\w./+=@(-]))*$/;
-const SUSPECT = /^(null|true|false)$/i;
+const PLAIN = /^(?!\d[\d.eE+_-]*$|0[xob])(?:[\w/]|--?[A-Za-z])(?:[\w./+=@,%()~-]|:(?=[^ ])|(?<! ) (?=[\w./+=@(-]))*$/;
+const SUSPECT = /^(null|true|false|y|yes|n|no|on|off)$/i;
 const QUOTED = /^"([\x20-\x21\x23-\x5b\x5d-\x7e]*)"$|^'([\x20-\x26\x28-\x7e]*)'$/;
 
 class Reader {

@@ -6,7 +6,7 @@
 export type KubeConfigErrorCode =
   /** Neither a kubeconfig nor a service account was found. */
   | 'NoConfiguration'
-  /** The kubeconfig does not exist or cannot be read. */
+  /** The kubeconfig does not exist. */
   | 'FileNotFound'
   | 'InvalidYaml'
   /** A field has the wrong type or value. */
@@ -17,7 +17,7 @@ export type KubeConfigErrorCode =
   | 'UserNotFound'
   | 'InvalidServer'
   | 'InvalidProxy'
-  /** A CA, certificate, key or token file cannot be read. */
+  /** A kubeconfig, or a CA, certificate, key or token file, cannot be read. */
   | 'FileUnreadable'
   /** A CA, certificate or key is none, or the key belongs to another certificate. */
   | 'InvalidCertificate'
@@ -86,12 +86,14 @@ export interface UserSettings {
   readonly tokenFile?: string | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  readonly impersonate?: {
-    readonly user: string;
-    readonly groups: readonly string[];
-    readonly uid?: string | undefined;
-    readonly extra: Readonly<Record<string, readonly string[]>>;
-  };
+  readonly impersonate?:
+    | {
+        readonly user: string;
+        readonly groups: readonly string[];
+        readonly uid?: string | undefined;
+        readonly extra: Readonly<Record<string, readonly string[]>>;
+      }
+    | undefined;
   readonly exec?: ExecSettings | undefined;
   readonly oidc?: OidcSettings | undefined;
 }
@@ -100,6 +102,8 @@ export interface KubeSettings {
   /** Origin and path, without a trailing slash. */
   readonly server: string;
   readonly ca?: PemSource | undefined;
+  /** Files of certificates that are trusted beside the machine's own where there is no CA: SSL_CERT_FILE and SSL_CERT_DIR. */
+  readonly rootFiles?: readonly string[] | undefined;
   readonly insecureSkipTlsVerify: boolean;
   readonly tlsServerName?: string | undefined;
   readonly proxyUrl?: string | undefined;
@@ -109,4 +113,6 @@ export interface KubeSettings {
   readonly context?: string | undefined;
   /** Where it was read, for messages: a file, or `service account`. */
   readonly source: string;
+  /** The files that it was read from, and those that were not there. */
+  readonly files?: readonly string[] | undefined;
 }

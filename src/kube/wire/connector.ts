@@ -1,8 +1,9 @@
 /**
  * Opens sockets to the server, directly or through a proxy, with TLS where the server's URL says so.
  *
- * Guarantees: one TLS context and one cached session for all connections; each attempt ends after `connectTimeoutMs`;
- * an attempt that is given up leaves no socket and no timer.
+ * Guarantees: one TLS context and one cached session for all connections; the certificate must hold the name or the address
+ * that was asked for, not only call itself so; each attempt ends after `connectTimeoutMs`; an attempt that is given up
+ * leaves no socket and no timer.
  */
 import net from 'node:net';
 import tls from 'node:tls';
@@ -24,6 +25,27 @@ export interface ConnectorOptions {
   readonly clock: Clock;
 }
 
+/** Whom TLS must find at the other end: of a proxy it is the same, as in Go, but for its name. */
+function tlsIdentity(
+  name: string,
+  { secureContext, insecureSkipTlsVerify }: Pick<ConnectorOptions, 'secureContext' | 'insecureSkipTlsVerify'>,
+): ConnectionOptions {
+  const wanted = bare(name).replace(/\.$/, '');
+  return {
+    ...(secureContext && { secureContext }),
+    // An address is no name to ask for, but the certificate must hold it.
+    ...(net.isIP(wanted) === 0 && { servername: wanted }),
+    rejectUnauthorized: !insecureSkipTlsVerify,
+    checkServerIdentity: (_, certificate) => tls.checkServerIdentity(wanted, withoutCommonName(certificate)),
+  };
+}
+
+/** Node falls back to the subject's common name where a certificate holds no names; Go and browsers do not. */
+const withoutCommonName = (certificate: tls.PeerCertificate): tls.PeerCertificate =>
+  certificate.subjectaltname === undefined
+    ? { ...certificate, subject: { ...certificate.subject, CN: '' } }
+    : certificate;
+
 export interface Connector {
   /** Opens a socket; the function returned gives the attempt up, and does nothing once it has ended. */
   open(callback: buildConnector.Callback): () => void;
@@ -34,7 +56,7 @@ export function createConnector(options: ConnectorOptions): Connector {
   const secure = server.protocol === 'https:';
   const host = bare(server.hostname);
   const port = server.port === '' ? (secure ? 443 : 80) : Number(server.port);
-  const name = options.serverName ?? (net.isIP(host) === 0 ? host : undefined);
+  const identity = tlsIdentity(options.serverName ?? host, options);
   let session: Buffer | undefined;
 
   const open = (callback: buildConnector.Callback): (() => void) => {
@@ -68,18 +90,12 @@ export function createConnector(options: ConnectorOptions): Connector {
       if (!secure) {
         const socket = tunnel ?? net.connect({ host, port });
         register(socket);
-        if (tunnel) ready(socket);
+        // What a tunnel was opened with has paused it.
+        if (tunnel) ready(socket.resume());
         else socket.once('connect', () => ready(socket));
         return;
       }
-      const tlsOptions: ConnectionOptions = {
-        host,
-        port,
-        ALPNProtocols: ['http/1.1'],
-        rejectUnauthorized: !options.insecureSkipTlsVerify,
-      };
-      if (options.secureContext) tlsOptions.secureContext = options.secureContext;
-      if (name !== undefined) tlsOptions.servername = name;
+      const tlsOptions: ConnectionOptions = { ...identity, host, port, ALPNProtocols: ['http/1.1'] };
       if (session) tlsOptions.session = session;
       if (tunnel) tlsOptions.socket = tunnel;
       const socket = tls.connect(tlsOptions);
@@ -91,7 +107,8 @@ export function createConnector(options: ConnectorOptions): Connector {
     };
     if (!options.proxy) start(undefined);
     else {
-      openTunnel(options.proxy, { host, port }, register, (error, socket) => {
+      const proxyIdentity = tlsIdentity(options.serverName ?? bare(options.proxy.hostname), options);
+      openTunnel(options.proxy, proxyIdentity, { host, port }, register, (error, socket) => {
         if (settled) socket?.destroy();
         else if (error || !socket) finish(error ?? new Error('no tunnel'));
         else start(socket);

@@ -10,8 +10,12 @@ export interface HeaderWishes {
 }
 
 /** name, value, name, value … */
-export function createHeaders(userAgent: string): (current: Credentials, request: HeaderWishes) => string[] {
+export function createHeaders(
+  userAgent: string,
+  proxyAuthorization?: string,
+): (current: Credentials, request: HeaderWishes) => string[] {
   const common = ['accept', 'application/json', 'user-agent', userAgent];
+  if (proxyAuthorization !== undefined) common.push('proxy-authorization', proxyAuthorization);
   let sets: { of: Credentials; read: string[]; write: string[] } | undefined;
   return (current, request) => {
     if (sets?.of !== current) {

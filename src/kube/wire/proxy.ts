@@ -1,10 +1,12 @@
 /**
- * The way to the server: directly, through an HTTP proxy (CONNECT), or through SOCKS5.
+ * The way to the server: directly, through an HTTP proxy (CONNECT; whole requests for a server without TLS), or through
+ * SOCKS5.
  *
  * `proxyFor` reads the environment as Go's net/http does: HTTPS_PROXY or HTTP_PROXY by the server's scheme (capitals
  * first), NO_PROXY with names, domains, addresses, CIDR blocks and ports; loopback is never proxied.
  */
 import net from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -58,34 +60,46 @@ export interface TunnelTarget {
 }
 
 /**
- * Opens a socket to the target through the proxy. `register` is given each socket or request to destroy when the
+ * Opens a socket to the target through the proxy, whom `identity` says how to know by TLS. `register` is given each socket or request to destroy when the
  * caller has had enough; `done` is called exactly once.
  */
 export function openTunnel(
   proxy: URL,
+  identity: ConnectionOptions,
   target: TunnelTarget,
   register: (part: { destroy(): unknown }) => void,
   done: (error: Error | undefined, socket?: net.Socket) => void,
 ): void {
-  if (proxy.protocol === 'http:' || proxy.protocol === 'https:') openConnect(proxy, target, register, done);
+  if (proxy.protocol === 'http:' || proxy.protocol === 'https:') openConnect(proxy, identity, target, register, done);
   else openSocks(proxy, target, register, done);
+}
+
+/** A proxy that takes requests itself, as for a server without TLS: not one to tunnel through. */
+export const takesRequests = (proxy: URL, server: URL): boolean =>
+  server.protocol === 'http:' && /^https?:$/.test(proxy.protocol);
+
+/** The header's value; undefined where the proxy's URL names no user. */
+export function proxyAuthorization(proxy: URL): string | undefined {
+  if (proxy.username === '') return undefined;
+  const pair = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  return `Basic ${Buffer.from(pair).toString('base64')}`;
 }
 
 function openConnect(
   proxy: URL,
+  identity: ConnectionOptions,
   target: TunnelTarget,
   register: (part: { destroy(): unknown }) => void,
   done: (error: Error | undefined, socket?: net.Socket) => void,
 ): void {
   const authority = `${net.isIPv6(target.host) ? `[${target.host}]` : target.host}:${target.port}`;
   const headers: Record<string, string> = { host: authority };
-  if (proxy.username !== '') {
-    const pair = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
-    headers['proxy-authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
-  }
+  const authorization = proxyAuthorization(proxy);
+  if (authorization !== undefined) headers['proxy-authorization'] = authorization;
   // An import of node:http asks it for every name it exports, WebSocket too, and so loads all of Node's own undici: 5 MB.
   const { request: send } = process.getBuiltinModule(proxy.protocol === 'https:' ? 'node:https' : 'node:http');
   const request = send({
+    ...(proxy.protocol === 'https:' && identity),
     method: 'CONNECT',
     host: bare(proxy.hostname),
     port: proxy.port === '' ? (proxy.protocol === 'https:' ? 443 : 80) : Number(proxy.port),

@@ -28,6 +28,7 @@ import type { WholeAnswer } from './exchange.ts';
 import { clean, createSecrets } from './foreign-text.ts';
 import { createHeaders } from './headers.ts';
 import { ConnectionPool } from './pool.ts';
+import { proxyAuthorization, takesRequests } from './proxy.ts';
 import { ServerClock } from '../server-clock.ts';
 
 /** Default milliseconds for one attempt. */
@@ -114,7 +115,9 @@ export function createTransport(options: TransportOptions): Transport {
   const { maxConnections = DEFAULT_CONNECTIONS } = options;
   const limit = options.maxAnswerBytes ?? DEFAULT_ANSWER_BYTES;
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
-  const headersFor = createHeaders(options.userAgent);
+  const direct = proxy && takesRequests(proxy, url) ? proxy : undefined;
+  const target = direct ? url.origin + basePath : basePath;
+  const headersFor = createHeaders(options.userAgent, direct && proxyAuthorization(direct));
   const secrets = createSecrets();
   let known: Credentials | undefined;
   const running = new Set<() => void>();
@@ -127,11 +130,11 @@ export function createTransport(options: TransportOptions): Transport {
     if (pools && pools.secureContext === secureContext) return pools;
     if (pools) retire(pools);
     const connector = createConnector({
-      server: url,
+      server: direct ?? url,
       secureContext,
       serverName: options.tlsServerName,
       insecureSkipTlsVerify: options.insecureSkipTlsVerify ?? false,
-      proxy,
+      proxy: direct ? undefined : proxy,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       clock,
     });
@@ -250,7 +253,7 @@ export function createTransport(options: TransportOptions): Transport {
           : new Exchange(request.maxBytes ?? limit, { done, failed });
         (streaming ? here.streams : here.requests).run(
           {
-            path: basePath + request.path,
+            path: target + request.path,
             method: request.method,
             headers: headersFor(with_, request),
             body,
