@@ -43,10 +43,11 @@ test('asks the URL itself, whatever base path the kubeconfig has', T, async (t) 
 });
 
 test('credentials go to the API server itself and to no other origin', T, async (t) => {
-  const own = await startServer(t, (_, response) => json(response, 200, 'ok'));
-  const foreign = await startServer(t, (_, response) => json(response, 200, 'ok'));
+  const own = await startServer(t, (_, response) => json(response, 200, 'ok'), TLS);
+  const foreign = await startServer(t, (_, response) => json(response, 200, 'ok'), TLS);
+  const cluster = { 'certificate-authority': fixture('ca.crt') };
   for (const user of [{ token: 'abc' }, { username: 'me', password: 'pw' }, { token: 'abc', as: 'somebody' }]) {
-    const config = kubeconfig(t, own.url, user);
+    const config = kubeconfig(t, own.url, user, cluster);
     assert.equal(await (await probeOf(t, `${own.url}/livez`, config))(), undefined);
     // The same host by another name is another origin, too.
     for (const url of [foreign.url, own.url.replace('127.0.0.1', 'localhost')]) {
