@@ -39,9 +39,7 @@ export function makeCertificate(options: CertificateOptions): Made {
       : generateKeyPairSync('rsa', { modulusLength: 2048 });
   const signer: KeyObject = issuer ? createPrivateKey(issuer.key) : privateKey;
   const algorithm =
-    signer.asymmetricKeyType === 'ec'
-      ? seq(oid('1.2.840.10045.4.3.2'))
-      : seq(oid('1.2.840.113549.1.1.11'), der(0x05));
+    signer.asymmetricKeyType === 'ec' ? seq(oid('1.2.840.10045.4.3.2')) : seq(oid('1.2.840.113549.1.1.11'), der(0x05));
   const name = (common: string, organization?: string): Buffer =>
     seq(
       ...(organization === undefined ? [] : [der(0x31, seq(oid('2.5.4.10'), utf8(organization)))]),
@@ -73,8 +71,7 @@ export function makeCertificate(options: CertificateOptions): Made {
 function der(tag: number, ...parts: readonly Buffer[]): Buffer {
   const content = Buffer.concat(parts);
   const { length } = content;
-  const size =
-    length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255];
+  const size = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255];
   return Buffer.concat([Buffer.from([tag, ...size]), content]);
 }
 const seq = (...parts: readonly Buffer[]): Buffer => der(0x30, ...parts);
