@@ -71,10 +71,15 @@ const DOING: readonly CommandSpec[] = [
     name: 'get',
     summary: 'List the identity leases and the state of each',
     description: [
-      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's.",
+      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's; with --observe by what changes between two looks. A lease whose renewTime has not come is not live, and a warning.",
+      'With names those leases, whatever their labels. The table has at most 100 columns: -o wide shows names and holders whole.',
     ],
-    examples: [['what changes, as it changes', 'leasekeeper get --watch']],
+    examples: [
+      ['what changes, as it changes', 'leasekeeper get --watch'],
+      ['who lives, whatever the clocks say', 'leasekeeper get --observe'],
+    ],
     options: GET_TABLE,
+    arguments: '[name...]',
     load: () => import('./get.ts'),
   },
   {
@@ -83,7 +88,10 @@ const DOING: readonly CommandSpec[] = [
     description: [
       'Prints one number: the hostnames with a lease that has not expired. Leases of one hostname are one instance. Exits with 1 when the API cannot be asked: what is not known is never printed as a number.',
     ],
-    examples: [['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3']],
+    examples: [
+      ['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3'],
+      ['the same, whatever the clocks say', 'leasekeeper count --live --expect 3 --observe'],
+    ],
     options: COUNT_TABLE,
     load: () => import('./count.ts'),
   },

@@ -204,7 +204,7 @@ async function show(stage: Stage): Promise<void> {
   const census = await look(stage);
   const color = stage.io.terminal && !stage.io.env['NO_COLOR'];
   const rows = census.leases.map((l) => ({ ...l, name: `${l.name.slice(0, 24)}...`, holder: `..._${tail(l.holder)}` }));
-  const shape = leaseShape(() => census.asOf, { output: 'table', namespace: QUERY.namespace });
+  const shape = leaseShape(() => census.asOf, { output: 'table', query: { namespace: QUERY.namespace } });
   const table = new Table(shape.columns, { color }).print(rows);
   stage.io.out('   $ leasekeeper get   (names cut to fit)\n' + table.replace(/^(?=.)/gm, '   '));
   stage.io.out(`   $ leasekeeper count          ${census.counts?.instances}\n`);

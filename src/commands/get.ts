@@ -8,29 +8,35 @@
 import { LiveCensus } from '../census/live-census.ts';
 import type { CensusEvent } from '../census/census-events.ts';
 import type { OptionValues } from '../config/option-spec.ts';
-import { GET_TABLE, leaseQuery, lookRules, queryRules } from '../config/shared-flags.ts';
+import { GET_TABLE, getQuery, getRules, queryRules } from '../config/shared-flags.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { createSystemClock } from '../runtime/clock.ts';
-import { EXIT, readValues } from './command.ts';
+import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { lookAtLeases } from './identity-leases.ts';
+import { aheadLine, lookAtLeases } from './identity-leases.ts';
 import { leaseShape, printCensus } from './output/print-census.ts';
 import type { CensusPrintOptions } from './output/print-census.ts';
-import { RowPrinter, printOptions, showsAll } from './output/printer.ts';
+import { RowPrinter, printOptions } from './output/printer.ts';
 import { printable } from './output/text-width.ts';
 import { onLeases, permitted } from './permissions.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 
-export async function run({ given, io }: CommandInput): Promise<number> {
-  const values = await readValues(GET_TABLE, given, lookRules);
-  const options = { ...printOptions(values.output, io), namespace: values.namespace };
+export async function run({ given, args, io }: CommandInput): Promise<number> {
+  const names = [...new Set(args)];
+  const values = await readValues(GET_TABLE, given, (read) => getRules(read, names));
+  const query = getQuery(values, names);
+  const options = { ...printOptions(values.output, io), noHeaders: !values.headers, query };
   if (values.watch) return watch(values, options, io);
-  const printed = await printCensus(await lookAtLeases(values, io.env, showsAll(options)), options);
-  if (printed.stderr !== '') io.err(printed.stderr);
-  if (printed.stdout !== '') io.out(printed.stdout);
-  return EXIT.ok;
+  const census = await lookAtLeases(values, query, io, options.output !== 'table' && options.output !== 'name');
+  const missing = names.filter((name) => !census.leases.some((lease) => lease.name === name));
+  const [one] = census.leases;
+  const printed = await printCensus(census, options, names.length === 1 ? one : undefined);
+  if (printed.stderr !== '' && missing.length === 0) io.err(printed.stderr);
+  if (printed.stdout !== '' && (names.length === 0 || one)) io.out(printed.stdout);
+  if (missing.length === 0) return EXIT.ok;
+  throw new CommandError(`no such lease in namespace ${values.namespace}: ${missing.join(', ')}`);
 }
 
 async function watch(values: OptionValues<typeof GET_TABLE>, options: CensusPrintOptions, io: Io): Promise<number> {
@@ -54,6 +60,8 @@ async function watch(values: OptionValues<typeof GET_TABLE>, options: CensusPrin
           io.err(`leasekeeper: warning: changes may be missing for now: ${printable(event.error.message)}\n`);
         lost = true;
         return;
+      case 'ahead':
+        return io.err(aheadLine(event.lease));
       case 'synced':
         if (event.first) printer.print(census.census()?.leases ?? []);
         else if (lost) io.err('leasekeeper: up to date again\n');
@@ -68,12 +76,12 @@ async function watch(values: OptionValues<typeof GET_TABLE>, options: CensusPrin
   };
   const census = new LiveCensus({
     store: connection.store,
-    query: leaseQuery(values),
+    query: options.query,
     clock,
     random: Math.random,
     freshForMs: values.freshFor,
     observe,
-    keepSource: showsAll(options),
+    keepSource: options.output !== 'table' && options.output !== 'name',
   });
   if (!signals.signal.aborted) await census.run(stop.signal);
   await printer.settled();
@@ -81,7 +89,7 @@ async function watch(values: OptionValues<typeof GET_TABLE>, options: CensusPrin
   return EXIT.ok;
 }
 
-export const grants = permitted(GET_TABLE, queryRules, ({ namespace, watch: follows }) => [
-  onLeases(namespace, ['list'], 'lists the leases'),
-  ...(follows ? [onLeases(namespace, ['watch'], 'follows what changes')] : []),
+export const grants = permitted(GET_TABLE, queryRules, ({ namespace, allNamespaces, watch: follows }) => [
+  onLeases(allNamespaces ? undefined : namespace, ['list'], 'lists the leases'),
+  ...(follows ? [onLeases(allNamespaces ? undefined : namespace, ['watch'], 'follows what changes')] : []),
 ]);

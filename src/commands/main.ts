@@ -103,7 +103,9 @@ function toOption(key: string, spec: OptionSpec): Option {
   const fallback = defaultText(spec);
   const choices = spec.choices ? ` [${spec.choices.join('|')}]` : '';
   const help = `${spec.help}${choices}${fallback === undefined ? '' : ` (default ${fallback})`}`;
-  const option = new Option(`${short}${spec.flag}${spec.arg ? ` <${spec.arg}>` : ''}`, help);
+  const arg = spec.arg === undefined ? '' : spec.alone === undefined ? ` <${spec.arg}>` : ` [${spec.arg}]`;
+  const option = new Option(`${short}${spec.flag}${arg}`, help);
+  if (spec.alone !== undefined) option.preset(spec.alone);
   if (spec.kind === 'strings' || spec.kind === 'gates')
     option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
   // Values are kept under the option's own key, whatever its flag is called.

@@ -44,7 +44,13 @@ export const onEvents = (namespace: string, gates: FeatureGates<GateName>): Gran
     ? [{ resource: 'events', verbs: ['create'], namespace, why: 'Events about the leases; everything works without' }]
     : [];
 
-export const onLeases = (namespace: string, verbs: readonly Verb[], why: string, names?: readonly string[]): Grant => ({
+/** @param namespace undefined: every one */
+export const onLeases = (
+  namespace: string | undefined,
+  verbs: readonly Verb[],
+  why: string,
+  names?: readonly string[],
+): Grant => ({
   resource: 'leases',
   verbs,
   namespace,

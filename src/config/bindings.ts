@@ -16,7 +16,7 @@ type Fields<Options> = keyof Options & string;
 /** How an option of a capability is written. */
 export interface Binding<Field extends string> extends Pick<
   OptionSpec,
-  'flag' | 'short' | 'arg' | 'weakest' | 'live' | 'completes'
+  'flag' | 'short' | 'arg' | 'alone' | 'weakest' | 'live' | 'completes'
 > {
   readonly field: Field;
   /** In place of the row's text. */

@@ -34,6 +34,8 @@ export interface OptionSpec<K extends keyof Kinds = keyof Kinds> {
   readonly short?: string;
   /** What stands for the value in the help, in capitals; none for a boolean. */
   readonly arg?: string;
+  /** Stands for the value of a flag that is given alone; then the value belongs to it by `=` or follows it. */
+  readonly alone?: string;
   readonly help: string;
   readonly default?: Kinds[K];
   readonly choices?: readonly string[];

@@ -4,13 +4,13 @@
  */
 import { identityLeases } from '../census/census-query.ts';
 import type { CensusQuery } from '../census/census-query.ts';
-import { CENSUS_ROWS } from '../census/census-options.ts';
+import { LOOK_ROWS } from '../census/census-options.ts';
 import { defaultFeatureGates } from '../features/gates.ts';
 import { IDENTITY_ROWS } from '../identity/identity-options.ts';
-import { isLabelValue, labelKeyProblem } from '../lease/names.ts';
+import { isLabelValue, labelKeyProblem, objectNameProblem } from '../lease/names.ts';
 import { wholeNumber } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
-import { bind, optionsOf } from './bindings.ts';
+import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
 
@@ -112,12 +112,22 @@ export const leaseQuery = ({ namespace, labelKey, labelValue }: Which): CensusQu
 export const queryRules = (values: OptionValues<typeof LEASE_OPTIONS>): Wrong[] =>
   optionsOf({ rows: QUERY_ROWS }, LEASE_OPTIONS, values).wrong;
 
-const FRESH_OPTIONS = bind(CENSUS_ROWS, { freshFor: { field: 'freshForMs', flag: '--fresh-for' } });
+const LOOK_OPTIONS = bind(LOOK_ROWS, {
+  freshFor: { field: 'freshForMs', flag: '--fresh-for' },
+  observe: {
+    field: 'observeMs',
+    flag: '--observe',
+    // A renew interval of 10 s, its jitter, a margin.
+    alone: '12s',
+    more: '; without a value 12s: longer than a publisher of defaults takes from one renewal to the next',
+    weakest: 'flag',
+  },
+});
 
 /** For commands that look once. */
-export const lookRules = (values: OptionValues<typeof LEASE_OPTIONS & typeof FRESH_OPTIONS>): Wrong[] => [
+export const lookRules = (values: OptionValues<typeof LEASE_OPTIONS & typeof LOOK_OPTIONS>): Wrong[] => [
   ...queryRules(values),
-  ...optionsOf({ rows: CENSUS_ROWS }, FRESH_OPTIONS, values).wrong,
+  ...optionsOf({ rows: LOOK_ROWS }, LOOK_OPTIONS, values).wrong,
 ];
 
 export const OUTPUT_OPTIONS = {
@@ -144,17 +154,64 @@ export const WATCH_OPTIONS = {
 } as const satisfies Record<string, OptionSpec>;
 
 export const GET_TABLE = {
-  ...FRESH_OPTIONS,
+  allNamespaces: {
+    kind: 'boolean',
+    flag: '--all-namespaces',
+    short: '-A',
+    help: 'of every namespace',
+    default: false,
+    weakest: 'flag',
+  },
+  leaseSelector: {
+    kind: 'string',
+    flag: '--selector',
+    short: '-l',
+    arg: 'SELECTOR',
+    help: 'label selector in place of the identity label; an empty one means all leases',
+    weakest: 'flag',
+  },
+  ...LOOK_OPTIONS,
   ...OUTPUT_OPTIONS,
+  headers: { kind: 'boolean', flag: '--no-headers', help: 'no line of headers', default: true, weakest: 'flag' },
   ...WATCH_OPTIONS,
   ...LEASE_OPTIONS,
   ...API_OPTIONS,
   ...FILE_OPTIONS,
   ...LOG_OPTIONS,
-};
+} as const satisfies Record<string, OptionSpec>;
+
+/** Which leases `get` prints, and how it is to be told of in messages. */
+export function getQuery(values: OptionValues<typeof GET_TABLE>, names: readonly string[]): CensusQuery {
+  const namespace = values.allNamespaces ? '' : values.namespace;
+  const [name] = names;
+  if (name !== undefined && names.length === 1) return { namespace, fieldSelector: `metadata.name=${name}` };
+  if (names.length > 0) return { namespace, matches: ({ metadata }) => names.includes(metadata.name) };
+  if (values.leaseSelector !== undefined) return { namespace, labelSelector: values.leaseSelector };
+  return leaseQuery({ ...values, namespace });
+}
+
+export function getRules(values: OptionValues<typeof GET_TABLE>, names: readonly string[]): Wrong[] {
+  const { watch, observe, leaseSelector, allNamespaces } = values;
+  const named = names.length > 0;
+  return [
+    ...lookRules(values),
+    ...wrong(
+      'observe',
+      observe,
+      watch && observe > 0 ? 'has no place beside --watch, which judges by change' : undefined,
+    ),
+    ...wrong(
+      'leaseSelector',
+      leaseSelector,
+      named && leaseSelector !== undefined ? 'has no place beside a name' : undefined,
+    ),
+    ...wrong('allNamespaces', undefined, named && allNamespaces ? 'has no place beside a name' : undefined),
+    ...names.flatMap((name) => wrong('NAME', name, objectNameProblem(name))),
+  ];
+}
 
 export const COUNT_TABLE = {
-  ...FRESH_OPTIONS,
+  ...LOOK_OPTIONS,
   live: {
     kind: 'boolean',
     flag: '--live',

@@ -58,8 +58,9 @@ function frame(snapshot: CensusSnapshot): Record<string, unknown> {
     clock,
     freshForSeconds: seconds(freshForMs),
     synced,
-    ...(error ? { error: { code: error.code, message: error.message } } : {}),
-    ...(known ? {} : { reason: snapshot.reason, message: REASONS[snapshot.reason] }),
+    error: error ? { code: error.code, message: error.message } : null,
+    reason: known ? null : snapshot.reason,
+    message: known ? null : REASONS[snapshot.reason],
   };
 }
 
@@ -72,7 +73,7 @@ export function countAnswer(source: CensusSource): HttpAnswer {
     known,
     ...(known ? numbers(snapshot.answer) : UNKNOWN),
     ...frame(snapshot),
-    ...(known ? {} : { last: snapshot.last ? numbers(snapshot.last) : null }),
+    last: !known && snapshot.last ? numbers(snapshot.last) : null,
   });
 }
 
@@ -123,6 +124,7 @@ const leaseDocument = (lease: CensusLease): Record<string, unknown> => ({
   holder: lease.holder ?? null,
   renewTime: lease.renewTime?.toString() ?? null,
   renewedSecondsAgo: lease.renewedAgoMs === undefined ? null : seconds(lease.renewedAgoMs),
+  renewTimeAheadSeconds: lease.aheadMs === undefined ? null : seconds(lease.aheadMs),
   leaseDurationSeconds: lease.leaseDurationSeconds ?? null,
   leaseTransitions: lease.leaseTransitions ?? null,
   terminating: lease.terminating,

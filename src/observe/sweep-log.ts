@@ -13,10 +13,13 @@ import type { Logger } from './log.ts';
 
 export function logSweeper(log: Logger): Observe<SweepEvent> {
   const outage = new Outage(log);
+  let lookedFor: { readonly namespace: string; readonly selector: string } = { namespace: '', selector: '' };
+  let foundNothing = false;
   return (event) => {
     switch (event.type) {
       case 'passStarted':
         outage.over();
+        lookedFor = { namespace: event.namespace, selector: event.labelSelector };
         log.debug({ namespace: event.namespace, selector: event.labelSelector, dryRun: event.dryRun }, 'pass started');
         return;
       case 'looked':
@@ -71,6 +74,10 @@ export function logSweeper(log: Logger): Observe<SweepEvent> {
         return;
       case 'passFinished':
         finished(log, event.result);
+        // Once: a mistyped namespace or selector finds nothing for ever.
+        if (event.result.outcome === 'completed' && event.result.seen === 0 && !foundNothing)
+          log.warn(lookedFor, 'no lease found: are namespace and selector right?');
+        foundNothing = event.result.seen === 0;
         return;
     }
   };

@@ -60,7 +60,7 @@ describe('looking at the leases', { concurrency: 3 }, () => {
   it('get -o wide, json, yaml and name', async () => {
     const of = async (form: string): Promise<string> => (await run(['get', ...kubeconfig, '-o', form])).stdout;
     const [wide, json, yaml, name] = await Promise.all(['wide', 'json', 'yaml', 'name'].map(of));
-    assert.match(wide!, /^NAME .* DURATION +TRANSITIONS +ACQUIRED +UID\n/);
+    assert.match(wide!, /^NAME .* DURATION +TRANSITIONS +ACQUIRED +PEER +UID\n/);
     interface Document {
       readonly counts: object;
       readonly items: { readonly metadata: { readonly name: string }; readonly status: { readonly state: string } }[];
@@ -89,11 +89,60 @@ describe('looking at the leases', { concurrency: 3 }, () => {
     }
   });
 
-  it('nothing there is no error, and is told as kubectl tells it', async () => {
+  it('nothing there is no error; a line says what was looked for', async () => {
     const args = [...kubeconfig, '-n', 'default'];
     const [get, count] = await Promise.all([run(['get', ...args]), run(['count', ...args])]);
-    assert.deepEqual([get.code, get.stdout, get.stderr], [0, '', 'No resources found in default namespace.\n']);
-    assert.deepEqual([count.code, count.stdout, count.stderr], [0, '0\n', '']);
+    const what = 'with label apiserver.kubernetes.io/identity=kube-apiserver in namespace default\n';
+    assert.deepEqual([get.code, get.stdout, get.stderr], [0, '', `No resources found ${what}`]);
+    assert.deepEqual([count.code, count.stdout, count.stderr], [0, '0\n', `leasekeeper: no lease found ${what}`]);
+  });
+
+  it('by name, by selector, of every namespace, without headers', async (t) => {
+    const { at, kubeconfig: other } = await embedded(t);
+    for (const name of ['one', 'two']) {
+      const metadata = { name, labels: { app: name } };
+      await at.call('POST', LEASES, { metadata, spec: { holderIdentity: 'x', leaseDurationSeconds: 15 } });
+    }
+    const get = (...args: string[]): ReturnType<typeof run> => run(['get', '--kubeconfig', other, ...args]);
+    const [named, json, missing, selected, all, both] = await Promise.all([
+      get('one', '-o', 'name'),
+      get('one', '-o', 'json'),
+      get('one', 'three', '-o', 'name'),
+      get('-l', 'app=two', '--no-headers'),
+      get('-A', '-l', '', '-o', 'name'),
+      get('one', '-l', 'app=one'),
+    ]);
+    const line = (name: string): string => `lease.coordination.k8s.io/${name}\n`;
+    assert.deepEqual([named.code, named.stdout], [0, line('one')]);
+    assert.equal((JSON.parse(json.stdout) as { metadata: { name: string } }).metadata.name, 'one');
+    assert.deepEqual([missing.code, missing.stdout], [1, line('one')]);
+    assert.match(missing.stderr, /no such lease in namespace kube-system: three/);
+    assert.match(selected.stdout, /^two +<none> /);
+    assert.equal(all.stdout, line('one') + line('two'));
+    assert.equal(both.code, 2);
+  });
+
+  it('a renewTime in the future is not live, and a warning; --observe judges by change', async (t) => {
+    const { at, kubeconfig: other } = await embedded(t);
+    const labels = { [LABEL]: 'kube-apiserver', 'kubernetes.io/hostname': 'dead' };
+    const renewTime = new Date(Date.now() + 7_200_000).toISOString().replace('Z', '000Z');
+    await at.call('POST', LEASES, {
+      metadata: { name: 'dead', labels },
+      spec: { holderIdentity: 'x', leaseDurationSeconds: 30, renewTime },
+    });
+    const count = (...args: string[]): ReturnType<typeof run> => run(['count', '--kubeconfig', other, ...args]);
+    const [live, observed, bare] = await Promise.all([
+      count('--live', '--fresh-for=3s', '--expect=1'),
+      count('--live', '--observe=1s'),
+      count('--observe', '--live', '--fresh-for=nonsense'),
+    ]);
+    assert.deepEqual([live.code, live.stdout], [3, '0\n']);
+    assert.match(
+      live.stderr,
+      /warning: lease kube-system\/dead: its renewTime is 1[12]\dm ahead of the API server's clock/,
+    );
+    assert.deepEqual([observed.code, observed.stdout], [0, '0\n']);
+    assert.doesNotMatch(bare.stderr, /--observe/, 'a value may be left out');
   });
 
   it('a reader that goes away is no error', async (t) => {

@@ -108,6 +108,14 @@ test('a failure that repeats is told once a pass', () => {
   assert.equal(tell(started, failed('dead-1'), started, failed('dead-1')).length, 2);
 });
 
+test('a pass that finds nothing says once where it looked, until something is found', () => {
+  const started: SweepEvent = { type: 'passStarted', namespace: 'kube-sytem', labelSelector: 'a=b', dryRun: false };
+  const pass = (seen: number): SweepEvent[] => [started, { type: 'passFinished', result: result({ seen }) }];
+  const lines = tell(...pass(0), ...pass(0), ...pass(1), ...pass(0)).filter((line) => line.includes('no lease found'));
+  assert.equal(lines.length, 2);
+  assert.match(lines[0]!, /^WARN .*namespace=kube-sytem {2}selector="?a=b/);
+});
+
 test('clocks that are far apart are a warning, others are not', () => {
   assert.match(
     tell({ type: 'clockDistance', distanceMs: -7_200_000, exceeded: true })[0]!,

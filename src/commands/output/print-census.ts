@@ -3,9 +3,12 @@
  *
  * Guarantees: `json` and `yaml` hold the whole census, with numbers that are null where they are not known; their
  * `items` are the leases as they were read, each with a `status` of ours, so that what reads `kubectl get -o json` reads
- * them. `name` prints what kubectl prints. An empty answer is no error, and is told as kubectl tells it.
+ * them. `name` prints what kubectl prints. An empty answer is no error; a line says what was
+ * looked for.
  */
 import type { Census, CensusLease } from '../../census/census.ts';
+import { queryText } from '../../census/census-query.ts';
+import type { CensusQuery } from '../../census/census-query.ts';
 import type { LeaseState } from '../../census/judge.ts';
 import type { Lease } from '../../lease/lease.ts';
 import { leaseToJson, newLease } from '../../lease/lease.ts';
@@ -14,20 +17,26 @@ import { humanDuration, secondsText } from './human-duration.ts';
 import { printAnswer } from './printer.ts';
 import type { PrintOptions, Printed, Shape } from './printer.ts';
 import type { Column } from './text-table.ts';
-import { printable } from './text-width.ts';
+import { middleCut, printable, truncate } from './text-width.ts';
 
 export interface CensusPrintOptions extends PrintOptions {
-  /** Named when nothing was found; empty for all of them, which also gives the table a column NAMESPACE. */
-  readonly namespace: string;
+  /** Named when nothing was found; of every namespace gives the table a column NAMESPACE. */
+  readonly query: CensusQuery;
 }
 
-/** Prints a census. */
-export function printCensus(census: Census, options: CensusPrintOptions): Promise<Printed> {
-  const where = options.namespace === '' ? '' : ` in ${printable(options.namespace)} namespace.`;
+/**
+ * Prints a census.
+ * @param one the lease that was asked for by name: a document of it alone, as kubectl prints it
+ */
+export function printCensus(census: Census, options: CensusPrintOptions, one?: CensusLease): Promise<Printed> {
   return printAnswer(
     leaseShape(() => census.asOf, options),
     options,
-    { rows: census.leases, document: () => censusDocument(census), nothing: `No resources found${where}` },
+    {
+      rows: census.leases,
+      document: () => (one ? leaseDocument(one) : censusDocument(census)),
+      nothing: `No resources found ${printable(queryText(options.query))}`,
+    },
   );
 }
 
@@ -48,28 +57,52 @@ export type Row = CensusLease & { readonly deleted?: boolean };
 /** @param asOf the moment from which AGE is counted, asked for at each print */
 export function leaseShape(
   asOf: () => MicroTime | undefined,
-  { output, namespace }: Pick<CensusPrintOptions, 'output' | 'namespace'>,
+  { output, query }: Pick<CensusPrintOptions, 'output' | 'query'>,
 ): Shape<Row> {
+  const wide = output === 'wide';
   const ago = (time: MicroTime | undefined): string => humanDuration(time && asOf()?.since(time));
   const columns: Column<Row>[] = [
-    { header: 'NAME', cell: (l) => l.name },
-    { header: 'HOSTNAME', cell: (l) => l.hostname, max: 128 },
+    { header: 'NAME', cell: (l) => l.name, narrow: wide ? undefined : middleCut },
+    { header: 'HOSTNAME', cell: (l) => l.hostname, max: 128, narrow: wide ? undefined : truncate },
     { header: 'STATE', cell: stateCell, colour: (l) => COLOURS[l.state] },
-    { header: 'HOLDER', cell: (l) => l.holder, max: 128 },
-    { header: 'RENEWED', cell: (l) => (l.renewTime || l.acquireTime ? humanDuration(l.renewedAgoMs) : undefined) },
+    {
+      header: 'HOLDER',
+      cell: (l) => (wide ? l.holder : holderEnd(l.holder)),
+      max: 128,
+      narrow: wide ? undefined : truncate,
+    },
+    { header: 'RENEWED', cell: renewedCell },
     { header: 'AGE', cell: (l) => ago(l.creationTimestamp) },
   ];
-  if (namespace === '') columns.unshift({ header: 'NAMESPACE', cell: (l) => l.namespace });
-  if (output === 'wide') {
+  if (query.namespace === '')
+    columns.unshift({ header: 'NAMESPACE', cell: (l) => l.namespace, narrow: wide ? undefined : truncate });
+  if (wide) {
     columns.push(
       { header: 'DURATION', cell: (l) => secondsText(l.leaseDurationSeconds) },
       { header: 'TRANSITIONS', cell: (l) => l.leaseTransitions?.toString() },
       { header: 'ACQUIRED', cell: (l) => l.acquireTime && ago(l.acquireTime) },
+      { header: 'PEER', cell: (l) => l.source?.metadata.annotations[PEER_ANNOTATION] },
       { header: 'UID', cell: (l) => l.uid },
     );
   }
   return { columns, nameLine, document: leaseDocument };
 }
+
+/** Where a kube-apiserver that takes part in peer proxying can be reached. */
+const PEER_ANNOTATION = 'kubernetes.io/peer-advertise-address';
+/** What tells one process from another in a holder: the end of its UUID. */
+const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})$/;
+const holderEnd = (holder: string | undefined): string | undefined => {
+  const end = holder && UUID.exec(holder)?.[1];
+  return end ? `…${end}` : holder;
+};
+
+const renewedCell = ({ renewTime, acquireTime, renewedAgoMs, aheadMs }: Row): string | undefined => {
+  if (!renewTime && !acquireTime) return undefined;
+  return aheadMs !== undefined && (renewedAgoMs ?? -1) < 0
+    ? `in ${humanDuration(aheadMs)}`
+    : humanDuration(renewedAgoMs);
+};
 
 const stateCell = ({ state, terminating, deleted }: Row): string =>
   deleted ? 'Deleted' : `${state[0]?.toUpperCase()}${state.slice(1)}${terminating ? ',Terminating' : ''}`;
@@ -104,13 +137,14 @@ function censusDocument(census: Census): Record<string, unknown> {
 
 /** A lease as an API server prints it, and what the census made of it. */
 function leaseDocument(lease: Row): Record<string, unknown> {
-  const { state, hostname, renewedAgoMs } = lease;
+  const { state, hostname, renewedAgoMs, aheadMs } = lease;
   return {
     ...leaseToJson(lease.source ?? rebuilt(lease)),
     status: {
       state,
       hostname: hostname ?? null,
       renewedSecondsAgo: renewedAgoMs === undefined ? null : seconds(renewedAgoMs),
+      renewTimeAheadSeconds: aheadMs === undefined ? null : seconds(aheadMs),
       ...(lease.deleted ? { deleted: true } : {}),
     },
   };

@@ -34,9 +34,6 @@ export const printOptions = (output: string | undefined, io: Io): PrintOptions =
   color: io.terminal && !io.env['NO_COLOR'],
 });
 
-/** Documents show all of an object, not only what has a column. */
-export const showsAll = ({ output }: PrintOptions): boolean => output === 'json' || output === 'yaml';
-
 /**
  * A whole answer.
  * @param nothing what kubectl says where there are no rows
@@ -47,17 +44,16 @@ export async function printAnswer<Row>(
   answer: { readonly rows: readonly Row[]; readonly document: () => unknown; readonly nothing: string },
 ): Promise<Printed> {
   const { rows, document, nothing } = answer;
+  const stderr = rows.length === 0 ? `${nothing}\n` : '';
   switch (options.output) {
     case 'json':
-      return { stdout: toJson(document()), stderr: '' };
+      return { stdout: toJson(document()), stderr };
     case 'yaml':
-      return { stdout: await toYaml(document()), stderr: '' };
+      return { stdout: await toYaml(document()), stderr };
     case 'name':
-      return { stdout: rows.map(shape.nameLine).join(''), stderr: '' };
-    default: {
-      const stdout = new Table(shape.columns, options).print(rows);
-      return { stdout, stderr: stdout === '' ? `${nothing}\n` : '' };
-    }
+      return { stdout: rows.map(shape.nameLine).join(''), stderr };
+    default:
+      return { stdout: new Table(shape.columns, options).print(rows), stderr };
   }
 }
 

@@ -33,5 +33,13 @@ export function truncate(text: string, columns: number): string {
   return `${out}…`;
 }
 
+/** The text when it fits, else its beginning and its last four characters with `…` between. */
+export function middleCut(text: string, columns: number): string {
+  if (columns < 8 || width(text) <= columns) return truncate(text, columns);
+  const end = [...text].slice(-4).join('');
+  const cut = truncate(text, columns - width(end));
+  return `${cut}${end}`;
+}
+
 /** True for text that `escapeQuoted` must find in quotes. */
 export const needsQuotes = (text: string): boolean => /[\p{C}\p{Zl}\p{Zp}]/u.test(text);

@@ -54,7 +54,7 @@ const leases = [
 const made = published(leases, { serverDate: asOf, freshForMs: 30_000, freshnessMs: 12.4 });
 const empty = published([], { serverDate: asOf, freshForMs: 30_000 });
 const print = (output: OutputFormat, of: Census = made, more: object = {}): ReturnType<typeof printCensus> =>
-  printCensus(of, { output, namespace: 'kube-system', ...more });
+  printCensus(of, { output, query: { namespace: 'kube-system', labelSelector: 'a=b' }, ...more });
 const lines = (...of: string[]): string => of.map((line) => `${line}\n`).join('');
 
 describe('tables', () => {
@@ -76,9 +76,9 @@ describe('tables', () => {
     assert.equal(
       (await print('wide', two)).stdout,
       lines(
-        `NAME               HOSTNAME   STATE   HOLDER               RENEWED   AGE     DURATION   TRANSITIONS   ACQUIRED   UID`,
-        `apiserver-wlv32    vm         Stale   apiserver-wlv32_2    2m30s     2d12h   3600s      <none>        <none>     ${UID}`,
-        `kube-apiserver-a   master-1   Live    kube-apiserver-a_1   4s        2d12h   3600s      2             3h         ${UID}`,
+        `NAME               HOSTNAME   STATE   HOLDER               RENEWED   AGE     DURATION   TRANSITIONS   ACQUIRED   PEER     UID`,
+        `apiserver-wlv32    vm         Stale   apiserver-wlv32_2    2m30s     2d12h   3600s      <none>        <none>     <none>   ${UID}`,
+        `kube-apiserver-a   master-1   Live    kube-apiserver-a_1   4s        2d12h   3600s      2             3h         <none>   ${UID}`,
       ),
     );
   });
@@ -86,7 +86,7 @@ describe('tables', () => {
   test('of all namespaces, without headers', async () => {
     const one = published(leases.slice(0, 1), { serverDate: asOf, freshForMs: 30_000 });
     assert.equal(
-      (await print('table', one, { namespace: '', noHeaders: true })).stdout,
+      (await print('table', one, { query: { namespace: '' }, noHeaders: true })).stdout,
       'kube-system   kube-apiserver-a   master-1   Live   kube-apiserver-a_1   4s   2d12h\n',
     );
   });
@@ -103,17 +103,54 @@ describe('tables', () => {
     assert.equal(row, 'kube-apiserver-a   master-1   Unknown   kube-apiserver-a_1   <unknown>   <unknown>');
   });
 
-  test('nothing found is said as kubectl says it', async () => {
+  test('nothing found is said with what was looked for, in every format', async () => {
     assert.deepEqual(await print('table', empty), {
       stdout: '',
-      stderr: 'No resources found in kube-system namespace.\n',
+      stderr: 'No resources found with label a=b in namespace kube-system\n',
     });
-    assert.deepEqual(await print('wide', empty, { namespace: '' }), { stdout: '', stderr: 'No resources found\n' });
-    assert.deepEqual(await print('name', empty), { stdout: '', stderr: '' });
+    assert.deepEqual(await print('wide', empty, { query: { namespace: '' } }), {
+      stdout: '',
+      stderr: 'No resources found in any namespace\n',
+    });
+    for (const output of ['name', 'json', 'yaml'] as const)
+      assert.match(
+        (await print(output, empty)).stderr,
+        /^No resources found with label a=b in namespace kube-system$/m,
+      );
+  });
+
+  test('at most 100 columns: holders are cut to the end of their UUID, the widest columns are narrowed', async () => {
+    const hash = '0123456789abcdef'.repeat(4);
+    const holder = `kube-apiserver-${hash}_a90d7461-4c2f-4f2b-8e4f-9bc16e4b2f01`;
+    const spec = { holderIdentity: holder, leaseDurationSeconds: 3600, renewTime: '2026-01-01T00:59:56.000000Z' };
+    const of = (hostname: string): Census =>
+      published([lease(`kube-apiserver-${hash}`, hostname, spec)], { serverDate: asOf, freshForMs: 30_000 });
+    const text = (await print('table', of('master-1'))).stdout;
+    assert.match(text, /^kube-apiserver-0123456789[0-9a-f]+…cdef   master-1   Live    …9bc16e4b2f01   4s /m);
+    for (const hostname of ['a', 'master-1.example.org', 'h'.repeat(253), '日'.repeat(63)])
+      for (const query of [{ namespace: 'kube-system' }, { namespace: '' }]) {
+        const { stdout } = await print('table', of(hostname), { query });
+        for (const line of stdout.split('\n')) assert.ok(width(line) <= 100, `${width(line)}: ${line}`);
+      }
+    assert.ok((await print('wide', of('master-1'))).stdout.includes(holder), 'wide shows it whole');
+  });
+
+  test('a renewal in the future is shown with its distance; the peer address in wide', async () => {
+    const spec = { holderIdentity: 'a', leaseDurationSeconds: 3600, renewTime: '2026-01-01T03:00:00.000000Z' };
+    const peer = { annotations: { 'kubernetes.io/peer-advertise-address': '10.0.0.1:6443' } };
+    const ahead = published([lease('kube-apiserver-a', 'a', spec, peer)], { serverDate: asOf, freshForMs: 30_000 });
+    assert.match((await print('wide', ahead)).stdout, /Stale   a        in 120m .* 10\.0\.0\.1:6443 /);
+    const { items } = JSON.parse((await print('json', ahead)).stdout) as { items: { status: object }[] };
+    assert.deepEqual(items[0]?.status, {
+      state: 'stale',
+      hostname: 'a',
+      renewedSecondsAgo: -7200,
+      renewTimeAheadSeconds: 7200,
+    });
   });
 
   test('rows that come later keep the widths; the headers come once', () => {
-    const table = new Table(leaseShape(() => asOf, { output: 'table', namespace: 'kube-system' }).columns);
+    const table = new Table(leaseShape(() => asOf, { output: 'table', query: { namespace: 'kube-system' } }).columns);
     assert.equal(table.print([]), '');
     const [a, b] = made.leases;
     assert.ok(a && b);
@@ -132,9 +169,9 @@ describe('tables', () => {
     assert.equal(
       (await print('table', evil)).stdout,
       lines(
-        `NAME   HOSTNAME    STATE     HOLDER${' '.repeat(125)}RENEWED   AGE`,
-        `a      h\\x1b[2Jh   Expired   x\\x0ay\\x09\\x9b31m\\u{202e}${'z'.repeat(102)}…   <none>    2d12h`,
-        `b      日本        Expired   e\u0301\u0301e\u0301\u0301${' '.repeat(129)}<none>    2d12h`,
+        `NAME   HOSTNAME    STATE     HOLDER${' '.repeat(50)}RENEWED   AGE`,
+        `a      h\\x1b[2Jh   Expired   x\\x0ay\\x09\\x9b31m\\u{202e}${'z'.repeat(27)}…   <none>    2d12h`,
+        `b      日本        Expired   e\u0301\u0301e\u0301\u0301${' '.repeat(54)}<none>    2d12h`,
       ),
     );
   });
@@ -190,7 +227,7 @@ describe('for programs', () => {
         renewTime: '2026-01-01T00:59:55.123456Z',
         leaseTransitions: 2,
       },
-      status: { state: 'live', hostname: 'master-1', renewedSecondsAgo: 4.877 },
+      status: { state: 'live', hostname: 'master-1', renewedSecondsAgo: 4.877, renewTimeAheadSeconds: null },
     });
   });
 
@@ -221,7 +258,12 @@ describe('for programs', () => {
     const of = census([kept], { clock: 'observed', freshForMs: 1, freshnessMs: 0 });
     const { items } = JSON.parse((await print('json', of)).stdout) as { items: { spec: unknown; status: unknown }[] };
     assert.deepEqual(items[0]?.spec, { holderIdentity: '' });
-    assert.deepEqual(items[0]?.status, { state: 'released', hostname: null, renewedSecondsAgo: null });
+    assert.deepEqual(items[0]?.status, {
+      state: 'released',
+      hostname: null,
+      renewedSecondsAgo: null,
+      renewTimeAheadSeconds: null,
+    });
   });
 });
 
