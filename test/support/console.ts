@@ -2,7 +2,8 @@
  * Runs the commands of a README as it prints them: its blocks of kind `console`, in order, in one shell.
  *
  * A line `$ …` is a command; the lines after it are what it prints. A command with output is repeated until it prints that,
- * as a reader would who looks again, for so long and no longer. Spaces are alike however many, and so are ages (`5s`).
+ * as a reader would who looks again, for so long and no longer. Spaces are alike however many, and so are ages (`5s`) and
+ * fencing tokens: those are a server's own numbers.
  * Commands of kubectl are left out where it is not installed.
  *
  * Guarantees: nothing that the commands started runs any more when the test ends, or its process.
@@ -48,7 +49,8 @@ const alike = (text: string): string =>
     .split('\n')
     .map((line) => line.trim().replace(/\s+/g, ' '))
     .join('\n')
-    .replace(/(?<= |^)\d+(s|m|m\d+s)(?= |$)/gm, 'AGE');
+    .replace(/(?<= |^)\d+(s|m|m\d+s)(?= |$)/gm, 'AGE')
+    .replace(/\bfencing token \d+/g, 'fencing token N');
 
 export interface ConsoleOptions {
   /** Where the commands are run. */
