@@ -404,7 +404,7 @@ describe('work and its program', () => {
       scene.clock.jump(11_000);
       a.store.faults = undefined;
       await scene.clock.advance(1_000);
-      assert.equal(a.terms.length, 1);
+      assert.deepEqual([a.terms.length, a.of('leading').length], [1, 1]);
       assert.equal(scene.peek()!.spec.leaseTransitions, 2);
       assert(a.terms[0]!.deadline > scene.clock.monotonic());
     }));

@@ -169,7 +169,8 @@ describe('the guard', { skip: !existsSync('/proc/self/stat') && 'needs /proc' },
     const { pid } = JSON.parse(word.toString()) as { pid: number };
     assert(runs(pid));
     socket.destroy();
-    await once(child, 'exit');
+    // Long before the command's time is over.
+    await once(child, 'exit', { signal: AbortSignal.timeout(10_000) });
     assert(!runs(pid));
   });
 

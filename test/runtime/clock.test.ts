@@ -40,6 +40,17 @@ describe('system clock: monotonic', () => {
     }
   });
 
+  it('does not go back where the machine does', () => {
+    const machine = new Machine();
+    const clock = createSystemClock(machine.sources);
+    machine.run(1_000);
+    const before = clock.monotonic();
+    machine.running -= 20;
+    assert.equal(clock.monotonic(), before);
+    machine.run(30);
+    assert.equal(clock.monotonic(), before + 10);
+  });
+
   it('counts the time in which the machine was suspended', () => {
     const machine = new Machine();
     const clock = createSystemClock(machine.sources);
