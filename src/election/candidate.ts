@@ -1,7 +1,7 @@
 /**
  * One candidate for one lease: who it is, what it has seen of the lease, what it has written, and its requests.
  *
- * Guarantees: every write says a renewTime that no other write of ours says, so that it can be told from others when its
+ * Guarantees: every write says a renewTime that no other write of ours says, so that it is known from others' when its
  * answer is lost; `sentAt` is taken before it is sent; every write but the first carries the version it was decided on. A
  * release empties only a record that is our own, and only the version that was seen to be; it takes our term's mark off.
  */
@@ -70,7 +70,7 @@ export class Candidate {
   readonly holder: string;
   readonly timing: Timing;
   readonly writes = new OwnWrites<TermWrite>();
-  /** Ends the wait of whoever waits for news of the lease. */
+  /** Ends a wait for news of the lease. */
   readonly wake = new Wake();
   /** Called at once with what the watch has shown. */
   onNews: (seen: Observation) => void = () => {};

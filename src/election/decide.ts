@@ -70,7 +70,7 @@ export function observeLease(
   if (lease === undefined) {
     if (previous === undefined) return { lease, deleted, since: nowMs, durationMs: 0, transitions: undefined };
     if (previous.lease === undefined) return { ...previous, deleted: deleted ?? previous.deleted };
-    // Deleting a lease stops nobody: whoever held it may lead until its duration has passed or a renewal has failed.
+    // Deleting a lease stops nobody: its holder may lead until its duration has passed or a renewal has failed.
     const durationMs = previous.lease.spec.holderIdentity === holder ? 0 : previous.durationMs;
     return { ...previous, lease, deleted, durationMs };
   }

@@ -1,5 +1,5 @@
 /**
- * What an elector can be told: defaults and rules, stated once. Numbers and rules are client-go's, so that one Lease can be
+ * An elector's options: defaults and rules, stated once. Numbers and rules are client-go's, so that one Lease can be
  * contended for by both.
  */
 import { objectNameProblem } from '../lease/names.ts';

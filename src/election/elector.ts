@@ -51,7 +51,7 @@ export interface LeaderElectorOptions extends Partial<ElectionOptions> {
   readonly observe?: Observe<ElectionEvent> | undefined;
   /**
    * Called at once, before anything else is done, when the end of a term moves: with each renewal, and when the term is
-   * lost (then `term.lost` says why). For whoever must end something in time even where this process cannot.
+   * lost (then `term.lost` says why). For what must end in time even where this process cannot end it.
    */
   readonly onDeadline?: ((term: Term) => void) | undefined;
   /** How the lease is followed. Default: a watch of its own by `metadata.name`; or a `createSharedWatch`'s. */

@@ -63,7 +63,7 @@ export interface Term {
   /** Our holder identity: `<id>_<uuid>`. */
   readonly holder: string;
   /**
-   * Higher in every later term, whoever leads then: the lease's resourceVersion when this term was first seen as ours,
+   * Higher in every later term, of any leader: the lease's resourceVersion when this term was first seen as ours,
    * chosen once. It grows over deletions of the lease too. A safe integer. Where a server's versions are none, it is
    * the lease's transitions: those start at 0 again when the lease is deleted, and stay at 2147483647.
    */

@@ -2,7 +2,7 @@
  * Instants that two processes of one machine understand alike, and that a suspended machine does not stretch.
  *
  * `running` is CLOCK_MONOTONIC: exact, but it stands still in suspend. `sinceBoot` is the uptime, in steps of 10 ms: it
- * counts suspend. Both are the machine's, whoever asks. An instant has come when either says so, so that whichever of the
+ * counts suspend. Both are the machine's, the same for all processes. An instant has come when either says so, so that whichever of the
  * two is behind can only make things happen too early.
  */
 import { uptime } from 'node:os';

@@ -1,7 +1,7 @@
 /**
  * What leasekeeper writes on a Lease beside its record: which kind of lease it is, and whose term it is in.
  *
- * Guarantees: what is read here was checked, whoever wrote it; what others put on a lease stays.
+ * Guarantees: what is read here was checked, whatever wrote it; what others put on a lease stays.
  */
 import type { Lease } from './lease.ts';
 

@@ -241,7 +241,7 @@ describe('a leader whose renewal was refused', () => {
     ['finds its record with another token', lease({ holder: HOLDER, transitions: 5 }), 'taken'],
     ['finds no holder', lease({ holder: '' }), 'released'],
     ['finds no lease', undefined, 'deleted'],
-    ['finds a lease made anew', lease({ holder: HOLDER, uid: 'v' }), 'deleted'],
+    ['finds a lease that was created again', lease({ holder: HOLDER, uid: 'v' }), 'deleted'],
   ];
   for (const [name, seen, expected] of cases) test(name, () => assert.deepEqual(decideFor(seen), expected));
 });

@@ -134,7 +134,7 @@ describe('acquiring', () => {
         );
       }
       await scene.clock.advance(5_000);
-      // The watch told the losers who won: no read was needed.
+      // The watch showed the losers who won: no read was needed.
       for (const loser of losers) assert.deepEqual([loser.store.count('get'), loser.store.count('update')], [0, 1]);
     }));
 });
@@ -397,7 +397,7 @@ describe('an API that is gone', () => {
       assert(a.leads);
     }));
 
-  test('leaves the next leader to whoever is there: never two', () =>
+  test('leaves the lead to another candidate: never two', () =>
     play(async (scene) => {
       const a = scene.actor('a');
       await scene.clock.advance(0);
@@ -593,7 +593,7 @@ describe('work', () => {
       assert.equal(b.terms.length, 1);
     }));
 
-  test('that returns by itself: nothing is held any more, and its leftovers are told to end', () =>
+  test('that returns by itself: nothing is held any more, and its leftovers are asked to end', () =>
     play(async (scene) => {
       const a = scene.actor('a', { work: async () => {} });
       await scene.clock.advance(0);
@@ -778,7 +778,7 @@ describe('events', () => {
       assert(a.of('failed').some(({ operation, remainingMs }) => operation === 'renew' && remainingMs! > 0));
     }));
 
-  test('a new leader is told once', () =>
+  test('a new leader is reported once', () =>
     play(async (scene) => {
       const a = scene.actor('a');
       await scene.clock.advance(0);

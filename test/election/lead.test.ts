@@ -15,7 +15,7 @@ const OPTIONS = {
   onWorkError: 'retry',
 } as const;
 
-test('stopped by an observer of `leading`: the work is told, and the lease is released', async () => {
+test('stopped by an observer of `leading`: the work is asked to end, and the lease is released', async () => {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });
   const stop = new AbortController();

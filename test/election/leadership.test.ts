@@ -25,7 +25,7 @@ async function play(fn: (scene: Scene) => Promise<void>): Promise<void> {
   assert.equal(scene.clock.pending, 0, 'no timer is left behind');
 }
 const now = (scene: Scene): MicroTime => MicroTime.fromEpochMicros(scene.clock.wallMicros());
-/** As client-go empties a lease, whoever holds it. */
+/** As client-go empties a lease, also another's. */
 const empty = (scene: Scene): Lease =>
   scene.api.edit(REF, () => ({
     spec: { holderIdentity: '', leaseDurationSeconds: 1, renewTime: now(scene), acquireTime: now(scene) },

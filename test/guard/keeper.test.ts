@@ -51,7 +51,7 @@ test('what the watchdog does, by table', () => {
     assert.deepEqual(decide({ ...running, ...change }, at(now)), action, name);
 });
 
-/** A keeper over a command that is only told of, and signals that are noted with their time. */
+/** A keeper over a command that is only pretended, and signals that are noted with their time. */
 function world({ dies = ['SIGKILL'] as readonly string[] } = {}) {
   const clock = new ManualClock();
   let suspended = 0;
@@ -154,7 +154,7 @@ test('asked to end: the grace counts from then, and renewals do not put it off',
   ]);
 });
 
-test('whoever told of the lease is gone, or leadership is: killed at once', async () => {
+test('leasekeeper is gone, or leadership is: killed at once', async () => {
   for (const happens of ['orphaned', 'kill'] as const) {
     const w = world();
     w.start(1_000, 1_400);
@@ -178,7 +178,7 @@ test('killed again and again while something is left', async () => {
   ]);
 });
 
-test('what a command leaves behind in its group ends before the end is told', async () => {
+test('what a command leaves behind in its group ends before the end is reported', async () => {
   const w = world();
   w.start(10_000, 11_000, 200);
   w.exits(0, { leaves: true });

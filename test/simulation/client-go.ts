@@ -1,8 +1,8 @@
 /**
- * client-go's leader election as it behaves, with `ReleaseOnCancel`: whoever contends beside it must cope with that.
+ * client-go's leader election as it behaves, with `ReleaseOnCancel`: contenders beside it must cope with that.
  *
  * It polls; it judges another's record by the record's own duration since it last changed; it takes an empty holder at once;
- * after a renew deadline without success it stops leading and releases: it reads the lease, and empties it whoever holds it by then.
+ * after a renew deadline without success it stops leading and releases: it reads the lease, and empties it, another's too.
  */
 import type { Lease } from '../../src/lease/lease.ts';
 import { newLease, withChanges } from '../../src/lease/lease.ts';

@@ -4,7 +4,7 @@
  * ends is no release: it was somebody else who emptied it.
  *
  * Left out, because DESIGN says so: who deletes the lease begins a new era, and so does client-go where it takes a lease
- * that only somebody else had emptied. Whoever led before may go on until its deadline. Tokens grow over eras too; within an
+ * that only somebody else had emptied. The leader before may go on until its deadline. Tokens grow over eras too; within an
  * era nothing is left out. client-go's own terms are not judged.
  */
 import type { Commit } from '../../support/memory-api.ts';
