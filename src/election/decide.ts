@@ -10,6 +10,7 @@
  * - What is taken is the very version that was judged, so a renewal that we did not see makes the take-over fail. That is
  *   why silence counts even while we could not look: the same record at both ends of a gap was not renewed within it, and
  *   if it was renewed since, the write is refused.
+ * - A record that is older than what was seen is no release and not our own: it came back with a backup, and is waited for.
  * - A record is our own only when its renewTime is one that we sent. Our holder identity alone proves nothing.
  * - Every new term has more transitions than any record seen; at 2147483647 they stay.
  */
@@ -40,6 +41,8 @@ export interface Observation {
   readonly lease: Lease | undefined;
   /** The uid of a lease that is known to have been deleted, not only not found. */
   readonly deleted?: string | undefined;
+  /** Older than what was seen before: the server was set back, and whoever held the lease since may still lead. */
+  readonly setBack: boolean;
   /** Monotonic milliseconds at which this record was first seen. */
   readonly since: number;
   /** How long it must stay unchanged before somebody else may have it; 0: nobody holds it. */
@@ -68,19 +71,28 @@ export function observeLease(
   deleted?: string,
 ): Observation {
   if (lease === undefined) {
-    if (previous === undefined) return { lease, deleted, since: nowMs, durationMs: 0, transitions: undefined };
+    if (previous === undefined) {
+      return { lease, deleted, setBack: false, since: nowMs, durationMs: 0, transitions: undefined };
+    }
     if (previous.lease === undefined) return { ...previous, deleted: deleted ?? previous.deleted };
     // Deleting a lease stops nobody: its holder may lead until its duration has passed or a renewal has failed.
     const durationMs = previous.lease.spec.holderIdentity === holder ? 0 : previous.durationMs;
     return { ...previous, lease, deleted, durationMs };
   }
   const same = previous?.lease !== undefined && sameRecord(recordOf(previous.lease), recordOf(lease));
-  const durationMs = durationOf(lease, holder, timing);
+  const setBack =
+    (same && previous.setBack) || (previous?.lease !== undefined && isNewer(previous.lease, lease) === true);
+  const durationMs = Math.max(
+    durationOf(lease, holder, timing),
+    setBack ? timing.leaseDurationMs : 0,
+    // A mark that somebody takes off afterwards shortens nothing.
+    same || setBack ? (previous?.durationMs ?? 0) : 0,
+  );
   return {
     lease,
+    setBack,
     since: same ? previous.since : nowMs,
-    // A mark that somebody takes off afterwards shortens nothing.
-    durationMs: same ? Math.max(previous.durationMs, durationMs) : durationMs,
+    durationMs,
     transitions: Math.max(transitionsOf(lease), termMark(lease)?.transitions ?? 0),
   };
 }
@@ -140,7 +152,7 @@ export function decideCandidate(
   if (seen === undefined) return { do: 'look' };
   const { lease } = seen;
   const transitions = seen.transitions === undefined ? 0 : Math.min(seen.transitions + 1, MAX_TRANSITIONS);
-  const write = lease && ownWrite(holder, writes, lease);
+  const write = lease && !seen.setBack && ownWrite(holder, writes, lease);
   if (lease && write) {
     // Leadership is counted from the sending: what was found again too late is written again, as a new term.
     if (write.opens && write.sentAt + timing.termMs > nowMs) return { do: 'adopt', lease, write };

@@ -192,6 +192,27 @@ test('others go first for as long as was drawn, once the lease can be had; not w
   assert.deepEqual(brief(see(lease({ holder: HOLDER })), 0, [[0, 0, { opens: false }]], 30), ['own', 4, '7']);
 });
 
+describe('a server that was set back', () => {
+  const last = see(lease({ holder: 'other_2', seconds: 20, transitions: 9, rv: '90' }), 1_000);
+  const cases: [string, Lease][] = [
+    ['an empty holder of long ago', lease({ holder: '', rv: '70' })],
+    ['a record that we wrote', lease({ holder: HOLDER, rv: '70' })],
+    ['another holder', lease({ rv: '70' })],
+  ];
+  for (const [name, old] of cases) {
+    test(`${name}: waited for as if the last holder seen still led`, () => {
+      const seen = see(old, 5_000, last);
+      assert.deepEqual(brief(seen, 5_000, [[0, 0]]), ['wait', 25_000]);
+      const again = see({ ...old, metadata: { ...old.metadata, resourceVersion: '71' } }, 6_000, seen);
+      assert.deepEqual(brief(again, 6_000, [[0, 0]]), ['wait', 25_000]);
+    });
+  }
+  test('what follows it is judged as ever', () => {
+    const next = see(lease({ holder: '', transitions: 4, rv: '72' }), 7_000, see(lease({ rv: '70' }), 5_000, last));
+    assert.deepEqual(brief(next, 7_000), ['released', 5, '72']);
+  });
+});
+
 describe('silence', () => {
   const first = see(lease(), 1_000);
   test('goes on while the record is the same, whatever else changes, and the newest version is taken', () => {

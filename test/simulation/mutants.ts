@@ -345,15 +345,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: 'election: a term is marked on its lease',
-    replace: [
-      change(CANDIDATE, '? withChanges(base, { spec, annotations })', '? withChanges(base, { spec })'),
-      change(
-        CANDIDATE,
-        "labels: { [KIND_LABEL]: 'election' }, annotations }",
-        "labels: { [KIND_LABEL]: 'election' } }",
-      ),
-      change(CANDIDATE, 'this.#record(write), annotations: this.#mark(transitions) }', 'this.#record(write) }'),
-    ],
+    replace: [change(CANDIDATE, '[TERM_ANNOTATION]: termMarkText(', 'unmarked: termMarkText(')],
   },
   {
     rule: 'election: an empty holder beside its mark is no release',
