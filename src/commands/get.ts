@@ -27,7 +27,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const names = [...new Set(args)];
   const values = await readValues(GET_TABLE, given, (read) => getRules(read, names));
   const query = getQuery(values, names);
-  const options = { ...printOptions(values.output, io), noHeaders: !values.headers, query };
+  const options = { ...printOptions(values.output, io), noHeaders: values.noHeaders, query };
   if (values.watch) return watch(values, options, io);
   const census = await lookAtLeases(values, query, io, options.output !== 'table' && options.output !== 'name');
   const missing = names.filter((name) => !census.leases.some((lease) => lease.name === name));

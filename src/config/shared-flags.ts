@@ -172,7 +172,7 @@ export const GET_TABLE = {
   },
   ...LOOK_OPTIONS,
   ...OUTPUT_OPTIONS,
-  headers: { kind: 'boolean', flag: '--no-headers', help: 'no line of headers', default: true, weakest: 'flag' },
+  noHeaders: { kind: 'boolean', flag: '--no-headers', help: 'no line of headers', default: false, weakest: 'flag' },
   ...WATCH_OPTIONS,
   ...LEASE_OPTIONS,
   ...API_OPTIONS,
