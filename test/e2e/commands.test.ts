@@ -181,7 +181,10 @@ describe('an API that cannot be asked', { concurrency: 3 }, () => {
     server.faults.add({ fault: { type: 'hang' } });
     const { code, stdout, stderr } = await run(['count', '--kubeconfig', kubeconfig, '--request-timeout=300ms']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /^leasekeeper: list leases of kube-system: no answer within 300 ms\n$/);
+    assert.match(
+      stderr,
+      /^leasekeeper: list leases of kube-system: no answer within 300 ms: the network or the server is slow\n$/,
+    );
   });
 
   it('one that refuses: the server’s words, and what to do', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerError, socketError } from '../../src/kube/wire/api-errors.ts';
+import { answerError, socketError, timeoutError } from '../../src/kube/wire/api-errors.ts';
 import type { Asked } from '../../src/kube/wire/api-errors.ts';
 import { statusBody } from './support.ts';
 
@@ -29,7 +29,7 @@ const rows: Row[] = [
     statusBody(
       403,
       'Forbidden',
-      'leases.coordination.k8s.io "x" is forbidden: User "u" cannot update resource "leases"',
+      'leases.coordination.k8s.io "x" is forbidden: User "u" cannot update resource "leases" in API group "coordination.k8s.io" in the namespace "n"',
     ),
     'Forbidden',
     { retryable: false, says: /cannot update resource "leases".*Role/ },
@@ -146,4 +146,69 @@ test('a socket error tells what to do; a write that was sent may have committed'
   assert.equal(error.cause, refused);
   assert.equal(socketError(asked('PUT'), 'https://h', new Error('x'), true).mayHaveCommitted, true);
   assert.equal(socketError(asked('GET'), 'https://h', new Error('x'), true).mayHaveCommitted, false);
+});
+
+test('who refused a request is told by its own words, and what to do', () => {
+  const forbidden = 'leases.coordination.k8s.io "x" is forbidden: ';
+  const can = (verb: string, where: string, user = 'u'): string =>
+    `${forbidden}User "${user}" cannot ${verb} resource "leases" in API group "coordination.k8s.io" ${where}`;
+  const rows: [number, string, RegExp, object?][] = [
+    [
+      403,
+      can('update', 'in the namespace "kube-system"'),
+      /; allow "update" on leases.coordination.k8s.io with a Role and a RoleBinding in namespace kube-system$/,
+    ],
+    [
+      403,
+      can('list', 'at the cluster scope'),
+      /; allow "list" on leases.coordination.k8s.io with a ClusterRole and a ClusterRoleBinding$/,
+    ],
+    [
+      403,
+      'nodes is forbidden: User "u" cannot watch resource "nodes" in API group "" at the cluster scope',
+      /; allow "watch" on nodes with a ClusterRole/,
+    ],
+    [403, can('get', 'in the namespace "n"', 'system:anonymous'), /; the server does not know who we are/],
+    [
+      403,
+      'admission webhook "no.example.com" denied the request: never',
+      /; an admission webhook refuses it, .*no.example.com$/,
+    ],
+    [
+      403,
+      `${forbidden}ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`,
+      /; an admission policy refuses it, not RBAC: see p$/,
+      { causes: [{ message: 'no' }] },
+    ],
+    [
+      422,
+      `leases "x" is invalid: : ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`,
+      /policy refuses it/,
+    ],
+    [
+      403,
+      `${forbidden}exceeded quota: q, requested: count/leases=1, used: 1, limited: 1`,
+      /; a quota of the namespace/,
+    ],
+    [403, `${forbidden}can only access node lease with the same name as the requesting node`, /\(NodeRestriction\)/],
+    [403, 'nodes "b" is forbidden: node "a" is not allowed to modify node "b"', /\(NodeRestriction\)/],
+    [403, 'the gateway says no', /403 Forbidden: the gateway says no$/],
+  ];
+  for (const [status, words, expected, details] of rows) {
+    const body = JSON.stringify(statusBody(status, status === 403 ? 'Forbidden' : 'Invalid', words, details));
+    const error = answerError(asked('PUT'), status, {}, body, NOW);
+    assert.match(error.message, expected);
+    assert.equal(error.code, status === 403 ? 'Forbidden' : 'Invalid');
+    const advice = error.message.slice(error.message.indexOf(words) + words.length);
+    if (!/cannot/.test(words)) assert.doesNotMatch(advice, /Role/, 'RBAC is not named for what RBAC did not refuse');
+  }
+});
+
+test('a timeout names what can be slow', () => {
+  assert.match(
+    timeoutError(asked('PUT'), 5, true, false).message,
+    /within 5 ms: the network, the server or an admission/,
+  );
+  assert.match(timeoutError(asked('GET'), 5, true, false).message, /within 5 ms: the network or the server is slow$/);
+  assert.match(timeoutError(asked('GET'), 5, false, true).message, /no credentials within 5 ms: the plugin that makes/);
 });

@@ -355,7 +355,7 @@ test('waiting for credentials ends with the signal and close; of an urgent call 
   const credentials = { ...noCredentials, current: () => new Promise<Credentials>(() => undefined) };
   const transport = transportTo(t, 'http://127.0.0.1:1', { clock, credentials });
   const late = assert.rejects(transport.request({ ...put, urgent: true }), (error: Error) => {
-    assert.match(error.message, /no credentials within 10000 ms: the plugin that makes them still runs/);
+    assert.match(error.message, /no credentials within 10000 ms: the plugin that makes the credentials still runs/);
     return is('Timeout')(error);
   });
   await clock.advance(10_000);

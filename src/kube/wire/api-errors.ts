@@ -61,7 +61,7 @@ function refusal(
   const words = parsed ? clean(parsed.message, MESSAGE_LENGTH) : quoted;
   const label = parsed && parsed.reason !== '' ? `${status} ${clean(parsed.reason, 60)}` : `${status}`;
   return new LeaseStoreError(code, {
-    message: `${asked.what}: the server answered ${label}${words === '' ? '' : `: ${words}`}${adviceFor(code, status)}`,
+    message: `${asked.what}: the server answered ${label}${words === '' ? '' : `: ${words}`}${adviceFor(code, status, words)}`,
     status,
     retryAfterMs,
     mayHaveCommitted: isWrite(asked) && (status >= 500 || status === 408),
@@ -95,8 +95,10 @@ function harmless(cause: unknown): unknown {
 
 /** @param signingIn the credentials were not there yet */
 export function timeoutError(asked: Asked, ms: number, sent: boolean, signingIn: boolean): LeaseStoreError {
+  const slow = isWrite(asked) ? 'the network, the server or an admission webhook' : 'the network or the server';
+  const why = signingIn ? 'the plugin that makes the credentials still runs' : `${slow} is slow`;
   return new LeaseStoreError('Timeout', {
-    message: `${asked.what}: no ${signingIn ? 'credentials' : 'answer'} within ${ms} ms${signingIn ? ': the plugin that makes them still runs' : ''}`,
+    message: `${asked.what}: no ${signingIn ? 'credentials' : 'answer'} within ${ms} ms: ${why}`,
     mayHaveCommitted: sent && isWrite(asked),
   });
 }
@@ -162,17 +164,47 @@ function codeFor(asked: Asked, status: number, parsed: StatusObject | undefined)
 const ADVICE: Partial<Record<LeaseStoreErrorCode, string>> = {
   Unauthorized:
     'the server does not accept the credentials: renew the token or certificate that the configuration names',
-  Forbidden: 'grant this with a Role and a RoleBinding in that namespace',
-  NamespaceTerminating: 'wait until the namespace is gone and create it anew, or use another',
+  NamespaceTerminating: 'wait until the namespace is gone and create it again, or use another',
   NamespaceNotFound: 'create the namespace, or use another',
 };
 
-function adviceFor(code: LeaseStoreErrorCode, status: number): string {
+function adviceFor(code: LeaseStoreErrorCode, status: number, words: string): string {
+  const refusal = code === 'Forbidden' || status === 422 ? refusedBy(words) : undefined;
+  if (refusal !== undefined) return `; ${refusal}`;
   if (status === 422) return '; the same object will be refused again: correct what is named here';
   if (code === 'BadAnswer' && status === 404)
     return '; is this the address of a Kubernetes API with coordination.k8s.io/v1?';
   const advice = ADVICE[code];
   return advice ? `; ${advice}` : '';
+}
+
+const RBAC =
+  /User "(.*?)" cannot (\S+) resource "(.*?)" in API group "(.*?)" (?:in the namespace "(.*?)"|at the cluster scope)/;
+
+/** Who refused it, by the server's own sentences, and what to do. Undefined for words of somebody else. */
+function refusedBy(words: string): string | undefined {
+  const [sentence, user = '', verb = '', resource = '', group = '', namespace] = RBAC.exec(words) ?? [];
+  if (sentence !== undefined) {
+    if (user === 'system:anonymous') {
+      return 'the server does not know who we are: the configuration names no credentials, or none that the server believes';
+    }
+    const scope =
+      namespace === undefined
+        ? 'a ClusterRole and a ClusterRoleBinding'
+        : `a Role and a RoleBinding in namespace ${namespace}`;
+    return `allow "${verb}" on ${resource}${group === '' ? '' : `.${group}`} with ${scope}`;
+  }
+  const webhook = /admission webhook "(.*?)" denied the request/.exec(words)?.[1];
+  if (webhook !== undefined) return `an admission webhook refuses it, not RBAC: see who runs ${webhook}`;
+  const policy = /ValidatingAdmissionPolicy '(.*?)' with binding/.exec(words)?.[1];
+  if (policy !== undefined) return `an admission policy refuses it, not RBAC: see ${policy}`;
+  if (/(exceeded|failed) quota/.test(words)) {
+    return 'a quota of the namespace refuses it, not RBAC: raise it, or delete what is not needed';
+  }
+  if (/is not allowed to modify node|can only access (node lease|leases in)/.test(words)) {
+    return "a node's credentials reach its own Node and lease alone (NodeRestriction): use those of a service account";
+  }
+  return undefined;
 }
 
 const UNKNOWN_ISSUER = 'name the CA that signed it (certificate-authority in the kubeconfig)';
