@@ -42,7 +42,8 @@ const MAY_IMPORT = {
   'version.ts': [],
   'cli.ts': ['commands'],
   // What the command line logs and measures, for a logger and a registry of the caller's: an entry of the package each.
-  adapters: ['observe', 'runtime'],
+  // The coordinator of node-cron opens the door.
+  adapters: ['observe', 'runtime', 'leases.ts'],
   // The door composes, as the commands do, for programs.
   'leases.ts': ['lease', 'runtime', ...capabilities, 'recipes', 'kube', 'observe', 'adapters'],
   'index.ts': [

@@ -22,7 +22,7 @@ const MAX_TIMEOUT_MS = 2_147_483_647;
 /** os.uptime reads a file (20 microseconds); it is asked this often, and whenever the wall clock tells of a gap. */
 const UPTIME_EVERY_MS = 50;
 /** How far os.uptime and process.hrtime may disagree before the machine is believed to have been suspended. */
-const SUSPEND_TOLERANCE_MS = 100;
+const SUSPEND_TOLERANCE_MS = 40;
 
 /** Between two readings that count as of one moment, in milliseconds, and how often they are tried. */
 const ONE_MOMENT_MS = 2;

@@ -34,6 +34,7 @@ import type { Block } from './markdown.ts';
 /** Whole documents whose blocks are no examples. */
 const NO_EXAMPLES = new Map([
   ['docs/api/leasekeeper.md', 'declarations, made from what the compiler emits'],
+  ['docs/api/node-cron.md', 'declarations, made from what the compiler emits'],
   ['docs/api/pino.md', 'declarations, made from what the compiler emits'],
   ['docs/api/prom-client.md', 'declarations, made from what the compiler emits'],
   ['docs/api/testing.md', 'declarations, made from what the compiler emits'],
