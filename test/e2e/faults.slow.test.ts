@@ -35,7 +35,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
   after(() => api?.stop());
 
   async function behindHttp(t: Scope, user = 'admin'): Promise<{ proxy: HttpProxy; kubeconfig: string }> {
-    const proxy = await startHttpProxy(api.url, { ca: await api.ca() });
+    const proxy = await startHttpProxy(api.url, await api.tls());
     t.after(() => proxy.close());
     return { proxy, kubeconfig: await api.kubeconfig({ server: proxy.url, user }) };
   }

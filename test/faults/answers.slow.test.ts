@@ -66,7 +66,7 @@ describe('faults of the answers of a real API server', { skip: realApiSkip(), co
 
   for (const { name, begin, ...more } of HTTP) {
     it(name, async (t: TestContext) => {
-      const proxy = await startHttpProxy(api.url, { ca: await api.ca() });
+      const proxy = await startHttpProxy(api.url, await api.tls());
       t.after(() => proxy.close());
       const through = await api.kubeconfig({ server: proxy.url });
       await survive(t, api, {
@@ -96,7 +96,7 @@ describe('faults of the answers of a real API server', { skip: realApiSkip(), co
 
 /** Only the precondition keeps a lease that came back to life after both looks. */
 async function lateDelete(t: TestContext, api: RealApi): Promise<void> {
-  const proxy = await startHttpProxy(api.url, { ca: await api.ca() });
+  const proxy = await startHttpProxy(api.url, await api.tls());
   t.after(() => proxy.close());
   const namespace = 'late-delete';
   await api.createNamespace(namespace);

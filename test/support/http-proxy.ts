@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { Agent as HttpAgent, createServer, request as httpRequest } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { Agent as HttpsAgent, createServer as createHttpsServer, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 export interface HttpRequestInfo {
@@ -70,12 +70,13 @@ export interface HttpProxy {
 
 /**
  * @param target for instance `https://127.0.0.1:6443`
- * @param ca the certificate to trust behind the proxy, PEM
+ * @param tls the server's own certificate and key, PEM: trusted behind the proxy, and shown before it, because no credentials
+ *   go out over plain http
  */
-export async function startHttpProxy(target: string, { ca }: { ca?: string } = {}): Promise<HttpProxy> {
+export async function startHttpProxy(target: string, tls?: { ca: string; key: string }): Promise<HttpProxy> {
   const secure = target.startsWith('https:');
   const agent = secure
-    ? new HttpsAgent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) })
+    ? new HttpsAgent({ keepAlive: true, ...(tls && { ca: tls.ca }) })
     : new HttpAgent({ keepAlive: true });
   const send = secure ? httpsRequest : httpRequest;
   const started = performance.now();
@@ -120,7 +121,7 @@ export async function startHttpProxy(target: string, { ca }: { ca?: string } = {
     });
   };
 
-  const server = createServer((from, back) => {
+  const handle = (from: IncomingMessage, back: ServerResponse): void => {
     const info = { method: from.method ?? '', path: from.url ?? '', headers: from.headers };
     const fault = faultFor(info);
     const entry: HttpLogEntry = { ...info, at: performance.now() - started, spoiled: fault !== undefined };
@@ -143,7 +144,8 @@ export async function startHttpProxy(target: string, { ca }: { ca?: string } = {
       act();
     }, fault.delayMs);
     timers.add(timer);
-  });
+  };
+  const server = tls ? createHttpsServer({ cert: tls.ca, key: tls.key }, handle) : createServer(handle);
   // No limits of the proxy's own: what hangs is meant to.
   server.requestTimeout = 0;
   server.headersTimeout = 0;
@@ -152,7 +154,7 @@ export async function startHttpProxy(target: string, { ca }: { ca?: string } = {
   const { port } = server.address() as AddressInfo;
   return {
     port,
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
     log,
     rule(rule) {
       const entry = { left: rule.times ?? Infinity, rule };

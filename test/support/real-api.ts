@@ -159,6 +159,11 @@ export class RealApi {
     return (this.#ca ??= await readFile(this.#caFile, 'utf8'));
   }
 
+  /** Its serving certificate, which is its own authority, and the key: for a proxy that stands in for it. */
+  async tls(): Promise<{ ca: string; key: string }> {
+    return { ca: await this.ca(), key: await readFile(this.#caFile.replace(/crt$/, 'key'), 'utf8') };
+  }
+
   /**
    * Writes a kubeconfig and gives its path.
    * @param server another address, a proxy's for instance; a plain http one gets no CA
