@@ -54,6 +54,7 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Delete identity leases that have expired, at start and on a schedule',
     description: [
       "A pass lists the leases, waits --confirm-after, lists them again, and deletes what was expired both times and not written in between: by the API server's clock, and only in the version that was seen. It deletes nothing when no unexpired lease would be left, unless --allow-all.",
+      'With --owner-gone also heartbeats whose Node does not exist go, and no other: by the Nodes, never by the clock.',
       'Needs list and delete on leases in the namespace. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
     ],
     examples: [

@@ -13,7 +13,7 @@ import { cronTicks } from './cron.ts';
  * @param ticks for tests; default by node-cron
  */
 export function sweepService(
-  parts: Pick<SweeperOptions, 'store' | 'clock' | 'random' | 'observe' | 'own'>,
+  parts: Pick<SweeperOptions, 'store' | 'clock' | 'random' | 'observe' | 'own' | 'nodes'>,
   settings: SweepSettings | undefined,
   ticks: (schedule: string) => Promise<Ticks> = cronTicks,
 ): Latest<SweepSettings | undefined> {

@@ -7,8 +7,9 @@
 import type { Wrong } from '../config/bindings.ts';
 import { parseAddress, securityFiles, securityRules } from '../config/http-flags.ts';
 import type { Given, OptionValues } from '../config/option-spec.ts';
-import { SWEEP_TABLE, sweepSettings } from '../config/sweep-flags.ts';
+import { HEARTBEAT_NAMESPACE, SWEEP_TABLE, heartbeatSweep, sweepSettings } from '../config/sweep-flags.ts';
 import type { SweepSettings } from '../config/sweep-flags.ts';
+import { createNodesApi } from '../kube/node-api.ts';
 import { createLog } from '../observe/pino-log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
@@ -27,7 +28,7 @@ import { runService } from './service.ts';
 import type { ServiceWorld } from './service.ts';
 import { stopSignal } from './signals.ts';
 import { sweepService } from './sweep-service.ts';
-import { onLeases, permitted } from './permissions.ts';
+import { onLeases, onNodes, permitted } from './permissions.ts';
 
 type Values = OptionValues<typeof SWEEP_TABLE>;
 
@@ -68,11 +69,21 @@ async function once(values: Values, io: Io): Promise<number> {
     if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
     else tell(event);
   };
-  const sweeper = new Sweeper({ store: connection.store, clock, random: Math.random, observe, ...settings.options });
-  const result = await sweeper.sweepOnce(stop.signal);
-  if (result.dryRun && result.outcome === 'completed') io.out(summaryText(result));
-  const { recovering, unproven } = result.kept;
-  return result.outcome === 'completed' && result.failed + recovering + unproven === 0 ? EXIT.ok : EXIT.failed;
+  const { store, transport } = connection;
+  const parts = { store, clock, random: Math.random, observe };
+  const sweepers = [new Sweeper({ ...parts, ...settings.options })];
+  if (values.ownerGone) {
+    const nodes = createNodesApi({ transport, clock, random: Math.random });
+    sweepers.push(new Sweeper({ ...parts, ...heartbeatSweep(settings).options, nodes }));
+  }
+  let code: number = EXIT.ok;
+  for (const sweeper of sweepers) {
+    const result = await sweeper.sweepOnce(stop.signal);
+    if (result.dryRun && result.outcome === 'completed') io.out(summaryText(result));
+    const { recovering, unproven } = result.kept;
+    if (result.outcome !== 'completed' || result.failed + recovering + unproven > 0) code = EXIT.failed;
+  }
+  return code;
 }
 
 async function scheduled(
@@ -94,7 +105,11 @@ async function scheduled(
       gates: () => gates,
     });
   const observe = observers(logSweeper(log), endpoints?.observe);
-  const service = sweepService({ store, clock, random: Math.random, observe }, settings);
+  const parts = { store, clock, random: Math.random, observe };
+  const service = sweepService(parts, settings);
+  const ofHeartbeats = (wish: SweepSettings | undefined): SweepSettings | undefined => wish && heartbeatSweep(wish);
+  const nodes = values.ownerGone ? createNodesApi({ transport, clock, random: Math.random }) : undefined;
+  const heartbeats = nodes && sweepService({ ...parts, nodes }, ofHeartbeats(settings));
   const { namespace, sweepSchedule: schedule } = values;
   const shown = await endpoints?.listen();
   log.info(
@@ -115,9 +130,10 @@ async function scheduled(
         log.info(after ? 'feature gate APIServerIdentity is on: sweeping' : `disabled: ${GATE_OFF}`);
       }
       service.set(after);
+      heartbeats?.set(ofHeartbeats(after));
     },
   });
-  await runServices([...reload, ...(shown?.services ?? []), service], stop);
+  await runServices([...reload, ...(shown?.services ?? []), service, ...(heartbeats ? [heartbeats] : [])], stop);
   return EXIT.ok;
 }
 
@@ -125,7 +141,8 @@ function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { 
   const { name, hostname, holderIdentity, expiredForMs } = lease;
   const looks = `not written between two looks ${spanText(options.confirmAfterMs)} apart`;
   const host = hostname === undefined ? '' : ` of ${printable(hostname)}`;
-  return `would delete ${printable(name)}${host}: expired ${spanText(expiredForMs)} ago, ${looks}; holder ${printable(holderIdentity)}\n`;
+  const why = expiredForMs === undefined ? 'no such Node' : `expired ${spanText(expiredForMs)} ago`;
+  return `would delete ${printable(name)}${host}: ${why}, ${looks}; holder ${printable(holderIdentity)}\n`;
 }
 
 /** In the words of the sweeper's own reasons. */
@@ -142,6 +159,7 @@ const KEPT: Readonly<Record<keyof PassResult['kept'], string>> = {
   changed: 'written between the looks',
   recovering: 'silent as long as others that have just come back',
   unproven: 'expired since anybody renewed',
+  owned: 'of Nodes that are there',
   passVoid: 'not judged',
 };
 
@@ -154,8 +172,14 @@ function summaryText({ seen, collectable, kept }: PassResult): string {
 export const grants = permitted(
   SWEEP_TABLE,
   (values) => sweepSettings(values).wrong,
-  ({ namespace, sweepDryRun }) => [
+  ({ namespace, sweepDryRun, ownerGone }) => [
     onLeases(namespace, ['list'], 'looks, twice in a pass'),
     ...(sweepDryRun ? [] : [onLeases(namespace, ['delete'], 'deletes what was expired both times')]),
+    ...(ownerGone
+      ? [
+          onLeases(HEARTBEAT_NAMESPACE, sweepDryRun ? ['list'] : ['list', 'delete'], 'heartbeats whose Node is gone'),
+          onNodes(undefined),
+        ]
+      : []),
   ],
 );

@@ -2,6 +2,7 @@
  * The sweeper's options, as `sweep` and `publish --sweep` take them: the same keys, so that one configuration file serves
  * both; on `publish` the flags begin with `--sweep-`.
  */
+import { KIND_LABEL } from '../lease/marks.ts';
 import { SWEEP_ROWS } from '../sweep/sweep-options.ts';
 import type { SweepOptions } from '../sweep/sweep-options.ts';
 import { bind, optionsOf, prefixed, wrong } from './bindings.ts';
@@ -43,6 +44,9 @@ const SWEEP_OPTIONS = {
   }),
 } as const satisfies Record<string, OptionSpec>;
 
+/** Where kubelet keeps its heartbeats. */
+export const HEARTBEAT_NAMESPACE = 'kube-node-lease';
+
 /** For `publish`: whether to sweep, and how. */
 export const PUBLISH_SWEEP_OPTIONS = {
   sweep: {
@@ -63,6 +67,12 @@ export const SWEEP_TABLE = {
     default: false,
     weakest: 'flag',
   },
+  ownerGone: {
+    kind: 'boolean',
+    flag: '--owner-gone',
+    help: `also delete heartbeats, in ${HEARTBEAT_NAMESPACE}, whose Node does not exist: seen twice, and not written in between`,
+    default: false,
+  },
   ...SWEEP_OPTIONS,
   httpAddress: addressOption(
     `where /metrics, /livez and /readyz are served: ADDRESS (default ${OFF}); not with --once`,
@@ -78,6 +88,12 @@ export interface SweepSettings {
   readonly schedule: string;
   readonly options: SweepOptions;
 }
+
+/** In place of the options that say which leases: heartbeats are what has no other kind there. */
+export const heartbeatSweep = ({ schedule, options }: SweepSettings): SweepSettings => ({
+  schedule,
+  options: { ...options, namespace: HEARTBEAT_NAMESPACE, labelSelector: `!${KIND_LABEL}` },
+});
 
 const TABLE = { ...SWEEP_OPTIONS, ...LEASE_OPTIONS, requestTimeout: API_OPTIONS.requestTimeout };
 

@@ -43,15 +43,15 @@ export function logSweeper(log: Logger): Observe<SweepEvent> {
         );
         return;
       case 'wouldDelete':
-        log.info(about(event.lease), 'dry run: would delete an expired lease');
+        log.info(about(event.lease), `dry run: would delete ${what(event.lease)}`);
         return;
       case 'deleted':
-        if (event.lease.finalizers.length === 0) log.info(about(event.lease), 'deleted an expired lease');
+        if (event.lease.finalizers.length === 0) log.info(about(event.lease), `deleted ${what(event.lease)}`);
         else {
           const { finalizers } = event.lease;
           log.info(
             { ...about(event.lease), finalizers },
-            'marked an expired lease for deletion: its finalizers hold it',
+            `marked ${what(event.lease)} for deletion: its finalizers hold it`,
           );
         }
         return;
@@ -61,8 +61,8 @@ export function logSweeper(log: Logger): Observe<SweepEvent> {
         return;
       case 'deleteFailed': {
         const text = event.error.mayHaveCommitted
-          ? 'deleting an expired lease: no answer, the next pass looks again'
-          : 'deleting an expired lease failed';
+          ? `deleting ${what(event.lease)}: no answer, the next pass looks again`
+          : `deleting ${what(event.lease)} failed`;
         outage.failed(event.error, text, { what: 'delete', fields: about(event.lease), about: event.lease.name });
         return;
       }
@@ -89,6 +89,8 @@ const VOID = {
     'pass void: no unexpired lease would be left: renewals are probably failing, not every server dead; --allow-all deletes them all the same',
   noneRenewed:
     'pass void: no lease was renewed since these expired, so perhaps renewals fail; a later pass looks again, --allow-all deletes them all the same',
+  noNodes:
+    'pass void: there is no Node at all: they are probably not to be seen, not all gone; --allow-all deletes the heartbeats all the same',
   recovering:
     'pass void: servers whose leases were as old have just come back, so the API is recovering from an outage; the next pass looks again',
   listFailed: 'pass void: listing the leases failed; the next pass starts again',
@@ -133,8 +135,11 @@ const about = ({ name, hostname, holderIdentity, expiredForMs }: Collectable): o
   lease: name,
   hostname: hostname?.slice(0, 300) ?? '(unknown)',
   holder: holderIdentity.slice(0, 300),
-  expiredFor: spanText(expiredForMs),
+  ...(expiredForMs !== undefined && { expiredFor: spanText(expiredForMs) }),
 });
+
+const what = ({ ownerGone }: Collectable): string =>
+  ownerGone ? 'a heartbeat whose Node is gone' : 'an expired lease';
 
 const seconds = (ms: number): string => `${Math.round(ms / 10) / 100}s`;
 

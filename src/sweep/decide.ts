@@ -82,18 +82,22 @@ export type KeepReason =
   | 'recovering'
   /** Nobody renewed since it expired: perhaps nobody can. */
   | 'unproven'
+  /** A heartbeat whose Node is there, or was at the first look. */
+  | 'owned'
   /** Nothing stood against it, but the pass as a whole is void. */
   | 'passVoid';
 
-/** An expired lease, as much as its deletion and the report of it need. */
+/** A lease that may go, as much as its deletion and the report of it need. */
 export interface Collectable {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
   readonly holderIdentity: string;
   readonly hostname: string | undefined;
-  /** Milliseconds since its expiry, at the second look, at the least. */
-  readonly expiredForMs: number;
+  /** Milliseconds since its expiry, at the second look, at the least; missing where expiry is not what it goes for. */
+  readonly expiredForMs?: number;
+  /** A heartbeat: it goes because no Node has its name. */
+  readonly ownerGone?: true;
   /** With finalizers it is only marked for deletion; it goes when they do. */
   readonly finalizers: readonly string[];
 }
@@ -115,6 +119,8 @@ export type VoidReason =
   | 'noneUnexpired'
   /** There are unexpired leases, but none was renewed since those expired that would go: as above. */
   | 'noneRenewed'
+  /** There is no Node at all: they are probably not to be seen, not all gone. */
+  | 'noNodes'
   /** All that would go were silent for about as long as some who came back between the looks. */
   | 'recovering';
 
@@ -227,6 +233,7 @@ export function noneKept(): Record<KeepReason, number> {
     changed: 0,
     recovering: 0,
     unproven: 0,
+    owned: 0,
     passVoid: 0,
   };
 }

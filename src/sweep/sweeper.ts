@@ -9,6 +9,7 @@ import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { listPages } from '../lease/list-pages.ts';
 import type { PagePart } from '../lease/list-pages.ts';
+import type { NodeSource } from '../lease/node-source.ts';
 import type { LeasePage, LeaseStore } from '../lease/store.ts';
 import { isStoreError } from '../lease/store.ts';
 import { clockDistance } from '../runtime/clock-distance.ts';
@@ -21,6 +22,7 @@ import type { Given } from '../runtime/options.ts';
 import { collect } from './collector.ts';
 import type { FirstLook, Look, OwnLease, Plan, SweepPolicy } from './decide.ts';
 import { NO_FIRST_LOOK, decide, noneKept, remember } from './decide.ts';
+import { nodeNames, ownerless, planOwnerless } from './owners.ts';
 import type { PassResult, SweepEvent } from './sweep-events.ts';
 import type { SweepOptions } from './sweep-options.ts';
 import { SWEEP_ROWS } from './sweep-options.ts';
@@ -38,6 +40,10 @@ export interface SweeperOptions extends Given<SweepOptions> {
   readonly observe?: Observe<SweepEvent> | undefined;
   /** The lease that this process publishes itself: never collected. */
   readonly own?: OwnLease | undefined;
+  /**
+   * The Nodes. With them it deletes no expired leases, but heartbeats whose Node is gone: of namespace `kube-node-lease`, say.
+   */
+  readonly nodes?: NodeSource | undefined;
   /** When `run` begins a pass after the first; default every five minutes. */
   readonly ticks?: Ticks | undefined;
 }
@@ -61,17 +67,20 @@ export class Sweeper {
   readonly #random: () => number;
   readonly #observe: Observe<SweepEvent>;
   readonly #ticks: Ticks;
+  readonly #nodes: NodeSource | undefined;
   readonly #options: SweepOptions;
   readonly #policy: SweepPolicy;
   #busy = false;
 
   /** @throws OptionsError with all that is wrong with the options */
-  constructor({ store, clock, random, observe, own, ticks = everyMs(clock, EVERY_MS), ...given }: SweeperOptions) {
+  constructor(options: SweeperOptions) {
+    const { store, clock, random, observe, own, nodes, ticks = everyMs(options.clock, EVERY_MS), ...given } = options;
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
     this.#observe = containedObserver(observe);
     this.#ticks = ticks;
+    this.#nodes = nodes;
     this.#options = checkedOptions('Sweeper', SWEEP_ROWS, given);
     this.#policy = { ...this.#options, own };
   }
@@ -121,7 +130,9 @@ export class Sweeper {
     let distance: { clockDistanceMs?: number } = {};
     let plan: Plan | undefined;
     try {
-      plan = await this.#survey(signal, (clockDistanceMs) => (distance = { clockDistanceMs }));
+      plan = this.#nodes
+        ? await this.#surveyOwners(this.#nodes, signal)
+        : await this.#survey(signal, (clockDistanceMs) => (distance = { clockDistanceMs }));
     } catch (error) {
       if (!isStoreError(error)) throw error;
       if (!signal.aborted) return { outcome: 'void', because: 'listFailed', error, ...unseen, ...distance };
@@ -156,6 +167,16 @@ export class Sweeper {
     if (plan) return plan;
     if (confirmAfterMs > 0 && !(await sleep(this.#clock, confirmAfterMs, signal))) return undefined;
     return decide(first, await this.#list(2, signal), this.#policy);
+  }
+
+  /** The same for heartbeats and the Nodes that own them. */
+  async #surveyOwners(nodes: NodeSource, signal: AbortSignal): Promise<Plan | undefined> {
+    const { confirmAfterMs, requestTimeoutMs: timeoutMs, allowAll } = this.#options;
+    const names = (): Promise<ReadonlySet<string>> => nodeNames(nodes, { clock: this.#clock, timeoutMs, signal });
+    const first = ownerless((await this.#list(1, signal)).leases, await names());
+    if (first.size > 0 && confirmAfterMs > 0 && !(await sleep(this.#clock, confirmAfterMs, signal))) return undefined;
+    const { leases } = await this.#list(2, signal);
+    return planOwnerless(first, leases, await names(), allowAll);
   }
 
   /** Its own function, so that nothing of the list outlives it but what is returned. */

@@ -98,6 +98,13 @@ test('what options change', async () => {
     ['publish --beside-server publish -n mine', 'leases mine get,list,watch,create,update', 'events mine create'],
     ['sweep', 'leases kube-system list,delete'],
     ['sweep --dry-run --once', 'leases kube-system list'],
+    [
+      'sweep --owner-gone',
+      'leases kube-system list,delete',
+      'leases kube-node-lease list,delete',
+      'nodes (cluster) list,watch',
+    ],
+    ['release', 'leases kube-system list,delete'],
     ['get', 'leases kube-system list'],
     ['get --watch', 'leases kube-system list,watch'],
     ['count -n mine', 'leases mine list'],
