@@ -60,7 +60,7 @@ export type { OptionProblem } from './runtime/options.ts';
 export { Publisher } from './identity/publisher.ts';
 export type { PublisherOptions } from './identity/publisher.ts';
 export { ServerHealth } from './identity/server-health.ts';
-export type { HealthProbe, ServerHealthOptions } from './identity/server-health.ts';
+export type { HealthProbe, HealthRefusal, ServerHealthOptions } from './identity/server-health.ts';
 export type { HealthTimes, IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
 export type {
   PublisherEvent,

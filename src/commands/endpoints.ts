@@ -20,7 +20,7 @@ import { reuse } from '../http/answer.ts';
 import type { Endpoint } from '../http/answer.ts';
 import { countAnswer, instancesEndpoint } from '../http/census-endpoint.ts';
 import { pageAnswer } from '../http/census-page.ts';
-import { PING, censusCheck, healthz, heartbeatCheck, leaseCheck } from '../http/health-endpoint.ts';
+import { PING, censusCheck, certificateCheck, healthz, heartbeatCheck, leaseCheck } from '../http/health-endpoint.ts';
 import type { Check } from '../http/health-endpoint.ts';
 import { leaderAnswer, leaderCheck } from '../http/leader-endpoint.ts';
 import type { LeaderView } from '../http/leader-endpoint.ts';
@@ -57,7 +57,7 @@ export interface Frame {
   readonly security: SecurityFiles | undefined;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly transport: Pick<Transport, 'clockDistanceMs'>;
+  readonly transport: Pick<Transport, 'clockDistanceMs' | 'certificateEndsAt'>;
   /** As they are at the moment. */
   readonly gates?: (() => FeatureGates<GateName>) | undefined;
 }
@@ -88,14 +88,19 @@ const registryOf = ({ clock, transport, gates }: Frame): Registry =>
     clock,
     version,
     clockDistanceMs: () => transport.clockDistanceMs(),
+    certificateEndsAt: () => transport.certificateEndsAt(),
     gates: gates && (() => gates().metrics()),
   });
 
 async function serve(
-  { address, security, clock, log }: Frame,
+  { address, security, clock, log, transport }: Frame,
   { registry, ready, live, paths }: Parts,
 ): Promise<Listening> {
-  const readyz = () => [PING, ...ready()];
+  const readyz = (): Check[] => {
+    const endsAt = transport.certificateEndsAt();
+    const certificate = endsAt === undefined ? [] : [certificateCheck(endsAt, clock.wallMicros() / 1000)];
+    return [PING, ...ready(), ...certificate];
+  };
   const read = security && (await readSecurity(security));
   try {
     const server = await listen(

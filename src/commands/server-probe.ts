@@ -8,6 +8,7 @@ import type { HealthProbe } from '../identity/server-health.ts';
 import { loadKubeConfig } from '../kube/auth/kubeconfig.ts';
 import { createCredentials } from '../kube/auth/credentials.ts';
 import { nodeClient } from '../kube/wire/node-client.ts';
+import type { KubeSettings } from '../kube/auth/settings.ts';
 import { createTransport } from '../kube/wire/transport.ts';
 import { isStoreError } from '../lease/store.ts';
 import { isTimeout } from '../runtime/clock.ts';
@@ -35,11 +36,22 @@ export async function serverProbe(url: string, options: ServerProbeOptions): Pro
   const target = new URL(url);
   const configured = await loadKubeConfig(options);
   const own = target.origin === new URL(configured.server).origin;
-  const settings = { ...configured, server: target.origin, ...(!own && { user: {} }) };
+  const forTarget = (from: KubeSettings): KubeSettings => ({
+    ...from,
+    server: target.origin,
+    ...(!own && { user: {} }),
+  });
+  const settings = forTarget(configured);
+  const reload = async (): Promise<KubeSettings> => {
+    const next = await loadKubeConfig({ ...options, context: configured.context });
+    // Our credentials are for that server alone.
+    if (next.server !== configured.server) throw new Error('another server');
+    return forTarget(next);
+  };
   const transport = createTransport({
     // Without the path of the kubeconfig's server: the URL is meant as it is.
     server: target.origin,
-    credentials: createCredentials(settings, clock),
+    credentials: createCredentials(settings, clock, reload),
     createClient: nodeClient,
     clock,
     userAgent: `leasekeeper/${version}`,
@@ -59,6 +71,7 @@ export async function serverProbe(url: string, options: ServerProbeOptions): Pro
         return undefined;
       } catch (error) {
         if (!isStoreError(error)) throw error;
+        if (isStoreError(error, 'Unauthorized', 'Forbidden')) return { refused: error.message };
         return isTimeout(signal.reason) ? `${what}: ${signal.reason.message}` : error.message;
       }
     },

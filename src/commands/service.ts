@@ -6,6 +6,7 @@
 import type { OptionValues } from '../config/option-spec.ts';
 import type { API_OPTIONS, LOG_OPTIONS } from '../config/shared-flags.ts';
 import type { Connection } from '../kube/connection.ts';
+import { logCertificate } from '../observe/certificate-log.ts';
 import { createLog } from '../observe/pino-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -38,5 +39,13 @@ export async function runService(
   const clock = createSystemClock();
   await using connection = await connectApi(values, { ...api, clock, env: io.env });
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
-  return await run({ log, clock, connection, stop: stop.signal, received: stop.received });
+  const ended = new AbortController();
+  const { transport } = connection;
+  const watched = logCertificate({ endsAt: () => transport.certificateEndsAt(), clock, log }, ended.signal);
+  try {
+    return await run({ log, clock, connection, stop: stop.signal, received: stop.received });
+  } finally {
+    ended.abort();
+    await watched;
+  }
 }

@@ -56,7 +56,7 @@ export function leaseCheck(status: PublisherStatus, leaseDurationMs: number, now
     case 'besideServer':
       return check(true, `the API server of this host publishes itself (holder ${heldBy ?? 'unknown'}); standing by`);
     case 'waitingForServer':
-      return check(true, `the server beside us does not answer: ${lease} is not renewed`);
+      return check(true, `the server beside us does not answer, or refuses our credentials: ${lease} is not renewed`);
     case 'disabled':
       return check(true, 'disabled by feature gate APIServerIdentity');
     case 'stopping':
@@ -67,6 +67,16 @@ export function leaseCheck(status: PublisherStatus, leaseDurationMs: number, now
     case 'claiming':
       return check(false, `${lease} is not claimed yet${trouble}`);
   }
+}
+
+/**
+ * Whatever it says, the process is ready: that a certificate ends is nothing that a restart mends.
+ * @param now milliseconds since the epoch
+ */
+export function certificateCheck(endsAt: number, now: number): Check {
+  const days = Math.abs(endsAt - now) / 86_400_000;
+  const long = days < 1 ? `${Math.round(days * 1440)} min` : `${days.toFixed(1)} days`;
+  return { name: 'client-certificate', ok: true, note: endsAt > now ? `ends in ${long}` : `ended ${long} ago` };
 }
 
 /** @param required false: told, but no reason not to be ready */

@@ -71,8 +71,8 @@ export type PublisherEvent =
   /** Another identity lease carries our hostname (a kube-apiserver that publishes itself, say); once for each. */
   | { readonly type: 'twin'; readonly lease: Lease }
   | { readonly type: 'twinGone'; readonly name: string }
-  /** The server beside us began or ceased to answer. */
-  | { readonly type: 'serverHealth'; readonly healthy: boolean; readonly reason: string }
+  /** The server beside us began or ceased to answer well; `refused`: it answers, but not to our credentials. */
+  | { readonly type: 'serverHealth'; readonly healthy: boolean; readonly reason: string; readonly refused?: true }
   | { readonly type: 'stopped'; readonly outcome: ShutdownOutcome; readonly lease: string };
 
 /** What a publisher is doing. */
@@ -81,7 +81,7 @@ export type PublisherPhase =
   | 'idle'
   /** Switched off: it holds no lease, though perhaps it is still giving it up. */
   | 'disabled'
-  /** The server beside us does not answer: neither claimed nor renewed. */
+  /** The server beside us does not answer, or refuses our credentials: neither claimed nor renewed. */
   | 'waitingForServer'
   | 'claiming'
   | 'holding'

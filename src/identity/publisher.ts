@@ -40,7 +40,7 @@ import type {
   PublisherStatus,
   ShutdownOutcome,
 } from './publisher-events.ts';
-import type { ServerHealth } from './server-health.ts';
+import type { HealthRefusal, ServerHealth } from './server-health.ts';
 
 /** Looks that hints of the watch may cause: so many at once, and one more after so many milliseconds. */
 const [HINTS_AT_ONCE, HINT_EVERY_MS] = [5, 1_000];
@@ -466,8 +466,12 @@ export class Publisher {
     this.#wake.now();
   }
 
-  #serverChanged(healthy: boolean, reason: string): void {
-    this.#observe({ type: 'serverHealth', healthy, reason });
+  #serverChanged(healthy: boolean, reason: string | HealthRefusal): void {
+    this.#observe({
+      type: 'serverHealth',
+      healthy,
+      ...(typeof reason === 'string' ? { reason } : { reason: reason.refused, refused: true }),
+    });
     // While it was away our lease may have been collected or taken: look before the first renewal.
     this.#look = true;
     this.#wake.now();
@@ -480,8 +484,9 @@ export class Publisher {
     if (!this.#enabled) return this.#withdraw(AbortSignal.any([end, this.#switched.signal]));
     if (this.#peer) return this.#withdraw(end);
     const { shutdownPolicy } = this.#options;
+    // One that refuses our credentials is alive.
     const remove =
-      shutdownPolicy === 'auto' ? (await this.#health?.ask(end)) !== undefined : shutdownPolicy === 'delete';
+      shutdownPolicy === 'auto' ? typeof (await this.#health?.ask(end)) === 'string' : shutdownPolicy === 'delete';
     return remove ? this.#withdraw(end) : 'kept';
   }
 

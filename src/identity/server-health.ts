@@ -8,8 +8,16 @@ import { checkedOptions } from '../runtime/options.ts';
 import { HEALTH_ROWS } from './identity-options.ts';
 import type { HealthTimes } from './identity-options.ts';
 
-/** Asks once. Resolves with `undefined` for a good answer (2xx), else with what was wrong. Must honour the signal. */
-export type HealthProbe = (signal: AbortSignal) => Promise<string | undefined>;
+/** The server answers, but does not let us in: that is no dead server. */
+export interface HealthRefusal {
+  readonly refused: string;
+}
+
+/**
+ * Asks once. Resolves with `undefined` for a good answer (2xx), else with what was wrong: a text where there is no good
+ * answer, a refusal where it is our credentials that are not accepted. Must honour the signal.
+ */
+export type HealthProbe = (signal: AbortSignal) => Promise<string | HealthRefusal | undefined>;
 
 /** How the server beside us is asked. */
 export interface ServerHealthOptions extends HealthTimes {
@@ -40,7 +48,7 @@ export class ServerHealth {
   }
 
   /** Probes until the signal aborts. `onChange` is called at every change, and once for a first answer that is bad. */
-  async run(signal: AbortSignal, onChange: (healthy: boolean, reason: string) => void): Promise<void> {
+  async run(signal: AbortSignal, onChange: (healthy: boolean, reason: string | HealthRefusal) => void): Promise<void> {
     this.#healthy = false;
     this.#failures = 0;
     do {
@@ -62,7 +70,7 @@ export class ServerHealth {
   }
 
   /** One probe, bounded in time; what is wrong, or undefined. */
-  async ask(signal: AbortSignal): Promise<string | undefined> {
+  async ask(signal: AbortSignal): ReturnType<HealthProbe> {
     const { probe, clock, timeoutMs } = this.#options;
     try {
       return await withTimeout(clock, timeoutMs, signal, (s) => probe(s));

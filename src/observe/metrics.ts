@@ -86,11 +86,14 @@ export interface ProcessMetrics {
   readonly version: string;
   /** Milliseconds that our clock is ahead of the API server's; undefined while that is not known. */
   readonly clockDistanceMs?: (() => number | undefined) | undefined;
+  /** Milliseconds since the epoch at which the client certificate ends; undefined without one. */
+  readonly certificateEndsAt?: (() => number | undefined) | undefined;
   readonly gates?: (() => readonly GateMetric[]) | undefined;
 }
 
 /** A registry with what every process shows; what Prometheus' client libraries have in common under their names. */
-export function processRegistry({ clock, version, clockDistanceMs, gates }: ProcessMetrics): Registry {
+export function processRegistry(options: ProcessMetrics): Registry {
+  const { clock, version, clockDistanceMs, certificateEndsAt, gates } = options;
   const registry = new Registry();
   const registers = [registry];
   const { gauge, gauges } = meter(registry);
@@ -118,6 +121,16 @@ export function processRegistry({ clock, version, clockDistanceMs, gates }: Proc
       'leasekeeper_clock_distance_seconds',
       "How far this machine's clock is ahead of the API server's, at the least, as of the last answer. Missing while unknown",
       () => seconds(clockDistanceMs()),
+    );
+  }
+  if (certificateEndsAt) {
+    gauge(
+      'leasekeeper_client_certificate_expiration_seconds',
+      'Time until the client certificate for the API server ends; negative once it has. Missing without one',
+      () => {
+        const endsAt = certificateEndsAt();
+        return endsAt === undefined ? undefined : (endsAt - clock.wallMicros() / 1000) / 1000;
+      },
     );
   }
   if (gates) {

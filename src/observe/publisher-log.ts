@@ -147,6 +147,11 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         return;
       case 'serverHealth':
         if (event.healthy) log.info({ reason: event.reason }, 'the server beside us answers: publishing its lease');
+        else if (event.refused)
+          log.warn(
+            { reason: event.reason },
+            'the server beside us answers, but refuses our credentials: its lease is not renewed. Renew the token or certificate that the kubeconfig names',
+          );
         else log.warn({ reason: event.reason }, 'the server beside us does not answer: its lease is not renewed');
         return;
       case 'stopped':

@@ -1,14 +1,16 @@
 /** The probe of the server beside us: where it asks, whom it tells who we are, and whom it believes. */
 import assert from 'node:assert/strict';
+import { copyFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { serverProbe } from '../../src/commands/server-probe.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
+import type { HealthProbe, HealthRefusal } from '../../src/identity/server-health.ts';
 import { connect } from '../../src/kube/connection.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
-import { fixture, fixtureText, json, leaseJson, startServer, tempDir, until } from '../kube/support.ts';
+import { fixture, fixtureText, json, leaseJson, startServer, statusBody, tempDir, until } from '../kube/support.ts';
 
 const T = { timeout: 20_000 };
 const TLS = { cert: fixtureText('server.crt'), key: fixtureText('server.test-only.key') };
@@ -29,11 +31,14 @@ async function probeOf(
   url: string,
   config: string,
   clock: Clock = createSystemClock(),
-): Promise<(signal?: AbortSignal) => Promise<string | undefined>> {
+): Promise<(signal?: AbortSignal) => ReturnType<HealthProbe>> {
   const probe = await serverProbe(url, { kubeconfig: config, clock, env: {} });
   t.after(() => probe[Symbol.asyncDispose]());
   return (signal = new AbortController().signal) => probe.ask(signal);
 }
+
+/** Of an answer that is no refusal. */
+const words = (problem: string | HealthRefusal | undefined): string => (typeof problem === 'string' ? problem : '');
 
 test('asks the URL itself, whatever base path the kubeconfig has', T, async (t) => {
   const server = await startServer(t, ({ url }, response) => json(response, url === '/healthz?x=1' ? 200 : 404, 'ok'));
@@ -80,7 +85,7 @@ test("a client certificate is shown to no other origin; the kubeconfig's CA is w
 
   const without = kubeconfig(t, own.url, user);
   for (const { url } of [own, foreign]) {
-    assert.match((await (await probeOf(t, url, without))()) ?? 'believed', /certificate-authority/);
+    assert.match(words(await (await probeOf(t, url, without))()), /certificate-authority/);
   }
   assert.equal(names.length, 2);
 });
@@ -103,12 +108,12 @@ test("a probe that hangs takes no connection from the leases' requests, and says
   const first = health.ask(new AbortController().signal);
   await until(() => asked === 1);
   await clock.advance(2_000);
-  assert.match((await first) ?? '', /ask http:.*\/livez: no answer within 2000 ms/);
+  assert.match(words(await first), /ask http:.*\/livez: no answer within 2000 ms/);
 
   const second = probe.ask(new AbortController().signal);
   await until(() => asked === 2);
   await clock.advance(10_000);
-  assert.match((await second) ?? '', /no answer within 10000 ms/);
+  assert.match(words(await second), /no answer within 10000 ms/);
   await connection.store.get({ namespace: 'ns', name: 'a' });
   const ports = server.seen.filter(({ url }) => url !== '/livez').length;
   assert.equal(ports, 2);
@@ -124,5 +129,34 @@ test('given up by its caller, it says so', T, async (t) => {
   const answer = ask(controller.signal);
   await until(() => server.seen.length === 1);
   controller.abort();
-  assert.match((await answer) ?? '', /given up by the caller/);
+  assert.match(words(await answer), /given up by the caller/);
+});
+
+test('a server that refuses our credentials answers: that is no dead server', T, async (t) => {
+  let status = 401;
+  const server = await startServer(t, (_, response) => json(response, status, statusBody(status, 'No', 'not you')));
+  const ask = await probeOf(t, `${server.url}/livez`, kubeconfig(t, server.url));
+  for (status of [401, 403]) {
+    const problem = await ask();
+    assert.ok(typeof problem === 'object');
+    assert.match(problem.refused, /ask http.*livez: the server answered 40[13] No: not you/);
+  }
+  status = 500;
+  assert.match(words(await ask()), /^ask http.*livez: the server answered 500/);
+});
+
+test('credentials that stand in a kubeconfig that is replaced are taken up after a 401', T, async (t) => {
+  const server = await startServer(
+    t,
+    ({ headers }, response) => json(response, headers.authorization === 'Bearer new' ? 200 : 401, {}),
+    TLS,
+  );
+  const cluster = { 'certificate-authority': fixture('ca.crt') };
+  const config = kubeconfig(t, server.url, { token: 'old' }, cluster);
+  const ask = await probeOf(t, `${server.url}/livez`, config);
+  assert.ok(typeof (await ask()) === 'object');
+  copyFileSync(kubeconfig(t, server.url, { token: 'newer' }, cluster), config);
+  assert.ok(typeof (await ask()) === 'object');
+  copyFileSync(kubeconfig(t, server.url, { token: 'new' }, cluster), config);
+  assert.equal(await ask(), undefined);
 });

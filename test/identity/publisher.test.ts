@@ -446,8 +446,10 @@ describe('the server beside us', () => {
     for (const [problem, outcome] of [
       [undefined, 'kept'],
       ['gone', 'deleted'],
+      // It is alive, and our certificate has ended.
+      [{ refused: '401' }, 'kept'],
     ] as const) {
-      let now: string | undefined;
+      let now: string | { refused: string } | undefined;
       const p = start({ health: () => Promise.resolve(now) });
       await p.clock.advance(1000);
       now = problem;

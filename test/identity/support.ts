@@ -4,6 +4,7 @@ import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import type { PublisherOptions } from '../../src/identity/publisher.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
+import type { HealthProbe } from '../../src/identity/server-health.ts';
 import { leaseName } from '../../src/lease/names.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -19,7 +20,7 @@ export interface Setup {
   readonly store?: MemoryStore;
   readonly holder?: string;
   readonly options?: Partial<PublisherOptions>;
-  readonly health?: (signal: AbortSignal) => Promise<string | undefined>;
+  readonly health?: HealthProbe;
   readonly policy?: PublisherOptions['shutdownPolicy'];
 }
 

@@ -168,7 +168,11 @@ export function trust(settings: KubeSettings, { ca, cert, key }: Loaded): Trust 
       const own = new X509Certificate(cert);
       certificateEndsAt = Date.parse(own.validTo);
       // OpenSSL takes a certificate and a key of different kinds, and sends neither.
-      if (!own.checkPrivateKey(createPrivateKey(key))) throw new Error('the key belongs to another certificate');
+      // Of one kind it sees to it itself, and most keys say their kind.
+      const kind = /BEGIN (EC|RSA) PRIVATE KEY/.exec(key)?.[1]?.toLowerCase();
+      const alike = kind === own.publicKey.asymmetricKeyType;
+      if (!alike && !own.checkPrivateKey(createPrivateKey(key)))
+        throw new Error('the key belongs to another certificate');
     }
     return { secureContext: createSecureContext(options), certificateEndsAt };
   } catch (cause) {

@@ -96,6 +96,11 @@ export interface Transport {
   readonly connections: number;
   /** Milliseconds that our wall clock is ahead of the server's, at the least; undefined before an answer said the time. */
   clockDistanceMs(): number | undefined;
+  /**
+   * Milliseconds since the epoch at which the client certificate of the last request ends; undefined before the first one, and
+   * without a certificate.
+   */
+  certificateEndsAt(): number | undefined;
   /** Ends all calls with `Aborted` and closes all connections. */
   close(): Promise<void>;
 }
@@ -312,6 +317,7 @@ export function createTransport(options: TransportOptions): Transport {
       return count;
     },
     clockDistanceMs: () => serverClock.distanceMs(),
+    certificateEndsAt: () => known?.certificateEndsAt,
     async close() {
       closed = true;
       credentials.close();
