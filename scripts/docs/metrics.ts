@@ -64,6 +64,7 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
   return [
     ['Every process', 'On every `/metrics`.', common],
     ['Clock', 'On every `/metrics`.', beyond({ clockDistanceMs: unasked })],
+    ['Client certificate', 'On every `/metrics`.', beyond({ certificateEndsAt: unasked })],
     ['Feature gates', 'Of `publish`, `serve`, `sweep` and `elect`.', beyond({ gates: unasked })],
     ['Publisher', 'Of `publish`: the lease of this host.', of((registry) => publisherMetrics(registry, clock))],
     [
