@@ -153,7 +153,7 @@ export function configurationPage(): string {
       '`leasekeeper config` prints what is in force and where each value comes from, and checks a file.',
     '## Where options come from',
     `Weakest first: defaults, the file that ${code('--config')} names, the environment, flags. The strongest source of an ` +
-      'option counts; feature gates are merged one by one. Everything that is wrong is told at once, with the option as its ' +
+      'option counts; feature gates are merged one by one. All problems are reported at once, each with the option as its ' +
       `source writes it, the value and the rule, and exit code ${EXIT.usage}.`,
     [
       `- **Flags**: ${code('--flag VALUE')} or ${code('--flag=VALUE')}.`,

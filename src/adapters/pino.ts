@@ -6,7 +6,7 @@
  */
 import { logAvailability } from '../observe/availability-log.ts';
 import { logCensus } from '../observe/census-log.ts';
-import { logElection } from '../observe/elect-log.ts';
+import { logElection } from '../observe/election-log.ts';
 import { logHeartbeat } from '../observe/heartbeat-log.ts';
 import type { LeaseObservers } from '../observe/lease-observers.ts';
 import type { Logger } from '../observe/log.ts';

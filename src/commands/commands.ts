@@ -33,7 +33,7 @@ const DOING: readonly CommandSpec[] = [
     summary: "Publish this host's identity lease, and keep it renewed until SIGTERM",
     description: [
       'Claims the lease named after the hostname, taking it over from a process before this one, renews it at the interval, and leaves it on SIGTERM as --shutdown-policy says. Runs beside an API server, usually as a sidecar.',
-      'Needs get, create, update and delete on leases in the namespace; and list and watch, to notice at once when somebody deletes the lease or publishes the same hostname. With create on events.k8s.io/events it tells claims and take-overs as Events; without, it does without.',
+      'Needs get, create, update and delete on leases in the namespace; and list and watch, to notice at once when somebody deletes the lease or publishes the same hostname. With create on events.k8s.io/events it reports claims and take-overs as Events; without it, everything else works.',
       'With --http-address it also serves what `serve` does, and how its own lease fares: /readyz, /metrics.',
     ],
     examples: [
@@ -54,8 +54,8 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Delete identity leases that have expired, at start and on a schedule',
     description: [
       "A pass lists the leases, waits --confirm-after, lists them again, and deletes what was expired both times and not written in between: by the API server's clock, and only in the version that was seen. It deletes nothing when no unexpired lease would be left, unless --allow-all.",
-      'With --owner-gone also heartbeats whose Node does not exist go, and no other: by the Nodes, never by the clock.',
-      'Needs list and delete on leases in the namespace. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
+      'With --owner-gone it also deletes heartbeats whose Node does not exist, and no other: judged by the Nodes, never by the clock.',
+      'Needs list and delete on leases in the namespace; --owner-gone the same in kube-node-lease, and list on nodes. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
     ],
     examples: [
       ['what would go, and why', 'leasekeeper sweep --once --dry-run'],
@@ -72,7 +72,7 @@ const DOING: readonly CommandSpec[] = [
     name: 'get',
     summary: 'List the identity leases and the state of each',
     description: [
-      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's; with --observe by what changes between two looks. A lease whose renewTime has not come is not live, and a warning.",
+      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's; with --observe by what changes between two looks. A lease whose renewTime is in the future is not live, and is warned of.",
       'With names those leases, whatever their labels. The table has at most 100 columns: -o wide shows names and holders whole.',
     ],
     examples: [
@@ -114,7 +114,7 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Keep count of the instances, and serve it over HTTP until SIGTERM',
     description: [
       'A page that moves by itself (/), the instances and their number as JSON (/v1/instances, /v1/count), metrics for Prometheus (/metrics), /livez and /readyz. One list and one watch, no polling; every answer comes from memory. What is not known is 503 with the last known answer and its age, never a number.',
-      'Live means seen to change within --fresh-for on the own monotonic clock. Needs list and watch on leases in the namespace.',
+      'Live means seen to change within --fresh-for by the monotonic clock of this machine. Needs list and watch on leases in the namespace.',
     ],
     examples: [
       ['on this machine', 'leasekeeper serve'],
@@ -127,12 +127,12 @@ const DOING: readonly CommandSpec[] = [
     name: 'elect',
     summary: 'Run a command only while this process leads: leader election on a Lease',
     description: [
-      'Contends for the lease as client-go does, with which it interoperates. Whoever leads starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',
+      'Contends for the lease as client-go does, with which it interoperates. The leader starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',
       'Where leasekeeper and its watchdog are killed in one go, the kernel kills the command, on Linux with setpriv of util-linux; what the command has started runs on then, as does a command that raises its privileges as it starts. Elsewhere nothing ends the command.',
       'A short command under elect runs on every candidate, one after another: each contends until its own has run.',
       WHICH,
       "The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment. SIGTERM and SIGINT go to the command first; the lease is released when it has ended, or is killed after --stop-timeout. A second one ends everything at once. SIGHUP, SIGUSR1 and SIGUSR2 are passed on. The exit code is the last command's, 128 + n when signal n ended it.",
-      'Needs get, create, update and watch on leases in the namespace (a Role with resourceNames may name the lease for all but create), and create on events, which it does without.',
+      'Needs get, create, update and watch on leases in the namespace (a Role with resourceNames may name the lease for all but create), and create on events: without it only the Events are missing.',
     ],
     examples: [
       ['one of several replicas works', 'leasekeeper elect --lease default/my-job -- ./my-job --serve'],
@@ -147,7 +147,7 @@ const DOING: readonly CommandSpec[] = [
     name: 'lock',
     summary: 'Run a command while this process holds a lock, as flock does, in whatever pod',
     description: [
-      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when the lock was not had in time. The command is ended before anybody else can have the lock, as with `elect`.",
+      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time. The command is ended before anybody else can have the lock, as with `elect`.",
       WHICH,
       'Needs get, create, update and watch on leases in the namespace.',
     ],
@@ -181,7 +181,7 @@ const DOING: readonly CommandSpec[] = [
     summary: 'Share slots with other processes: one command runs for each slot, in one process at a time',
     description: [
       'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. The command finds LEASEKEEPER_SLOT and LEASEKEEPER_FENCING_TOKEN in its environment.',
-      "The first time, slots begin one lease duration after the start: a lease that is not there may have been deleted under its holder's hands.",
+      'The first time, slots begin one lease duration after the start: a lease that is not there may have been deleted while it was held.',
       'Needs get, list, watch, create, update and delete on leases in the namespace.',
     ],
     examples: [
@@ -195,6 +195,10 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'members',
     summary: 'List the members of a ring',
+    description: [
+      'A ring is what `leasekeeper shard` and the members and shards of the library share. Needs list on leases in the namespace.',
+    ],
+    examples: [['who shares the queues', 'leasekeeper members default/queues']],
     options: RING_VIEW_TABLE,
     arguments: '<ring>',
     usage: '[NAMESPACE/]NAME [options]',
@@ -203,6 +207,10 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'shards',
     summary: 'List who has which key of a ring',
+    description: [
+      'The keys of `leasekeeper shard` are the numbers of its slots. Needs list on leases in the namespace.',
+    ],
+    examples: [['who works on which queue', 'leasekeeper shards default/queues']],
     options: RING_VIEW_TABLE,
     arguments: '<ring>',
     usage: '[NAMESPACE/]NAME [options]',
@@ -212,7 +220,7 @@ const DOING: readonly CommandSpec[] = [
     name: 'heartbeat',
     summary: 'Keep the heartbeats of Nodes, as kubelet does, for one node or ten thousand',
     description: [
-      'Writes and renews a Lease for each Node, named as it and owned by it. Renewals lie evenly over the interval; a Node that is deleted is not renewed any more, one that is made anew gets its new uid. At the end the leases stay, and expire by themselves.',
+      'Writes and renews a Lease for each Node, named as it and owned by it. Renewals lie evenly over the interval; a Node that is deleted is not renewed any more, one that is recreated gets its new uid. At the end the leases stay, and expire by themselves.',
       'With --http-address it serves /metrics, /livez and /readyz. Of its --config file it takes --renew-interval, --lease-duration, --concurrency, --request-timeout and --log-level while it runs; which Nodes, and where their leases lie, needs a restart.',
       'Needs get, create and update on leases in the namespace, and list and watch on nodes.',
     ],
@@ -335,7 +343,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'config',
     summary: 'Print the configuration in force, and where each value comes from',
     description: [
-      'Takes the flags of publish, reads the file and the environment as every command does, and checks all of it: what is wrong is told at once, with exit code 2.',
+      'Takes the flags of publish, reads the file and the environment as every command does, and checks all of it: all problems are reported at once, with exit code 2.',
       'Weakest first: defaults, the file that --config names, the environment (LEASEKEEPER_RENEW_INTERVAL for renewInterval), flags. Feature gates are merged one by one. The file holds apiVersion: leasekeeper.dev/v1alpha1, kind: LeasekeeperConfiguration and the keys printed here; one file serves all commands.',
     ],
     examples: [

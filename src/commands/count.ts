@@ -15,7 +15,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   const { counts, leases } = await lookAtLeases(values, query, io);
   if (leases.length === 0) io.err(`leasekeeper: no lease found ${printable(queryText(query))}\n`);
   if (counts === undefined) {
-    throw new CommandError('the API server told no time (no Date header): which leases have expired is not known');
+    throw new CommandError('the API server sent no time (no Date header): which leases have expired is not known');
   }
   const n = values.live ? counts.live : counts.instances;
   io.out(`${n}\n`);

@@ -17,7 +17,7 @@ import { LeadershipError } from '../election/term.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import type { Term } from '../election/term.ts';
 import { createEventsApi } from '../kube/events-api.ts';
-import { logElection } from '../observe/elect-log.ts';
+import { logElection } from '../observe/election-log.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
 import { createLog } from '../observe/pino-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';

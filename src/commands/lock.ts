@@ -10,7 +10,7 @@ import type { OptionValues } from '../config/option-spec.ts';
 import { LOCK_TABLE, lockRules, recipeSettings } from '../config/recipe-flags.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
 import { createEventsApi } from '../kube/events-api.ts';
-import { logElection } from '../observe/elect-log.ts';
+import { logElection } from '../observe/election-log.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
 import { Lock } from '../recipes/lock.ts';
 import type { RecipeOptions } from '../recipes/lock.ts';

@@ -17,14 +17,15 @@ export { finish } from './streams.ts';
 
 const INTRO = `Kubernetes Leases: publish this host's API server as an identity lease, and tell how many servers run.
 
-Each API server publishes a Lease and renews it every few seconds; whoever lists the leases knows which servers exist, which are alive, and which took over from a process before them.`;
+Each API server publishes a Lease and renews it every few seconds; anyone who lists the leases knows which servers exist, which are alive, and which took over from a process before them.`;
 
 const OUTRO = `
 Try it without a cluster:
   leasekeeper demo     the whole story in half a minute, on an API server in this process
-  leasekeeper dev      that API server to play with: it tells what to type
+  leasekeeper dev      that API server to play with: it prints what to type
 
-Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than --expect.
+Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than --expect; 75 lock not had in time.
+elect, lock and once exit with the code of their command.
 `;
 
 /** Headings of the help. */

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import type { Wrong } from '../config/bindings.ts';
 import { publishSettings } from '../config/publish-flags.ts';
 import type { PublishValues } from '../config/publish-flags.ts';
-import { scheduleRules } from './cron.ts';
+import { scheduleRules } from './cron-ticks.ts';
 
 export const publishRules = async (values: PublishValues): Promise<Wrong[]> => [
   ...publishSettings(values, hostname()).wrong,

@@ -6,7 +6,7 @@ import type { SweepSettings } from '../config/sweep-flags.ts';
 import { Latest } from '../runtime/latest.ts';
 import type { SweeperOptions, Ticks } from '../sweep/sweeper.ts';
 import { Sweeper } from '../sweep/sweeper.ts';
-import { cronTicks } from './cron.ts';
+import { cronTicks } from './cron-ticks.ts';
 
 /**
  * @param settings undefined: no sweeping, until others are set. New ones end the pass that runs, and begin with one

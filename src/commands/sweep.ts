@@ -21,7 +21,7 @@ import { version } from '../version.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { scheduleRules } from './cron.ts';
+import { scheduleRules } from './cron-ticks.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text-width.ts';
 import { runService } from './service.ts';

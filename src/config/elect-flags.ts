@@ -56,7 +56,7 @@ const ELECT_OPTIONS = {
     electRetryPeriod: { field: 'retryPeriodMs', flag: '--retry-period' },
   }),
   electHttpAddress: {
-    ...addressOption('where who leads is told, as JSON at /, with /healthz and /metrics: ADDRESS'),
+    ...addressOption('where to serve who leads, as JSON at /, with /healthz and /metrics: ADDRESS'),
     short: '--http',
     default: OFF,
   },

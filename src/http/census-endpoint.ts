@@ -48,7 +48,7 @@ const UNKNOWN = {
 const REASONS = {
   NotSynced: 'the leases were not read yet',
   TooOld: 'nothing was heard of the leases for too long',
-  NoServerDate: 'the API server told no time: which leases are alive is not known yet',
+  NoServerDate: 'the API server sent no time (no Date header): which leases are alive is not known yet',
 } as const;
 
 /** How it is known, or why not. */

@@ -18,7 +18,7 @@ import { recordOf } from '../lease/record.ts';
 import type { LeaseRecord, Silence } from '../lease/record.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseStore, LeaseStoreError } from '../lease/store.ts';
-import { Allowance } from '../runtime/allowance.ts';
+import { TokenBucket } from '../runtime/token-bucket.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -86,7 +86,7 @@ export class Publisher {
   readonly #health: ServerHealth | undefined;
   readonly #clockDistanceMs: () => number | undefined;
   readonly #neighbours: Neighbours;
-  readonly #hints: Allowance;
+  readonly #hints: TokenBucket;
   readonly #wake = new Wake();
   readonly #writes = new OwnWrites();
   #given: Given<IdentityOptions>;
@@ -140,7 +140,7 @@ export class Publisher {
     this.#options = checkedIdentity(given);
     this.#self = identitySelf(this.#options, holder);
     this.#backoff = this.#createBackoff(this.#options.renewIntervalMs);
-    this.#hints = new Allowance(clock, HINTS_AT_ONCE, HINT_EVERY_MS);
+    this.#hints = new TokenBucket(clock, HINTS_AT_ONCE, HINT_EVERY_MS);
     this.#neighbours = new Neighbours({
       store,
       clock,

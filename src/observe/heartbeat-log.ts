@@ -40,7 +40,7 @@ export function logHeartbeat(
         log.debug({ node: event.node, uid: event.uid }, 'a Node appeared');
         return;
       case 'nodeRecreated':
-        one('info', { node: event.node, uid: event.uid }, 'the Node was made anew');
+        one('info', { node: event.node, uid: event.uid }, 'the Node was recreated');
         return;
       case 'nodeGone':
         // With the last that failed what was told of it is over too: the next failure is news.

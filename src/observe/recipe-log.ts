@@ -8,7 +8,7 @@ import type { RingEvent } from '../recipes/ring-member.ts';
 import type { SemaphoreEvent } from '../recipes/semaphore.ts';
 import type { ShardEvent } from '../recipes/shards.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { logElection } from './elect-log.ts';
+import { logElection } from './election-log.ts';
 import { Outage, derivedLog } from './log.ts';
 import type { Logger } from './log.ts';
 

@@ -84,7 +84,7 @@ export function logSweeper(log: Logger): Observe<SweepEvent> {
 }
 
 const VOID = {
-  noDate: 'pass void: the API server told no time (no Date header), so nothing is known to be expired',
+  noDate: 'pass void: the API server sent no time (no Date header), so nothing is known to be expired',
   noneUnexpired:
     'pass void: no unexpired lease would be left: renewals are probably failing, not every server dead; --allow-all deletes them all the same',
   noneRenewed:

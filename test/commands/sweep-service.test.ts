@@ -1,7 +1,7 @@
 /** A sweeper whose settings change while it runs. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cronTicks, scheduleProblem } from '../../src/commands/cron.ts';
+import { cronTicks, scheduleProblem } from '../../src/commands/cron-ticks.ts';
 import { sweepService } from '../../src/commands/sweep-service.ts';
 import type { SweepSettings } from '../../src/config/sweep-flags.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';

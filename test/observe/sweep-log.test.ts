@@ -89,7 +89,7 @@ test('a pass ends with one line that says what it came to', () => {
   );
   assert.match(
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'noDate' }) })[0]!,
-    /^WARN {2}pass void: the API server told no time/,
+    /^WARN {2}pass void: the API server sent no time/,
   );
   assert.match(
     tell({ type: 'passFinished', result: result({ outcome: 'stopped', because: 'failing', left: 9 }) })[0]!,

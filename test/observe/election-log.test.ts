@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ElectionEvent, ElectionHappening, ElectionOperation } from '../../src/election/election-events.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
-import { logElection } from '../../src/observe/elect-log.ts';
+import { logElection } from '../../src/observe/election-log.ts';
 import { createLog } from '../../src/observe/pino-log.ts';
 
 /** What is told, as `level message`, at this level. */

@@ -3,7 +3,7 @@
  */
 import type { Clock } from './clock.ts';
 
-export class Allowance {
+export class TokenBucket {
   readonly #clock: Clock;
   readonly #burst: number;
   readonly #everyMs: number;
