@@ -55,7 +55,7 @@ const DOING: readonly CommandSpec[] = [
     description: [
       "A pass lists the leases, waits --confirm-after, lists them again, and deletes what was expired both times and not written in between: by the API server's clock, and only in the version that was seen. It deletes nothing when no unexpired lease would be left, unless --allow-all.",
       'With --owner-gone it also deletes heartbeats whose Node does not exist, and no other: judged by the Nodes, never by the clock.',
-      'Needs list and delete on leases in the namespace; --owner-gone the same in kube-node-lease, and list on nodes. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
+      'Needs list and delete on leases in the namespace; --owner-gone the same in kube-node-lease, and list and watch on nodes. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
     ],
     examples: [
       ['what would go, and why', 'leasekeeper sweep --once --dry-run'],
