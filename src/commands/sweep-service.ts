@@ -17,9 +17,9 @@ export function sweepService(
   settings: SweepSettings | undefined,
   ticks: (schedule: string) => Promise<Ticks> = cronTicks,
 ): Latest<SweepSettings | undefined> {
-  const work = async (wish: SweepSettings | undefined, signal: AbortSignal): Promise<void> => {
-    if (wish === undefined) return;
-    await new Sweeper({ ...parts, ...wish.options, ticks: await ticks(wish.schedule) }).run(signal);
+  const work = async (desired: SweepSettings | undefined, signal: AbortSignal): Promise<void> => {
+    if (desired === undefined) return;
+    await new Sweeper({ ...parts, ...desired.options, ticks: await ticks(desired.schedule) }).run(signal);
   };
   return new Latest('sweeper', settings, work, isDeepStrictEqual);
 }

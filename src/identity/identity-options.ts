@@ -1,5 +1,5 @@
 /**
- * What a publisher of identity leases can be told: defaults and rules, stated once.
+ * The options of a publisher of identity leases: defaults and rules, stated once.
  */
 import {
   HOSTNAME_LABEL,
@@ -65,7 +65,7 @@ export interface IdentityOptions {
    * not; without one, keep it.
    */
   readonly shutdownPolicy: ShutdownPolicy;
-  /** Milliseconds from the wish to stop until `run` settles, whatever the API does; default 8000. */
+  /** Milliseconds from the stop until `run` settles, whatever the API does; default 8000. */
   readonly shutdownTimeoutMs: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What this process wrote to one lease and may find there again: so that a lost answer is told from a second writer, and a
+ * What this process wrote to one lease and may find there again: so that a lost answer is distinguished from a second writer, and a
  * write that is still under way is not forgotten.
  *
  * Guarantees: no renewTime is given out while a write with it is remembered, so our writes can be told apart; the last

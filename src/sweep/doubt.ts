@@ -10,7 +10,7 @@
  *   a lease back: else one server whose lease is shorter than its renewals would stop all sweeping for ever; its silences
  *   are short, and hold nobody back. And where somebody had renewed at the first look, the API was not away for longer:
  *   then a silence counts for at most the duration that the expired lease was published for, so that one lease of 68 years
- *   whose renewTime jumps cannot hold back all others. What is held back outlives any silence that ends in each pass anew.
+ *   whose renewTime jumps cannot hold back all others. What is held back outlives any silence that ends again in each pass.
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
  *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed.
  *
@@ -41,7 +41,7 @@ export interface Silence {
 export interface Silences {
   /** The first look. */
   readonly at: MicroTime;
-  /** By name: a holder whose lease was deleted makes it anew. */
+  /** By name: a holder whose lease was deleted creates it again. */
   readonly byName: ReadonlyMap<string, Silence>;
   /** The shortest silence that is known, in milliseconds; Infinity: none is. */
   readonly freshestMs: number;

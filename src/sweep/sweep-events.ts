@@ -35,7 +35,7 @@ export interface PassResult {
   readonly collectable: number;
   readonly kept: Readonly<Record<KeepReason, number>>;
   readonly deleted: number;
-  /** 409: renewed or made anew between the look and the DELETE, and left alone. */
+  /** 409: renewed or recreated between the look and the DELETE, and left alone. */
   readonly changed: number;
   /** 404: another sweeper, or its holder, was faster. */
   readonly gone: number;
@@ -43,7 +43,7 @@ export interface PassResult {
   readonly failed: number;
   /** Not tried. */
   readonly left: number;
-  /** Milliseconds that our clock is ahead of the API server's, at the least; missing when it could not be told. */
+  /** Milliseconds that our clock is ahead of the API server's, at the least; missing when it is not known. */
   readonly clockDistanceMs?: number;
   readonly tookMs: number;
 }

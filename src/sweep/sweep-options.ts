@@ -1,5 +1,5 @@
 /**
- * What a sweeper can be told: defaults and rules, stated once. When it sweeps (its schedule) is not among them: ticks
+ * The options of a sweeper: defaults and rules, stated once. When it sweeps (its schedule) is not among them: ticks
  * come from outside.
  */
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE } from '../lease/names.ts';
