@@ -130,15 +130,18 @@ export class LiveCensus {
     else this.#register.put(news.lease, now, sinceMs);
   }
 
-  /** Makes the numbers, as of a proof, the answer, unless a look must show first who has fallen silent by then. */
+  /**
+   * Makes the numbers the answer, as of a proof. Where a look must show first who has fallen silent by then, the moment of the
+   * answer stays the one before: what has changed since is in it, what silence changes is not yet.
+   */
   #settle(proof: number): void {
     const { tally, estimated, changed, deadline } = this.#register;
-    if (deadline < proof) return;
-    this.#lookedAt = proof;
+    const looked = deadline >= proof;
+    if (looked) this.#lookedAt = proof;
     const counts = tally.counts();
-    if (!counts) return;
+    if (!counts || (!looked && !this.#answer)) return;
     if (changed || !this.#answer) this.#answer = { counts, leaseCounts: { ...tally.leases }, estimated };
     this.#register.changed = false;
-    this.#answeredAt = proof;
+    if (looked) this.#answeredAt = proof;
   }
 }

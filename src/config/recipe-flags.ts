@@ -6,7 +6,7 @@ import type { ElectionOptions } from '../election/election-options.ts';
 import { parseRef, refProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
 import { keyProblem } from '../recipes/done-keys.ts';
-import { MEMBER_DEFAULTS } from '../recipes/ring-member.ts';
+import { MEMBER_DEFAULTS } from '../recipes/member-defaults.ts';
 import { INT32_MAX, msWithin, wholeNumber } from '../runtime/options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';

@@ -22,15 +22,13 @@ import { Follower } from '../runtime/follow.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { OptionsError } from '../runtime/options.ts';
+import { MEMBER_DEFAULTS } from './member-defaults.ts';
 import { RingView } from './ring-view.ts';
 
 /** The label that makes Leases one ring; its value is the ring's name. */
 export const RING_LABEL = 'leasekeeper.dev/ring';
 /** What a member says of itself, on its Lease. */
 export const PAYLOAD_ANNOTATION = 'leasekeeper.dev/payload';
-
-/** Members renew less often than leaders: a failover of seconds is what they promise, and there are many. */
-export const MEMBER_DEFAULTS = { leaseDurationSeconds: 15, renewDeadlineMs: 10_000, retryPeriodMs: 5_000 } as const;
 
 /** Names of Leases are made of readable parts of this length and a hash where they would not do. */
 const MAX_PART = 80;
