@@ -204,6 +204,7 @@ export const bundleOptions: BuildOptions = {
 /** What all commands load only when they meet the need, under names that `short-commands.js` can tell. */
 const SHARED: Readonly<Record<string, string>> = {
   yaml: 'yaml',
+  command_texts: './src/commands/command-texts.ts',
   exec_plugin: './src/kube/auth/exec-plugin.ts',
   oidc: './src/kube/auth/oidc.ts',
   undici_client: './src/kube/wire/undici-client.ts',
@@ -239,6 +240,8 @@ export async function buildCommands(outdir: string): Promise<void> {
     await build({
       ...bundleOptions,
       splitting: false,
+      // They log nothing: nobody reads the name of a class.
+      keepNames: false,
       entryPoints: { 'short-commands': 'src/commands/short-commands.ts' },
       outdir: join(outdir, 'cli'),
       plugins: [shortOnly, ...(bundleOptions.plugins ?? [])],

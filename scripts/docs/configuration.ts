@@ -5,6 +5,7 @@
  */
 import type { CommandSpec } from '../../src/commands/command.ts';
 import { EXIT } from '../../src/commands/command.ts';
+import { COMMAND_TEXTS } from '../../src/commands/command-texts.ts';
 import { COMMANDS } from '../../src/commands/commands.ts';
 import { API_VERSION, KIND, MAX_FILE_BYTES } from '../../src/config/config-file.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from '../../src/config/shared-flags.ts';
@@ -116,7 +117,8 @@ function optionText({ key, spec, flags, rules }: Documented): string {
 const escape = (text: string): string => text.replace(/[<>*]/g, (sign) => `\\${sign}`);
 
 function commandText(command: CommandSpec, own: readonly Documented[], elsewhere: readonly Documented[]): string {
-  const { name, summary, description = [], usage, options } = command;
+  const { name, summary, usage, options } = command;
+  const { description = [] } = COMMAND_TEXTS[name] ?? {};
   const rest = usage ?? (Object.keys(options).some((key) => !(key in LOG_OPTIONS)) ? '[options]' : '');
   const groups = SHARED.filter(([, table]) => elsewhere.some(({ key }) => key in table)).map(([heading]) => heading);
   const others = elsewhere.filter(({ home }) => COMMANDS.some((other) => other.name === home));

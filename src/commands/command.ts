@@ -59,10 +59,6 @@ export interface CommandModule {
 export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
-  /** Paragraphs after the summary. */
-  readonly description?: readonly string[];
-  /** Shown as they are, each a line of shell with a comment above it. */
-  readonly examples?: readonly (readonly [comment: string, line: string])[];
   /** Those of logging too. */
   readonly options: Table;
   readonly arguments?: string;

@@ -23,62 +23,22 @@ import type { CommandSpec } from './command.ts';
 /** What the shells ask, too. */
 export const loadCompletion = () => import('./completion.ts');
 
-/** In the help of each of the three. */
-const WHICH =
-  'elect, lock or once? `elect`: a service that one of several replicas runs, for as long as it lives. `lock`: a command that every caller runs, one at a time. `once`: a command that is to succeed once for all, however many start it.';
-
 const DOING: readonly CommandSpec[] = [
   {
     name: 'publish',
     summary: "Publish this host's identity lease, and keep it renewed until SIGTERM",
-    description: [
-      'Claims the lease named after the hostname, taking it over from a process before this one, renews it at the interval, and leaves it on SIGTERM as --shutdown-policy says. Runs beside an API server, usually as a sidecar.',
-      'Needs get, create, update and delete on leases in the namespace; and list and watch, to notice at once when somebody deletes the lease or publishes the same hostname. With create on events.k8s.io/events it reports claims and take-overs as Events; without it, everything else works.',
-      'With --http-address it also serves what `serve` does, and how its own lease fares: /readyz, /metrics.',
-    ],
-    examples: [
-      [
-        'beside a kube-apiserver, as long as it answers',
-        'leasekeeper publish --kubeconfig /etc/kubernetes/leasekeeper.conf --server-health-url https://127.0.0.1:6443/livez',
-      ],
-      [
-        "another product's servers",
-        'leasekeeper publish --identity-label k8s-app --identity-label-value my-proxy --lease-name-prefix my-proxy --lease-duration 30s',
-      ],
-    ],
     options: PUBLISH_TABLE,
     load: () => import('./publish.ts'),
   },
   {
     name: 'sweep',
     summary: 'Delete identity leases that have expired, at start and on a schedule',
-    description: [
-      "A pass lists the leases, waits --confirm-after, lists them again, and deletes what was expired both times and not written in between: by the API server's clock, and only in the version that was seen. It deletes nothing when no unexpired lease would be left, unless --allow-all.",
-      'With --owner-gone it also deletes heartbeats whose Node does not exist, and no other: judged by the Nodes, never by the clock.',
-      'Needs list and delete on leases in the namespace; --owner-gone the same in kube-node-lease, and list and watch on nodes. Any number of sweepers may run at once. With --http-address it serves /metrics, /livez and /readyz.',
-    ],
-    examples: [
-      ['what would go, and why', 'leasekeeper sweep --once --dry-run'],
-      ['as a cron job', 'leasekeeper sweep --once'],
-      [
-        "another product's leases, every minute",
-        "leasekeeper sweep --selector k8s-app=my-proxy --schedule '* * * * *'",
-      ],
-    ],
     options: SWEEP_TABLE,
     load: () => import('./sweep.ts'),
   },
   {
     name: 'get',
     summary: 'List the identity leases and the state of each',
-    description: [
-      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's; with --observe by what changes between two looks. A lease whose renewTime is in the future is not live, and is warned of.",
-      'With names those leases, whatever their labels. The table has at most 100 columns: -o wide shows names and holders whole.',
-    ],
-    examples: [
-      ['what changes, as it changes', 'leasekeeper get --watch'],
-      ['who lives, whatever the clocks say', 'leasekeeper get --observe'],
-    ],
     options: GET_TABLE,
     arguments: '[name...]',
     load: () => import('./get.ts'),
@@ -86,24 +46,12 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'count',
     summary: 'Print how many instances there are',
-    description: [
-      'Prints one number: the hostnames with a lease that has not expired. Leases of one hostname are one instance. Exits with 1 when the API cannot be asked: what is not known is never printed as a number.',
-    ],
-    examples: [
-      ['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3'],
-      ['the same, whatever the clocks say', 'leasekeeper count --live --expect 3 --observe'],
-    ],
     options: COUNT_TABLE,
     load: () => import('./count.ts'),
   },
   {
     name: 'release',
     summary: 'Delete the identity lease of a host that is gone',
-    description: [
-      'Looks twice, --observe apart, and deletes the leases of HOSTNAME in the version that was seen. Exits with 1, and deletes nothing, while somebody renews one of them, unless --force; and when there is none.',
-      'For a planned removal: stop the server and its sidecar, then release the host. Needs list and delete on leases in the namespace.',
-    ],
-    examples: [['after the server was removed', 'leasekeeper release master-3']],
     options: RELEASE_TABLE,
     arguments: '<hostname>',
     usage: 'HOSTNAME [options]',
@@ -112,32 +60,12 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'serve',
     summary: 'Keep count of the instances, and serve it over HTTP until SIGTERM',
-    description: [
-      'A page that moves by itself (/), the instances and their number as JSON (/v1/instances, /v1/count), metrics for Prometheus (/metrics), /livez and /readyz. One list and one watch, no polling; every answer comes from memory. What is not known is 503 with the last known answer and its age, never a number.',
-      'Live means seen to change within --fresh-for by the monotonic clock of this machine. Needs list and watch on leases in the namespace.',
-    ],
-    examples: [
-      ['on this machine', 'leasekeeper serve'],
-      ['for Prometheus and probes', 'leasekeeper serve --http-address :10270'],
-    ],
     options: SERVE_TABLE,
     load: () => import('./serve.ts'),
   },
   {
     name: 'elect',
     summary: 'Run a command only while this process leads: leader election on a Lease',
-    description: [
-      'Contends for the lease as client-go does, with which it interoperates. The leader starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',
-      'Where leasekeeper and its watchdog are killed in one go, the kernel kills the command, on Linux with setpriv of util-linux; what the command has started runs on then, as does a command that raises its privileges as it starts. Elsewhere nothing ends the command.',
-      'A short command under elect runs on every candidate, one after another: each contends until its own has run.',
-      WHICH,
-      "The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment. SIGTERM and SIGINT go to the command first; the lease is released when it has ended, or is killed after --stop-timeout. A second one ends everything at once. SIGHUP, SIGUSR1 and SIGUSR2 are passed on. The exit code is the last command's, 128 + n when signal n ended it.",
-      'Needs get, create, update and watch on leases in the namespace (a Role with resourceNames may name the lease for all but create), and create on events: without it only the Events are missing.',
-    ],
-    examples: [
-      ['one of several replicas works', 'leasekeeper elect --lease default/my-job -- ./my-job --serve'],
-      ['sweep from one of several pods', 'leasekeeper elect --lease kube-system/sweeper -- leasekeeper sweep'],
-    ],
     options: ELECT_TABLE,
     arguments: '<command...>',
     usage: '--lease NAMESPACE/NAME [options] -- COMMAND [ARG...]',
@@ -146,15 +74,6 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'lock',
     summary: 'Run a command while this process holds a lock, as flock does, in whatever pod',
-    description: [
-      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time. The command is ended before anybody else can have the lock, as with `elect`.",
-      WHICH,
-      'Needs get, create, update and watch on leases in the namespace.',
-    ],
-    examples: [
-      ['one backup at a time, in the whole cluster', 'leasekeeper lock --lease default/backup -- ./backup.sh'],
-      ['not now, if somebody else does', 'leasekeeper lock --lease default/backup --no-wait -- ./backup.sh'],
-    ],
     options: LOCK_TABLE,
     arguments: '<command...>',
     usage: '--lease [NAMESPACE/]NAME [--wait DURATION | --no-wait] [options] -- COMMAND [ARG...]',
@@ -163,14 +82,6 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'once',
     summary: 'Run a command once for a key: of many replicas one runs it, the others wait for its success',
-    description: [
-      'Exits with 0 when the key has succeeded, by anybody; else with the exit code of the command. The keys that succeeded stay recorded on the lease, so a pod that starts again later runs nothing. When the command fails or its process dies, the next replica tries.',
-      WHICH,
-      'Needs get, create, update and watch on leases in the namespace.',
-    ],
-    examples: [
-      ['a migration at the start of every replica', 'leasekeeper once --lease default/schema --key v42 -- ./migrate'],
-    ],
     options: ONCE_TABLE,
     arguments: '<command...>',
     usage: '--lease [NAMESPACE/]NAME --key KEY [options] -- COMMAND [ARG...]',
@@ -179,14 +90,6 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'shard',
     summary: 'Share slots with other processes: one command runs for each slot, in one process at a time',
-    description: [
-      'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. The command finds LEASEKEEPER_SLOT and LEASEKEEPER_FENCING_TOKEN in its environment.',
-      'The first time, slots begin one lease duration after the start: a lease that is not there may have been deleted while it was held.',
-      'Needs get, list, watch, create, update and delete on leases in the namespace.',
-    ],
-    examples: [
-      ['eight queues over any number of pods', 'leasekeeper shard --ring default/queues --slots 8 -- ./worker'],
-    ],
     options: SHARD_TABLE,
     arguments: '<command...>',
     usage: '--ring [NAMESPACE/]NAME --slots N [options] -- COMMAND [ARG...]',
@@ -195,10 +98,6 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'members',
     summary: 'List the members of a ring',
-    description: [
-      'A ring is what `leasekeeper shard` and the members and shards of the library share. Needs list on leases in the namespace.',
-    ],
-    examples: [['who shares the queues', 'leasekeeper members default/queues']],
     options: RING_VIEW_TABLE,
     arguments: '<ring>',
     usage: '[NAMESPACE/]NAME [options]',
@@ -207,10 +106,6 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'shards',
     summary: 'List who has which key of a ring',
-    description: [
-      'The keys of `leasekeeper shard` are the numbers of its slots. Needs list on leases in the namespace.',
-    ],
-    examples: [['who works on which queue', 'leasekeeper shards default/queues']],
     options: RING_VIEW_TABLE,
     arguments: '<ring>',
     usage: '[NAMESPACE/]NAME [options]',
@@ -219,40 +114,18 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'heartbeat',
     summary: 'Keep the heartbeats of Nodes, as kubelet does, for one node or ten thousand',
-    description: [
-      'Writes and renews a Lease for each Node, named as it and owned by it. Renewals lie evenly over the interval; a Node that is deleted is not renewed any more, one that is recreated gets its new uid. At the end the leases stay, and expire by themselves.',
-      'With --http-address it serves /metrics, /livez and /readyz. Of its --config file it takes --renew-interval, --lease-duration, --concurrency, --request-timeout and --log-level while it runs; which Nodes, and where their leases lie, needs a restart.',
-      'Needs get, create and update on leases in the namespace, and list and watch on nodes.',
-    ],
-    examples: [
-      ['a virtual node', 'leasekeeper heartbeat --node virtual-1'],
-      ['a fleet of them', 'leasekeeper heartbeat --nodes-selector type=virtual-kubelet'],
-    ],
     options: HEARTBEAT_TABLE,
     load: () => import('./heartbeat.ts'),
   },
   {
     name: 'nodes',
     summary: 'List the Nodes and whether they are Ready or Unknown, by their heartbeats',
-    description: [
-      'Judged as the node lifecycle controller does: by when the lease was last seen to be renewed, never by comparing clocks. So it has to look on: about one renew interval while all nodes live, the grace period when one does not. With a shorter --wait, what is not decided yet is Pending.',
-      'With --http-address it prints nothing, and serves the same as JSON (/v1/nodes), with /metrics, /livez and /readyz, until SIGTERM: from memory, and 503 with the last known answer and its age while it is not known.',
-      'Needs list and watch on nodes and on leases in the namespace.',
-    ],
-    examples: [
-      ['what becomes of them', 'leasekeeper nodes --watch'],
-      ['at once, without looking on', 'leasekeeper nodes --wait 0s'],
-      ['for Prometheus and other programs', 'leasekeeper nodes --http-address :10271'],
-    ],
     options: NODES_TABLE,
     load: () => import('./nodes.ts'),
   },
   {
     name: 'dev',
     summary: 'Run a small API server for Leases in this process, and write a kubeconfig for it',
-    description: [
-      'In memory, on loopback, for trying things out and for tests. It is no Kubernetes: Leases, Nodes, Namespaces and Events only.',
-    ],
     options: DEV_TABLE,
     load: () => import('./dev.ts'),
   },
@@ -265,14 +138,6 @@ const DOING: readonly CommandSpec[] = [
   {
     name: 'completion',
     summary: 'Print a script by which a shell completes commands, options and names',
-    description: [
-      'For kubectl leasekeeper nothing is needed: kubectl asks the program kubectl_complete-leasekeeper, which is installed beside this one.',
-    ],
-    examples: [
-      ['bash, in ~/.bashrc', 'source <(leasekeeper completion bash)'],
-      ['zsh, in ~/.zshrc', 'source <(leasekeeper completion zsh)'],
-      ['fish', 'leasekeeper completion fish > ~/.config/fish/completions/leasekeeper.fish'],
-    ],
     options: LOG_OPTIONS,
     arguments: '<shell>',
     completes: { choices: ['bash', 'zsh', 'fish'] },
@@ -312,17 +177,6 @@ const TALKING = DOING.filter(({ options }) => 'kubeconfig' in options);
 const RBAC: CommandSpec = {
   name: 'rbac',
   summary: 'Print the smallest Role and RoleBinding for a command and its options',
-  description: [
-    'As YAML, ready for kubectl apply -f -. What is of a namespace is in a Role there, what is of the cluster in a ClusterRole; every rule says what it is for. Nothing is sent to anybody.',
-    'Without a command: those of publish, sweep, serve and heartbeat, with their defaults.',
-  ],
-  examples: [
-    [
-      "for a sidecar with a client's certificate",
-      'leasekeeper rbac publish --server-health-url https://127.0.0.1:6443/livez --user leasekeeper-publish',
-    ],
-    ['for a job of your own', 'leasekeeper rbac elect --lease default/my-job --service-account default/my-job'],
-  ],
   options: { ...RBAC_OPTIONS, ...LOG_OPTIONS },
   arguments: '[command]',
   usage: `[${TALKING.map(({ name }) => name).join('|')}] [options of the command] [options]`,
@@ -342,14 +196,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'config',
     summary: 'Print the configuration in force, and where each value comes from',
-    description: [
-      'Takes the flags of publish, reads the file and the environment as every command does, and checks all of it: all problems are reported at once, with exit code 2.',
-      'Weakest first: defaults, the file that --config names, the environment (LEASEKEEPER_RENEW_INTERVAL for renewInterval), flags. Feature gates are merged one by one. The file holds apiVersion: leasekeeper.dev/v1alpha1, kind: LeasekeeperConfiguration and the keys printed here; one file serves all commands.',
-    ],
-    examples: [
-      ['check a file', 'leasekeeper config --config leasekeeper.yaml'],
-      ['make one of the flags in use', 'leasekeeper config --renew-interval 5s -o yaml > leasekeeper.yaml'],
-    ],
     options: distinctFlags({
       ...CONFIG_PRINT_OPTIONS,
       ...DOING[0]?.options,

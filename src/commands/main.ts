@@ -40,6 +40,8 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
   if (argv[0] === '__complete')
     return (await loadCompletion()).complete(argv.slice(1), COMMANDS, allOptions(COMMANDS), io);
   let exitCode: number = EXIT.ok;
+  const asksHelp = argv.some((word) => word === '-h' || word === '--help' || word === 'help');
+  const texts = asksHelp ? (await import('./command-texts.ts')).COMMAND_TEXTS : {};
   const program = new Command(io.program ?? 'leasekeeper')
     .description(INTRO)
     .version(version, '-V, --version', 'print the version')
@@ -54,7 +56,9 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     .exitOverride()
     .showSuggestionAfterError(true);
   const add = (to: Command, spec: CommandSpec): void => {
-    const command = to.command(spec.name).summary(spec.summary).description(describe(spec)).exitOverride();
+    const { description, examples } = (to === program ? texts[spec.name] : undefined) ?? {};
+    const command = to.command(spec.name).summary(spec.summary).exitOverride();
+    command.description([`${spec.summary}.`, ...(description ?? [])].join('\n\n'));
     if (spec.arguments) command.argument(spec.arguments);
     if (spec.usage) command.usage(spec.usage);
     // Hundreds of options take milliseconds to make; only a command that is named here can need its own.
@@ -62,7 +66,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     const table = named ? spec.options : {};
     for (const [key, option] of Object.entries(table))
       command.addOption(toOption(key, option).helpGroup(GROUPS.find(([table]) => key in table)?.[1] ?? 'Options:'));
-    if (spec.examples) command.addHelpText('after', `\nExamples:\n${spec.examples.map(example).join('\n')}\n`);
+    if (examples) command.addHelpText('after', `\nExamples:\n${examples.map(example).join('\n')}\n`);
     command.action(async () => {
       const module = await spec.load();
       const from = sources({ table, all: allOptions(COMMANDS), flags: command.optsWithGlobals(), env: io.env });
@@ -91,10 +95,6 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     }
     throw error;
   }
-}
-
-function describe(spec: CommandSpec): string {
-  return [`${spec.summary}.`, ...(spec.description ?? [])].join('\n\n');
 }
 
 const example = ([comment, line]: readonly [string, string]): string => `  # ${comment}\n  ${line}`;

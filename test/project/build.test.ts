@@ -62,6 +62,7 @@ test('the short commands are one file without undici, YAML and plugins, and name
   assert.doesNotMatch(text, /llhttp|WebAssembly|^import/m);
   const named = new Set([...text.matchAll(/import\("(.*?)"\)/g)].map(([, name]) => name ?? ''));
   assert.deepEqual([...named].toSorted(), [
+    './command_texts.js',
     './exec_plugin.js',
     './main.js',
     './oidc.js',
