@@ -191,7 +191,11 @@ export class Leases {
     options: DoorOptions<RecipeOptions, 'lease'> & Until = {},
   ): Promise<OnceOutcome<T>> {
     const { signal, ...given } = options;
-    return this.#track(new Once(this.#recipe('once', ref, given)).run(key, work, this.#until(signal)));
+    const once = new Once(this.#recipe('once', ref, given));
+    const running = this.#track(once.run(key, work, this.#until(signal)));
+    const idle = (): Promise<void> => once.idle();
+    this.#track(running.then(idle, idle)).catch(() => {});
+    return running;
   }
 
   /** Claims each fire of a schedule for one process: a `RunCoordinator` for node-cron. @throws OptionsError */

@@ -46,8 +46,9 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       values.featureGates,
       { command, args: rest, env: io.env },
       async (parts, guarded) => {
+        const once = new Once(parts);
         try {
-          const { ran } = await new Once(parts).run(
+          const { ran } = await once.run(
             key,
             async (term) => {
               const { code } = ending(await guarded.run(term));
@@ -65,6 +66,8 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
           const received = world.received();
           if (received && error === world.stop.reason) return 128 + constants.signals[received];
           throw error;
+        } finally {
+          await once.idle();
         }
       },
     ),

@@ -9,12 +9,13 @@
  * Deleting the Lease deletes the record: a fire of the last moments may be claimed again.
  */
 import { versionToken } from '../election/decide.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
+import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import { KIND_LABEL } from '../lease/marks.ts';
-import { hostnameLabel } from '../lease/names.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -24,8 +25,10 @@ import { OptionsError, checkedOptions, positiveMs } from '../runtime/options.ts'
 import type { OptionRows } from '../runtime/options.ts';
 import { FIRES_ANNOTATION, decideClaim, firesText, parseFires } from './fires.ts';
 import type { ClaimRefusal, Fire } from './fires.ts';
-import { Lock } from './lock.ts';
+import { Lock, isTaken } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
+import { RecipeError } from './recipe-error.ts';
+import { namePart } from './ring-member.ts';
 
 /** Times of a cron, and what happens while a fire still runs. */
 export interface CronTimes {
@@ -74,6 +77,8 @@ interface Run {
 /** First wait between two tries of a claim, in milliseconds. */
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
+
+const NO_LOOK = 'nobody knows whether the fire before still runs: its Lease could not be read in time';
 
 /** Claims fires: a `RunCoordinator` for node-cron, or `claimFire` from any scheduler. */
 export class Cron {
@@ -147,19 +152,19 @@ export class Cron {
     await Promise.allSettled(this.#locks);
   }
 
-  #lock(job: string): Lock {
+  #lock(job: string, observe?: Observe<ElectionEvent>): Lock {
     const { observe: _, lease, ...options } = this.#options;
-    const name = `${lease.name}-${hostnameLabel(job)
-      .toLowerCase()
-      .replace(/[^-a-z0-9.]/g, '-')}`;
-    return new Lock({ ...options, lease: { namespace: lease.namespace, name } }, 'cron');
+    const name = `${lease.name}-${namePart(job)}`;
+    return new Lock({ ...options, observe, lease: { namespace: lease.namespace, name } }, 'cron');
   }
 
   /** Claims while no other fire of the job runs; that one is claimed is held for as long as it runs. */
   async #claimAlone(fire: Fire, fireTime: Date, signal?: AbortSignal): Promise<Run | undefined> {
     let settle: (run: Run | undefined) => void = () => {};
-    const answer = new Promise<Run | undefined>((resolve) => (settle = resolve));
-    const lock = this.#lock(fire.job);
+    let fail: (error: unknown) => void = () => {};
+    const answer = new Promise<Run | undefined>((resolve, reject) => ([settle, fail] = [resolve, reject]));
+    let taken = false;
+    const lock = this.#lock(fire.job, (event) => (taken ||= isTaken(event)));
     const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     const using = lock
       .use(
@@ -173,10 +178,13 @@ export class Cron {
         { waitMs: 0, signal: stop, otherwise: 'throw' },
       )
       .catch((error: unknown) => {
+        const { job } = fire;
+        if (error instanceof RecipeError) {
+          if (taken) this.#observe({ type: 'refused', job, fireTime, reason: 'running' });
+          else
+            this.#observe({ type: 'lost', job, fireTime, error: new LeaseStoreError('Timeout', { message: NO_LOOK }) });
+        } else if (!(error instanceof LeadershipError || stop.aborted)) return fail(error);
         settle(undefined);
-        if (error instanceof Error && 'code' in error && error.code === 'NotAcquired') {
-          this.#observe({ type: 'refused', job: fire.job, fireTime, reason: 'running' });
-        }
       })
       .then(() => lock.idle());
     this.#locks.add(using);
@@ -248,6 +256,8 @@ export class Cron {
     const abort = new AbortController();
     const { lease: ref, id } = this.#options;
     const onStop = (): void => abort.abort(this.#stop.signal.reason);
+
+    if (this.#stop.signal.aborted) onStop();
     this.#stop.signal.addEventListener('abort', onStop, { once: true });
     const term: Term = {
       lease: ref,

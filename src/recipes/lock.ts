@@ -10,10 +10,12 @@
 import { LeaderElector } from '../election/elector.ts';
 import type { LeaderElectorOptions } from '../election/elector.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
+import type { WatchLease } from '../election/lease-follower.ts';
 import type { Term } from '../election/term.ts';
+import type { LeaseStore } from '../lease/store.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import { RecipeError } from './recipe-error.ts';
-import { Waiting } from './waiting.ts';
+import { Glance, Waiting } from './waiting.ts';
 import type { UseOptions, UseOutcome } from './waiting.ts';
 
 /** What every recipe is made of: an elector's parts, without its work, and a source of names. */
@@ -55,12 +57,16 @@ export class Lock {
 
   /** As `use`, with an answer that tells a work that returned null from one that never ran. */
   tryUse<T>(work: (term: Term) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
-    return this.#waiting.use(this.#options.clock, options, async (signal, begin, taken) => {
+    const { clock } = this.#options;
+    return this.#waiting.use(clock, options, async (signal, begin, taken, extend) => {
       let failure: { readonly error: unknown } | undefined;
-      await this.#elector(
+      let began = false;
+      const glance = new Glance(clock, taken);
+      const elector = this.#elector(
         async (term) => {
           // Won when nobody waits any more: given back at once.
           if (signal.aborted) return;
+          began = true;
           await begin(() => work(term))
             .then(
               // A success in a term that was lost is none.
@@ -69,8 +75,16 @@ export class Lock {
             )
             .catch((error: unknown) => (failure = { error }));
         },
-        (event) => isTaken(event) && taken(),
-      ).run(signal);
+        (event) => {
+          if (!isTaken(event)) return;
+          const { doubtMs } = glance;
+          if (event.type === 'raceLost' || doubtMs === undefined) taken();
+          else extend(doubtMs);
+        },
+        options.waitMs === 0 ? glance : undefined,
+      );
+      // A term that is lost before its work began is none.
+      while (!began && !signal.aborted) await elector.run(signal);
       if (failure) throw failure.error;
     });
   }
@@ -80,11 +94,16 @@ export class Lock {
     return this.#waiting.idle();
   }
 
-  #elector(work: (term: Term) => Promise<void>, observe: (event: ElectionEvent) => void): LeaderElector {
+  #elector(
+    work: (term: Term) => Promise<void>,
+    observe: (event: ElectionEvent) => void,
+    glance?: Glance,
+  ): LeaderElector {
     const { newId, observe: given, ...options } = this.#options;
     const told = containedObserver(given);
-    return new LeaderElector({
+    const elector: LeaderElector = new LeaderElector({
       ...options,
+      ...(glance && { watch: glance.over(options.watch ?? ownWatch(options.store), () => elector.holder) }),
       uuid: newId(),
       kind: this.#kind,
       once: true,
@@ -94,10 +113,17 @@ export class Lock {
         observe(event);
       },
     });
+    return elector;
   }
 }
 
+/** An elector's own, by the Lease's name. */
+export const ownWatch =
+  (store: LeaseStore): WatchLease =>
+  ({ namespace, name }, signal) =>
+    store.watch({ namespace, fieldSelector: `metadata.name=${name}` }, signal);
+
 /** The lock is another's, or was taken by another just now. */
-const isTaken = (event: ElectionEvent): boolean =>
+export const isTaken = (event: ElectionEvent): boolean =>
   event.type === 'raceLost' ||
   (event.type === 'leaderObserved' && event.leader !== undefined && event.leader !== event.holder);

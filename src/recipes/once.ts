@@ -14,9 +14,10 @@ import type { LeaseEvent } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { OptionsError } from '../runtime/options.ts';
 import { sleep } from '../runtime/clock.ts';
+import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
 import { DONE_ANNOTATION, MAX_DONE_BYTES, keyProblem, parseDone, withDone } from './done-keys.ts';
-import { Lock } from './lock.ts';
+import { Lock, ownWatch } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
 
@@ -35,6 +36,7 @@ export interface OnceOutcome<T> {
 /** A work that succeeds once for each key, whichever process runs it. */
 export class Once {
   readonly #options: RecipeOptions;
+  readonly #behind = new Set<Promise<void>>();
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: RecipeOptions) {
@@ -55,33 +57,52 @@ export class Once {
     const succeeded = new AbortController();
     const stop = signal ? AbortSignal.any([signal, succeeded.signal]) : succeeded.signal;
     const lock = new Lock({ ...this.#options, watch: this.#watch(key, () => succeeded.abort()) }, 'once');
-    try {
-      const value = await lock.use(
+    let began = false;
+    const use = (): Promise<OnceOutcome<T> | null> =>
+      lock.use(
         async (term): Promise<OnceOutcome<T>> => {
           // The acquiring write was made over the last record, and nobody else records while this term holds.
           const done = this.#read(await this.#look(term));
           if (done.has(key)) return { ran: false };
           if (withDone(done, key) === undefined) throw this.#full(key);
           term.check();
+          term.signal.throwIfAborted();
+          began = true;
           const result = await work(term);
           await this.#record(key, term);
           return { ran: true, value: result };
         },
         { signal: stop },
       );
-      return value as OnceOutcome<T>;
+    try {
+      for (;;) {
+        try {
+          return (await use()) as OnceOutcome<T>;
+        } catch (error) {
+          if (began || !(error instanceof LeadershipError)) throw error;
+          // A term that was over before the work began: the key is waited for again.
+          stop.throwIfAborted();
+        }
+      }
     } catch (error) {
       if (succeeded.signal.aborted && error === succeeded.signal.reason) return { ran: false };
       throw error;
+    } finally {
+      const idle = lock.idle();
+      this.#behind.add(idle);
+      void idle.then(() => this.#behind.delete(idle));
     }
+  }
+
+  /** Settles once what runs left behind has settled: a hanging write is over, and what it acquired is released. */
+  async idle(): Promise<void> {
+    while (this.#behind.size > 0) await Promise.all(this.#behind);
   }
 
   /** The watch of a waiter, with an eye on the record: a success ends the waiting. */
   #watch(key: string, onDone: () => void): RecipeOptions['watch'] {
     const { store, watch } = this.#options;
-    const open =
-      watch ??
-      (({ namespace, name }, signal) => store.watch({ namespace, fieldSelector: `metadata.name=${name}` }, signal));
+    const open = watch ?? ownWatch(store);
     return async function* (ref, signal): AsyncGenerator<LeaseEvent, void, undefined> {
       for await (const event of open(ref, signal)) {
         const leases =
@@ -108,6 +129,7 @@ export class Once {
         if (!isStoreError(error)) throw error;
         await sleep(clock, backoff.next(error.retryAfterMs), term.signal);
         term.check();
+        term.signal.throwIfAborted();
       }
     }
   }

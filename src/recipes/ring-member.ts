@@ -128,13 +128,19 @@ export class RingMember {
   async run(signal: AbortSignal): Promise<void> {
     // The ring is followed for as long as anything of ours may still be written.
     const sides = new AbortController();
-    const following = this.#follower.run(sides.signal);
+    const over = new AbortController();
+    let failure: { readonly error: unknown } | undefined;
+    const following = this.#follower.run(sides.signal).catch((error: unknown) => {
+      failure = { error };
+      over.abort();
+    });
     try {
-      await Promise.race([this.#elector().run(signal), following]);
+      await this.#elector().run(AbortSignal.any([signal, over.signal]));
     } finally {
       sides.abort();
       await following;
     }
+    if (failure) throw failure.error;
   }
 
   #elector(): LeaderElector {
@@ -144,7 +150,8 @@ export class RingMember {
       ...definedOnly(options),
       lease: { namespace: ring.namespace, name: this.leaseName },
       kind: 'member',
-      labels: { ...labels, [RING_LABEL]: ring.name },
+      // Also on a Lease that somebody else made.
+      labels: { ...labels, [RING_LABEL]: ring.name, [KIND_LABEL]: 'member' },
       ...(annotations && { annotations }),
       ...(owners && { owners }),
       store: this.#recording(store),

@@ -29,7 +29,7 @@ import type { Observe } from '../runtime/observer.ts';
 import { OptionsError, wholeNumber } from '../runtime/options.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
-import { Waiting } from './waiting.ts';
+import { Glance, Waiting } from './waiting.ts';
 import type { UseOptions, UseOutcome } from './waiting.ts';
 
 /** How many slots there are: on the first slot's Lease. */
@@ -88,8 +88,10 @@ export class Semaphore {
 
   /** As Lock's `tryUse`. */
   tryUse<T>(work: (term: SlotTerm) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
-    return this.#waiting.use(this.#options.clock, options, (signal, begin, allTaken) =>
-      this.#contend(signal, allTaken, async (term) => begin(() => work(term))),
+    return this.#waiting.use(this.#options.clock, options, (signal, begin, allTaken, extend) =>
+      this.#contend(signal, allTaken, options.waitMs === 0 ? extend : undefined, async (term) =>
+        begin(() => work(term)),
+      ),
     );
   }
 
@@ -99,7 +101,12 @@ export class Semaphore {
   }
 
   /** Contends until one slot is ours and the count agrees, and runs the work in it. */
-  async #contend(signal: AbortSignal, allTaken: () => void, work: (term: SlotTerm) => Promise<void>): Promise<void> {
+  async #contend(
+    signal: AbortSignal,
+    allTaken: () => void,
+    extend: ((ms: number) => void) | undefined,
+    work: (term: SlotTerm) => Promise<void>,
+  ): Promise<void> {
     const { store, lease, clock, count, random } = this.#options;
     const watch = createSharedWatch({ store, namespace: lease.namespace });
     const quiet = new Silences(clock);
@@ -119,7 +126,7 @@ export class Semaphore {
       // Only the first slot's holder may say how many there are. Where another gets it, that one says so in a moment.
       const agreed = theirs === count;
       const slots = agreed ? shuffled(count, random) : [0];
-      if (await this.#round(slots, watch, signal, agreed ? allTaken : 'end', work)) return;
+      if (await this.#round(slots, watch, signal, agreed ? allTaken : 'end', extend, work)) return;
       if (!agreed) await sleep(clock, SOON_MS * (1 + random()), signal);
     }
   }
@@ -127,6 +134,7 @@ export class Semaphore {
   /**
    * One contention for these slots.
    * @param whenTaken called when all of them are another's; `end`: the contention ends then
+   * @param extend called instead where a holder may be dead; undefined: nobody minds waiting
    * @returns true when the work has run; false when the slot had to be given back, or the contention has ended
    */
   async #round(
@@ -134,6 +142,7 @@ export class Semaphore {
     watch: WatchLease,
     signal: AbortSignal,
     whenTaken: (() => void) | 'end',
+    extend: ((ms: number) => void) | undefined,
     work: (term: SlotTerm) => Promise<void>,
   ): Promise<boolean> {
     const won = new AbortController();
@@ -141,20 +150,31 @@ export class Semaphore {
     let failure: { readonly error: unknown } | undefined;
     let winner: number | undefined;
     let ran = false;
+    const glances: Glance[] = [];
+    let tried = false;
+    const allTaken = (): void => {
+      tried = true;
+      if (whenTaken === 'end') return won.abort();
+      const doubtMs = Math.max(0, ...glances.map((glance) => glance.doubtMs ?? 0));
+      if (doubtMs > 0) extend?.(doubtMs);
+      else whenTaken();
+    };
     // Slots are tried one after another: the next once this one is seen to be another's, which is waited for as well.
     const tryNext = (): void => {
       const slot = slots.shift();
       if (winner !== undefined || signal.aborted) return;
-      if (slot === undefined) return whenTaken === 'end' ? won.abort() : whenTaken();
+      if (slot === undefined) return allTaken();
       let taken = false;
       const stop = new AbortController();
       const onWon = (): void => void (winner !== slot && stop.abort());
       const onAbort = (): void => stop.abort(signal.reason);
       won.signal.addEventListener('abort', onWon, { once: true });
       signal.addEventListener('abort', onAbort, { once: true });
-      const elector = this.#elector({
+      const glance = extend && new Glance(this.#options.clock, () => tried && allTaken());
+      if (glance) glances.push(glance);
+      const elector: LeaderElector = this.#elector({
         slot,
-        watch,
+        watch: glance ? glance.over(watch, () => elector.holder) : watch,
         work: async (term) => {
           if (winner !== undefined || signal.aborted) return;
           winner = slot;
@@ -163,6 +183,8 @@ export class Semaphore {
             if (!(await this.#agreed(slot, term))) return;
             ran = true;
             await work(slotTerm(term, slot));
+            // A success in a term that was lost is none.
+            term.check();
           } catch (error) {
             failure = { error };
           }
@@ -201,10 +223,9 @@ export class Semaphore {
     const quiet = new Silences(clock);
     for (;;) {
       const { theirs, held, first } = await this.#look(term.signal, quiet);
-      term.check();
-      if (term.signal.aborted) return false;
+      if (term.remainingMs === 0 || term.signal.aborted) return false;
       if (theirs !== count) {
-        if (slot !== 0 || !first) return false;
+        if (slot !== 0 || first?.spec.holderIdentity !== term.holder) return false;
         const annotations = { [SLOTS_ANNOTATION]: String(count) };
         // A conflict is one with our own renewal: read again.
         await store.update(withChanges(first, { annotations }), { urgent: true }).catch(onlyStoreErrors);
@@ -261,6 +282,8 @@ export class Semaphore {
       lease: { namespace: lease.namespace, name: `${lease.name}-${parts.slot}` },
       uuid: newId(),
       kind: 'semaphore',
+      // Also on a Lease that somebody else made.
+      labels: { ...options.labels, [KIND_LABEL]: 'semaphore' },
       once: true,
       watch: parts.watch,
       work: parts.work,

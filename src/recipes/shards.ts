@@ -18,7 +18,7 @@ import type { Lease } from '../lease/lease.ts';
 import { KIND_LABEL, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
-import type { OwnWrite } from '../lease/own-writes.ts';
+import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
 import { isStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
@@ -87,11 +87,14 @@ interface Held {
   readonly leaseName: string;
   /** The version that we wrote, as answered, or as seen since. */
   lease: Lease;
-  readonly renewTime: OwnWrite['renewTime'];
   /** Monotonic milliseconds of the answer: a view whose proof is later shows our write, or what followed it. */
   readonly answeredAt: number;
   /** The view has shown our write. */
   shown: boolean;
+  /** It was reported as lost, and not as held since. */
+  lost: boolean;
+  /** A write that releases it was sent, and may take effect at any time: no work begins any more. */
+  releasing: boolean;
   /** The work may begin before that. */
   readonly atOnce: boolean;
   /** The work that runs; undefined: none does. */
@@ -124,6 +127,8 @@ export class Shards {
   /** Since when a key names our own term although we do not hold it, by the version seen. */
   readonly #ghosts = new Map<string, { readonly version: string; readonly since: number }>();
   #lastMicros = 0;
+  /** What a request threw that is no store error: a mistake of the program. */
+  #mistake: { readonly error: unknown } | undefined;
   readonly #wake = new Wake();
   #term: Term | undefined;
 
@@ -136,6 +141,8 @@ export class Shards {
     this.#keys = keyNames(options.ring.name, keys);
     const member: RingMemberOptions = {
       ...rest,
+      // What a key's work throws is reported and begun again; anything else is a mistake of the program, and ends the run.
+      onWorkError: 'reject',
       onDeadline: () => this.#onDeadline(),
       onProof: () => this.#onDeadline(),
       observe: (event) => {
@@ -157,7 +164,7 @@ export class Shards {
   /** The keys that this member holds now, sorted. */
   get held(): string[] {
     return [...this.#held.values()]
-      .filter((held) => !this.#over(held))
+      .filter((held) => !this.#isOver(held))
       .map(({ key }) => key)
       .sort();
   }
@@ -194,6 +201,7 @@ export class Shards {
     let own: MemberTerm | undefined;
     try {
       while (!term.signal.aborted) {
+        if (this.#mistake) throw this.#mistake.error;
         const now = this.#clock.monotonic();
         const shown = view.memberTerm(leaseName);
         // What is shown may be of the term before, until a renewal of this one is.
@@ -210,9 +218,7 @@ export class Shards {
       term.signal.removeEventListener('abort', onAbort);
       for (const { run } of this.#held.values()) run?.abort.abort(term.signal.reason);
       for (const { run } of this.#held.values()) await run?.ended;
-      for (const { key } of this.#held.values()) {
-        this.#observe(term.remainingMs > 0 ? { type: 'keyReleased', key } : { type: 'keyLost', key, why: 'term' });
-      }
+      for (const held of this.#held.values()) this.#over(held, term.remainingMs > 0 ? undefined : 'term');
       this.#held.clear();
       this.#term = undefined;
     }
@@ -228,7 +234,7 @@ export class Shards {
       this.#held.has(name) ? leaseName : view.key(name).heldBy?.lease;
     const mine = new Set(assign(live, [...this.#keys.keys()], holderOf).get(leaseName));
     for (const held of [...this.#held.values()]) {
-      if (!mine.has(held.leaseName)) this.#drain(held, now);
+      if (!mine.has(held.leaseName) || held.releasing) this.#drain(held, now);
       else if (!held.run && now >= held.startAt && (held.shown || held.atOnce)) this.#start(held, term);
     }
     for (const name of view.keys) this.#lookAtGhost(name, own, mine.has(name), now);
@@ -248,7 +254,7 @@ export class Shards {
   /** Follows the record of a key that we hold. */
   #confirm(held: Held): void {
     const seen = this.#member.view.lease(held.leaseName);
-    if (seen && held.renewTime.equals(seen.spec.renewTime) && seen.metadata.uid === held.lease.metadata.uid) {
+    if (seen && sameRecord(recordOf(seen), recordOf(held.lease)) && memberMark(seen) === memberMark(held.lease)) {
       held.shown = true;
       held.lease = seen;
     } else if (held.shown || this.#member.proof > held.answeredAt) {
@@ -292,7 +298,10 @@ export class Shards {
     this.#retryAt.delete(name);
     void send()
       .catch((error: unknown) => {
-        if (!isStoreError(error)) throw error;
+        if (!isStoreError(error)) {
+          this.#mistake = { error };
+          return;
+        }
         this.#retryAt.set(name, this.#clock.monotonic() + Math.max(RETRY_MS, error.retryAfterMs ?? 0));
         // What changed in between is shown by the watch.
         if (!isStoreError(error, 'Conflict', 'AlreadyExists', 'NotFound')) {
@@ -353,9 +362,10 @@ export class Shards {
       key,
       leaseName,
       lease,
-      renewTime: lease.spec.renewTime as OwnWrite['renewTime'],
       answeredAt: now,
       shown: false,
+      lost: false,
+      releasing: false,
       atOnce,
       run: undefined,
       startAt: 0,
@@ -371,6 +381,8 @@ export class Shards {
     const keyTerm = this.#keyTerm(held, term, abort.signal);
     const run = { abort, term: keyTerm, ended: Promise.resolve() };
     held.run = run;
+    if (held.lost) this.#observe({ type: 'keyHeld', key: held.key, fencingToken: tokenOf(held.lease) });
+    held.lost = false;
     run.ended = (async () => work(keyTerm))().then(
       () => this.#ended(held, abort.signal),
       (error: unknown) => this.#ended(held, abort.signal, { error }),
@@ -422,9 +434,10 @@ export class Shards {
   }
 
   /** Asks the work to end because the key is not ours any more, or not known to be. */
-  #endRun({ key, run }: Held, why: 'record' | 'view'): void {
+  #endRun(held: Held, why: 'record' | 'view'): void {
+    const { key, run } = held;
+    this.#over(held, why);
     if (!run || run.abort.signal.reason instanceof KeyLost) return;
-    this.#observe({ type: 'keyLost', key, why });
     // One that was asked to end already hears no second time; its `check` tells.
     run.abort.abort(new KeyLost(key));
     this.#options.onDeadline?.(run.term);
@@ -438,8 +451,9 @@ export class Shards {
       return;
     }
     this.#request(leaseName, now, async () => {
+      held.releasing = true;
       await this.#options.store.update(released(held.lease, this.#time()), { urgent: true });
-      if (this.#held.delete(leaseName)) this.#observe({ type: 'keyReleased', key });
+      if (this.#held.delete(leaseName)) this.#over(held);
     });
   }
 
@@ -462,7 +476,14 @@ export class Shards {
     }
   }
 
-  #over(held: Held): boolean {
+  /** Reports, once, that a key is not held any more. @param why it was lost; undefined: it was given back */
+  #over(held: Held, why?: 'term' | 'record' | 'view'): void {
+    const { key } = held;
+    if (!held.lost) this.#observe(why === undefined ? { type: 'keyReleased', key } : { type: 'keyLost', key, why });
+    held.lost = true;
+  }
+
+  #isOver(held: Held): boolean {
     const term = this.#term;
     if (!term || term.remainingMs === 0 || held.run?.abort.signal.reason instanceof KeyLost) return true;
     return this.#clock.monotonic() >= this.#member.proof + this.#viewMs;
@@ -487,6 +508,8 @@ export class Shards {
     return next;
   }
 }
+
+const memberMark = ({ metadata }: Lease): string | undefined => metadata.annotations[MEMBER_ANNOTATION];
 
 /** As of any term: see `Term.fencingToken`. */
 const tokenOf = (lease: Lease): number => versionToken(lease) ?? lease.spec.leaseTransitions ?? 0;

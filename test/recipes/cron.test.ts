@@ -133,3 +133,70 @@ test('bad input is refused in words', async () => {
   );
   assert.throws(() => cron(cluster, 'a', { maxSkewMs: 0 }), OptionsError);
 });
+
+test("overlap 'skip' after a runner died: the next fire runs, once the Lease of the job was silent for its duration", async () => {
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a', { overlap: 'skip' });
+  assert.ok(await cluster.until(a.cron.claimFire('job', at(cluster))));
+  a.store.faults = () => ({ hang: true });
+  await cluster.clock.advance(3_600_000);
+  const replicas = ['b', 'c', 'd'].map((id) => cron(cluster, id, { overlap: 'skip' }));
+  const time = at(cluster);
+  const terms = await cluster.until(Promise.all(replicas.map(({ cron: c }) => c.claimFire('job', time))));
+  assert.equal(terms.filter((term) => term !== undefined).length, 1);
+});
+
+test("overlap 'skip': jobs whose names look alike are different jobs, and every name is one", async () => {
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a', { overlap: 'skip' });
+  for (const job of ['Backup', 'backup', 'a_b', 'a-b', 'a b', 'a..b', 'x'.repeat(253)])
+    assert.ok(await cluster.until(a.cron.claimFire(job, at(cluster))), job);
+});
+
+test("overlap 'skip': an API that does not answer is no run that goes on; a mistake comes back", async () => {
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a', { overlap: 'skip' });
+  a.store.faults = () => ({ hang: true });
+  assert.equal(await cluster.until(a.cron.claimFire('job', at(cluster))), undefined);
+  assert.deepEqual(
+    a.events.map(({ type }) => type),
+    ['lost'],
+  );
+  a.store.faults = undefined;
+  const mistake = new TypeError('a mistake of the program');
+  a.store.list = () => Promise.reject(mistake);
+  const claiming = a.cron.claimFire('job', at(cluster));
+  claiming.catch(() => {});
+  await assert.rejects(cluster.until(claiming), mistake);
+});
+
+test("overlap 'skip': a runner whose clock is years ahead lives all the same: no fire runs beside it", async () => {
+  const cluster = new Cluster();
+  const ahead = cluster.process('a');
+  const clock = {
+    monotonic: () => cluster.clock.monotonic(),
+    schedule: (ms: number, callback: () => void) => cluster.clock.schedule(ms, callback),
+    wallMicros: () => cluster.clock.wallMicros() + 3e14,
+  };
+  const a = new Cron({ ...ahead, clock, overlap: 'skip' });
+  assert.ok(await cluster.until(a.claimFire('job', at(cluster))));
+  await cluster.clock.advance(60_000);
+  const b = cron(cluster, 'b', { overlap: 'skip' });
+  assert.equal(await cluster.until(b.cron.claimFire('job', at(cluster))), undefined);
+  assert.deepEqual(
+    b.events.map((event) => (event.type === 'refused' ? event.reason : event.type)),
+    ['running'],
+  );
+});
+
+test('closed while a claim is answered: the term that comes of it is asked to end', async () => {
+  for (let ticks = 0; ticks < 60; ticks++) {
+    const cluster = new Cluster();
+    const { cron: c } = cron(cluster, 'a');
+    const claiming = c.claimFire('job', at(cluster));
+    for (let i = 0; i < ticks; i++) await Promise.resolve();
+    void c.close();
+    const term = await cluster.until(claiming);
+    assert.equal(term?.signal.aborted ?? true, true, `after ${ticks} turns`);
+  }
+});

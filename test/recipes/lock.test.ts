@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LeadershipError } from '../../src/election/term.ts';
+import { withChanges } from '../../src/lease/lease.ts';
 import { Lock } from '../../src/recipes/lock.ts';
 import { RecipeError } from '../../src/recipes/recipe-error.ts';
 import { OptionsError } from '../../src/runtime/options.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
-import { Cluster, deferred } from './support.ts';
+import { Cluster, REF, deferred } from './support.ts';
 
 test("the work's value comes back, and its error; the Lease says its kind and is released after", async () => {
   const cluster = new Cluster();
@@ -168,4 +169,27 @@ test('bad options are refused at once, all of them', () => {
     () => new Lock({ ...cluster.process('a'), lease: { namespace: 'X', name: '' }, retryPeriodMs: -1 }),
     (error) => error instanceof OptionsError && error.problems.length >= 3,
   );
+});
+
+test('a Lease that is lost before the answer to its acquisition came: the lock is waited for again', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  a.store.next('create', { answerDelayMs: 1_000 });
+  let runs = 0;
+  const using = new Lock(a).use(async () => ++runs);
+  await cluster.clock.advance(500);
+  cluster.store.edit(REF, (lease) =>
+    withChanges(lease, { spec: { holderIdentity: 'another', leaseTransitions: 1, acquireTime: lease.spec.renewTime } }),
+  );
+  assert.equal(await cluster.until(using), 1);
+});
+
+test('waitMs 0: a holder that died is no holder for ever', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  void new Lock(a).use(() => new Promise(() => {}));
+  await cluster.clock.advance(100);
+  a.store.faults = () => ({ hang: true });
+  await cluster.clock.advance(60_000);
+  assert.equal(await cluster.until(new Lock(cluster.process('b')).use(async () => 'ran', { waitMs: 0 })), 'ran');
 });

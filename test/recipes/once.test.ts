@@ -111,3 +111,45 @@ test('where no further key fits it is refused before anything runs; what cannot 
     OptionsError,
   );
 });
+
+test('a Lease that is lost before the answer to its acquisition came: the key is run all the same', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  a.store.next('create', { answerDelayMs: 1_000 });
+  const running = new Once(a).run('v1', async () => 'well');
+  await cluster.clock.advance(500);
+  cluster.store.remove(REF);
+  assert.deepEqual(await cluster.until(running), { ran: true, value: 'well' });
+});
+
+test('stopped between the acquisition and the work: the work does not begin, and the Lease is given back', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  a.store.faults = ({ verb }) => (verb === 'get' ? { fail: 'Unavailable', delayMs: 10 } : undefined);
+  const stop = new AbortController();
+  const once = new Once(a);
+  const running = once.run('v1', () => assert.fail('it began'), stop.signal);
+  running.catch(() => {});
+  await cluster.clock.advance(1_000);
+  assert.notEqual(cluster.peek()?.spec.holderIdentity, undefined);
+  const before = a.store.count('get');
+  stop.abort(new Error('no more'));
+  await assert.rejects(cluster.until(running), { message: 'no more' });
+  assert.ok(a.store.count('get') - before <= 2, 'no more looks');
+  assert.equal(cluster.peek()?.spec.holderIdentity, '');
+});
+
+test('stopped while the acquiring write is under way: what it acquires is released behind', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  a.store.next('create', { answerDelayMs: 3_000 });
+  const stop = new AbortController();
+  const once = new Once(a);
+  const running = once.run('v1', () => assert.fail('it began'), stop.signal);
+  running.catch(() => {});
+  await cluster.clock.advance(1_000);
+  stop.abort(new Error('no more'));
+  await assert.rejects(cluster.until(running), { message: 'no more' });
+  await cluster.until(once.idle());
+  assert.equal(cluster.peek()?.spec.holderIdentity, '');
+});

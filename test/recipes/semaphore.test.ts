@@ -1,10 +1,11 @@
 /** Semaphore: never more than the count, also while counts change. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LeadershipError } from '../../src/election/term.ts';
 import { SLOTS_ANNOTATION, Semaphore } from '../../src/recipes/semaphore.ts';
 import type { SemaphoreEvent } from '../../src/recipes/semaphore.ts';
 import { OptionsError } from '../../src/runtime/options.ts';
-import { Cluster, deferred } from './support.ts';
+import { Cluster, REF, deferred } from './support.ts';
 
 function uses(
   cluster: Cluster,
@@ -116,4 +117,86 @@ test('bad counts are refused', () => {
   const cluster = new Cluster();
   for (const count of [0, -1, 1.5, NaN, 1_001])
     assert.throws(() => new Semaphore({ ...cluster.process('a'), count }), OptionsError);
+});
+
+test('a success in a slot that was lost is an error, as with a lock', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  const done = deferred();
+  const using = new Semaphore({ ...a, count: 1 }).use(() => done.promise);
+  using.catch(() => {});
+  await cluster.clock.advance(100);
+  a.store.faults = () => ({ fail: 'Unavailable' });
+  await cluster.clock.advance(11_000);
+  done.resolve();
+  await assert.rejects(
+    cluster.until(using),
+    (error) => error instanceof LeadershipError && error.code === 'LeadershipLost',
+  );
+});
+
+test('a Lease that somebody else made is a slot like any other', async () => {
+  const cluster = new Cluster();
+  cluster.store.put({ namespace: REF.namespace, name: 'job-0' });
+  assert.equal(await cluster.until(new Semaphore({ ...cluster.process('a'), count: 1 }).use(async () => 'ran')), 'ran');
+});
+
+test('a slot that is lost before its work began is contended for again', async () => {
+  const cluster = new Cluster();
+  const old = new Semaphore({ ...cluster.process('old'), count: 3 });
+  const done = deferred();
+  // Slots 0, 1 and 2 are held; the first two are given back, and the holder of the last one goes on.
+  const ends = [deferred(), deferred(), done];
+  let all = 0;
+  const uses = ends.map(() => old.use((term) => (all++, (ends[term.slot] as typeof done).promise)));
+  await cluster.clock.advance(5_000);
+  assert.equal(all, 3);
+  const b = cluster.process('b');
+  const using = new Semaphore({ ...b, count: 1 }).use(async () => 'ran');
+  using.catch(() => {});
+  ends[0]?.resolve();
+  ends[1]?.resolve();
+  await cluster.clock.advance(10_000);
+  b.store.faults = () => ({ fail: 'Unavailable' });
+  await cluster.clock.advance(15_000);
+  b.store.faults = undefined;
+  await cluster.clock.advance(1_000);
+  done.resolve();
+  assert.equal(await cluster.until(using), 'ran');
+  await cluster.until(Promise.all(uses));
+});
+
+test('waitMs 0: a holder that died is no holder for ever; one that lives is refused at once', async () => {
+  const cluster = new Cluster();
+  const holders = ['a', 'b'].map((id) => cluster.process(id));
+  for (const parts of holders) void new Semaphore({ ...parts, count: 2 }).use(() => new Promise(() => {}));
+  await cluster.clock.advance(5_000);
+  const c = new Semaphore({ ...cluster.process('c'), count: 2 });
+  const before = cluster.clock.monotonic();
+  assert.equal(await cluster.until(c.use(async () => 'ran', { waitMs: 0 })), null);
+  assert.ok(cluster.clock.monotonic() - before < 1_000);
+  for (const { store } of holders) store.faults = () => ({ hang: true });
+  await cluster.clock.advance(60_000);
+  assert.equal(await cluster.until(c.use(async () => 'ran', { waitMs: 0 })), 'ran');
+});
+
+test('the signal at any moment: the work has begun or never does', async () => {
+  for (let ticks = 0; ticks < 600; ticks++) {
+    const cluster = new Cluster();
+    const stop = new AbortController();
+    let began = false;
+    const using = new Semaphore({ ...cluster.process('a'), count: 1 }).use(
+      async () => {
+        began = true;
+        return 'ran';
+      },
+      { signal: stop.signal },
+    );
+    const ended = using.catch(() => 'given up');
+    for (let i = 0; i < ticks; i++) await Promise.resolve();
+    stop.abort();
+    const how = await cluster.until(ended);
+    await cluster.clock.advance(1_000);
+    assert.equal(how, began ? 'ran' : 'given up', `after ${ticks} turns`);
+  }
 });

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Shards } from '../../src/recipes/shards.ts';
 import type { ShardEvent, ShardTerm } from '../../src/recipes/shards.ts';
+import { withChanges } from '../../src/lease/lease.ts';
+import { MEMBER_ANNOTATION } from '../../src/recipes/ring-view.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 import { Cluster, REF } from './support.ts';
@@ -314,4 +316,101 @@ test('faults of every kind, many rounds: never two hands, and all keys in some h
     assert.equal(ring.hands.at.size, 9, `seed ${seed}`);
     assert.deepEqual(ring.sizes('a', 'b', 'c'), [3, 3, 3], `seed ${seed}`);
   }
+});
+
+test('a key that is ours again while its release is under way: its work does not begin before the release is over', async () => {
+  const ring = new Ring();
+  const [a, b] = [ring.start('a', 1), ring.start('b', 1)];
+  await ring.advance(20_000);
+  const [holder, other] = a.shards.held.length === 1 ? [a, b] : [b, a];
+  const name = 'ring-k-0';
+  // The key goes, and comes back while the write that releases it is under way.
+  holder.store.faults = ({ verb, name: of }) => (verb === 'update' && of === name ? { delayMs: 2_000 } : undefined);
+  for (const { shards } of [holder, other]) shards.update(['1']);
+  await ring.advance(500);
+  for (const { shards } of [holder, other]) shards.update(['0']);
+  holder.store.watches.silence();
+  await ring.advance(4_000);
+  holder.store.faults = undefined;
+  holder.store.watches.resume('relist');
+  await ring.advance(30_000);
+  assert.deepEqual([...ring.hands.at.keys()], ['0']);
+  assert.equal(holder.shards.held.length + other.shards.held.length, 1);
+});
+
+test('a record of which another changed anything but the time is not ours any more', async () => {
+  for (const change of [
+    { spec: { holderIdentity: 'somebody' } },
+    { annotations: { [MEMBER_ANNOTATION]: undefined } },
+  ]) {
+    const ring = new Ring();
+    ring.start('a', 1);
+    await ring.advance(20_000);
+    assert.equal(ring.hands.at.size, 1);
+    ring.cluster.store.edit({ namespace: REF.namespace, name: 'ring-k-0' }, (lease) => withChanges(lease, change));
+    await ring.advance(100);
+    assert.equal(ring.hands.at.size, 0);
+    await ring.advance(40_000);
+    assert.equal(ring.hands.at.size, 1);
+  }
+});
+
+test('what is no store error ends the run with it, and nothing is renewed any more', async () => {
+  for (const where of ['create', 'watch']) {
+    const cluster = new Cluster();
+    const { store, clock, random, newId } = cluster.process('a');
+    const mistake = new TypeError('a mistake of the program');
+    const { create, watch } = { create: store.create.bind(store), watch: store.watch.bind(store) };
+    if (where === 'create') {
+      store.create = (lease, options) =>
+        lease.metadata.name === 'ring-k-0' ? Promise.reject(mistake) : create(lease, options);
+    } else {
+      store.watch = async function* (query, signal) {
+        for await (const event of watch(query, signal)) {
+          if (query.labelSelector !== undefined && clock.monotonic() > 18_000) throw mistake;
+          yield event;
+        }
+      };
+    }
+    const ring = { namespace: REF.namespace, name: 'ring' };
+    let working = 0;
+    const work = async ({ signal }: ShardTerm): Promise<void> => {
+      working++;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      working--;
+    };
+    const running = new Shards({ store, clock, random, ring, id: 'a', uuid: newId(), keys: 1, work }).run(
+      new AbortController().signal,
+    );
+    running.catch(() => {});
+    await assert.rejects(cluster.until(running), mistake);
+    const writes = store.count('update');
+    await clock.advance(30_000);
+    assert.equal(store.count('update'), writes);
+    assert.equal(working, 0);
+  }
+});
+
+test('each key that was held is said to be over once', async () => {
+  const ring = await three();
+  const member = ring.members.get('a') as Member;
+  const [key = ''] = member.shards.held;
+  const said = (): number =>
+    member.events.reduce((sum, event) => {
+      if (!('key' in event) || event.key !== key) return sum;
+      return sum + (event.type === 'keyHeld' ? 1 : event.type === 'keyLost' || event.type === 'keyReleased' ? -1 : 0);
+    }, 0);
+  assert.equal(said(), 1);
+  // The view is lost, and then the term.
+  member.store.watches.silence();
+  await ring.advance(11_000);
+  assert.equal(said(), 0);
+  member.store.watches.resume('relist');
+  await ring.advance(20_000);
+  assert.equal(said(), member.shards.held.includes(key) ? 1 : 0);
+  member.store.watches.silence();
+  await ring.advance(11_000);
+  member.stop.abort();
+  await ring.cluster.until(member.running);
+  assert.equal(said(), 0);
 });
