@@ -55,7 +55,7 @@ export const LOOK_ROWS: OptionRows<LookTimes> = {
     unit: 'ms',
     default: 0,
     rule: notNegativeMs,
-    text: 'look twice, so far apart, and judge by change instead of clocks',
+    text: 'look twice, this far apart, and judge by change instead of clocks',
   },
   timeoutMs: { unit: 'ms', default: 10_000, rule: positiveMs, text: 'longest time for a look' },
 };

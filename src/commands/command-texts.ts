@@ -100,6 +100,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
     description: [
       "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time. The command is ended before anybody else can have the lock, as with `elect`.",
       WHICH,
+      'The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'Needs get, create, update and watch on leases in the namespace.',
     ],
     examples: [
@@ -111,6 +112,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
     description: [
       'Exits with 0 when the key has succeeded, by anybody; else with the exit code of the command. The keys that succeeded stay recorded on the lease, so a pod that starts again later runs nothing. When the command fails or its process dies, the next replica tries.',
       WHICH,
+      'The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'Needs get, create, update and watch on leases in the namespace.',
     ],
     examples: [
@@ -119,7 +121,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   shard: {
     description: [
-      'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. The command finds LEASEKEEPER_SLOT and LEASEKEEPER_FENCING_TOKEN in its environment.',
+      'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. The command finds LEASEKEEPER_SLOT, LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'The first time, slots begin one lease duration after the start: a lease that is not there may have been deleted while it was held.',
       'Needs get, list, watch, create, update and delete on leases in the namespace.',
     ],

@@ -87,7 +87,7 @@ async function removeLeftovers(): Promise<void> {
 async function story(stage: Stage, url: string): Promise<void> {
   const { io } = stage;
   io.out(`A Lease is a small object that says who holds something and until when. Every Kubernetes API server keeps one
-about itself: "I am master-1, I was alive at 12:00:07". Whoever lists these leases knows how many API servers
+about itself: "I am master-1, I was alive at 12:00:07". Anyone who lists these leases knows how many API servers
 there are. This demo plays that with an API server for Leases inside this process (${url});
 nothing outside this machine is touched, and everything goes ten times faster than in production.
 

@@ -24,7 +24,7 @@ Try it without a cluster:
   leasekeeper demo     the whole story in half a minute, on an API server in this process
   leasekeeper dev      that API server to play with: it prints what to type
 
-Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than --expect; 75 lock not had in time.
+Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than --expect; 75 lock not free in time.
 elect, lock and once exit with the code of their command.
 `;
 

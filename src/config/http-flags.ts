@@ -38,13 +38,13 @@ export const HTTP_SECURITY_OPTIONS = {
     kind: 'string',
     flag: '--http-client-ca',
     arg: 'FILE',
-    help: 'PEM: clients with a certificate of these may read; others learn the status of /livez, /readyz and /healthz alone',
+    help: 'PEM: clients with a certificate of these may read; others only see the status of /livez, /readyz and /healthz',
   },
   httpTokenFile: {
     kind: 'string',
     flag: '--http-token-file',
     arg: 'FILE',
-    help: 'clients that send this token (Authorization: Bearer) may read; others learn the status of /livez, /readyz and /healthz alone',
+    help: 'clients that send this token (Authorization: Bearer) may read; others only see the status of /livez, /readyz and /healthz',
   },
 } as const satisfies Record<string, OptionSpec>;
 

@@ -164,7 +164,7 @@ export function recipeSettings<T extends Table>(
 }
 
 export function lockRules({ lockWait, lockNoWait }: OptionValues<typeof LOCK_TABLE>): Wrong[] {
-  return wrong('lockNoWait', lockNoWait, lockNoWait && lockWait !== undefined ? 'contradicts --wait' : undefined);
+  return wrong('lockNoWait', undefined, lockNoWait && lockWait !== undefined ? 'contradicts --wait' : undefined);
 }
 
 export function onceRules({ onceKey }: OptionValues<typeof ONCE_TABLE>): Wrong[] {

@@ -43,7 +43,7 @@ export class Lock {
 
   /**
    * Waits for the lock, runs the work once, gives the lock back, and returns what the work returned.
-   * @returns null when the lock was not had within `waitMs`
+   * @returns null when the lock was not free within `waitMs`
    * @throws what the work threw; LeadershipError `LeadershipLost` when the term was lost before the work had ended well;
    *   RecipeError `NotAcquired`, where asked for; the reason of `signal`
    */
@@ -52,7 +52,7 @@ export class Lock {
     if (outcome.ran) return outcome.value;
     if (options.otherwise !== 'throw') return null;
     const { namespace, name } = this.#options.lease;
-    throw new RecipeError('NotAcquired', `the lock ${namespace}/${name} was not had within ${options.waitMs} ms`);
+    throw new RecipeError('NotAcquired', `the lock ${namespace}/${name} was not free within ${options.waitMs} ms`);
   }
 
   /** As `use`, with an answer that tells a work that returned null from one that never ran. */

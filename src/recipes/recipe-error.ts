@@ -1,7 +1,7 @@
 /** What recipes throw besides what the work throws and LeadershipError. Branch on `code`. */
 
 export type RecipeErrorCode =
-  /** The lock was not had within `waitMs`, and the caller asked for an error. */
+  /** The lock was not free within `waitMs`, and the caller asked for an error. */
   | 'NotAcquired'
   /** The record of keys has no room for another; none is forgotten. */
   | 'RecordFull'

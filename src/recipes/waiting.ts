@@ -20,7 +20,7 @@ export interface UseOptions {
   readonly waitMs?: number | undefined;
   /** Ends the waiting (`use` rejects with its reason), or asks the work to end by `term.signal`. */
   readonly signal?: AbortSignal | undefined;
-  /** What happens when the lock was not had in time: `null` is returned (default), or RecipeError `NotAcquired` is thrown. */
+  /** What happens when the lock was not free in time: `null` is returned (default), or RecipeError `NotAcquired` is thrown. */
   readonly otherwise?: 'null' | 'throw' | undefined;
 }
 
