@@ -35,7 +35,11 @@ export interface GuardedCommandOptions {
 export class GuardedCommand {
   readonly #options: GuardedCommandOptions;
   readonly #guard: Guard;
-  readonly #forward = FORWARDED.map((name) => [name, (): void => void this.#guard.forward(name)] as const);
+  /** Those of this process that are open: one listener for each signal serves all. */
+  static readonly #open = new Set<GuardedCommand>();
+  static readonly #forward = (name: NodeJS.Signals): void => {
+    for (const open of GuardedCommand.#open) open.#guard.forward(name);
+  };
 
   constructor(options: GuardedCommandOptions) {
     const { clock, log, command } = options;
@@ -51,7 +55,8 @@ export class GuardedCommand {
       unbound ||= !bound;
     };
     this.#guard = new Guard({ clock, onStarted });
-    for (const [name, listener] of this.#forward) process.on(name, listener);
+    if (GuardedCommand.#open.size === 0) for (const name of FORWARDED) process.on(name, GuardedCommand.#forward);
+    GuardedCommand.#open.add(this);
   }
 
   /** Starts the watchdog, so that the command need not wait for it. */
@@ -95,7 +100,8 @@ export class GuardedCommand {
   }
 
   async close(): Promise<void> {
-    for (const [name, listener] of this.#forward) process.removeListener(name, listener);
+    GuardedCommand.#open.delete(this);
+    if (GuardedCommand.#open.size === 0) for (const name of FORWARDED) process.off(name, GuardedCommand.#forward);
     await this.#guard.close();
   }
 }
