@@ -553,7 +553,7 @@ export class Publisher {
   }
 
   #call(signal: AbortSignal): CallOptions {
-    return { signal, timeoutMs: this.#options.requestTimeoutMs };
+    return { signal, timeoutMs: this.#options.requestTimeoutMs, urgent: true };
   }
 
   /** The wall clock; what it was stepped back by waits until it has come again, unless that is more than a clock is off. */

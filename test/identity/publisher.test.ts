@@ -4,6 +4,7 @@ import { Publisher } from '../../src/identity/publisher.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../../src/lease/names.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
+import type { CallOptions } from '../../src/lease/store.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { INTERVAL, WINDOW, hostname, ref, start } from './support.ts';
@@ -456,6 +457,28 @@ describe('the server beside us', () => {
       assert.equal((await p.stop()).outcome, outcome);
       assert.equal(p.lease() === undefined, outcome === 'deleted');
     }
+  });
+});
+
+describe('its calls', () => {
+  it('are urgent: a sweep of the same process that hangs holds none of them up', async () => {
+    const asked: (boolean | undefined)[] = [];
+    const clock = new ManualClock();
+    const store = new MemoryStore({ clock });
+    for (const method of ['get', 'create', 'update', 'delete'] as const) {
+      const inner = store[method].bind(store) as (...args: unknown[]) => Promise<never>;
+      Object.assign(store, {
+        [method]: (...args: unknown[]) => {
+          asked.push((args.at(-1) as CallOptions).urgent);
+          return inner(...args);
+        },
+      });
+    }
+    const p = start({ clock, store, policy: 'delete' });
+    await clock.advance(3 * INTERVAL);
+    await p.stop();
+    assert.ok(asked.length >= 5, String(asked.length));
+    assert.ok(asked.every((urgent) => urgent === true));
   });
 });
 
