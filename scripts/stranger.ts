@@ -210,7 +210,7 @@ async function tryCommandLine({ directory, version, run }: Stranger, env: NodeJS
     const publish = start('publish', ...at, '--hostname-override', 'master-1', '--shutdown-policy', 'delete');
     children.push(publish);
     await until('publish', () => run(PROGRAM_PATH, 'count', ...at, '--live').stdout === '1\n');
-    assert.match(run(PROGRAM_PATH, 'get', ...at).stdout, /^NAME .*\nkube-apiserver-6a0eceb\w+ +master-1 +Live /);
+    assert.match(run(PROGRAM_PATH, 'get', ...at).stdout, /^NAME .*\nkube-apiserver-6a0eceb[\w…]+ +master-1 +Live /);
     const led = run(PROGRAM_PATH, 'elect', ...at, '--lease=default/job', '--', 'node', '-p', '40 + 2');
     assert.deepEqual([led.status, led.stdout], [0, '42\n'], led.stderr);
     for (const child of [publish, dev]) {
