@@ -14,6 +14,7 @@ import { TlsRecords } from './tls-records.ts';
  * - `swallow`: half-open: connections are accepted, what is sent vanishes, nothing comes back.
  * - `pause`: nothing passes in either direction, or in the one that is named, and all of it later.
  * - `slow`: answers pass at so many bytes a second.
+ * - `delay`: everything passes so many milliseconds later, in both directions.
  * - `reset`: an answer is cut off by a reset after so many more bytes of it, counted for each connection from now.
  * - `tear`: a reset in the middle of a TLS record of the answers, after so many more of them, counted alike: the first
  *   few of a connection are its handshake.
@@ -23,6 +24,7 @@ export type TcpFault =
   | { readonly kind: 'pass' | 'refuse' | 'swallow' | 'corrupt' }
   | { readonly kind: 'pause'; readonly only?: 'requests' | 'answers' }
   | { readonly kind: 'slow'; readonly bytesPerSecond: number }
+  | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'reset'; readonly afterBytes: number }
   | { readonly kind: 'tear'; readonly afterRecords: number };
 
@@ -152,6 +154,8 @@ class Pipe {
   #left = 0;
   readonly #records = new TlsRecords();
   #timer: NodeJS.Timeout | undefined;
+  /** What is still under way, in order, and when it arrives. */
+  readonly #delayed: { readonly piece: Buffer | 'end'; readonly at: number }[] = [];
 
   constructor(from: Socket, to: Socket, reset: () => void) {
     this.#from = from;
@@ -177,6 +181,29 @@ class Pipe {
   }
 
   #take(piece: Buffer | 'end'): void {
+    const delayMs = this.#fault.kind === 'delay' ? this.#fault.ms : 0;
+    if (delayMs === 0 && this.#delayed.length === 0) this.#arrive(piece);
+    else {
+      // What comes later waits behind what is still under way.
+      this.#delayed.push({ piece, at: performance.now() + delayMs });
+      if (this.#delayed.length === 1) this.#later();
+    }
+  }
+
+  #later(): void {
+    const next = this.#delayed[0];
+    if (!next) return;
+    setTimeout(
+      () => {
+        this.#delayed.shift();
+        this.#arrive(next.piece);
+        this.#later();
+      },
+      Math.max(0, next.at - performance.now()),
+    );
+  }
+
+  #arrive(piece: Buffer | 'end'): void {
     this.#queue.push(piece);
     this.#pump();
   }

@@ -1,0 +1,199 @@
+/**
+ * What happens to contenders: one row each. A row disturbs a world that has a leader, and says what it did; the world is healed
+ * afterwards, and must have a leader again.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { TcpFault } from '../support/tcp-proxy.ts';
+import { LEASE_MS, PARTS, RENEW_MS, faketime, pick } from './world.ts';
+import type { Contender, Part, World } from './world.ts';
+
+export interface Scenario {
+  readonly name: string;
+  /** Why it cannot run here; undefined when it can. */
+  readonly skip?: () => string | undefined;
+  readonly play: (world: World, leader: Contender) => Promise<void>;
+}
+
+/** From a moment to well past a lease. */
+const someTime = (world: World, most = 2 * LEASE_MS): number => 200 + world.random() * most;
+
+const faults = (name: string, fault: TcpFault, whom: 'leader' | 'standby' | 'all' = 'leader'): Scenario => ({
+  name: `${name}, ${whom}`,
+  async play(world, leader) {
+    const hit = whom === 'leader' ? [leader] : whom === 'standby' ? [world.standby()] : world.contenders;
+    for (const { proxy } of hit) proxy.set(fault);
+    await wait(someTime(world));
+  },
+});
+
+const signals = (name: string, signal: NodeJS.Signals, parts: readonly Part[]): Scenario => ({
+  name,
+  async play(world, leader) {
+    leader.signal(signal, parts);
+    await wait(someTime(world));
+  },
+});
+
+const noPeer = (): string | undefined => (process.env['GO_PEER'] ? undefined : 'GO_PEER names no client-go program');
+
+/** client-go leads: it starts first, and then the others. */
+async function peerLeads(world: World): Promise<Awaited<ReturnType<World['startPeer']>>> {
+  const started = await world.startPeer();
+  // What leads now leaves; client-go takes the lease as one of several.
+  for (const contender of world.contenders) contender.proxy.set('pause');
+  const until = performance.now() + 3 * LEASE_MS;
+  while (!started.peer.leads && performance.now() < until) await wait(20);
+  for (const contender of world.contenders) contender.proxy.set('pass');
+  await wait(500);
+  return started;
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  faults('cut off both ways', { kind: 'pause' }),
+  faults('cut off both ways', { kind: 'pause' }, 'standby'),
+  faults('cut off both ways', { kind: 'pause' }, 'all'),
+  faults('requests do not arrive', { kind: 'pause', only: 'requests' }),
+  faults('answers do not arrive', { kind: 'pause', only: 'answers' }),
+  faults('half-open', { kind: 'swallow' }),
+  faults('refused', { kind: 'refuse' }),
+  faults('delayed by 300 ms', { kind: 'delay', ms: 300 }, 'all'),
+  faults('delayed by 900 ms', { kind: 'delay', ms: 900 }),
+  faults('answers are cut off', { kind: 'reset', afterBytes: 300 }),
+  {
+    name: 'connections reset again and again',
+    async play(world) {
+      for (let i = 0; i < 20; i++) {
+        for (const { proxy } of world.contenders) if (world.random() < 0.5) proxy.cut();
+        await wait(150);
+      }
+    },
+  },
+  signals('SIGTERM of the leader', 'SIGTERM', ['leasekeeper']),
+  signals('kill -9 of leasekeeper', 'SIGKILL', ['leasekeeper']),
+  signals('kill -9 of the watchdog', 'SIGKILL', ['watchdog']),
+  signals('kill -9 of the command', 'SIGKILL', ['command']),
+  signals('kill -9 of leasekeeper, then the watchdog', 'SIGKILL', ['leasekeeper', 'watchdog']),
+  signals('kill -9 of the watchdog, then leasekeeper', 'SIGKILL', ['watchdog', 'leasekeeper']),
+  signals('kill -9 of all three', 'SIGKILL', PARTS),
+  signals('SIGSTOP of leasekeeper', 'SIGSTOP', ['leasekeeper']),
+  signals('SIGSTOP of the watchdog', 'SIGSTOP', ['watchdog']),
+  signals('SIGSTOP of the command', 'SIGSTOP', ['command']),
+  {
+    name: 'all of the leader stands still',
+    play: (world, leader) => world.freeze(leader, someTime(world, 3 * LEASE_MS)),
+  },
+  {
+    name: 'all of a standby stands still',
+    play: (world) => world.freeze(world.standby(), someTime(world)),
+  },
+  {
+    name: 'the lease is emptied by somebody',
+    play: async (world) => {
+      await world.edit({ holderIdentity: '' });
+      await wait(someTime(world));
+    },
+  },
+  {
+    name: 'the lease is given to somebody',
+    play: async (world) => {
+      await world.edit({ holderIdentity: 'somebody' });
+      await wait(someTime(world));
+    },
+  },
+  {
+    name: 'the lease is emptied while its leader is cut off',
+    play: async (world, leader) => {
+      leader.proxy.set('pause');
+      await wait(world.random() * RENEW_MS);
+      await world.edit({ holderIdentity: '' });
+      await wait(someTime(world));
+    },
+  },
+  {
+    name: 'the API server is killed',
+    async play({ api }) {
+      await api.apiServer.kill();
+      api.apiServer.start();
+      await api.ready();
+    },
+  },
+  {
+    name: 'etcd is killed',
+    async play(world) {
+      await world.api.etcd.kill();
+      await wait(someTime(world));
+      world.api.etcd.start();
+      await world.api.ready();
+    },
+  },
+  {
+    name: 'etcd stands still',
+    async play(world) {
+      world.api.etcd.pause();
+      await wait(someTime(world));
+      world.api.etcd.continue();
+      await world.api.ready();
+    },
+  },
+  {
+    name: "etcd's data is put back",
+    play: (world) =>
+      world.setBack(async () => {
+        await wait(1_000);
+        world.leader()?.signal('SIGTERM', ['leasekeeper']);
+        await wait(someTime(world));
+      }),
+  },
+  {
+    name: 'a wall clock is stepped by an hour',
+    skip: () => (faketime() ? undefined : 'libfaketime is not installed'),
+    async play(world) {
+      for (const contender of world.contenders) contender.stepClock(pick([-3_600, 0, 3_600], world.random));
+      await wait(someTime(world));
+    },
+  },
+  {
+    name: "client-go is cut off, and its late release empties its successor's lease",
+    skip: noPeer,
+    async play(world) {
+      const { proxy } = await peerLeads(world);
+      proxy.set('pause');
+      // One of ours leads, and client-go is at its release when it is heard again.
+      await world.awaitLeader(3 * LEASE_MS);
+      await wait(world.random() * 300);
+      proxy.set('pass');
+      await wait(2 * LEASE_MS);
+    },
+  },
+  {
+    name: 'client-go releases',
+    skip: noPeer,
+    async play(world) {
+      const { peer } = await peerLeads(world);
+      await peer.end('SIGTERM');
+    },
+  },
+  {
+    name: 'client-go is killed',
+    skip: noPeer,
+    async play(world) {
+      const { peer } = await peerLeads(world);
+      await peer.end();
+    },
+  },
+  {
+    name: 'several at once',
+    async play(world, leader) {
+      for (let i = 0; i < 4; i++) {
+        const one = world.random() < 0.5 ? leader : world.standby();
+        const dice = world.random();
+        if (dice < 0.3) one.proxy.set(pick(['pause', 'refuse', 'swallow'] as const, world.random));
+        else if (dice < 0.5) one.proxy.cut();
+        else if (dice < 0.7) one.signal('SIGKILL', [pick(PARTS, world.random)]);
+        else if (dice < 0.85) one.signal('SIGTERM', ['leasekeeper']);
+        else await world.freeze(one, someTime(world, LEASE_MS));
+        await wait(world.random() * 1_000);
+      }
+    },
+  },
+];
