@@ -93,5 +93,4 @@ export function judge(steps: readonly Step[], frozen: readonly Frozen[], epochs:
   return { problems: [...new Set(problems)], terms: terms.length, refused, gaps };
 }
 
-const show = ({ who, token, from, to }: Span): string =>
-  `${who} (token ${token}, ${Math.round(from)} to ${Math.round(to)})`;
+const show = ({ who, token, from }: Span): string => `${who} (token ${token}, from ${Math.round(from)} on)`;

@@ -55,7 +55,7 @@ const random = chance(Number(values.seed));
 const world = await World.start(Number(values.contenders), random);
 const until = now() + Number(values.minutes) * 60_000;
 const problems: string[] = [];
-let reported = 0;
+const reported = new Set<string>();
 /** Rounds in an order of chance, all of them before any comes again. */
 let order: (typeof playable)[number][] = [];
 try {
@@ -84,8 +84,11 @@ try {
     const starved = next ? [] : [`${scenario.name}: nobody leads ${RECOVERY_MS} ms after its end`];
     const { steps } = world;
     const verdict = judge(steps, world.frozen, world.epochs);
-    const found = [...verdict.problems.slice(reported).map((one) => `${scenario.name}: ${one}`), ...starved];
-    reported = verdict.problems.length;
+    const found = [
+      ...verdict.problems.filter((one) => !reported.has(one)).map((one) => `${scenario.name}: ${one}`),
+      ...starved,
+    ];
+    for (const problem of verdict.problems) reported.add(problem);
     problems.push(...found);
     row.rounds++;
     row.problems += found.length;

@@ -48,6 +48,21 @@ async function peerLeads(world: World): Promise<Awaited<ReturnType<World['startP
   return started;
 }
 
+/** client-go is cut off, one of ours leads, and client-go is at its release when it is heard again. */
+const lateRelease = (name: string, meanwhile: (successor: Contender) => void): Scenario => ({
+  name,
+  skip: noPeer,
+  async play(world) {
+    const { proxy } = await peerLeads(world);
+    proxy.set('pause');
+    const successor = await world.awaitLeader(3 * LEASE_MS);
+    if (successor) meanwhile(successor);
+    await wait(world.random() * 300);
+    proxy.set('pass');
+    await wait(2 * LEASE_MS);
+  },
+});
+
 export const SCENARIOS: readonly Scenario[] = [
   faults('cut off both ways', { kind: 'pause' }),
   faults('cut off both ways', { kind: 'pause' }, 'standby'),
@@ -152,19 +167,8 @@ export const SCENARIOS: readonly Scenario[] = [
       await wait(someTime(world));
     },
   },
-  {
-    name: "client-go is cut off, and its late release empties its successor's lease",
-    skip: noPeer,
-    async play(world) {
-      const { proxy } = await peerLeads(world);
-      proxy.set('pause');
-      // One of ours leads, and client-go is at its release when it is heard again.
-      await world.awaitLeader(3 * LEASE_MS);
-      await wait(world.random() * 300);
-      proxy.set('pass');
-      await wait(2 * LEASE_MS);
-    },
-  },
+  lateRelease("client-go's late release empties its successor's lease", () => {}),
+  lateRelease("client-go's late release, and its successor is cut off", ({ proxy }) => proxy.set('pause')),
   {
     name: 'client-go releases',
     skip: noPeer,
