@@ -136,14 +136,16 @@ const ELECTIONS: readonly Trial[] = [
   {
     what: 'elect, leading',
     args: (namespace) => ['elect', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '3'],
-    // Of its own accord a leader only writes. It reads when somebody else has written.
+    // Of its own accord a leader writes and watches. It reads when a write of another comes before the watch has shown it.
     meddle: {
       verb: 'get',
       after: /leading/,
       act: async (api, namespace) => {
         const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/job`;
         const headers = { 'content-type': 'application/merge-patch+json' };
-        await api.request('PATCH', path, { metadata: { labels: { touched: 'yes' } } }, { headers });
+        for (const until = performance.now() + 2_000; performance.now() < until;) {
+          await api.request('PATCH', path, { metadata: { labels: { touched: `${Date.now()}` } } }, { headers });
+        }
       },
     },
   },
