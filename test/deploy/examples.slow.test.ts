@@ -36,7 +36,7 @@ describe('the examples', { concurrency: true }, () => {
   });
 
   // One after another: a controller sees the Nodes of the others, too.
-  describe('on a real API server', { skip: realApiSkip() }, () => {
+  describe('on a real API server', { skip: realApiSkip(), concurrency: 1 }, () => {
     let api: RealApi;
     before(async () => void (api = await startRealApi()));
     after(() => api.stop());

@@ -11,7 +11,8 @@ const KUBECTL = process.env['KUBECTL'] ?? 'kubectl';
 /** Undefined where there is none of 1.30 or later. */
 export function kubectlVersion(): string | undefined {
   const { stdout } = spawnSync(KUBECTL, ['version', '--client', '-o', 'json'], { encoding: 'utf8' });
-  const version = /"gitVersion": "v(1\.(\d+)\.\d+)/.exec(stdout ?? '');
+  // A dispatcher asks the server for its version, with credentials of its own reading, before it starts a kubectl.
+  const version = /"gitVersion": "v(1\.(\d+)\.\d+)"/.exec(stdout ?? '');
   return Number(version?.[2]) >= 30 ? version?.[1] : undefined;
 }
 

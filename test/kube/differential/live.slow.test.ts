@@ -13,7 +13,7 @@ import { startWorld } from './world.ts';
 const version = kubectlVersion();
 
 test('success and what the server saw are those of the kubectl of this machine', async (t) => {
-  if (version === undefined) return t.skip('no kubectl of 1.30 or later');
+  if (version === undefined) return t.skip('no kubectl of 1.30 or later that is no dispatcher ($KUBECTL names one)');
   const world = await startWorld();
   const dir = mkdtempSync(join(tmpdir(), 'leasekeeper-live-'));
   t.after(() => {
