@@ -178,13 +178,17 @@ export const SITUATIONS: readonly Situation[] = [
   },
   {
     what: 'a second writer writes in our name all the time',
-    during: ({ at, program }) => {
+    during: ({ server, at, program }) => {
+      // Each DELETE waits until the other has written once more: whose write is the last is no matter of luck.
+      const deletes = server.faults.add({ match: { method: 'DELETE' }, fault: { type: 'hang' } });
       const write = async (): Promise<void> => {
         while (program().running) {
+          const seen = deletes.hits;
           // As one with a clock has it: a time before our last one would be an older record.
           const renewTime = new Date().toISOString().replace('Z', '000Z');
           const path = `${LEASES}/${leaseName(HOST)}`;
           if ((await at.call('PATCH', path, { spec: { renewTime } })).status === 404) return;
+          if (seen > 0) deletes.release();
           await wait(10);
         }
       };
