@@ -21,33 +21,33 @@ import { SWEEP_TABLE } from '../config/sweep-flags.ts';
 import type { CommandSpec } from './command.ts';
 
 /** What the shells ask, too. */
-export const loadCompletion = () => import('./completion.ts');
+export const loadCompletion = () => import('./completion-command.ts');
 
 const DOING: readonly CommandSpec[] = [
   {
     name: 'publish',
     summary: "Publish this host's identity lease, and keep it renewed until SIGTERM",
     options: PUBLISH_TABLE,
-    load: () => import('./publish.ts'),
+    load: () => import('./publish-command.ts'),
   },
   {
     name: 'sweep',
     summary: 'Delete identity leases that have expired, at start and on a schedule',
     options: SWEEP_TABLE,
-    load: () => import('./sweep.ts'),
+    load: () => import('./sweep-command.ts'),
   },
   {
     name: 'get',
     summary: 'List the identity leases and the state of each',
     options: GET_TABLE,
     arguments: '[name...]',
-    load: () => import('./get.ts'),
+    load: () => import('./get-command.ts'),
   },
   {
     name: 'count',
     summary: 'Print how many instances there are',
     options: COUNT_TABLE,
-    load: () => import('./count.ts'),
+    load: () => import('./count-command.ts'),
   },
   {
     name: 'release',
@@ -55,13 +55,13 @@ const DOING: readonly CommandSpec[] = [
     options: RELEASE_TABLE,
     arguments: '<hostname>',
     usage: 'HOSTNAME [options]',
-    load: () => import('./release.ts'),
+    load: () => import('./release-command.ts'),
   },
   {
     name: 'serve',
     summary: 'Keep count of the instances, and serve it over HTTP until SIGTERM',
     options: SERVE_TABLE,
-    load: () => import('./serve.ts'),
+    load: () => import('./serve-command.ts'),
   },
   {
     name: 'elect',
@@ -69,7 +69,7 @@ const DOING: readonly CommandSpec[] = [
     options: ELECT_TABLE,
     arguments: '<command...>',
     usage: '--lease NAMESPACE/NAME [options] -- COMMAND [ARG...]',
-    load: () => import('./elect.ts'),
+    load: () => import('./elect-command.ts'),
   },
   {
     name: 'lock',
@@ -77,7 +77,7 @@ const DOING: readonly CommandSpec[] = [
     options: LOCK_TABLE,
     arguments: '<command...>',
     usage: '--lease [NAMESPACE/]NAME [--wait DURATION | --no-wait] [options] -- COMMAND [ARG...]',
-    load: () => import('./lock.ts'),
+    load: () => import('./lock-command.ts'),
   },
   {
     name: 'once',
@@ -85,7 +85,7 @@ const DOING: readonly CommandSpec[] = [
     options: ONCE_TABLE,
     arguments: '<command...>',
     usage: '--lease [NAMESPACE/]NAME --key KEY [options] -- COMMAND [ARG...]',
-    load: () => import('./once.ts'),
+    load: () => import('./once-command.ts'),
   },
   {
     name: 'shard',
@@ -93,7 +93,7 @@ const DOING: readonly CommandSpec[] = [
     options: SHARD_TABLE,
     arguments: '<command...>',
     usage: '--ring [NAMESPACE/]NAME --slots N [options] -- COMMAND [ARG...]',
-    load: () => import('./shard.ts'),
+    load: () => import('./shard-command.ts'),
   },
   {
     name: 'members',
@@ -101,7 +101,7 @@ const DOING: readonly CommandSpec[] = [
     options: RING_VIEW_TABLE,
     arguments: '<ring>',
     usage: '[NAMESPACE/]NAME [options]',
-    load: () => import('./members.ts'),
+    load: () => import('./members-command.ts'),
   },
   {
     name: 'shards',
@@ -109,31 +109,31 @@ const DOING: readonly CommandSpec[] = [
     options: RING_VIEW_TABLE,
     arguments: '<ring>',
     usage: '[NAMESPACE/]NAME [options]',
-    load: () => import('./shards.ts'),
+    load: () => import('./shards-command.ts'),
   },
   {
     name: 'heartbeat',
     summary: 'Keep the heartbeats of Nodes, as kubelet does, for one node or ten thousand',
     options: HEARTBEAT_TABLE,
-    load: () => import('./heartbeat.ts'),
+    load: () => import('./heartbeat-command.ts'),
   },
   {
     name: 'nodes',
     summary: 'List the Nodes and whether they are Ready or Unknown, by their heartbeats',
     options: NODES_TABLE,
-    load: () => import('./nodes.ts'),
+    load: () => import('./nodes-command.ts'),
   },
   {
     name: 'dev',
     summary: 'Run a small API server for Leases in this process, and write a kubeconfig for it',
     options: DEV_TABLE,
-    load: () => import('./dev.ts'),
+    load: () => import('./dev-command.ts'),
   },
   {
     name: 'demo',
     summary: 'Tell the whole story in half a minute: claim, crash, take over, leave, expire, sweep, count',
     options: LOG_OPTIONS,
-    load: () => import('./demo.ts'),
+    load: () => import('./demo-command.ts'),
   },
   {
     name: 'completion',
@@ -148,7 +148,7 @@ const DOING: readonly CommandSpec[] = [
     name: 'version',
     summary: 'Print the version, and what it runs on',
     options: LOG_OPTIONS,
-    load: () => import('./version.ts'),
+    load: () => import('./version-command.ts'),
   },
 ];
 
@@ -180,13 +180,13 @@ const RBAC: CommandSpec = {
   options: { ...RBAC_OPTIONS, ...LOG_OPTIONS },
   arguments: '[command]',
   usage: `[${TALKING.map(({ name }) => name).join('|')}] [options of the command] [options]`,
-  load: async () => (await import('./rbac.ts')).rbacOfServices(TALKING),
+  load: async () => (await import('./rbac-command.ts')).rbacOfServices(TALKING),
   commands: TALKING.map((spec) => ({
     name: spec.name,
     summary: `Print what \`leasekeeper ${spec.name}\` with these options needs`,
     options: { ...spec.options, ...RBAC_OPTIONS },
     ...(spec.arguments !== undefined && { arguments: spec.arguments.replace('<', '[').replace('>', ']') }),
-    load: async () => (await import('./rbac.ts')).rbacOf(spec),
+    load: async () => (await import('./rbac-command.ts')).rbacOf(spec),
   })),
 };
 
@@ -202,6 +202,6 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...settable(allOptions(DOING), 'environment'),
       ...BESIDE_OTHERS,
     }),
-    load: () => import('./config.ts'),
+    load: () => import('./config-command.ts'),
   },
 ];

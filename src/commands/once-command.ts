@@ -16,7 +16,7 @@ import { Once } from '../recipes/once.ts';
 import { EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { commandProblems, ending } from './guarded-command.ts';
-import { contenderGrants, withGuard } from './lock.ts';
+import { contenderGrants, withGuard } from './lock-command.ts';
 import { permitted } from './permissions.ts';
 import { runService } from './service.ts';
 

@@ -8,7 +8,7 @@ import { MEMBER_ANNOTATION, memberTermOf, parseMemberTerm, sameMemberTerm } from
 import { isMember } from '../recipes/ring-member.ts';
 import { EXIT } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { lookAtRing, seemsLive } from './members.ts';
+import { lookAtRing, seemsLive } from './members-command.ts';
 import { printAnswer, printOptions } from './output/printer.ts';
 import type { Shape } from './output/printer.ts';
 import { humanDuration } from './output/human-duration.ts';
@@ -86,4 +86,4 @@ function keyOf({ metadata }: Lease, ring: string): string {
   }
 }
 
-export { grants } from './members.ts';
+export { grants } from './members-command.ts';
