@@ -14,7 +14,7 @@ import type { Shown } from '../config/written-values.ts';
 import { EXIT, UsageError, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { Table } from './output/text-table.ts';
-import { publishRules } from './publish-rules.ts';
+import { publishRules } from './publish-command.ts';
 
 export async function run({ table: own, given, io }: CommandInput): Promise<number> {
   const { output: _, ...options } = own;

@@ -19,20 +19,16 @@ import type { Term } from '../election/term.ts';
 import { createEventsApi } from '../kube/events-api.ts';
 import { logElection } from '../observe/election-log.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
-import { createLog } from '../observe/pino-log.ts';
-import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
 import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { connectApi } from './compose.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
 import { GuardedCommand, commandProblems, ending, isStopping } from './guarded-command.ts';
 import type { Outcome } from '../guard/guard.ts';
-import { staySmall } from './memory.ts';
-import { stopSignal, surviveHangup } from './signals.ts';
 import { onEvents, onLeases, permitted } from './permissions.ts';
+import { runService } from './service.ts';
 
 const settingsOf = (values: OptionValues<typeof ELECT_TABLE>) => electSettings(values, hostname(), KILL_MARGIN_MS);
 
@@ -42,107 +38,101 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const [command = '', ...rest] = args;
   const wrong = [...problems, ...commandProblems('elect', command, io.env['PATH'])];
   if (wrong.length > 0) throw new UsageError(wrong);
-  surviveHangup();
-  staySmall();
-  const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
-  const clock = createSystemClock();
-  const connection = await connectApi(values, { clock, env: io.env });
-  using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends everything at once'));
-  const { lease, restart, stopTimeoutMs: graceMs } = settings;
-  const parts = { clock, log, command, args: rest, env: io.env, graceMs, received: stop.received };
-  const guarded = new GuardedCommand(parts);
-  try {
-    const over = new AbortController();
-    let exit: { readonly code: number } | undefined;
-    const { transport } = connection;
-    const endpoints =
-      settings.http &&
-      (await import('./endpoints.ts')).electEndpoints(
-        {
-          address: settings.http,
-          security: securityFiles(values),
-          log,
-          clock,
-          transport,
-          gates: () => values.featureGates,
-        },
-        settings.lease,
-        () => elector,
-      );
-    const events = new LeaseEvents({
-      post: createEventsApi(transport),
-      clock,
-      instance: settings.id,
-      log,
-      enabled: () => values.featureGates.enabled('LeaseEvents'),
-    });
-    const onEvent = (event: ElectionEvent): void => {
-      if (event.type === 'stopped' && exit) over.abort();
-    };
-    const work = async (term: Term): Promise<void> => {
-      const outcome = await guarded.run(term);
-      const { code, why } = ending(outcome);
-      // The last one counts, however often it was elected.
-      if (isStopping(term) || endsUs(restart, outcome)) exit = { code };
-      // What leadership ended, or its end, is no failure of the command.
-      else if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
-      // `stopped` came when the term was lost, before it was known that the command had ended.
-      if (exit && term.remainingMs === 0) over.abort();
-    };
-    const logEvent = logElection(log);
-    const elector: LeaderElector = new LeaderElector({
-      store: connection.store,
-      clock,
-      random: Math.random,
-      lease: settings.lease,
-      id: settings.id,
-      uuid: uuid(),
-      ...settings.election,
-      work,
-      onDeadline: guarded.onDeadline,
-      observe: observers(
-        onEvent,
-        // How the command ended is reported; whether it runs again is --restart's business.
-        (event) => event.type !== 'workReturned' && logEvent(event),
-        endpoints?.observe,
-        events.election,
-      ),
-    });
-
-    const shown = await endpoints?.listen();
-    guarded.prepare();
-    log.info(
-      {
-        version,
-        server: connection.server,
-        lease: `${lease.namespace}/${lease.name}`,
-        holder: elector.holder,
-        url: shown?.url,
-      },
-      'contending for the lease',
-    );
-    await runServices(
-      [
-        ...(shown?.services ?? []),
-        events.service,
-        {
-          name: 'elector',
-          async run(signal) {
-            await elector.run(signal);
-            over.abort();
+  return runService(values, io, {}, async ({ log, clock, connection, stop, received }) => {
+    const { lease, restart, stopTimeoutMs: graceMs } = settings;
+    const guarded = new GuardedCommand({ clock, log, command, args: rest, env: io.env, graceMs, received });
+    try {
+      const over = new AbortController();
+      let exit: { readonly code: number } | undefined;
+      const { transport } = connection;
+      const endpoints =
+        settings.http &&
+        (await import('./endpoints.ts')).electEndpoints(
+          {
+            address: settings.http,
+            security: securityFiles(values),
+            log,
+            clock,
+            transport,
+            gates: () => values.featureGates,
           },
+          settings.lease,
+          () => elector,
+        );
+      const events = new LeaseEvents({
+        post: createEventsApi(transport),
+        clock,
+        instance: settings.id,
+        log,
+        enabled: () => values.featureGates.enabled('LeaseEvents'),
+      });
+      const onEvent = (event: ElectionEvent): void => {
+        if (event.type === 'stopped' && exit) over.abort();
+      };
+      const work = async (term: Term): Promise<void> => {
+        const outcome = await guarded.run(term);
+        const { code, why } = ending(outcome);
+        // The last one counts, however often it was elected.
+        if (isStopping(term) || endsUs(restart, outcome)) exit = { code };
+        // What leadership ended, or its end, is no failure of the command.
+        else if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
+        // `stopped` came when the term was lost, before it was known that the command had ended.
+        if (exit && term.remainingMs === 0) over.abort();
+      };
+      const logEvent = logElection(log);
+      const elector: LeaderElector = new LeaderElector({
+        store: connection.store,
+        clock,
+        random: Math.random,
+        lease: settings.lease,
+        id: settings.id,
+        uuid: uuid(),
+        ...settings.election,
+        work,
+        onDeadline: guarded.onDeadline,
+        observe: observers(
+          onEvent,
+          // How the command ended is reported; whether it runs again is --restart's business.
+          (event) => event.type !== 'workReturned' && logEvent(event),
+          endpoints?.observe,
+          events.election,
+        ),
+      });
+
+      const shown = await endpoints?.listen();
+      guarded.prepare();
+      log.info(
+        {
+          version,
+          server: connection.server,
+          lease: `${lease.namespace}/${lease.name}`,
+          holder: elector.holder,
+          url: shown?.url,
         },
-      ],
-      AbortSignal.any([stop.signal, over.signal]),
-    ).catch((error: unknown) => {
-      if (!(error instanceof LeadershipError)) throw error;
-      throw new CommandError('the command could not be killed: the lease is left to expire', { cause: error });
-    });
-    return exit?.code ?? EXIT.ok;
-  } finally {
-    await guarded.close();
-    await connection.close();
-  }
+        'contending for the lease',
+      );
+      await runServices(
+        [
+          ...(shown?.services ?? []),
+          events.service,
+          {
+            name: 'elector',
+            async run(signal) {
+              await elector.run(signal);
+              over.abort();
+            },
+          },
+        ],
+        AbortSignal.any([stop, over.signal]),
+      ).catch((error: unknown) => {
+        if (!(error instanceof LeadershipError)) throw error;
+        throw new CommandError('the command could not be killed: the lease is left to expire', { cause: error });
+      });
+      return exit?.code ?? EXIT.ok;
+    } finally {
+      await guarded.close();
+    }
+  });
 }
 
 /** Whether the command, having ended by itself, ends this process too. */

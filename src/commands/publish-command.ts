@@ -6,7 +6,9 @@
 import { securityFiles } from '../config/http-flags.ts';
 import { hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
+import type { Wrong } from '../config/bindings.ts';
 import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
+import type { PublishValues } from '../config/publish-flags.ts';
 import type { ShutdownOutcome } from '../identity/publisher-events.ts';
 import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
@@ -21,13 +23,18 @@ import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { publishRules } from './publish-rules.ts';
 import { hotReload } from './hot-reload.ts';
 import { serverProbe } from './server-probe.ts';
 import { runService } from './service.ts';
-import { sweepService } from './sweep-service.ts';
+import { scheduleRules, sweepService } from './scheduled-sweep.ts';
 import { onEvents, onLeases, permitted } from './permissions.ts';
 import type { Grant } from './permissions.ts';
+
+/** What must hold between the options. */
+export const publishRules = async (values: PublishValues): Promise<Wrong[]> => [
+  ...publishSettings(values, hostname()).wrong,
+  ...(values.sweep ? await scheduleRules(values.sweepSchedule) : []),
+];
 
 export async function run(input: CommandInput): Promise<number> {
   const { given, io } = input;

@@ -21,13 +21,12 @@ import { version } from '../version.ts';
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { scheduleRules } from './cron-ticks.ts';
 import { hotReload } from './hot-reload.ts';
 import { printable } from './output/text-width.ts';
 import { runService } from './service.ts';
 import type { ServiceWorld } from './service.ts';
 import { stopSignal } from './signals.ts';
-import { sweepService } from './sweep-service.ts';
+import { scheduleRules, sweepService } from './scheduled-sweep.ts';
 import { onLeases, onNodes, permitted } from './permissions.ts';
 
 type Values = OptionValues<typeof SWEEP_TABLE>;

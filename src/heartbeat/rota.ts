@@ -8,7 +8,6 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Beat } from './beat.ts';
 import { Pace } from './pace.ts';
-import { Queue } from './queue.ts';
 import { Wheel } from './wheel.ts';
 
 /** Nodes that come at once and are written before their places come; many at once must not delay those that are due. */
@@ -167,5 +166,37 @@ export class Rota {
       this.#armedFor = Infinity;
       this.turn();
     });
+  }
+}
+
+/**
+ * First in, first out, each step at a constant cost; memory is that of the longest line it ever was, halved as it empties.
+ */
+class Queue<Item> {
+  #items: (Item | undefined)[] = [];
+  #head = 0;
+
+  get size(): number {
+    return this.#items.length - this.#head;
+  }
+
+  push(item: Item): void {
+    this.#items.push(item);
+  }
+
+  shift(): Item | undefined {
+    const item = this.#items[this.#head];
+    if (this.size === 0) return undefined;
+    this.#items[this.#head++] = undefined;
+    if (this.#head * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  clear(): void {
+    this.#items = [];
+    this.#head = 0;
   }
 }

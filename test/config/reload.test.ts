@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { COMMANDS, allOptions } from '../../src/commands/commands.ts';
-import { publishRules } from '../../src/commands/publish-rules.ts';
+import { publishRules } from '../../src/commands/publish-command.ts';
 import type { PublishValues } from '../../src/config/publish-flags.ts';
 import { PUBLISH_TABLE } from '../../src/config/publish-flags.ts';
 import { readFileText } from '../../src/config/config-file.ts';

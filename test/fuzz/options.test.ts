@@ -1,7 +1,7 @@
 /** Fuzzing what reads options: gates, durations, the file, the environment, flags, schedules, lease names. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { cronTicks, scheduleProblem } from '../../src/commands/cron-ticks.ts';
+import { cronTicks, scheduleProblem } from '../../src/commands/scheduled-sweep.ts';
 import { named } from '../../src/config/bindings.ts';
 import { formatDuration, parseDuration } from '../../src/config/duration.ts';
 import { ELECT_TABLE, electSettings } from '../../src/config/elect-flags.ts';

@@ -1,8 +1,7 @@
 /** A sweeper whose settings change while it runs. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cronTicks, scheduleProblem } from '../../src/commands/cron-ticks.ts';
-import { sweepService } from '../../src/commands/sweep-service.ts';
+import { cronTicks, scheduleProblem, sweepService } from '../../src/commands/scheduled-sweep.ts';
 import type { SweepSettings } from '../../src/config/sweep-flags.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 import { fillOptions } from '../../src/runtime/options.ts';

@@ -1,10 +1,15 @@
 /**
- * Schedules, by node-cron: a cron expression as ticks. In the time zone of the process (TZ).
+ * Sweeping on a schedule: cron expressions as ticks, by node-cron, in the time zone of the process (TZ), and a sweeper whose
+ * settings change while it runs.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { NodeCron } from 'node-cron';
 import { wrong } from '../config/bindings.ts';
 import type { Wrong } from '../config/bindings.ts';
-import type { Ticks } from '../sweep/sweeper.ts';
+import type { SweepSettings } from '../config/sweep-flags.ts';
+import { Latest } from '../runtime/latest.ts';
+import { Sweeper } from '../sweep/sweeper.ts';
+import type { SweeperOptions, Ticks } from '../sweep/sweeper.ts';
 
 const SILENT = { info() {}, warn() {}, error() {}, debug() {} };
 
@@ -39,4 +44,22 @@ export async function cronTicks(expression: string): Promise<Ticks> {
     const task = cron.schedule(expression, () => onTick(), { logger: SILENT, suppressMissedWarning: true });
     return () => void task.destroy();
   };
+}
+
+/**
+ * A sweeper as a service. Without settings it rests.
+ *
+ * @param settings undefined: no sweeping, until others are set. New ones end the pass that runs, and begin with one
+ * @param ticks for tests; default by node-cron
+ */
+export function sweepService(
+  parts: Pick<SweeperOptions, 'store' | 'clock' | 'random' | 'observe' | 'own' | 'nodes'>,
+  settings: SweepSettings | undefined,
+  ticks: (schedule: string) => Promise<Ticks> = cronTicks,
+): Latest<SweepSettings | undefined> {
+  const work = async (desired: SweepSettings | undefined, signal: AbortSignal): Promise<void> => {
+    if (desired === undefined) return;
+    await new Sweeper({ ...parts, ...desired.options, ticks: await ticks(desired.schedule) }).run(signal);
+  };
+  return new Latest('sweeper', settings, work, isDeepStrictEqual);
 }

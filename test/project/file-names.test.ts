@@ -1,7 +1,8 @@
-/** `npm test` leaves out what is slow by its name alone, and `npm run test:all` runs everything. */
+/** What names say: `npm test` leaves out what is slow by its name alone, and a file of src/ is known by its name. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -31,7 +32,13 @@ test('every test is run by test:all; npm test leaves out the slow ones, and no o
 test('what needs a real API server or client-go has a slow name', () => {
   const named = globSync(patterns(scripts.test), { cwd })
     // This one names them too.
-    .filter((file) => file !== 'test/project/slow-tests.test.ts')
+    .filter((file) => file !== 'test/project/file-names.test.ts')
     .filter((file) => /\bstartRealApi\b|\bGO_PEER\b/.test(readFileSync(`${cwd}/${file}`, 'utf8')));
   assert.deepEqual(named, []);
+});
+
+test('no two files of src/ have one name, but for decide.ts beside each service', () => {
+  const files = globSync('src/**/*.ts', { cwd });
+  const names = files.map((file) => basename(file)).filter((name) => name !== 'decide.ts');
+  assert.deepEqual(names.toSorted(), [...new Set(names)].toSorted());
 });
