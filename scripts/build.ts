@@ -210,8 +210,8 @@ const SHARED: Readonly<Record<string, string>> = {
   undici_client: './src/kube/wire/undici-client.ts',
 };
 
-/** The commands that the entry looks for in `short-commands.js`. */
-const SHORT = ['count', 'get'];
+/** The files of the commands that the entry looks for in `short-commands.js`. */
+const SHORT = ['count-command.ts', 'get-command.ts'];
 
 /** `short-commands.ts` in one file: its commands inside, what is shared and every other command in files of their own. */
 const shortOnly: Plugin = {
@@ -222,7 +222,7 @@ const shortOnly: Plugin = {
       const shared = Object.keys(SHARED).find((name) => basename(SHARED[name] ?? '') === basename(path));
       if (shared !== undefined) return { path: `./${shared}.js`, external: true };
       // The entry sends them there itself.
-      if (basename(importer) === 'commands.ts' && !SHORT.includes(basename(path, '.ts')))
+      if (basename(importer) === 'commands.ts' && !SHORT.includes(basename(path)))
         return { path: './main.js', external: true };
       return undefined;
     });
