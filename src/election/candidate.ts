@@ -7,7 +7,7 @@
  */
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease, LeaseSpec, OwnerReference } from '../lease/lease.ts';
-import { KIND_LABEL, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
+import { KIND_LABEL, STEP_DOWN_ANNOTATION, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
 import type { LeaseKind } from '../lease/marks.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
@@ -201,7 +201,7 @@ export class Candidate {
       const { kind, labels, owners } = this.#marks;
       const annotations = this.#mark(transitions);
       const lease = base
-        ? withChanges(base, { spec, annotations, labels })
+        ? withChanges(base, { spec, annotations: { ...annotations, [STEP_DOWN_ANNOTATION]: undefined }, labels })
         : newLease({ ...ref, labels: { [KIND_LABEL]: kind, ...labels }, annotations, ownerReferences: owners }, spec);
       try {
         return await this.#send(write, lease, options);

@@ -16,7 +16,8 @@
  */
 import { versionNumber } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
-import { termMark } from '../lease/marks.ts';
+import { stepDownMark, termMark } from '../lease/marks.ts';
+import { isCalled } from '../lease/names.ts';
 import type { OwnWrite, OwnWrites } from '../lease/own-writes.ts';
 import { recordOf, sameRecord } from '../lease/record.ts';
 import type { AcquireReason } from './election-events.ts';
@@ -107,12 +108,30 @@ function durationOf(lease: Lease, holder: string, { leaseDurationMs, retryPeriod
   const mark = termMark(lease);
   if (mark && mark.transitions >= transitionsOf(lease)) return published(mark.durationSeconds);
   // Whom it was released for comes first.
-  return prefersAnother(lease, holder) === undefined ? 0 : retryPeriodMs;
+  const next = releasedFor(lease);
+  return next === undefined || isCalled(holder, next) ? 0 : retryPeriodMs;
 }
 
-/** Who is to hold the lease in place of this holder; undefined: nobody in particular. */
-export function prefersAnother({ spec }: Lease, holder: string): string | undefined {
-  return spec.preferredHolder && spec.preferredHolder !== holder ? spec.preferredHolder : undefined;
+/** Whom a released lease was released for; undefined: nobody in particular. */
+function releasedFor(lease: Lease): string | undefined {
+  if (lease.spec.preferredHolder) return lease.spec.preferredHolder;
+  const asked = stepDownMark(lease);
+  return asked?.transitions === transitionsOf(lease) ? asked.to : undefined;
+}
+
+/**
+ * Whether the holder of a term is asked to end it, by `preferredHolder` or by a request that names this term.
+ * @returns for whom; undefined: it is not asked
+ */
+export function askedToStepDown(
+  lease: Lease,
+  { holder, transitions }: { readonly holder: string; readonly transitions: number },
+): { readonly to: string | undefined } | undefined {
+  const { preferredHolder } = lease.spec;
+  if (preferredHolder && preferredHolder !== holder) return { to: preferredHolder };
+  const asked = stepDownMark(lease);
+  if (asked?.holder !== holder || asked.transitions !== transitions) return undefined;
+  return asked.to !== undefined && isCalled(holder, asked.to) ? undefined : { to: asked.to };
 }
 
 /** What we wrote, and this lease still says; undefined when somebody else wrote it. */
@@ -158,7 +177,9 @@ export function decideCandidate(
     if (write.opens && write.sentAt + timing.termMs > nowMs) return { do: 'adopt', lease, write };
     return { do: 'acquire', base: lease, transitions, why: 'own' };
   }
-  const until = seen.since + seen.durationMs + headStartMs;
+  const next = lease && !lease.spec.holderIdentity ? releasedFor(lease) : undefined;
+  const meant = next !== undefined && isCalled(holder, next);
+  const until = seen.since + seen.durationMs + (meant ? 0 : headStartMs);
   if (nowMs < until) return { do: 'wait', until };
   const why = lease === undefined ? 'absent' : lease.spec.holderIdentity ? 'expired' : 'released';
   return { do: 'acquire', base: lease, transitions, why };

@@ -65,8 +65,8 @@ export type ElectionHappening =
   | { readonly type: 'raceLost'; readonly retryInMs: number }
   /** Reported once: the server's versions are no safe integers, so tokens are the lease's transitions. */
   | { readonly type: 'tokensFromTransitions'; readonly fencingToken: number }
-  /** Another is to lead: the work was asked to end, and the lease is released once it has. */
-  | { readonly type: 'steppingDown'; readonly fencingToken: number; readonly to: string }
+  /** Another is to lead (`to`; undefined: anybody): the work was asked to end, and the lease is released once it has. */
+  | { readonly type: 'steppingDown'; readonly fencingToken: number; readonly to: string | undefined }
   /** The work returned although its signal had not aborted: it is run again, whatever it began still goes on. */
   | { readonly type: 'workReturned'; readonly fencingToken: number }
   | { readonly type: 'stopped'; readonly reason: StopReason; readonly fencingToken: number; readonly error?: unknown }

@@ -10,7 +10,7 @@ import { LeaseStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Candidate } from './candidate.ts';
-import { decideLeader, decideNews, prefersAnother, renewPause, versionToken } from './decide.ts';
+import { askedToStepDown, decideLeader, decideNews, renewPause, versionToken } from './decide.ts';
 import type { LeaderAction, LeaderState, Observation } from './decide.ts';
 import type { StopReason } from './election-events.ts';
 import type { Acquired } from './standby.ts';
@@ -175,10 +175,10 @@ class Leader {
     this.#lease = lease;
     this.#candidate.writes.stored(write, lease);
     if (write.sentAt > this.held.sentAt) this.#renewed(write.sentAt, true);
-    const other = prefersAnother(lease, this.#candidate.holder);
-    if (other === undefined || this.#steppingDown || !this.held.holds()) return;
+    const asked = askedToStepDown(lease, { holder: this.#candidate.holder, transitions: this.#transitions });
+    if (asked === undefined || this.#steppingDown || !this.held.holds()) return;
     this.#steppingDown = true;
-    this.#candidate.report({ type: 'steppingDown', fencingToken: this.#fencingToken, to: other });
+    this.#candidate.report({ type: 'steppingDown', fencingToken: this.#fencingToken, to: asked.to });
     this.held.askToEnd('SteppingDown');
   }
 

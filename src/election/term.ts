@@ -33,7 +33,7 @@ export type LeadershipErrorCode =
    */
   | 'ShuttingDown'
   /**
-   * The reason of `term.signal` when another is to lead (`preferredHolder`). The term holds, and is renewed, until the work
+   * The reason of `term.signal` when another is to lead (`preferredHolder`, or a request to step down). The term holds, and is renewed, until the work
    * has ended: as with `ShuttingDown`, keep calling `term.check()`.
    */
   | 'SteppingDown'

@@ -17,10 +17,14 @@ export type LeaseKind = (typeof LEASE_KINDS)[number];
  */
 export const TERM_ANNOTATION = 'leasekeeper.dev/term';
 
+/** The annotation by which somebody asks the holder of a term to end it; removed by the write that begins the next one. */
+export const STEP_DOWN_ANNOTATION = 'leasekeeper.dev/step-down';
+
 /** The annotations that recipes and elections set on leases of these kinds. */
 export const KIND_ANNOTATIONS: readonly string[] = [
   TERM_ANNOTATION,
-  ...['done', 'fires', 'slots', 'payload', 'member', 'step-down'].map((name) => `leasekeeper.dev/${name}`),
+  STEP_DOWN_ANNOTATION,
+  ...['done', 'fires', 'slots', 'payload', 'member'].map((name) => `leasekeeper.dev/${name}`),
 ];
 
 /** The API's bound on its numbers. */
@@ -41,18 +45,41 @@ export const termMarkText = ({ holder, transitions, durationSeconds }: TermMark)
   JSON.stringify({ holder, transitions, durationSeconds });
 
 /** The mark on a lease; undefined: none, or none that can be read. */
-export function termMark({ metadata }: Lease): TermMark | undefined {
-  const text = metadata.annotations[TERM_ANNOTATION];
-  if (text === undefined || text.length > MAX_MARK_LENGTH) return undefined;
-  let mark: Partial<Record<keyof TermMark, unknown>> | null;
-  try {
-    mark = JSON.parse(text) as typeof mark;
-  } catch {
-    return undefined;
-  }
-  const { holder, transitions, durationSeconds } = mark ?? {};
-  const whole = (value: unknown): value is number =>
-    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= INT32_MAX;
-  if (typeof holder !== 'string' || !whole(transitions) || !whole(durationSeconds)) return undefined;
+export function termMark(lease: Lease): TermMark | undefined {
+  const { holder, transitions, durationSeconds } = readMark(lease, TERM_ANNOTATION);
+  if (typeof holder !== 'string' || !isWhole(transitions) || !isWhole(durationSeconds)) return undefined;
   return { holder, transitions, durationSeconds };
 }
+
+/** A request to end one term: it names that term, so that the next leader is not meant. */
+export interface StepDownMark {
+  readonly holder: string;
+  /** leaseTransitions of the term. */
+  readonly transitions: number;
+  /** Who is to lead next: a holder identity, or its part before the uuid; undefined: anybody. */
+  readonly to?: string | undefined;
+}
+
+/** As the annotation has it. */
+export const stepDownMarkText = ({ holder, transitions, to }: StepDownMark): string =>
+  JSON.stringify({ holder, transitions, to });
+
+/** The request on a lease; undefined: none, or none that can be read. */
+export function stepDownMark(lease: Lease): StepDownMark | undefined {
+  const { holder, transitions, to } = readMark(lease, STEP_DOWN_ANNOTATION);
+  if (typeof holder !== 'string' || !isWhole(transitions)) return undefined;
+  return { holder, transitions, to: typeof to === 'string' && to !== '' ? to : undefined };
+}
+
+function readMark({ metadata }: Lease, annotation: string): Partial<Record<string, unknown>> {
+  const text = metadata.annotations[annotation];
+  if (text === undefined || text.length > MAX_MARK_LENGTH) return {};
+  try {
+    return (JSON.parse(text) as Partial<Record<string, unknown>> | null) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+const isWhole = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= INT32_MAX;

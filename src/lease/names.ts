@@ -114,6 +114,10 @@ export function parseRef(text: string, namespace: string): { readonly namespace:
 /** The holder identity of one process: a fresh UUID for every start. */
 export const holderIdentity = (name: string, uuid: string): string => `${name}_${uuid}`;
 
+/** Whether somebody calls this holder so: by its whole identity, or by the part before its uuid. */
+export const isCalled = (holder: string, name: string): boolean =>
+  holder === name || holder.slice(0, Math.max(holder.lastIndexOf('_'), 0)) === name;
+
 /**
  * The hostname as a label value: itself when that is valid, else a readable part of it and 16 hex digits of its hash.
  * The hash is joined by `-`, and what is shortened always ends in it, so no two hostnames give the same value unless

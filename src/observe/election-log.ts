@@ -92,7 +92,10 @@ export function logElection(log: Logger): Observe<ElectionEvent> {
         );
         return;
       case 'steppingDown':
-        log.warn({ to: event.to.slice(0, 300) }, 'the lease prefers another holder: ending the work, then releasing');
+        log.warn(
+          { to: event.to?.slice(0, 300) ?? 'anybody' },
+          'another is to lead: ending the work, then releasing the lease',
+        );
         return;
       case 'workReturned':
         log.warn(

@@ -6,7 +6,13 @@ import { LeadershipError } from '../../src/election/term.ts';
 import type { Term } from '../../src/election/term.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
-import { KIND_LABEL, TERM_ANNOTATION, termMark } from '../../src/lease/marks.ts';
+import {
+  KIND_LABEL,
+  STEP_DOWN_ANNOTATION,
+  TERM_ANNOTATION,
+  stepDownMarkText,
+  termMark,
+} from '../../src/lease/marks.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import type { LeaseEvent, LeaseStore } from '../../src/lease/store.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
@@ -370,6 +376,86 @@ describe('work and its program', () => {
       assert(!a.leads && !b.leads);
       await scene.clock.advance(1);
       assert(b.leads || a.leads);
+    }));
+
+  const put = (scene: Scene, text: string): void =>
+    void scene.api.edit(REF, (lease) => withChanges(lease, { annotations: { [STEP_DOWN_ANNOTATION]: text } }));
+  const ask = (scene: Scene, to?: string): void => {
+    const { holderIdentity: holder = '', leaseTransitions: transitions = 0 } = scene.peek()!.spec;
+    put(scene, stepDownMarkText({ holder, transitions, to }));
+  };
+
+  test('asked to step down: the work ends, then the lease is released, and another begins at once', () =>
+    play(async (scene) => {
+      const a = scene.actor('a');
+      await scene.clock.advance(0);
+      const b = scene.actor('b');
+      await scene.clock.advance(1_000);
+      ask(scene);
+      await scene.clock.advance(0);
+      assert.equal((a.terms[0]!.signal.reason as LeadershipError).code, 'SteppingDown');
+      assert.equal(a.of('steppingDown')[0]!.to, undefined);
+      assert.equal(a.of('stopped')[0]!.reason, 'steppedDown');
+      assert(b.leads && !a.leads);
+      assert.equal(
+        scene.peek()!.metadata.annotations[STEP_DOWN_ANNOTATION],
+        undefined,
+        'the acquiring write clears it',
+      );
+      await scene.clock.advance(60_000);
+      assert.equal(b.terms.length, 1, 'the next leader is not asked again');
+      assert.equal(a.terms.length, 1);
+    }));
+
+  for (const to of ['d_4', 'd'])
+    test(`asked to step down for ${to}: it leads each time, whoever else contends`, () =>
+      play(async (scene) => {
+        const actors = ['a', 'b', 'c', 'd'].map((id) => scene.actor(id));
+        const d = actors[3]!;
+        await scene.clock.advance(1_000);
+        for (let round = 0; round < 8; round++) {
+          const leader = actors.find(({ leads }) => leads)!;
+          ask(scene, leader === d ? undefined : to);
+          await scene.clock.advance(500);
+          if (leader !== d) assert(d.leads, `round ${round}`);
+          await scene.clock.advance(20_000);
+          if (leader !== d) assert(d.leads, `round ${round}: not asked again`);
+        }
+        assert(d.terms.length >= 4);
+      }));
+
+  test('asked to step down for somebody who does not contend: another leads after a retry period', () =>
+    play(async (scene) => {
+      const a = scene.actor('a');
+      await scene.clock.advance(0);
+      const b = scene.actor('b');
+      await scene.clock.advance(1_000);
+      ask(scene, 'nobody');
+      await scene.clock.advance(1_999);
+      assert(!a.leads && !b.leads);
+      await scene.clock.advance(1);
+      assert(b.leads || a.leads);
+    }));
+
+  test('a request that names another term, or cannot be read, is not heeded', () =>
+    play(async (scene) => {
+      const a = scene.actor('a');
+      await scene.clock.advance(1_000);
+      const { holderIdentity: holder = '', leaseTransitions = 0 } = scene.peek()!.spec;
+      for (const text of [
+        stepDownMarkText({ holder, transitions: leaseTransitions + 1 }),
+        stepDownMarkText({ holder: 'b_2', transitions: leaseTransitions }),
+        stepDownMarkText({ holder, transitions: leaseTransitions, to: 'a' }),
+        '{',
+        'null',
+        JSON.stringify({ holder, transitions: leaseTransitions, to: 'x'.repeat(3_000) }),
+      ]) {
+        put(scene, text);
+        await scene.clock.advance(5_000);
+        assert(a.leads, text.slice(0, 80));
+      }
+      assert.equal(a.terms.length, 1);
+      assert.equal(a.of('steppingDown').length, 0);
     }));
 
   test('after a long stop the work is not called overdue before what came meanwhile was read', () =>
