@@ -263,12 +263,12 @@ export class Leases {
     return this.#tied(heartbeat);
   }
 
-  /** Which Nodes are Ready by their heartbeats, known while its `run` runs. Default: all Nodes. @throws OptionsError */
+  /** Which Nodes are Ready by their conditions and heartbeats, known while its `run` runs. Default: all Nodes. @throws OptionsError */
   availability(options: DoorOptions<NodeMonitorOptions, 'nodes'> & { readonly nodes?: Nodes } = {}): NodeMonitor {
     const monitor: NodeMonitor = new NodeMonitor({
       ...options,
       ...this.#machine,
-      nodes: this.#nodes(options.nodes),
+      nodes: this.#nodes(options.nodes, true),
       observe: this.#observe(options.observe, {}, (to) => to.availability?.(() => monitor)),
     });
     return this.#tied(monitor);
@@ -325,11 +325,11 @@ export class Leases {
     return second === undefined ? { namespace: this.namespace, name: first } : { namespace: first, name: second };
   }
 
-  #nodes(nodes: Nodes = { labelSelector: '' }): NodeSource {
+  #nodes(nodes: Nodes = { labelSelector: '' }, conditions = false): NodeSource {
     if ('watch' in nodes) return nodes;
     const { transport } = this.#connection;
     const which = 'labelSelector' in nodes ? nodes : { names: nodes };
-    return createNodesApi({ transport, clock: this.#machine.clock, random: Math.random, ...which });
+    return createNodesApi({ transport, clock: this.#machine.clock, random: Math.random, conditions, ...which });
   }
 
   /** Aborts when the signal does, and with `close`. */

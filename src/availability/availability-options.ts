@@ -1,5 +1,5 @@
 /**
- * What a monitor of Nodes can be told: defaults and rules, stated once.
+ * The options of a monitor of Nodes: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
 import { positive } from '../runtime/options.ts';
@@ -10,10 +10,15 @@ export interface AvailabilityOptions {
   /** Namespace of the leases; default `kube-node-lease`. */
   readonly namespace: string;
   /**
-   * Milliseconds since a node's lease was last seen to be renewed, after which the node is Unknown; default 50000:
+   * Milliseconds since a node's last sign of life that was seen, after which the node is Unknown; default 50000:
    * `--node-monitor-grace-period` of kube-controller-manager.
    */
   readonly graceMs: number;
+  /**
+   * Milliseconds in which a node that was first seen may post its first status; default 60000:
+   * `--node-startup-grace-period` of kube-controller-manager.
+   */
+  readonly startupGraceMs: number;
 }
 
 /** Defaults are the node lifecycle controller's own. */
@@ -23,6 +28,12 @@ export const AVAILABILITY_ROWS: OptionRows<AvailabilityOptions> = {
     unit: 'ms',
     default: 50_000,
     rule: positive,
-    text: 'a node whose lease was not seen to be renewed for so long is Unknown',
+    text: 'a node without a sign of life for so long is Unknown',
+  },
+  startupGraceMs: {
+    unit: 'ms',
+    default: 60_000,
+    rule: positive,
+    text: 'a node that has posted no status for so long is Unknown',
   },
 };

@@ -1,32 +1,44 @@
 /**
- * Whether a node is Ready or Unknown, as the node lifecycle controller tells it: by when its lease was last *seen* to be
- * renewed, on the monotonic clock. Pure.
+ * Whether a node is Ready, as the node lifecycle controller judges: by its Ready condition, and by when its lease was last
+ * *seen* to be renewed or its kubelet to post, on the monotonic clock. Pure.
  *
  * Guarantees: no two clocks are compared; a renewTime is compared only with those seen before it on the same lease, and
- * counts as a renewal when it is later than all of them. Duration and holder are not read. What has not been looked at
- * for long enough is Pending: never Ready, never Unknown.
+ * counts as a renewal when it is later than all of them. Duration and holder are not read. Ready takes both a condition
+ * that says so and a sign of life that was seen.
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
+import type { ReadyCondition } from '../lease/node-source.ts';
+import type { AvailabilityOptions } from './availability-options.ts';
 
 /**
- * `Ready`: seen to be renewed within the grace period. `Unknown`: not seen to be for as long as that, or without a lease
- * for as long. `Pending`: looked at for less than the grace period, and not seen to be renewed yet.
+ * `Ready` and `NotReady`: as the condition says, of a node that lives. `Unknown`: without a sign of life for the grace period, or
+ * without a condition for the startup grace period, or called so by its condition: then only a post of its kubelet helps.
+ * `Pending`: looked at for too short a time to say.
  */
-export type Availability = 'Ready' | 'Unknown' | 'Pending';
+export type Availability = 'Ready' | 'NotReady' | 'Unknown' | 'Pending';
 
-/** What was seen of one node's lease. */
+/** What was seen of one node. */
 export interface NodeSighting {
   /** The latest renewTime ever seen; undefined: none. */
   readonly renewTime: MicroTime | undefined;
-  /** Monotonic milliseconds at which it was seen to grow, or since when the node is looked at. */
+  /** Monotonic milliseconds of the last sign of life, or since when the node is looked at. */
   readonly since: number;
-  /** True: seen to grow. False: what is there was there before we looked. */
+  /** True: a sign of life was seen. False: what is there was there before we looked. */
   readonly observed: boolean;
+  readonly ready: ReadyCondition | undefined;
+  /** Since when the node is looked at, or lost its condition. */
+  readonly bareSince: number;
 }
 
 /** The beginning, without a lease. */
-export const firstSight = (now: number): NodeSighting => ({ renewTime: undefined, since: now, observed: false });
+export const firstSight = (now: number, ready: ReadyCondition | undefined): NodeSighting => ({
+  renewTime: undefined,
+  since: now,
+  observed: false,
+  ready,
+  bareSince: now,
+});
 
 /**
  * @param now monotonic milliseconds, after the lease arrived
@@ -35,14 +47,33 @@ export const firstSight = (now: number): NodeSighting => ({ renewTime: undefined
 export function sighted(before: NodeSighting, lease: Lease, now: number, happened: boolean): NodeSighting {
   const { renewTime } = lease.spec;
   if (renewTime === undefined) return before;
-  if (before.renewTime === undefined) return { renewTime, since: happened ? now : before.since, observed: happened };
-  return renewTime.compare(before.renewTime) > 0 ? { renewTime, since: now, observed: true } : before;
+  if (before.renewTime === undefined)
+    return happened ? { ...before, renewTime, since: now, observed: true } : { ...before, renewTime };
+  return renewTime.compare(before.renewTime) > 0 ? { ...before, renewTime, since: now, observed: true } : before;
+}
+
+/**
+ * Takes in the condition of a node that was known before.
+ * @param now monotonic milliseconds, after the Node arrived
+ */
+export function posted(before: NodeSighting, ready: ReadyCondition | undefined, now: number): NodeSighting {
+  if (!ready) return before.ready ? { ...before, ready, bareSince: now } : before;
+  const { heartbeatTime } = before.ready ?? {};
+  const same = before.ready && (ready.heartbeatTime?.equals(heartbeatTime) ?? heartbeatTime === undefined);
+  return same ? { ...before, ready } : { ...before, ready, since: now, observed: true };
 }
 
 /**
  * @param proof the monotonic millisecond until which nothing was missed: silence is known only that far
+ * @returns the verdict, and the monotonic millisecond before which silence does not change it
  */
-export function availabilityOf({ since, observed }: NodeSighting, proof: number, graceMs: number): Availability {
-  if (proof - since > graceMs) return 'Unknown';
-  return observed ? 'Ready' : 'Pending';
+export function availabilityOf(
+  { ready, since, observed, bareSince }: NodeSighting,
+  proof: number,
+  { graceMs, startupGraceMs }: Pick<AvailabilityOptions, 'graceMs' | 'startupGraceMs'>,
+): readonly [Availability, number] {
+  const until = ready ? since + graceMs : bareSince + startupGraceMs;
+  if (proof > until || ready?.status === 'Unknown') return ['Unknown', Infinity];
+  if (ready?.status === 'False') return ['NotReady', until];
+  return [ready && observed ? 'Ready' : 'Pending', until];
 }

@@ -1,10 +1,10 @@
 /**
- * Watches nodes and their leases, and tells which nodes are Ready and which are Unknown.
+ * Watches nodes and their leases, and says which nodes are Ready, NotReady and Unknown, as the node lifecycle controller does.
  *
- * Guarantees: one watch of Nodes and one of leases, no polling. A node is called Unknown only when nothing was missed for
- * the whole grace period: a watch of leases that tells nothing when that matters is replaced, so that a dead one is not
- * taken for dead nodes; while the API cannot be reached, states stay as they are. A monitor that starts knows nothing: its
- * nodes are Pending until they are seen to be renewed, or the grace period is over. `run` settles when its signal aborts,
+ * Guarantees: one watch of Nodes and one of leases, no polling. A node is called Unknown for its silence only when nothing was missed for
+ * the whole grace period: a watch of leases that says nothing when that matters is replaced, so that a dead one is not
+ * taken for dead nodes; while the API cannot be reached, states stay as they are. A monitor that starts knows nothing but
+ * conditions: whose condition is True is Pending until a sign of life is seen, or the grace period is over. `run` settles when its signal aborts,
  * leaving no timer and no watch.
  */
 import { MicroTime } from '../lease/micro-time.ts';
@@ -54,6 +54,7 @@ export interface AvailabilityStatus {
   readonly synced: boolean;
   readonly error?: LeaseStoreError | undefined;
   readonly graceMs: number;
+  readonly startupGraceMs: number;
   /** Milliseconds since the last proof that nothing was missed; absent before the first. */
   readonly freshnessMs?: number | undefined;
   readonly counts: Readonly<Record<Availability, number>>;
@@ -70,6 +71,7 @@ export interface AvailabilitySnapshot extends AvailabilityStatus {
 /** What a monitor is made of. */
 export interface NodeMonitorOptions extends Given<AvailabilityOptions> {
   readonly store: Pick<LeaseStore, 'watch'>;
+  /** With conditions. */
   readonly nodes: NodeSource;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
@@ -77,10 +79,10 @@ export interface NodeMonitorOptions extends Given<AvailabilityOptions> {
   readonly observe?: Observe<AvailabilityEvent> | undefined;
 }
 
-/** Tells which Nodes are Ready and which are Unknown, by when their leases were seen to be renewed. */
+/** Which Nodes are Ready, NotReady and Unknown: by their conditions and by the signs of life that were seen. */
 export class NodeMonitor {
   readonly #clock: Clock;
-  readonly #graceMs: number;
+  readonly #graces: Pick<AvailabilityOptions, 'graceMs' | 'startupGraceMs'>;
   readonly #observe: Observe<AvailabilityEvent>;
   readonly #register: NodeRegister;
   readonly #leases: Freshness;
@@ -95,12 +97,12 @@ export class NodeMonitor {
   /** @throws OptionsError with everything that is wrong */
   constructor(given: NodeMonitorOptions) {
     const { store, nodes, clock, random } = given;
-    const { namespace, graceMs } = checkedOptions('NodeMonitor', AVAILABILITY_ROWS, given);
+    const { namespace, ...graces } = checkedOptions('NodeMonitor', AVAILABILITY_ROWS, given);
     this.#clock = clock;
-    this.#graceMs = graceMs;
+    this.#graces = graces;
     this.#observe = containedObserver(given.observe);
     this.#nodesBackoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
-    this.#register = new NodeRegister(graceMs, (node, from) => this.#observe({ type: 'changed', node, from }));
+    this.#register = new NodeRegister(graces, (node, from) => this.#observe({ type: 'changed', node, from }));
     this.#leases = new Freshness({
       clock,
       random,
@@ -123,14 +125,14 @@ export class NodeMonitor {
 
   /** What is known, without the nodes one by one. */
   get status(): AvailabilityStatus {
-    const graceMs = this.#graceMs;
+    const { graceMs } = this.#graces;
     const synced = this.#synced;
     const freshnessMs = this.#freshnessMs();
     const maxAgeMs = synced ? Math.max(QUIET_MS, graceMs) : graceMs;
     const reason = freshnessMs === undefined ? 'NotSynced' : freshnessMs > maxAgeMs ? 'TooOld' : undefined;
     const counts = this.#register.tally();
     const error = this.#nodesError ?? this.#leases.lost;
-    return { known: reason === undefined, reason, synced, error, graceMs, freshnessMs, counts };
+    return { known: reason === undefined, reason, synced, error, ...this.#graces, freshnessMs, counts };
   }
 
   /** Goes through all nodes. */
@@ -195,7 +197,9 @@ export class NodeMonitor {
   #loseNodes(error: LeaseStoreError): void {
     const before = this.#nodesError;
     this.#nodesError = error;
-    this.#nodesLostAt = Math.min(this.#nodesLostAt, this.#clock.monotonic());
+    const now = this.#clock.monotonic();
+    this.#nodesLostAt = Math.min(this.#nodesLostAt, now);
+    this.#register.lostNodes(now);
     if (before === undefined) this.#observe({ type: 'lost', of: 'nodes', error });
   }
 
@@ -205,7 +209,9 @@ export class NodeMonitor {
     this.#nodesError = undefined;
     this.#nodesLostAt = Infinity;
     this.#nodesBackoff.reset();
-    if (news) this.#found();
+    if (!news) return;
+    this.#register.foundNodes();
+    this.#found();
   }
 
   #found(): void {

@@ -1,14 +1,16 @@
 /**
- * The nodes that a monitor knows, and what it has seen of their leases. Time comes as an argument: nothing here waits.
+ * The nodes that a monitor knows, and what it has seen of them and their leases. Time comes as an argument: nothing here waits.
  *
- * Guarantees: taking in one lease costs the same however many nodes there are. A Node that was made anew begins anew; a
- * lease that is deleted and made again does not, for its node is the same.
+ * Guarantees: taking in one lease costs the same however many nodes there are. A Node that was recreated begins again; a
+ * lease that is deleted and recreated does not, for its node is the same. While Nodes are lost, silence proves nothing: a
+ * kubelet may have posted its status.
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import type { NodeInfo } from '../lease/node-source.ts';
 import type { Watched } from '../runtime/freshness.ts';
-import { availabilityOf, firstSight, sighted } from './decide.ts';
+import type { AvailabilityOptions } from './availability-options.ts';
+import { availabilityOf, firstSight, posted, sighted } from './decide.ts';
 import type { Availability, NodeSighting } from './decide.ts';
 
 /** One Node and what was seen of its lease. */
@@ -18,7 +20,7 @@ export interface NodeAvailability {
   readonly status: Availability;
   /** Who holds the lease; absent without one. */
   readonly holder?: string | undefined;
-  /** Milliseconds since the lease was seen to be renewed; absent when it was not. */
+  /** Milliseconds since the last sign of life: the lease was seen to be renewed, or a status to be posted; absent: none was. */
   readonly renewedAgoMs?: number | undefined;
   /** As the lease says, by its writer's clock: to be shown, not judged by. */
   readonly renewTime?: MicroTime | undefined;
@@ -37,6 +39,7 @@ interface Entry {
   status: Availability;
 }
 
+type Graces = Pick<AvailabilityOptions, 'graceMs' | 'startupGraceMs'>;
 type LeasePart = Pick<NodeAvailability, 'holder' | 'renewTime' | 'leaseDurationSeconds'>;
 interface Known extends LeasePart {
   readonly leaseUid: string;
@@ -45,17 +48,20 @@ interface Known extends LeasePart {
 export class NodeRegister implements Watched {
   /** The monotonic millisecond before which silence changes no state; `look` works it out again. */
   deadline = Infinity;
-  readonly #graceMs: number;
+  readonly #graces: Graces;
   readonly #onChange: (entry: NodeAvailability, from: Availability | undefined) => void;
   readonly #entries = new Map<string, Entry>();
   /** Of all leases, whether or not there is such a node: either may come first. */
   readonly #leases = new Map<string, Known>();
   /** False before the first list of leases: what that holds was there before we looked. */
   #sawLeases = false;
+  /** How far silence was taken in, and from when on it proves nothing, in monotonic milliseconds. */
+  #looked = -Infinity;
+  #lostAt = Infinity;
 
   /** @param onChange called when a node appears (`from` undefined) or its status becomes another */
-  constructor(graceMs: number, onChange: (entry: NodeAvailability, from: Availability | undefined) => void) {
-    this.#graceMs = graceMs;
+  constructor(graces: Graces, onChange: (entry: NodeAvailability, from: Availability | undefined) => void) {
+    this.#graces = graces;
     this.#onChange = onChange;
   }
 
@@ -67,13 +73,16 @@ export class NodeRegister implements Watched {
     const known = this.#entries.get(node.name);
     if (known?.node.uid === node.uid) {
       known.node = node;
+      known.sighting = posted(known.sighting, node.ready, now);
+      this.#judge(known, now);
       return;
     }
     const { renewTime, leaseUid } = this.#leases.get(node.name) ?? {};
-    const sighting = { ...firstSight(now), renewTime };
-    const entry: Entry = { node, sighting, leaseUid, inherited: false, status: 'Pending' };
+    const sighting = { ...firstSight(now, node.ready), renewTime };
+    const [status, until] = availabilityOf(sighting, now, this.#graces);
+    const entry: Entry = { node, sighting, leaseUid, inherited: false, status };
     this.#entries.set(node.name, entry);
-    this.#await(entry);
+    this.#await(until);
     this.#onChange(this.#show(entry, now), known?.status);
   }
 
@@ -104,23 +113,32 @@ export class NodeRegister implements Watched {
     const known = this.#sawLeases;
     this.#leases.clear();
     // Whatever the Nodes' age, their leases are looked at from now on only.
-    if (!known) for (const entry of this.#entries.values()) entry.sighting = firstSight(now);
+    if (!known) for (const entry of this.#entries.values()) entry.sighting = firstSight(now, entry.node.ready);
     for (const lease of leases) this.#put(lease, now, known);
     this.#sawLeases = true;
   }
 
   /** Lets silence up to `at` change states. */
   look(at: number): void {
+    this.#looked = Math.max(this.#looked, Math.min(at, this.#lostAt));
     this.deadline = Infinity;
-    for (const entry of this.#entries.values()) {
-      this.#judge(entry, at);
-      this.#await(entry);
-    }
+    for (const entry of this.#entries.values()) this.#judge(entry, at);
+  }
+
+  /** From now on posts may be missed. */
+  lostNodes(now: number): void {
+    this.#lostAt = Math.min(this.#lostAt, now);
+  }
+
+  /** All that was posted meanwhile was taken in; silence counts again. */
+  foundNodes(): void {
+    this.#lostAt = Infinity;
+    this.look(this.#looked);
   }
 
   /** How many are in each state. */
   tally(): Record<Availability, number> {
-    const counts = { Ready: 0, Unknown: 0, Pending: 0 };
+    const counts = { Ready: 0, NotReady: 0, Unknown: 0, Pending: 0 };
     for (const { status } of this.#entries.values()) counts[status]++;
     return counts;
   }
@@ -138,8 +156,8 @@ export class NodeRegister implements Watched {
     this.#leases.set(name, { holder, renewTime, leaseDurationSeconds, leaseUid });
     const entry = this.#entries.get(name);
     if (!entry) return;
-    // What a Node made anew found there, or its predecessor wrote, is no measure any more once that lease is gone with its
-    // writer and his clock.
+    // What a recreated Node found there, or its predecessor wrote, is no measure any more once that lease is gone with its
+    // writer and its clock.
     if (entry.leaseUid !== leaseUid && (!entry.sighting.observed || entry.inherited))
       entry.sighting = { ...entry.sighting, renewTime: undefined };
     entry.leaseUid = leaseUid;
@@ -148,20 +166,20 @@ export class NodeRegister implements Watched {
     if (next === entry.sighting) return;
     entry.sighting = next;
     this.#judge(entry, now);
-    this.#await(entry);
   }
 
-  /** Silence of this one may change its state next. */
-  #await({ status, sighting }: Entry): void {
-    if (status !== 'Unknown') this.deadline = Math.min(this.deadline, sighting.since + this.#graceMs);
+  /** Silence may change the state of one at that moment. */
+  #await(until: number): void {
+    if (until < this.#lostAt) this.deadline = Math.min(this.deadline, until);
   }
 
-  #judge(entry: Entry, proof: number): void {
-    const status = availabilityOf(entry.sighting, proof, this.#graceMs);
+  #judge(entry: Entry, now: number): void {
+    const [status, until] = availabilityOf(entry.sighting, this.#looked, this.#graces);
+    this.#await(until);
     const from = entry.status;
     if (status === from) return;
     entry.status = status;
-    this.#onChange(this.#show(entry, proof), from);
+    this.#onChange(this.#show(entry, now), from);
   }
 
   #show({ node, sighting, status }: Entry, now: number): NodeAvailability {

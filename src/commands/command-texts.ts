@@ -154,7 +154,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   nodes: {
     description: [
-      'Judged as the node lifecycle controller does: by when the lease was last seen to be renewed, never by comparing clocks. So it has to look on: about one renew interval while all nodes live, the grace period when one does not. With a shorter --wait, what is not decided yet is Pending.',
+      'Judged as the node lifecycle controller does: by the Ready condition, and by when the lease was last seen to be renewed or the kubelet to post, never by comparing clocks. So it has to look on: about one renew interval while all nodes live, the grace period when one does not. A Node that has posted no status is Unknown after --startup-grace, one that was called Unknown until its kubelet posts. With a shorter --wait, what is not decided yet is Pending.',
       'With --http-address it prints nothing, and serves the same as JSON (/v1/nodes), with /metrics, /livez and /readyz, until SIGTERM: from memory, and 503 with the last known answer and its age while it is not known.',
       'Needs list and watch on nodes and on leases in the namespace.',
     ],

@@ -119,7 +119,7 @@ const DOING: readonly CommandSpec[] = [
   },
   {
     name: 'nodes',
-    summary: 'List the Nodes and whether they are Ready or Unknown, by their heartbeats',
+    summary: 'List the Nodes and whether they are Ready, as the node lifecycle controller judges',
     options: NODES_TABLE,
     load: () => import('./nodes-command.ts'),
   },

@@ -1,7 +1,7 @@
 /**
- * `leasekeeper nodes`: which Nodes are Ready and which Unknown, by what is seen of their heartbeats.
+ * `leasekeeper nodes`: which Nodes are Ready, NotReady and Unknown, by their conditions and what is seen of their heartbeats.
  *
- * Guarantees: nothing is told that was not seen: the command looks on until every node was seen to be renewed, or was not
+ * Guarantees: nothing is told that was not seen: the command looks on until every node showed a sign of life, or did not
  * for the grace period; with a shorter --wait what is open is Pending. When Nodes or leases cannot be read at first it ends
  * with that error; with --watch a loss later on is told, and survived. A Node that was asked for by name and is not there
  * is an error as well, once the others were printed. With --http-address it serves the same over HTTP.
@@ -137,7 +137,7 @@ function nodesOf(
   { transport }: Connection,
   clock: Clock,
 ): NodeSource {
-  return createNodesApi({ transport, clock, random: Math.random, names, labelSelector });
+  return createNodesApi({ transport, clock, random: Math.random, names, labelSelector, conditions: true });
 }
 
 export const grants = permitted(

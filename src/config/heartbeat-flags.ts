@@ -49,12 +49,15 @@ export const HEARTBEAT_TABLE = {
 
 export const NODES_TABLE = {
   ...NODE_OPTIONS,
-  ...bind(AVAILABILITY_ROWS, { nodeGrace: { field: 'graceMs', flag: '--grace' } }),
+  ...bind(AVAILABILITY_ROWS, {
+    nodeGrace: { field: 'graceMs', flag: '--grace' },
+    nodeStartupGrace: { field: 'startupGraceMs', flag: '--startup-grace' },
+  }),
   nodesWait: {
     kind: 'duration',
     flag: '--wait',
     arg: 'DURATION',
-    help: 'look on for at most so long, until every node is Ready or Unknown; default --grace and two seconds',
+    help: 'look on for at most so long, until no node is Pending; default the longer grace period and two seconds',
     weakest: 'flag',
   },
   nodesHttpAddress: {
@@ -104,7 +107,7 @@ export function nodesSettings(values: OptionValues<typeof NODES_TABLE>): NodesSe
   const rule = 'cannot be given together with --watch, --output or --wait: what it serves is not printed';
   return {
     options,
-    waitMs: nodesWait ?? options.graceMs + 2_000,
+    waitMs: nodesWait ?? Math.max(options.graceMs, options.startupGraceMs) + 2_000,
     address,
     wrong: [
       ...broken,

@@ -100,7 +100,7 @@ export function instancesEndpoint(source: CensusSource, clock: Clock): () => Htt
     const { known } = snapshot;
     const begin = JSON.stringify({ known, ...frame(snapshot) }).slice(0, -1);
     let body: readonly (string | Buffer)[];
-    if (known) body = [`${begin},`, ...all(snapshot.answer), '}\n'];
+    if (known) body = [`${begin},`, ...all(snapshot.answer), ',"last":null}\n'];
     else {
       const last = snapshot.last ? ['{', ...all(snapshot.last), '}'] : ['null'];
       body = [`${begin},"counts":null,"instances":null,"instancesAgeSeconds":null,"last":`, ...last, '}\n'];

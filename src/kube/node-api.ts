@@ -1,12 +1,13 @@
 /**
  * The Nodes of a Kubernetes API, followed by list and watch: one by its name, several by name, or those of a selector.
  *
- * Guarantees: those of list-watch.ts. Only the metadata of Nodes is asked for: a Node's status is twenty times as long.
+ * Guarantees: those of list-watch.ts. Where conditions are not needed only the metadata of Nodes is asked for: a Node's
+ * status is twenty times as long.
  * Of one name a watch needs no more than list and watch on that name (RBAC `resourceNames`); of several, all Nodes are
  * watched and the others left out.
  */
 import { MicroTime } from '../lease/micro-time.ts';
-import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
+import type { NodeEvent, NodeInfo, NodeSource, ReadyCondition } from '../lease/node-source.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { badAnswer } from './wire/api-errors.ts';
 import { PAGE_BYTES, readList } from './list-page.ts';
@@ -25,6 +26,8 @@ export interface NodesApiOptions {
   readonly names?: readonly string[] | undefined;
   /** Kubernetes' selector syntax; left out: all. */
   readonly labelSelector?: string | undefined;
+  /** True: with the Ready condition of each, for `NodeMonitor`; default false. */
+  readonly conditions?: boolean | undefined;
   /** Milliseconds; default 75,000: see list-watch.ts. */
   readonly watchSilenceMs?: number | undefined;
 }
@@ -39,11 +42,12 @@ interface NodePage extends Page {
 /** Servers that know no such form answer with whole Nodes, which are read as well. */
 const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
+const WHOLE = 'application/json';
 const PATH = '/api/v1/nodes';
 
 /** The Nodes that the options name, for `Heartbeat` and `NodeMonitor`. Sends nothing before they are watched. */
 export function createNodesApi(options: NodesApiOptions): NodeSource {
-  const { transport, clock, random, names, labelSelector } = options;
+  const { transport, clock, random, names, labelSelector, conditions = false } = options;
   const wanted = names && new Set(names);
   const fieldSelector = wanted?.size === 1 ? `metadata.name=${[...wanted][0]}` : undefined;
   const isWanted = ({ name }: NodeInfo): boolean => wanted?.has(name) ?? true;
@@ -69,7 +73,7 @@ export function createNodesApi(options: NodesApiOptions): NodeSource {
             ...call,
             method: 'GET',
             what: 'list nodes',
-            accept: METADATA_LIST,
+            accept: conditions ? WHOLE : METADATA_LIST,
             maxBytes: PAGE_BYTES,
             path,
           });
@@ -77,7 +81,8 @@ export function createNodesApi(options: NodesApiOptions): NodeSource {
         open: ({ resourceVersion, timeoutSeconds }, call) => {
           const watching = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion, timeoutSeconds };
           const path = `${PATH}?${query(watching)}`;
-          return transport.stream({ ...call, method: 'GET', what: 'watch nodes', accept: METADATA, path });
+          const accept = conditions ? WHOLE : METADATA;
+          return transport.stream({ ...call, method: 'GET', what: 'watch nodes', accept, path });
         },
         clock,
         random,
@@ -91,13 +96,25 @@ export function createNodesApi(options: NodesApiOptions): NodeSource {
 
 /** @throws TypeError when it is no object with a name, a uid and a version */
 function readNode(json: unknown): Versioned {
-  const metadata = (json as { metadata?: Record<string, unknown> } | null)?.metadata ?? {};
+  const { metadata = {}, status } = (json ?? {}) as { metadata?: Record<string, unknown>; status?: unknown };
   const { name, uid, resourceVersion, creationTimestamp } = metadata;
   if (typeof name !== 'string' || name === '' || typeof uid !== 'string' || uid === '') {
     throw new TypeError('a Node must have a name and a uid');
   }
   const version = typeof resourceVersion === 'string' ? resourceVersion : '';
-  return { name, uid, resourceVersion: version, creationTimestamp: MicroTime.parse(creationTimestamp) };
+  const created = MicroTime.parse(creationTimestamp);
+  return { name, uid, resourceVersion: version, creationTimestamp: created, ready: readyCondition(status) };
+}
+
+function readyCondition(status: unknown): ReadyCondition | undefined {
+  const { conditions } = (status ?? {}) as { conditions?: unknown };
+  if (!Array.isArray(conditions)) return undefined;
+  const ready = (conditions as ({ type?: unknown; status?: unknown; lastHeartbeatTime?: unknown } | null)[]).find(
+    (condition) => condition?.type === 'Ready',
+  );
+  if (!ready) return undefined;
+  const said = ready.status === 'True' || ready.status === 'False' ? ready.status : 'Unknown';
+  return { status: said, heartbeatTime: MicroTime.parse(ready.lastHeartbeatTime) };
 }
 
 async function readPage(transport: Transport, request: Request): Promise<NodePage> {

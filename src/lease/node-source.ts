@@ -1,15 +1,25 @@
 /**
- * The Nodes, as heartbeats and their watcher see them: a name, a uid, and when they come and go. Adapters implement it.
+ * The Nodes, as heartbeats and their watcher see them: a name, a uid, the Ready condition, and when they come and go. Adapters
+ * implement it.
  */
 import type { MicroTime } from './micro-time.ts';
 import type { LeaseStoreError } from './store.ts';
 
-/** A Node, as much of it as heartbeats need. */
+/** What a Node's status says of its readiness, as its kubelet or the node lifecycle controller wrote it. */
+export interface ReadyCondition {
+  readonly status: 'True' | 'False' | 'Unknown';
+  /** Of the kubelet's last post; another one than before is a sign of life. */
+  readonly heartbeatTime?: MicroTime | undefined;
+}
+
+/** A Node, as much of it as heartbeats and availability need. */
 export interface NodeInfo {
   readonly name: string;
   /** A Node that was deleted and made again has another one. */
   readonly uid: string;
   readonly creationTimestamp?: MicroTime | undefined;
+  /** Absent: no status was posted yet, or the source was not asked for conditions; `NodeMonitor` needs them. */
+  readonly ready?: ReadyCondition | undefined;
 }
 
 /**

@@ -83,7 +83,7 @@ export function availabilityMetrics(registry: Registry, status: () => Availabili
   const { counter, gauge, gauges } = meter(registry);
   gauges(
     'leasekeeper_nodes',
-    'Nodes by status: Ready, Unknown, or Pending (not looked at for long enough). Missing while unknown',
+    'Nodes by status: Ready, NotReady, Unknown, or Pending (not looked at for long enough). Missing while unknown',
     ['status'],
     function* () {
       const { known, counts } = status();

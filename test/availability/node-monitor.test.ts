@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { NodeMonitor } from '../../src/availability/node-monitor.ts';
+import type { Availability } from '../../src/availability/decide.ts';
 import type { AvailabilityEvent } from '../../src/availability/node-monitor.ts';
 import { AVAILABILITY_ROWS } from '../../src/availability/availability-options.ts';
 import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
+import type { ReadyCondition } from '../../src/lease/node-source.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { storeError } from '../support/memory-api.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -83,7 +85,7 @@ test('Pending until seen to be renewed, Ready then, Unknown 50 s after the last 
   const w = await world(t, ['a', 'b']);
   assert.deepEqual([w.status('a'), w.status('b')], ['Pending', 'Pending']);
   await w.pass(10_000, 'a', 'b');
-  assert.deepEqual(w.monitor.snapshot().counts, { Ready: 2, Unknown: 0, Pending: 0 });
+  assert.deepEqual(w.monitor.snapshot().counts, { Ready: 2, NotReady: 0, Unknown: 0, Pending: 0 });
   await w.pass(50_000, 'b');
   assert.deepEqual([w.status('a'), w.status('b')], ['Ready', 'Ready'], '50 s after it is still Ready');
   await w.pass(2_000);
@@ -105,7 +107,7 @@ test('a monitor that starts anew knows nothing: no node is Ready, or Unknown, by
   w.renew('a', -86_400);
   w.renew('ahead', 86_400);
   await w.restart();
-  assert.deepEqual(w.monitor.snapshot().counts, { Ready: 0, Unknown: 0, Pending: 3 });
+  assert.deepEqual(w.monitor.snapshot().counts, { Ready: 0, NotReady: 0, Unknown: 0, Pending: 3 });
   await w.pass(40_000, 'b');
   assert.deepEqual([w.status('a'), w.status('b'), w.status('ahead')], ['Pending', 'Ready', 'Pending']);
   await w.pass(12_000, 'b');
@@ -230,7 +232,7 @@ test('all nodes die: told once, without asking for lists for ever', async (t) =>
   const w = await world(t, ['a', 'b']);
   await w.pass(10_000, 'a', 'b');
   await w.pass(60_000);
-  assert.deepEqual(w.monitor.snapshot().counts, { Ready: 0, Unknown: 2, Pending: 0 });
+  assert.deepEqual(w.monitor.snapshot().counts, { Ready: 0, NotReady: 0, Unknown: 2, Pending: 0 });
   const opened = w.store.count('watch');
   await w.pass(600_000);
   assert.equal(w.store.count('watch'), opened);
@@ -274,10 +276,14 @@ test('a list that was answered before a stall says nothing of the time since', a
 });
 
 test("the grace period is the controller manager's; every rule is told", () => {
-  assert.deepEqual(fillOptions(AVAILABILITY_ROWS, {}), { namespace: NAMESPACE, graceMs: 50_000 });
+  assert.deepEqual(fillOptions(AVAILABILITY_ROWS, {}), {
+    namespace: NAMESPACE,
+    graceMs: 50_000,
+    startupGraceMs: 60_000,
+  });
   assert.deepEqual(
-    optionProblems(AVAILABILITY_ROWS, { namespace: '', graceMs: 0 }).map(({ field }) => field),
-    ['namespace', 'graceMs'],
+    optionProblems(AVAILABILITY_ROWS, { namespace: '', graceMs: 0, startupGraceMs: NaN }).map(({ field }) => field),
+    ['namespace', 'graceMs', 'startupGraceMs'],
   );
 });
 
@@ -357,4 +363,111 @@ test('nor does what that Node still wrote when the new one was known', async (t)
   w.store.remove(ref);
   await w.pass(60_000, 'a');
   assert.equal(w.status(), 'Ready');
+});
+
+type Ready = ReadyCondition | undefined;
+const at = (seconds: number): MicroTime => MicroTime.fromEpochMs(Date.UTC(2026, 0, 1) + seconds * 1000);
+const posting = (status: ReadyCondition['status'], seconds = 0): Ready => ({ status, heartbeatTime: at(seconds) });
+
+/**
+ * As the node lifecycle controller judges, and kubectl shows it. `alive` renews its lease every 10 s; `posts` are statuses of the
+ * kubelet, by the second at which they arrive.
+ */
+const VERDICTS: readonly {
+  readonly name: string;
+  readonly first: Ready;
+  readonly alive?: boolean;
+  readonly posts?: Readonly<Record<number, Ready>>;
+  /** By the second of the look. */
+  readonly says: Readonly<Record<number, Availability>>;
+}[] = [
+  { name: 'True, renewed', first: posting('True'), alive: true, says: { 0: 'Pending', 11: 'Ready', 120: 'Ready' } },
+  { name: 'True, silent', first: posting('True'), says: { 49: 'Pending', 53: 'Unknown', 120: 'Unknown' } },
+  {
+    name: 'False stays so while the lease is renewed',
+    first: posting('False'),
+    alive: true,
+    says: { 0: 'NotReady', 30: 'NotReady', 120: 'NotReady' },
+  },
+  { name: 'False, silent', first: posting('False'), says: { 0: 'NotReady', 49: 'NotReady', 53: 'Unknown' } },
+  {
+    name: 'Unknown stays so until its kubelet posts, whatever becomes of the lease',
+    first: posting('Unknown'),
+    alive: true,
+    posts: { 80: posting('True', 80) },
+    says: { 0: 'Unknown', 60: 'Unknown', 79: 'Unknown', 81: 'Ready', 120: 'Ready' },
+  },
+  {
+    name: 'no status for 60 s, though the lease is renewed',
+    first: undefined,
+    alive: true,
+    says: { 0: 'Pending', 59: 'Pending', 63: 'Unknown', 120: 'Unknown' },
+  },
+  {
+    name: 'no status, nor a lease renewed, then the first post',
+    first: undefined,
+    posts: { 70: posting('False', 70), 75: posting('True', 75) },
+    says: { 51: 'Pending', 63: 'Unknown', 71: 'NotReady', 76: 'Ready', 124: 'Ready', 130: 'Unknown' },
+  },
+  {
+    name: 'a post within the first 60 s',
+    first: undefined,
+    posts: { 20: posting('True', 20) },
+    says: { 19: 'Pending', 21: 'Ready', 69: 'Ready', 73: 'Unknown' },
+  },
+  {
+    name: 'a heartbeat in the status is a sign of life, without any lease',
+    first: posting('True'),
+    posts: { 40: posting('True', 40), 80: posting('True', 80) },
+    says: { 39: 'Pending', 41: 'Ready', 81: 'Ready', 129: 'Ready', 133: 'Unknown' },
+  },
+  {
+    name: 'a condition that changes without a post of the kubelet is no sign of life',
+    first: posting('True'),
+    posts: { 20: posting('False'), 40: posting('True') },
+    says: { 21: 'NotReady', 41: 'Pending', 53: 'Unknown' },
+  },
+  {
+    name: 'a status that is taken away',
+    first: posting('True'),
+    alive: true,
+    posts: { 20: undefined },
+    says: { 19: 'Ready', 21: 'Pending', 79: 'Pending', 83: 'Unknown' },
+  },
+];
+for (const { name, first, alive = false, posts = {}, says } of VERDICTS) {
+  test(`verdict: ${name}`, async (t) => {
+    const w = await world(t, []);
+    w.nodes.add('a');
+    w.nodes.touch('a', { ready: first });
+    w.renew('a', -1000);
+    await w.restart();
+    const found: Record<number, string | undefined> = {};
+    const last = Math.max(...Object.keys({ ...says, ...posts }).map(Number));
+    for (let second = 0; second <= last; second++) {
+      if (second > 0) await w.clock.advance(1_000);
+      if (alive && second > 0 && second % 10 === 0) w.renew('a');
+      if (second in posts) w.nodes.touch('a', { ready: posts[second] });
+      await settle();
+      if (second in says) found[second] = w.status();
+    }
+    assert.deepEqual(found, says);
+  });
+}
+
+test('while Nodes cannot be read nobody becomes Unknown by silence: a kubelet may have posted', async (t) => {
+  const w = await world(t, ['posts', 'dead'], []);
+  w.nodes.touch('posts', { ready: posting('True', 1) });
+  w.nodes.touch('dead', { ready: posting('True', 1) });
+  await settle();
+  w.nodes.lose();
+  await w.pass(120_000);
+  assert.deepEqual([w.status('posts'), w.status('dead')], ['Ready', 'Ready']);
+  const opened = w.store.count('watch');
+  await w.pass(60_000);
+  assert.ok(w.store.count('watch') - opened <= 1, 'leases are not read again and again for it');
+  w.nodes.quietly(() => w.nodes.touch('posts', { ready: posting('True', 180) }));
+  w.nodes.relist();
+  await w.pass(2_000);
+  assert.deepEqual([w.status('posts'), w.status('dead')], ['Ready', 'Unknown']);
 });

@@ -31,7 +31,7 @@ const OUTCOMES = Object.keys({ completed: 0, void: 0, stopped: 0, aborted: 0 } s
 const OPERATIONS = Object.keys({
   ...{ get: 0, create: 0, takeOver: 0, renew: 0, delete: 0, watch: 0 },
 } satisfies Record<PublisherOperation, 0>);
-const COUNTS = { Ready: 1, Unknown: 1, Pending: 1 } satisfies Record<Availability, number>;
+const COUNTS = { Ready: 1, NotReady: 0, Unknown: 1, Pending: 1 } satisfies Record<Availability, number>;
 /** What Prometheus adds, by what is scraped; `le` is of every histogram. */
 const TARGET = ['namespace', 'pod', 'instance', 'job', 'service', 'container', 'le'];
 
@@ -107,7 +107,14 @@ async function metricsOfAll(world: World): Promise<Known> {
   };
   const heartbeat = heartbeatMetrics(registry, () => beat);
   heartbeat({ type: 'failed', operation: 'renew', error: ERROR } as unknown as Parameters<typeof heartbeat>[0]);
-  availabilityMetrics(registry, () => ({ known: true, synced: true, graceMs: 1, freshnessMs: 0, counts: COUNTS }));
+  availabilityMetrics(registry, () => ({
+    known: true,
+    synced: true,
+    graceMs: 1,
+    startupGraceMs: 1,
+    freshnessMs: 0,
+    counts: COUNTS,
+  }));
   return parse(await registry.metrics());
 }
 

@@ -20,8 +20,11 @@ export interface NodeLease {
   readonly spec: { readonly renewTime: string };
 }
 
-export async function makeNode({ at }: World, name: string, labels = {}): Promise<string> {
-  const { status, json } = await at.call('POST', NODES, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } });
+/** A Node whose kubelet said once that it is ready, or not. */
+export async function makeNode({ at }: World, name: string, labels = {}, ready = 'True'): Promise<string> {
+  const conditions = [{ type: 'Ready', status: ready, reason: 'KubeletReady', message: '' }];
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name, labels }, status: { conditions } };
+  const { status, json } = await at.call('POST', NODES, node);
   assert.equal(status, 201, JSON.stringify(json));
   return (json as { metadata: { uid: string } }).metadata.uid;
 }

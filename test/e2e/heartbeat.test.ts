@@ -28,11 +28,13 @@ describe('on the embedded server', { concurrency: 3 }, () => {
   it('nodes tells who is Ready and who is Unknown, in every form', async (t) => {
     const world = await embedded(t);
     for (const name of ['alive', 'dead', 'bare']) await makeNode(world, name);
+    await makeNode(world, 'broken', {}, 'False');
     const renewTime = '2100-01-01T00:00:00.000000Z';
     const spec = { holderIdentity: 'dead', leaseDurationSeconds: 40, renewTime };
     await world.at.call('POST', LEASES, { metadata: { name: 'dead' }, spec });
-    heartbeat(t, world, '--node', 'alive', '--renew-interval', '300ms');
+    heartbeat(t, world, '--node', 'alive', '--node', 'broken', '--renew-interval', '300ms');
     await until('its lease', () => lease(world, 'alive'));
+    await until('its lease', () => lease(world, 'broken'));
     const nodes = (...args: string[]): ReturnType<typeof runProgram> =>
       runProgram(['nodes', '--kubeconfig', world.kubeconfig, ...args], { timeoutMs: 15_000 });
     const [table, json, name, open] = await Promise.all([
@@ -50,10 +52,11 @@ describe('on the embedded server', { concurrency: 3 }, () => {
       ['NAME', 'STATUS'],
       ['alive', 'Ready'],
       ['bare', 'Unknown'],
+      ['broken', 'NotReady'],
       ['dead', 'Unknown'],
     ]);
     const document = JSON.parse(json.stdout) as { counts: object; items: { name: string; lease: object | null }[] };
-    assert.deepEqual(document.counts, { ready: 1, unknown: 2, pending: 0 });
+    assert.deepEqual(document.counts, { ready: 1, notReady: 1, unknown: 2, pending: 0 });
     assert.equal(document.items.find((item) => item.name === 'bare')?.lease, null);
     assert.equal(name.stdout, 'node/alive\nnode/bare\n');
     assert.match(open.stdout, /dead +Pending/, 'not looked at long enough: neither Ready nor Unknown');
@@ -97,7 +100,7 @@ describe('on the embedded server', { concurrency: 3 }, () => {
       const { counts: found } = JSON.parse(body) as { counts: { unknown: number } | null };
       return status === 200 && found?.unknown === 1 && found;
     });
-    assert.deepEqual(counts, { ready: 1, unknown: 1, pending: 0 });
+    assert.deepEqual(counts, { ready: 1, notReady: 0, unknown: 1, pending: 0 });
     const { nodes } = JSON.parse((await ask(`${url}/v1/nodes`)).body) as { nodes: { name: string; status: string }[] };
     assert.deepEqual(
       nodes.map(({ name, status }) => [name, status]),
@@ -122,7 +125,11 @@ describe('on the embedded server', { concurrency: 3 }, () => {
     });
     const { counts: none, last } = JSON.parse(old) as { counts: null; last: { counts: object; ageSeconds: number } };
     assert.equal(none, null);
-    assert.deepEqual(last.counts, { ready: 1, unknown: 1, pending: 0 }, 'the nodes are not dead: the API is away');
+    assert.deepEqual(
+      last.counts,
+      { ready: 1, notReady: 0, unknown: 1, pending: 0 },
+      'the nodes are not dead: the API is away',
+    );
     assert.ok(last.ageSeconds >= 2);
     assert.equal((await ask(`${url}/readyz`)).status, 503);
     assert.equal((await ask(`${own}/readyz`)).status, 200, 'heartbeats outlive an outage shorter than their leases');

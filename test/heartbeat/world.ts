@@ -1,5 +1,5 @@
 /** What the tests of heartbeats share: Nodes that a test makes and deletes, and a fleet on a clock moved by hand. */
-import type { NodeEvent, NodeInfo, NodeSource } from '../../src/lease/node-source.ts';
+import type { NodeEvent, NodeInfo, NodeSource, ReadyCondition } from '../../src/lease/node-source.ts';
 import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import type { HeartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts';
@@ -9,6 +9,7 @@ import { storeError } from '../support/memory-api.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
 export const NAMESPACE = 'kube-node-lease';
+const READY: ReadyCondition = { status: 'True' };
 
 /** Nodes in memory. */
 export class FakeNodes implements NodeSource {
@@ -23,8 +24,9 @@ export class FakeNodes implements NodeSource {
     for (const name of names) this.add(name);
   }
 
-  add(name: string): NodeInfo {
-    const node = { name, uid: `node-uid-${++this.#uids}` };
+  /** A Node whose kubelet said once that it is ready, unless told otherwise. */
+  add(name: string, ready: ReadyCondition | undefined = READY): NodeInfo {
+    const node = { name, uid: `node-uid-${++this.#uids}`, ready };
     this.nodes.set(name, node);
     this.#tell({ type: 'added', node });
     return node;
@@ -36,8 +38,11 @@ export class FakeNodes implements NodeSource {
     if (node) this.#tell({ type: 'deleted', node });
   }
 
-  touch(name: string): void {
-    this.#tell({ type: 'modified', node: { ...(this.nodes.get(name) as NodeInfo) } });
+  /** Another version of it, with what changed. */
+  touch(name: string, changes: Partial<NodeInfo> = {}): void {
+    const node = { ...(this.nodes.get(name) as NodeInfo), ...changes };
+    this.nodes.set(name, node);
+    this.#tell({ type: 'modified', node });
   }
 
   lose(error = storeError('Unavailable', 'gone')): void {

@@ -14,8 +14,9 @@ const KNOWN: AvailabilityStatus = {
   known: true,
   synced: true,
   graceMs: 50_000,
+  startupGraceMs: 60_000,
   freshnessMs: 1_500,
-  counts: { Ready: 2, Unknown: 1, Pending: 0 },
+  counts: { Ready: 2, NotReady: 0, Unknown: 1, Pending: 0 },
 };
 const node = (name: string): NodeAvailability => ({ name, uid: `uid-${name}`, status: 'Ready', hasLease: true });
 const parsed = ({ status, body }: HttpAnswer): Record<string, any> => ({ status, ...JSON.parse(String(body)) });
@@ -42,14 +43,19 @@ test('known: counts and nodes, by which clock, how fresh', () => {
     known: true,
     clock: 'observed',
     graceSeconds: 50,
+    startupGraceSeconds: 60,
     synced: true,
-    counts: { ready: 2, unknown: 1, pending: 0 },
+    error: null,
+    reason: null,
+    message: null,
+    counts: { ready: 2, notReady: 0, unknown: 1, pending: 0 },
     ageSeconds: 1.5,
     nodes: [
       { name: 'a', status: 'Ready' },
       { name: 'b', status: 'Ready' },
     ],
     nodesAgeSeconds: 1.5,
+    last: null,
   });
 });
 
@@ -59,12 +65,14 @@ test('unknown is 503 with nothing in place of numbers; what was known last comes
   source.status = { ...KNOWN, known: false, reason: 'TooOld', synced: false, freshnessMs: 60_000, error };
   const { status, counts, nodes, ageSeconds, reason, last, ...rest } = parsed(answer());
   assert.deepEqual([status, counts, nodes, ageSeconds, reason], [503, null, null, null, 'TooOld']);
-  assert.deepEqual(last.counts, { ready: 2, unknown: 1, pending: 0 });
+  assert.deepEqual(last.counts, { ready: 2, notReady: 0, unknown: 1, pending: 0 });
   assert.deepEqual([last.nodes.length, last.ageSeconds, last.nodesAgeSeconds], [2, 60, 60]);
   assert.deepEqual(rest['error'], { code: 'Unavailable', message: 'no connection' });
 
   source.status = { ...KNOWN, known: false, reason: 'NotSynced', synced: false, freshnessMs: undefined };
   const never = parsed(answer());
+  source.status = KNOWN;
+  assert.deepEqual(Object.keys(never).sort(), Object.keys(parsed(answer())).sort(), 'one shape');
   assert.deepEqual([never.status, never.counts, never.nodes, never.last], [503, null, null, null]);
 });
 
@@ -88,7 +96,7 @@ test('readyz of nodes: ready as long as it is known who is', () => {
   assert.deepEqual(availabilityCheck(KNOWN), {
     name: 'nodes',
     ok: true,
-    note: '2 Ready, 1 Unknown, 0 Pending, last known 1.5 s ago',
+    note: '2 Ready, 0 NotReady, 1 Unknown, 0 Pending, last known 1.5 s ago',
   });
   assert.equal(availabilityCheck({ ...KNOWN, known: false, reason: 'TooOld' }).ok, false);
 });

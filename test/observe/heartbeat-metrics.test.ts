@@ -57,14 +57,21 @@ test('nodes by status: missing while unknown, never 0', async () => {
     reason: 'NotSynced',
     synced: false,
     graceMs: 50_000,
-    counts: { Ready: 0, Unknown: 0, Pending: 0 },
+    startupGraceMs: 60_000,
+    counts: { Ready: 0, NotReady: 0, Unknown: 0, Pending: 0 },
   };
   const registry = new Registry();
   const observe = availabilityMetrics(registry, () => status);
   const never = await samples(registry);
   assert.ok(!Object.keys(never).some((name) => /^leasekeeper_nodes(\{|_age)/.test(name)));
   assert.equal(never['leasekeeper_nodes_known'], 0);
-  status = { ...status, known: true, synced: true, freshnessMs: 2_000, counts: { Ready: 3, Unknown: 1, Pending: 0 } };
+  status = {
+    ...status,
+    known: true,
+    synced: true,
+    freshnessMs: 2_000,
+    counts: { Ready: 3, NotReady: 0, Unknown: 1, Pending: 0 },
+  };
   const node: NodeAvailability = { name: 'node-x', uid: 'u', status: 'Unknown', hasLease: true };
   observe({ type: 'changed', node: { ...node, status: 'Pending' } });
   observe({ type: 'changed', node, from: 'Ready' });

@@ -19,7 +19,7 @@ export class Nodes {
 
   /** Makes a Node, in place of the one of that name if there is one. */
   add(name: string): NodeInfo {
-    const node = { name, uid: `node-uid-${++this.#uids}` };
+    const node: NodeInfo = { name, uid: `node-uid-${++this.#uids}`, ready: { status: 'True' } };
     if (this.nodes.has(name)) this.remove(name);
     this.nodes.set(name, node);
     this.changedAt.set(name, this.#world.now);

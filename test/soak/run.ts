@@ -97,7 +97,8 @@ async function embeddedServer(): Promise<Server> {
 const real = realApiSkip() === false;
 const server = await (real ? realServer() : embeddedServer());
 const proxy = await startTcpProxy(server.url);
-for (const name of NODES) await server.post('/api/v1/nodes', { metadata: { name } });
+const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+for (const name of NODES) await server.post('/api/v1/nodes', { metadata: { name }, status });
 
 const net =
   (fault: TcpFault, cut = false) =>

@@ -183,7 +183,7 @@ const heartbeat = new Heartbeat({
 });
 const monitor = new NodeMonitor({
   store,
-  nodes: createNodesApi({ transport, clock, random }),
+  nodes: createNodesApi({ transport, clock, random, conditions: true }),
   clock,
   random,
   graceMs: fast(50_000, 4_000),

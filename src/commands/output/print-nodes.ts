@@ -10,7 +10,7 @@ import type { OutputFormat, PrintOptions, Printed, Shape } from './printer.ts';
 import type { Column } from './text-table.ts';
 import { printable } from './text-width.ts';
 
-const COLOURS = { Ready: '32', Unknown: '31', Pending: '35' } as const;
+const COLOURS = { Ready: '32', NotReady: '31', Unknown: '31', Pending: '35' } as const;
 
 /** @param now the API server's clock, for AGE; asked for at each print */
 export function nodeShape(now: () => MicroTime | undefined, output: OutputFormat): Shape<NodeAvailability> {
@@ -49,13 +49,14 @@ export function nodeDocument(node: NodeAvailability): Record<string, unknown> {
   };
 }
 
-function nodesDocument({ graceMs, counts, nodes }: AvailabilitySnapshot): Record<string, unknown> {
+function nodesDocument({ graceMs, startupGraceMs, counts, nodes }: AvailabilitySnapshot): Record<string, unknown> {
   return {
     apiVersion: 'leasekeeper.dev/v1alpha1',
     kind: 'NodeAvailability',
     clock: 'observed',
     graceSeconds: graceMs / 1000,
-    counts: { ready: counts.Ready, unknown: counts.Unknown, pending: counts.Pending },
+    startupGraceSeconds: startupGraceMs / 1000,
+    counts: { ready: counts.Ready, notReady: counts.NotReady, unknown: counts.Unknown, pending: counts.Pending },
     items: nodes.map(nodeDocument),
   };
 }
