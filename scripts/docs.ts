@@ -1,5 +1,6 @@
 /**
- * Writes the references in docs/ from what they describe: the options' schema, the metrics' registries, the docstrings.
+ * Writes the references in docs/ and README's table of alerts from what they describe: the options' schema, the metrics'
+ * registries, the rules of the alerts, the docstrings.
  *
  * `node scripts/docs.ts` writes them; `node scripts/docs.ts --check` writes nothing and ends with exit code 1 when one is
  * not what it would be now.
@@ -8,22 +9,37 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
+import { alertsPage, alertsTable } from './docs/alerts.ts';
 import { apiPages } from './docs/api.ts';
 import { configurationPage } from './docs/configuration.ts';
 import { metricsPage } from './docs/metrics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+const BEGIN = '<!-- alerts: made by `npm run docs` -->';
+const END = '<!-- end of alerts -->';
+
+/** README, with its table of alerts as it is to be. */
+async function readme(): Promise<string> {
+  const text = await readFile(join(root, 'README.md'), 'utf8');
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`README.md: ${BEGIN} and ${END} are missing`);
+  return `${text.slice(0, begin + BEGIN.length)}\n\n${alertsTable()}\n\n${text.slice(end)}`;
+}
+
 /** Every generated page by its path in the project, as it is to stand there. */
 async function pages(): Promise<Map<string, string>> {
   const made = new Map([
     ['docs/configuration.md', configurationPage()],
     ['docs/metrics.md', metricsPage()],
+    ['docs/alerts.md', alertsPage()],
+    ['README.md', await readme()],
     ...apiPages(),
   ]);
   for (const [path, text] of made) {
     const config = await resolveConfig(join(root, path));
-    made.set(path, await format(text, { ...config, proseWrap: 'always', filepath: path }));
+    const wrap = path === 'README.md' ? {} : { proseWrap: 'always' as const };
+    made.set(path, await format(text, { ...config, ...wrap, filepath: path }));
   }
   return made;
 }

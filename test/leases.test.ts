@@ -166,7 +166,7 @@ test('each observer is made for each thing; a logger gets everything, with the l
     because: 'there was no lease',
     fencingToken: tokens[0],
   });
-  assert.match(await registry.metrics(), /leader_election_master_status\{name="job"\} 0/);
+  assert.match(await registry.metrics(), /leader_election_master_status\{lease_namespace="default",name="job"\} 0/);
 });
 
 test('it takes a KubeConfig made in code by client-node', async (t) => {

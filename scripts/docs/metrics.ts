@@ -64,6 +64,7 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
   return [
     ['Every process', 'On every `/metrics`.', common],
     ['Clock', 'On every `/metrics`.', beyond({ clockDistanceMs: unasked })],
+    ["The API server's answers", 'On every `/metrics`.', beyond({ answeredAt: unasked })],
     ['Client certificate', 'On every `/metrics`.', beyond({ certificateEndsAt: unasked })],
     ['Feature gates', 'Of `publish`, `serve`, `sweep` and `elect`.', beyond({ gates: unasked })],
     ['Publisher', 'Of `publish`: the lease of this host.', of((registry) => publisherMetrics(registry, clock))],
@@ -77,7 +78,7 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
       'Of `sweep`, and of `publish --sweep`, from the first pass on.',
       of((registry) => sweepMetrics(registry)()({ type: 'passFinished', result })),
     ],
-    ['Election', 'Of `elect`. The label `name` is the lease.', of(electionMetrics)],
+    ['Election', 'Of `elect`. The labels `lease_namespace` and `name` are the lease.', of(electionMetrics)],
     [
       'Heartbeats',
       'Of `heartbeat`. No series is of one node alone: ten thousand make no more of them than one.',

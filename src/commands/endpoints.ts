@@ -57,7 +57,7 @@ export interface Frame {
   readonly security: SecurityFiles | undefined;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly transport: Pick<Transport, 'clockDistanceMs' | 'certificateEndsAt'>;
+  readonly transport: Pick<Transport, 'clockDistanceMs' | 'certificateEndsAt' | 'answeredAt'>;
   /** As they are at the moment. */
   readonly gates?: (() => FeatureGates<GateName>) | undefined;
 }
@@ -88,6 +88,7 @@ const registryOf = ({ clock, transport, gates }: Frame): Registry =>
     clock,
     version,
     clockDistanceMs: () => transport.clockDistanceMs(),
+    answeredAt: () => transport.answeredAt(),
     certificateEndsAt: () => transport.certificateEndsAt(),
     gates: gates && (() => gates().metrics()),
   });

@@ -86,6 +86,8 @@ export interface ProcessMetrics {
   readonly version: string;
   /** Milliseconds that our clock is ahead of the API server's; undefined while that is not known. */
   readonly clockDistanceMs?: (() => number | undefined) | undefined;
+  /** Monotonic milliseconds of the API server's last answer, but for errors of the server; undefined before the first. */
+  readonly answeredAt?: (() => number | undefined) | undefined;
   /** Milliseconds since the epoch at which the client certificate ends; undefined without one. */
   readonly certificateEndsAt?: (() => number | undefined) | undefined;
   readonly gates?: (() => readonly GateMetric[]) | undefined;
@@ -93,7 +95,7 @@ export interface ProcessMetrics {
 
 /** A registry with what every process shows; what Prometheus' client libraries have in common under their names. */
 export function processRegistry(options: ProcessMetrics): Registry {
-  const { clock, version, clockDistanceMs, certificateEndsAt, gates } = options;
+  const { clock, version, clockDistanceMs, answeredAt, certificateEndsAt, gates } = options;
   const registry = new Registry();
   const registers = [registry];
   const { gauge, gauges } = meter(registry);
@@ -121,6 +123,16 @@ export function processRegistry(options: ProcessMetrics): Registry {
       'leasekeeper_clock_distance_seconds',
       "How far this machine's clock is ahead of the API server's, at the least, as of the last answer. Missing while unknown",
       () => seconds(clockDistanceMs()),
+    );
+  }
+  if (answeredAt) {
+    gauge(
+      'leasekeeper_api_answer_age_seconds',
+      'Time since the API server last answered, a refusal too, an error of the server not. Missing before the first answer',
+      () => {
+        const at = answeredAt();
+        return at === undefined ? undefined : (clock.monotonic() - at) / 1000;
+      },
     );
   }
   if (certificateEndsAt) {

@@ -20,6 +20,8 @@ export function sweepMetrics(registry: Registry): () => Observe<SweepEvent> {
       switch (event.type) {
         case 'passStarted':
           labels = leasesOf(event.namespace, event.labelSelector);
+          // From its first pass on it shows that it sweeps.
+          passes.inc({ ...labels, outcome: 'completed', reason: '' }, 0);
           return;
         case 'passFinished': {
           const { outcome, because, tookMs, deleted, changed, gone, failed, left, dryRun } = event.result;

@@ -71,8 +71,8 @@ test('several of a kind on one registry: apart by their labels, or the last of t
   metrics.election(lease('b'), () => ({ term: undefined }));
   for (const nodes of [1, 2]) metrics.heartbeat(() => ({ status: status(nodes) }));
   const now = await samples(registry);
-  assert.equal(now['leader_election_master_status{name="a"}'], 1);
-  assert.equal(now['leader_election_master_status{name="b"}'], 0);
+  assert.equal(now['leader_election_master_status{lease_namespace="default",name="a"}'], 1);
+  assert.equal(now['leader_election_master_status{lease_namespace="default",name="b"}'], 0);
   assert.equal(now['leasekeeper_heartbeat_nodes'], 2);
   assert.ok(!Object.keys(now).some((name) => /census|_lease_|sweep|process_/.test(name)), 'nothing that is not there');
 });

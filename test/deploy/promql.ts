@@ -9,7 +9,7 @@ const KEYWORDS = new Set(
 
 export interface Asked {
   readonly metric: string;
-  /** `label`, or `label=value` where it asks for one value (each of `a|b` by itself). */
+  /** `label=value` where it asks for one value (each of `a|b` by itself); `label` where a variable gives the value. */
   readonly labels: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export function asks(expression: string): Asks {
   )) {
     if (call !== undefined || KEYWORDS.has(name.toLowerCase())) continue;
     const labels = [...matchers.matchAll(/(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"/g)].flatMap(([, label, , values]) =>
-      (values ?? '').split('|').map((value) => `${label}=${value}`),
+      (values ?? '').split('|').map((value) => (value.startsWith('$') ? label! : `${label}=${value}`)),
     );
     metrics.push({ metric: name, labels });
   }

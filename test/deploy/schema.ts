@@ -31,7 +31,16 @@ const OPERATOR: Readonly<Record<string, Shape>> = {
     groups: [
       {
         name: 'string',
-        rules: [{ alert: 'string', expr: 'int-or-string', for: 'string', labels: 'labels', annotations: 'labels' }],
+        rules: [
+          {
+            record: 'string',
+            alert: 'string',
+            expr: 'int-or-string',
+            for: 'string',
+            labels: 'labels',
+            annotations: 'labels',
+          },
+        ],
       },
     ],
   },

@@ -157,15 +157,15 @@ test('electors of several leases on one registry; leading ends with the term, se
   observe({ ...base, type: 'slowPath', fencingToken: 1 });
   observe({ ...base, type: 'stopped', reason: 'deadline', fencingToken: 1 });
   const now = await samples(registry);
-  assert.equal(now['leader_election_master_status{name="a"}'], 1);
-  assert.equal(now['leader_election_master_status{name="b"}'], 0);
-  assert.equal(now['leasekeeper_election_time_left_seconds{name="a"}'], 1.5);
-  assert.equal(now['leader_election_slowpath_total{name="a"}'], 1);
-  assert.equal(now['leasekeeper_election_terms_total{name="b"}'], 0);
-  assert.equal(now['leasekeeper_election_terms_ended_total{name="a",reason="deadline"}'], 1);
-  assert.equal(now['leasekeeper_election_transitions{name="a"}'], undefined, 'not seen yet');
+  assert.equal(now['leader_election_master_status{lease_namespace="default",name="a"}'], 1);
+  assert.equal(now['leader_election_master_status{lease_namespace="default",name="b"}'], 0);
+  assert.equal(now['leasekeeper_election_time_left_seconds{lease_namespace="default",name="a"}'], 1.5);
+  assert.equal(now['leader_election_slowpath_total{lease_namespace="default",name="a"}'], 1);
+  assert.equal(now['leasekeeper_election_terms_total{lease_namespace="default",name="b"}'], 0);
+  assert.equal(now['leasekeeper_election_terms_ended_total{lease_namespace="default",name="a",reason="deadline"}'], 1);
+  assert.equal(now['leasekeeper_election_transitions{lease_namespace="default",name="a"}'], undefined, 'not seen yet');
   left = 0;
-  assert.equal((await samples(registry))['leader_election_master_status{name="a"}'], 0);
+  assert.equal((await samples(registry))['leader_election_master_status{lease_namespace="default",name="a"}'], 0);
 });
 
 test('the time until the client certificate ends: missing without one, negative once it has ended', async () => {

@@ -96,6 +96,8 @@ export interface Transport {
   readonly connections: number;
   /** Milliseconds that our wall clock is ahead of the server's, at the least; undefined before an answer said the time. */
   clockDistanceMs(): number | undefined;
+  /** Monotonic milliseconds of the last answer below 500; undefined before the first. */
+  answeredAt(): number | undefined;
   /**
    * Milliseconds since the epoch at which the client certificate of the last request ends; undefined before the first one, and
    * without a certificate.
@@ -130,6 +132,7 @@ export function createTransport(options: TransportOptions): Transport {
   let pools: Pools | undefined;
   let closed = false;
   const serverClock = new ServerClock(clock);
+  let answeredAt: number | undefined;
 
   function poolsFor({ secureContext }: Credentials): Pools {
     if (pools && pools.secureContext === secureContext) return pools;
@@ -197,6 +200,7 @@ export function createTransport(options: TransportOptions): Transport {
       };
       const done = (value: WholeAnswer | StreamExchange): void => {
         serverClock.note(value.headers['date'], sentMicros);
+        if (value.status < 500) answeredAt = clock.monotonic();
         if (here && !streaming) here.answeredAt = clock.monotonic();
         if (value.status === 401 && mayReauthorize && used) {
           mayReauthorize = false;
@@ -317,6 +321,7 @@ export function createTransport(options: TransportOptions): Transport {
       return count;
     },
     clockDistanceMs: () => serverClock.distanceMs(),
+    answeredAt: () => answeredAt,
     certificateEndsAt: () => known?.certificateEndsAt,
     async close() {
       closed = true;
