@@ -231,8 +231,14 @@ describe('elect', { concurrency: 2 }, () => {
     assert(Number.isSafeInteger(seen.fencingToken));
     assert.ok(seen.remainingSeconds > 0 && seen.remainingSeconds <= RENEW_MS / 1000);
     assert.deepEqual([from.name, from.leading, from.leader, from.fencingToken], ['a', false, seen.holder, undefined]);
-    assert.match(await get(one, '/metrics'), /^leader_election_master_status\{lease_namespace="[^"]+",name="told"\} 1$/m);
-    assert.match(await get(two, '/metrics'), /^leader_election_master_status\{lease_namespace="[^"]+",name="told"\} 0$/m);
+    assert.match(
+      await get(one, '/metrics'),
+      /^leader_election_master_status\{lease_namespace="[^"]+",name="told"\} 1$/m,
+    );
+    assert.match(
+      await get(two, '/metrics'),
+      /^leader_election_master_status\{lease_namespace="[^"]+",name="told"\} 0$/m,
+    );
     assert.match(await get(two, '/healthz?verbose'), /leaderElection ok: standing by; a_\S+ leads/);
     leader.signal('SIGTERM');
     await leader.exitWithin(5_000);
