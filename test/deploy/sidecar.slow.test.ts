@@ -154,7 +154,7 @@ describe('the sidecar', () => {
         .replace('=:10270', '=127.0.0.1:0'),
     );
     const program = startProgram([...args, '--hostname-override=control-plane-1', '--renew-interval=1s'], { t });
-    await program.waitForLine(/created the lease/, { timeoutMs: 20_000 });
+    await program.waitForLine(/created the lease/);
     await terminate(program);
     assert.doesNotMatch(program.output(), /forbidden|does not answer/i);
     assert.match(program.output(), /the lease stays for the next start/, 'the server beside it still answers');

@@ -30,7 +30,7 @@ async function endpoints(program: Program): Promise<{
   get(path: string): Promise<{ status: number; text: string }>;
   count(): Promise<Count>;
 }> {
-  const line = await program.waitForLine(/url=/, { from: 'stderr', timeoutMs: 20_000 });
+  const line = await program.waitForLine(/url=/, { from: 'stderr' });
   const url = /url=(\S+)/.exec(line)![1]!;
   const get = async (path: string): Promise<{ status: number; text: string }> => {
     const answer = await fetch(url + path);
@@ -260,7 +260,7 @@ describe('census', { concurrency: 3 }, () => {
     const json = get('-o', 'json');
     const yaml = get('-o', 'yaml');
     const wide = get('-o', 'wide');
-    await table.waitForLine(/^NAME +HOSTNAME +STATE/, { timeoutMs: 20_000 });
+    await table.waitForLine(/^NAME +HOSTNAME +STATE/);
     await table.waitForLine(/ host +Live /);
     await Promise.all([
       name.waitForLine(/lease\.coordination/),

@@ -261,7 +261,7 @@ describe('usage', { concurrency: 3 }, () => {
       ['publish', '--kubeconfig', kubeconfig, '--hostname-override=master-1', '--log-format=json'],
       { t, cwd: dir },
     );
-    await program.waitForLine(/created the lease/, { timeoutMs: 20_000 });
+    await program.waitForLine(/created the lease/);
     program.signal('SIGINT');
     assert.equal((await program.exitWithin(10_000)).code, 0);
     const told = program.stderr.map((line) => JSON.parse(line) as Record<string, string>);

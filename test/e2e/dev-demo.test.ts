@@ -16,7 +16,7 @@ import { kubectlSkip, processesNaming, publish, scratch, until } from './support
 async function startDev(t: Scope, ...args: string[]): Promise<{ dev: Program; cwd: string; kubeconfig: string }> {
   const cwd = await scratch(t);
   const dev = startProgram(['dev', ...args], { t, cwd });
-  await dev.waitForLine(/Ctrl-C ends it/, { timeoutMs: 20_000 });
+  await dev.waitForLine(/Ctrl-C ends it/);
   return { dev, cwd, kubeconfig: join(cwd, 'leasekeeper-dev.kubeconfig') };
 }
 
@@ -24,7 +24,7 @@ describe('dev', { concurrency: 3 }, () => {
   it('writes a kubeconfig that works, and removes it at the end', async (t) => {
     const { dev, kubeconfig } = await startDev(t);
     const program = publish(t, kubeconfig, 'master-1', '--renew-interval=1s');
-    await program.waitForLine(/created the lease/, { timeoutMs: 20_000 });
+    await program.waitForLine(/created the lease/);
     const count = await runProgram(['count', '--live'], { env: { KUBECONFIG: kubeconfig } });
     assert.deepEqual([count.code, count.stdout, count.stderr], [0, '1\n', '']);
     program.signal('SIGTERM');
@@ -88,7 +88,7 @@ describe('dev', { concurrency: 3 }, () => {
     await dev.kill();
     assert.ok(existsSync(kubeconfig));
     const again = startProgram(['dev'], { t, cwd: other });
-    await again.waitForLine(/Ctrl-C ends it/, { timeoutMs: 20_000 });
+    await again.waitForLine(/Ctrl-C ends it/);
     again.signal('SIGTERM');
     assert.equal((await again.exitWithin(5_000)).code, 0);
     assert.ok(!existsSync(kubeconfig));

@@ -186,7 +186,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       await writeFile(join(dir, 'next'), api.token('second'));
       await rename(join(dir, 'next'), file);
       // At the next 401, not only when the file is looked at anyway, every 10 s.
-      await program.waitForLine(/requests succeed again/, { timeoutMs: 5_000 });
+      await program.waitForLine(/requests succeed again/);
       const after = await renewedAfter(at, 'rotated', (await at.lease('rotated'))!);
       assert.equal(after.spec.holderIdentity, before.spec.holderIdentity);
       assert.equal(after.spec.leaseTransitions, 0);
@@ -214,7 +214,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       const dying = publish(t, kubeconfig, 'dying', ...QUICK, '-n', 'dying');
       const missing = publish(t, kubeconfig, 'missing', ...QUICK, '--namespace=nowhere');
       const told = await dying.waitForLine(/ERROR .*creating the lease failed.*being terminated/, {
-        timeoutMs: 15_000,
+        timeoutMs: 60_000,
       });
       assert.doesNotMatch(told, /RoleBinding/, 'a permission would not help');
       assert.match(told, /wait until the namespace is gone/);
@@ -240,7 +240,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
         fault: { answer: { status: 422, body: statusBody(422, 'Invalid', message) } },
       });
       const program = publish(t, kubeconfig, 'refused', ...QUICK);
-      const told = await program.waitForLine(/ERROR .*creating the lease failed.*422 Invalid/, { timeoutMs: 15_000 });
+      const told = await program.waitForLine(/ERROR .*creating the lease failed.*422 Invalid/);
       assert.match(told, /spec\.leaseDurationSeconds: Invalid value: 60: must be 42/);
       assert.match(told, /correct what is named here/);
       await until('more attempts', () => proxy.count('POST', LEASES) >= 3);

@@ -36,7 +36,7 @@ describe('on the embedded server', { concurrency: 3 }, () => {
     await until('its lease', () => lease(world, 'alive'));
     await until('its lease', () => lease(world, 'broken'));
     const nodes = (...args: string[]): ReturnType<typeof runProgram> =>
-      runProgram(['nodes', '--kubeconfig', world.kubeconfig, ...args], { timeoutMs: 15_000 });
+      runProgram(['nodes', '--kubeconfig', world.kubeconfig, ...args]);
     const [table, json, name, open] = await Promise.all([
       nodes('--grace', '2s'),
       nodes('--grace', '2s', '-o', 'json'),

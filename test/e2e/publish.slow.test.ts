@@ -124,7 +124,7 @@ describe('publish on a real API server', { skip: realApiSkip() }, () => {
     };
     const check = async ([host, name]: [string, string]): Promise<void> => {
       const program = publish(t, kubeconfig, host, '--lease-name-format=apiserver');
-      await program.waitForLine(/created the lease/, { timeoutMs: 20_000 });
+      await program.waitForLine(/created the lease/);
       const { status, json } = await at.call('GET', `${LEASES}/${name}`);
       assert.equal(status, 200);
       const { metadata, spec } = json as LeaseJson;

@@ -1,12 +1,12 @@
 /** `lock`, `once`, `shard`, `members`, `shards` as processes: exit codes, who runs what, who has what, and their ends. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runProgram, startProgram } from '../support/process.ts';
 import { embedded, scratch, terminate, until } from './support.ts';
 
-const TIMES = ['--lease-duration=3s', '--renew-deadline=2s', '--retry-period=500ms'];
+const TIMES = ['--lease-duration=6s', '--renew-deadline=5s', '--retry-period=500ms'];
 const node = (code: string): string[] => ['--', process.execPath, '-e', code];
 const append = (file: string, text: string): string =>
   `require('fs').appendFileSync(${JSON.stringify(file)}, ${text} + '\\n')`;
@@ -21,22 +21,21 @@ describe('recipes as commands', { concurrency: true }, () => {
     const lock = (args: string[], code: string) =>
       runProgram(['lock', '--lease=default/job', ...args, ...TIMES, ...node(code)], { env, timeoutMs: 60_000 });
     assert.equal((await lock([], 'process.exit(7)')).code, 7);
-    startProgram(
-      [
-        'lock',
-        '--lease=default/job',
-        ...TIMES,
-        ...node(`${append(file, "'a begins'")}; setTimeout(() => ${append(file, "'a ends'")}, 2500)`),
-      ],
-      { env, t },
-    );
+    // The first holds until it is let go.
+    const go = `${file}-go`;
+    const held = `const wait = () => require('fs').existsSync(${JSON.stringify(go)}) ? ${append(file, "'a ends'")} : setTimeout(wait, 20)`;
+    startProgram(['lock', '--lease=default/job', ...TIMES, ...node(`${append(file, "'a begins'")}; ${held}; wait()`)], {
+      env,
+      t,
+    });
     await until('the first works', async () => (await linesOf(file)).includes('a begins'));
-    const [refused, late, next] = await Promise.all([
+    const next = lock([], append(file, "'b, token ' + process.env.LEASEKEEPER_FENCING_TOKEN"));
+    const [refused, late] = await Promise.all([
       lock(['--no-wait'], 'process.exit(0)'),
       lock(['--wait=500ms'], 'process.exit(0)'),
-      lock([], append(file, "'b, token ' + process.env.LEASEKEEPER_FENCING_TOKEN")),
     ]);
-    assert.deepEqual([refused.code, late.code, next.code], [75, 75, 0]);
+    await writeFile(go, '');
+    assert.deepEqual([refused.code, late.code, (await next).code], [75, 75, 0]);
     assert.match((await linesOf(file)).join(', '), /^a begins, a ends, b, token \d+$/);
   });
 
@@ -71,10 +70,12 @@ describe('recipes as commands', { concurrency: true }, () => {
       return program;
     };
     const [a] = [start('a'), start('b')];
-    await until('all slots have begun', async () => (await linesOf(file)).length >= 4, 40_000);
-    const begun = await linesOf(file);
-    assert.deepEqual(begun.map((line) => line.split(' ')[0]).toSorted(), ['0', '1', '2', '3']);
-    assert.deepEqual(begun.map((line) => line.split(' ')[1]).toSorted(), ['a', 'a', 'b', 'b']);
+    /** Whose command began last, slot by slot. */
+    const hands = async (): Promise<string> =>
+      Object.values(Object.fromEntries((await linesOf(file)).map((line) => line.split(' ') as [string, string])))
+        .toSorted()
+        .join('');
+    await until('two slots each', async () => (await hands()) === 'aabb');
     const look = await runProgram(['members', 'queues', '-o', 'json'], { env });
     assert.deepEqual(
       (JSON.parse(look.stdout) as { members: { name: string; live: boolean }[] }).members.map(({ name, live }) => [
@@ -87,7 +88,7 @@ describe('recipes as commands', { concurrency: true }, () => {
       ],
     );
     await terminate(a);
-    await until('the other has them', async () => (await linesOf(file)).length >= 6, 40_000);
+    await until('the other has them', async () => (await hands()) === 'bbbb');
     const shards = await runProgram(['shards', 'queues'], { env });
     const rows = shards.stdout
       .trim()

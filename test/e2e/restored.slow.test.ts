@@ -51,7 +51,7 @@ it('etcd is restored under three publishers, two heartbeats and an elector', { s
   const elect = startProgram(['elect', '--kubeconfig', kubeconfig, '--lease', 'default/job', '--', 'sleep', '600'], {
     t,
   });
-  await elect.waitForLine(/leading/, { from: 'stderr', timeoutMs: 20_000 });
+  await elect.waitForLine(/leading/, { from: 'stderr' });
   for (const [i, node] of NODES.entries()) await ownedBy(world, node, uids[i]!);
   const holders = await Promise.all(HOSTS.map(async (host) => (await at.lease(host))?.spec.holderIdentity));
 

@@ -106,7 +106,7 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
       const theirs = made.json as LeaseJson;
       const program = publish(t, kubeconfig, 'foreign', '--renew-interval=400ms', '--lease-duration=2s');
       const told = await program.waitForLine(/ERROR .*without our identity label: not touching it/, {
-        timeoutMs: 15_000,
+        timeoutMs: 60_000,
       });
       assert.match(told, /holder=somebody/);
       const api1 = await api.requestCount({ verb: 'GET' });
@@ -145,7 +145,7 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
       const server = await startNeighbour(t);
       server.status = 503;
       const program = publish(t, kubeconfig, 'beside', ...QUICK, '--server-health-url', server.url, ...HEALTH);
-      const why = await program.waitForLine(/WARN .*server beside us does not answer/, { timeoutMs: 15_000 });
+      const why = await program.waitForLine(/WARN .*server beside us does not answer/);
       assert.match(why, /503/);
       await until('three questions', () => server.asked >= 3);
       assert.equal(await at.lease('beside'), undefined);

@@ -26,7 +26,7 @@ describe('SIGTERM ends publish within 10 s', { concurrency: 6 }, () => {
       started = program;
       const ours = during && (await claimed(program, at, HOST));
       await during?.(world);
-      if (shows) await program.waitForLine(shows, { timeoutMs: 20_000 });
+      if (shows) await program.waitForLine(shows);
       await terminate(program, code);
       const left = await at.lease(HOST);
       if (leaves === 'nothing') assert.equal(left, undefined);

@@ -116,7 +116,7 @@ export function publish(t: Scope, kubeconfig: string, host: string, ...args: rea
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -128,7 +128,7 @@ export async function until<T>(
 }
 
 /** The lease once it is renewed again, by this holder when one is given. */
-export async function renewedAfter(at: Seen, host: string, before: LeaseJson, timeoutMs = 15_000): Promise<LeaseJson> {
+export async function renewedAfter(at: Seen, host: string, before: LeaseJson, timeoutMs = 60_000): Promise<LeaseJson> {
   return until(
     `a renewal of ${host}`,
     async () => {
@@ -141,7 +141,7 @@ export async function renewedAfter(at: Seen, host: string, before: LeaseJson, ti
 
 /** Waits for the claim that the log tells, and gives the lease. */
 export async function claimed(program: Program, at: Seen, host: string): Promise<LeaseJson> {
-  await program.waitForLine(/created the lease|took the lease over/, { from: 'stderr', timeoutMs: 20_000 });
+  await program.waitForLine(/created the lease|took the lease over/, { from: 'stderr' });
   const lease = await at.lease(host);
   assert.ok(lease, program.output());
   return lease;
