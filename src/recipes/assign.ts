@@ -28,8 +28,10 @@ export function assign(
   const total = free.length + [...held.values()].reduce((sum, own) => sum + own.length, 0);
   const least = Math.floor(total / held.size);
   let larger = total % held.size;
-  // Those that hold the most keep the odd keys: then the fewest move. Among equals the name decides.
-  const ranked = [...held.keys()].sort((a, b) => size(held, b) - size(held, a) || byText(a, b));
+  // Those that hold an odd key already keep it: then the fewest move. Among equals the name decides, whatever else they hold:
+  // that changes while keys move, and nobody is to take back a key that it has begun to give away.
+  const hasOdd = (member: string): number => Number((held.get(member) as string[]).length > least);
+  const ranked = [...held.keys()].sort((a, b) => hasOdd(b) - hasOdd(a) || byText(a, b));
   const shares = new Map(ranked.map((member) => [member, larger-- > 0 ? least + 1 : least]));
   for (const [member, own] of held) free.push(...own.splice(shares.get(member) ?? 0));
   free.sort(byText);
@@ -44,5 +46,4 @@ export function assign(
   return held;
 }
 
-const size = (held: ReadonlyMap<string, readonly string[]>, member: string): number => held.get(member)?.length ?? 0;
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -81,3 +81,33 @@ test('one that joins takes at most its share, and ten thousand keys take little 
   const moved = keys.filter((key) => before.get(key) !== after.get(key)).length;
   assert.ok(moved <= Math.ceil(keys.length / 11), String(moved));
 });
+
+test('while keys move, one after another in any order, nobody takes back what it has begun to give away', () => {
+  const names = fc.subarray(['m1', 'm2', 'm3', 'm4', 'm5', 'm6'], { minLength: 1 });
+  const order = fc.infiniteStream(fc.nat(1_000_000));
+  fc.assert(
+    fc.property(names, names, fc.integer({ min: 1, max: 40 }), order, (before, members, count, dice) => {
+      const keys = Array.from({ length: count }, (_, i) => `k${i}`);
+      const now = owners(assign(before, keys, nobody));
+      for (const [key, holder] of now) if (!members.includes(holder)) now.delete(key);
+      const given = new Set<string>();
+      const moved = new Set<string>();
+      for (;;) {
+        const to = owners(assign(members, keys, (key) => now.get(key)));
+        for (const [key, holder] of now) {
+          if (to.get(key) !== holder) given.add(key);
+          else assert.ok(!given.has(key), `${key} is taken back`);
+        }
+        const open = keys.filter((key) => now.get(key) !== to.get(key));
+        const key = open[dice.next().value % open.length];
+        if (key === undefined) return;
+        // Given back first, then taken by who is to have it then.
+        if (now.delete(key)) continue;
+        assert.ok(!moved.has(key), `${key} moves twice`);
+        moved.add(key);
+        given.delete(key);
+        now.set(key, to.get(key)!);
+      }
+    }),
+  );
+});
