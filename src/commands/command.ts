@@ -8,6 +8,7 @@ import type { Rules } from '../config/bindings.ts';
 import { problemText } from '../config/option-spec.ts';
 import type { Given, OptionSpec, OptionValues, Problem, Table } from '../config/option-spec.ts';
 import type { Grants } from './permissions.ts';
+import type { SystemdVariables } from './systemd.ts';
 
 /** Exit codes of the program. */
 export const EXIT = {
@@ -29,6 +30,10 @@ export interface Io {
   readonly program?: string;
   /** True when stdout is a terminal. */
   readonly terminal: boolean;
+  /** Undefined: systemd does not listen to this process. */
+  readonly systemd?: SystemdVariables | undefined;
+  /** Whether stderr is the journal's. Default false. */
+  readonly journal?: boolean;
   out(text: string): void;
   /** Returns at once, whatever the reader does. */
   err(text: string): void;

@@ -38,7 +38,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const [command = '', ...rest] = args;
   const wrong = [...problems, ...commandProblems('elect', command, io.env['PATH'])];
   if (wrong.length > 0) throw new UsageError(wrong);
-  return runService(values, io, {}, async ({ log, clock, connection, stop, received }) => {
+  return runService(values, io, {}, async ({ log, clock, connection, systemd, stop, received }) => {
     const { lease, restart, stopTimeoutMs: graceMs } = settings;
     const guarded = new GuardedCommand({ clock, log, command, args: rest, env: io.env, graceMs, received });
     try {
@@ -96,6 +96,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
           (event) => event.type !== 'workReturned' && logEvent(event),
           endpoints?.observe,
           events.election,
+          () => systemd.changed(),
         ),
       });
 
@@ -111,6 +112,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         },
         'contending for the lease',
       );
+      systemd.ready(() => `${elector.term ? 'leading' : 'standing by'}: ${lease.namespace}/${lease.name}`);
       await runServices(
         [
           ...(shown?.services ?? []),

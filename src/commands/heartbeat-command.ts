@@ -26,42 +26,49 @@ export async function run(input: CommandInput): Promise<number> {
   const { requestTimeoutMs } = options;
   // --concurrency is the bound, and may change: a request that waited for a connection here would be late unseen.
   const api = { requestTimeoutMs, maxConnections: Number.POSITIVE_INFINITY };
-  return runService(values, io, api, async ({ log, clock, connection: { transport, store, server }, stop }) => {
-    const { node: names, nodesSelector: labelSelector } = values;
-    const endpoints =
-      address &&
-      (await import('./endpoints.ts')).heartbeatEndpoints(
-        { address, security: securityFiles(values), log, clock, transport },
-        () => heartbeat,
-      );
-    const heartbeat: Heartbeat = new Heartbeat({
-      store,
-      nodes: createNodesApi({ transport, clock, random: Math.random, names, labelSelector }),
-      clock,
-      random: Math.random,
-      ...options,
-      observe: observers(logHeartbeat(log, clock, names), endpoints?.observe),
-    });
-    const reload = hotReload(input, {
-      table: HEARTBEAT_TABLE,
-      values,
-      clock,
-      rules,
-      log,
-      apply(next) {
-        log.level = next.logLevel;
-        heartbeat.update(heartbeatSettings(next).options);
-      },
-    });
-    const which = names ? { nodes: names.join(',') } : { selector: labelSelector };
-    const shown = await endpoints?.listen();
-    const url = shown?.url;
-    log.info({ version, server, namespace: options.namespace, ...which, url }, 'keeping the heartbeats of Nodes');
-    const beating: Service = { name: 'heartbeat', run: (signal) => heartbeat.run(signal) };
-    await runServices([...reload, ...(shown?.services ?? []), beating], stop);
-    log.info('stopped: the leases stay, and expire by themselves');
-    return EXIT.ok;
-  });
+  return runService(
+    values,
+    io,
+    api,
+    async ({ log, clock, connection: { transport, store, server }, systemd, stop }) => {
+      const { node: names, nodesSelector: labelSelector } = values;
+      const endpoints =
+        address &&
+        (await import('./endpoints.ts')).heartbeatEndpoints(
+          { address, security: securityFiles(values), log, clock, transport },
+          () => heartbeat,
+        );
+      const heartbeat: Heartbeat = new Heartbeat({
+        store,
+        nodes: createNodesApi({ transport, clock, random: Math.random, names, labelSelector }),
+        clock,
+        random: Math.random,
+        ...options,
+        observe: observers(logHeartbeat(log, clock, names), endpoints?.observe),
+      });
+      const reload = hotReload(input, {
+        table: HEARTBEAT_TABLE,
+        values,
+        clock,
+        rules,
+        log,
+        systemd,
+        apply(next) {
+          log.level = next.logLevel;
+          heartbeat.update(heartbeatSettings(next).options);
+        },
+      });
+      const which = names ? { nodes: names.join(',') } : { selector: labelSelector };
+      const shown = await endpoints?.listen();
+      const url = shown?.url;
+      log.info({ version, server, namespace: options.namespace, ...which, url }, 'keeping the heartbeats of Nodes');
+      systemd.ready(() => 'keeping the heartbeats of Nodes');
+      const beating: Service = { name: 'heartbeat', run: (signal) => heartbeat.run(signal) };
+      await runServices([...reload, ...(shown?.services ?? []), beating], stop);
+      log.info('stopped: the leases stay, and expire by themselves');
+      return EXIT.ok;
+    },
+  );
 }
 
 export const grants = permitted(HEARTBEAT_TABLE, rules, ({ heartbeatNamespace: namespace, node }) => [

@@ -6,19 +6,29 @@ import type { Change, ReloadEvent, ReloaderOptions } from '../config/reload.ts';
 import { problemText } from '../config/option-spec.ts';
 import type { OptionSpec } from '../config/option-spec.ts';
 import type { Logger } from '../observe/log.ts';
+import { observers } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
 import type { CommandInput } from './command.ts';
+import type { Systemd } from './systemd.ts';
+
+interface HotReloadParts {
+  readonly log: Logger;
+  readonly systemd: Pick<Systemd, 'reloading' | 'reloaded'>;
+}
 
 /** The service, where there is a configuration file. To be called once: it takes SIGHUP for the life of the process. */
 export function hotReload<T extends Readonly<Record<string, OptionSpec>>>(
   { sources, file }: Pick<CommandInput, 'sources' | 'file'>,
-  { log, ...options }: Omit<ReloaderOptions<T>, 'sources' | 'file' | 'observe'> & { readonly log: Logger },
+  { log, systemd, ...options }: Omit<ReloaderOptions<T>, 'sources' | 'file' | 'observe'> & HotReloadParts,
 ): Service[] {
-  const reloader = file && new Reloader({ ...options, sources, file, observe: logReload(log) });
+  const observe = observers(logReload(log), () => systemd.reloaded());
+  const reloader = file && new Reloader({ ...options, sources, file, observe });
   process.on('SIGHUP', () => {
-    if (reloader) reloader.refresh();
-    else log.info('SIGHUP: there is no configuration file to read again');
+    if (reloader) {
+      systemd.reloading();
+      reloader.refresh();
+    } else log.info('SIGHUP: there is no configuration file to read again');
   });
   return reloader ? [reloader] : [];
 }

@@ -11,7 +11,8 @@ import { version } from '../version.ts';
 import { ConfigurationError, EXIT, UsageError } from './command.ts';
 import type { CommandSpec, Io } from './command.ts';
 import { COMMANDS, allOptions, loadCompletion } from './commands.ts';
-import { stderr } from './streams.ts';
+import { stderr, stderrIsJournal } from './streams.ts';
+import { takeSystemdVariables } from './systemd.ts';
 
 export { finish } from './streams.ts';
 
@@ -117,8 +118,11 @@ function toOption(key: string, spec: OptionSpec): Option {
 }
 
 function processIo(): Io {
+  const systemd = takeSystemdVariables(process.env, process.pid);
   return {
     env: process.env,
+    systemd,
+    journal: stderrIsJournal(process.env['JOURNAL_STREAM']),
     // kubectl starts plugins by the name of their file.
     program: /^kubectl-/.test(basename(process.argv[1] ?? '')) ? 'kubectl leasekeeper' : 'leasekeeper',
     terminal: process.stdout.isTTY === true,

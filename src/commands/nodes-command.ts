@@ -107,7 +107,7 @@ async function serve(address: HttpAddress, options: AvailabilityOptions, values:
   const { runService } = await import('./service.ts');
   const { logAvailability } = await import('../observe/availability-log.ts');
   const { nodesEndpoints } = await import('./endpoints.ts');
-  return runService(values, io, {}, async ({ log, clock, connection, stop }) => {
+  return runService(values, io, {}, async ({ log, clock, connection, systemd, stop }) => {
     const { transport } = connection;
     const endpoints = nodesEndpoints(
       { address, security: securityFiles(values), log, clock, transport },
@@ -127,6 +127,7 @@ async function serve(address: HttpAddress, options: AvailabilityOptions, values:
       { version, server: connection.server, namespace, url },
       'HTTP endpoints: /v1/nodes, /metrics, /livez, /readyz',
     );
+    systemd.ready(() => 'watching Nodes');
     await runServices([...services, { name: 'monitor', run: (signal) => monitor.run(signal) }], stop);
     return EXIT.ok;
   });

@@ -9,7 +9,7 @@ import { v4 as uuid } from 'uuid';
 import type { Wrong } from '../config/bindings.ts';
 import { PUBLISH_TABLE, publishSettings } from '../config/publish-flags.ts';
 import type { PublishValues } from '../config/publish-flags.ts';
-import type { ShutdownOutcome } from '../identity/publisher-events.ts';
+import type { PublisherPhase, ShutdownOutcome } from '../identity/publisher-events.ts';
 import { ServerHealth } from '../identity/server-health.ts';
 import { Publisher } from '../identity/publisher.ts';
 import { createEventsApi } from '../kube/events-api.ts';
@@ -36,6 +36,19 @@ export const publishRules = async (values: PublishValues): Promise<Wrong[]> => [
   ...(values.sweep ? await scheduleRules(values.sweepSchedule) : []),
 ];
 
+/** For systemd's STATUS. */
+const PHASES: Readonly<Record<PublisherPhase, string>> = {
+  idle: 'starting',
+  disabled: 'disabled by feature gate APIServerIdentity',
+  waitingForServer: 'waiting for the server beside us',
+  claiming: 'claiming',
+  holding: 'holding',
+  superseded: 'superseded, standing by',
+  besideServer: 'standing by for the API server of this host',
+  foreign: 'the lease of this name is not ours',
+  stopping: 'stopping',
+};
+
 export async function run(input: CommandInput): Promise<number> {
   const { given, io } = input;
   const values = await readValues(PUBLISH_TABLE, given, publishRules);
@@ -44,7 +57,7 @@ export async function run(input: CommandInput): Promise<number> {
   let gates = values.featureGates;
   // A sweep may be thousands of deletions.
   const api = { requestTimeoutMs: options.requestTimeoutMs, light: !values.sweep };
-  return runService(values, io, api, async ({ log, clock, connection, stop }) => {
+  return runService(values, io, api, async ({ log, clock, connection, systemd, stop }) => {
     const url = values.serverHealthUrl;
     await using probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });
     const health = probe && new ServerHealth({ probe: probe.ask, clock, ...settings.health });
@@ -72,7 +85,7 @@ export async function run(input: CommandInput): Promise<number> {
         uuid(),
       ),
       ...options,
-      observe: observers(logPublisher(log), events.publisher, endpoints?.publisher),
+      observe: observers(logPublisher(log), events.publisher, endpoints?.publisher, () => systemd.changed()),
       health,
       clockDistanceMs: () => connection.transport.clockDistanceMs(),
     });
@@ -110,6 +123,7 @@ export async function run(input: CommandInput): Promise<number> {
       clock,
       rules: publishRules,
       log,
+      systemd,
       apply(next) {
         const to = publishSettings(next, hostname());
         log.level = next.logLevel;
@@ -121,8 +135,10 @@ export async function run(input: CommandInput): Promise<number> {
         if (!to.enabled && !disabled) log.warn('disabled: feature gate APIServerIdentity is off, giving the lease up');
         publisher.enable(to.enabled);
         sweeper.set(to.sweep);
+        systemd.changed();
       },
     });
+    systemd.ready(() => `${PHASES[publisher.status.phase]}: ${lease}`);
     let outcome: ShutdownOutcome | undefined;
     const run = async (signal: AbortSignal): Promise<void> => void (outcome = await publisher.run(signal));
     await runServices(

@@ -15,7 +15,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   const values = await readValues(SERVE_TABLE, given, (read) => serveSettings(read).wrong);
   const { address, census } = serveSettings(values);
   if (address === undefined) throw new TypeError('serve without an address');
-  return runService(values, io, { light: true }, async ({ log, clock, connection, stop }) => {
+  return runService(values, io, { light: true }, async ({ log, clock, connection, systemd, stop }) => {
     const query = leaseQuery(values);
     const { store, transport } = connection;
     const { url, services } = await censusEndpoints(
@@ -23,6 +23,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
       { census, store, query },
     ).listen();
     log.info({ version, server: connection.server, namespace: query.namespace, url }, 'counting instances');
+    systemd.ready(() => 'counting instances');
     await runServices(services, stop);
     return EXIT.ok;
   });

@@ -15,11 +15,13 @@ import { connectApi } from './compose.ts';
 import type { ApiWorld } from './compose.ts';
 import { staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
+import { Systemd } from './systemd.ts';
 
 export interface ServiceWorld {
   readonly log: ReturnType<typeof createLog>;
   readonly clock: Clock;
   readonly connection: Connection;
+  readonly systemd: Systemd;
   /** Aborts with the first SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
   /** The signal that came; undefined while none did. */
@@ -38,12 +40,16 @@ export async function runService(
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   await using connection = await connectApi(values, { ...api, clock, env: io.env });
-  using stop = stopSignal((signal) => log.info({ signal }, 'stopping; a second signal ends at once'));
+  using systemd = new Systemd({ variables: io.systemd, clock, log });
+  using stop = stopSignal((signal) => {
+    log.info({ signal }, 'stopping; a second signal ends at once');
+    systemd.stopping();
+  });
   const ended = new AbortController();
   const { transport } = connection;
   const watched = logCertificate({ endsAt: () => transport.certificateEndsAt(), clock, log }, ended.signal);
   try {
-    return await run({ log, clock, connection, stop: stop.signal, received: stop.received });
+    return await run({ log, clock, connection, systemd, stop: stop.signal, received: stop.received });
   } finally {
     ended.abort();
     await watched;

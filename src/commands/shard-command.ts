@@ -31,7 +31,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const wrong = [...problems, ...commandProblems('shard', command, io.env['PATH'])];
   if (wrong.length > 0) throw new UsageError(wrong);
   const { ref, id, stopTimeoutMs: graceMs, election } = settingsOf(values);
-  return runService(values, io, {}, async ({ log, clock, connection, stop, received }) => {
+  return runService(values, io, {}, async ({ log, clock, connection, systemd, stop, received }) => {
     const ring = ref(connection.namespace);
     const guards = new Map<string, GuardedCommand>();
     const shards = new Shards({
@@ -68,6 +68,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       },
     });
     log.info({ ring: `${ring.namespace}/${ring.name}`, slots: values.shardSlots, id }, 'sharing slots with the ring');
+    systemd.ready(() => 'sharing slots with the ring');
     await shards.run(stop);
     return EXIT.ok;
   });

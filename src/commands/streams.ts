@@ -126,6 +126,17 @@ function unblocked(fd: number): [fd: number, blocks: boolean] {
   return [fd, true];
 }
 
+/** @param stream of JOURNAL_STREAM: the device and inode of what systemd made for this process's output */
+export function stderrIsJournal(stream: string | undefined): boolean {
+  if (!stream) return false;
+  try {
+    const { dev, ino } = fstatSync(2, { bigint: true });
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+}
+
 let opened: Stderr | undefined;
 
 export const stderr = (): Stderr => (opened ??= new Stderr());

@@ -87,7 +87,7 @@ async function once(values: Values, io: Io): Promise<number> {
 
 async function scheduled(
   values: Values,
-  { log, clock, connection: { store, server, transport }, stop }: ServiceWorld,
+  { log, clock, connection: { store, server, transport }, systemd, stop }: ServiceWorld,
   input: CommandInput,
 ): Promise<number> {
   const settings = settingsOf(values);
@@ -115,12 +115,14 @@ async function scheduled(
     { version, server, namespace, schedule, url: shown?.url },
     settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`,
   );
+  systemd.ready(() => (service.wish ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`));
   const reload = hotReload(input, {
     table: SWEEP_TABLE,
     values,
     clock,
     rules,
     log,
+    systemd,
     apply(next) {
       log.level = next.logLevel;
       gates = next.featureGates;
@@ -130,6 +132,7 @@ async function scheduled(
       }
       service.set(after);
       heartbeats?.set(ofHeartbeats(after));
+      systemd.changed();
     },
   });
   await runServices([...reload, ...(shown?.services ?? []), service, ...(heartbeats ? [heartbeats] : [])], stop);

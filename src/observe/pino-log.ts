@@ -17,6 +17,8 @@ export interface LogOptions {
 
 export interface LogOutput {
   err(line: string): void;
+  /** Whether it is the journal's, which takes a line's priority from its beginning: sd-daemon(3). Default false. */
+  readonly journal?: boolean;
   /** Called once there is room again, with the number of lines that were left out because there was none. */
   onLost?(callback: (lines: number) => void): void;
 }
@@ -26,7 +28,8 @@ const MAX_VALUE = 500;
 const MAX_STACK = 10_000;
 
 export function createLog({ level, format, output }: LogOptions): Logger {
-  const stream = { write: (line: string) => output.err(format === 'json' ? escapeQuoted(line) : textLine(line)) };
+  const text = (line: string): string => textLine(line, output.journal === true);
+  const stream = { write: (line: string) => output.err(format === 'json' ? escapeQuoted(line) : text(line)) };
   const options = {
     level,
     base: null,
@@ -49,8 +52,11 @@ function errorFields(err: unknown, withStack: boolean): unknown {
   return { message: err.message, code, status, cause, ...(withStack ? { stack: err.stack } : {}) };
 }
 
+/** Of syslog(3). */
+const PRIORITIES: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+
 /** `2026-07-01T12:00:00.123+02:00 INFO  message  key=value` */
-function textLine(json: string): string {
+function textLine(json: string, journal: boolean): string {
   const { level, time, msg, err, ...rest } = JSON.parse(json) as Record<string, unknown>;
   const fields = Object.entries(rest).map(([key, value]) => `${fieldText(key)}=${fieldText(value)}`);
   if (typeof err === 'object' && err !== null) {
@@ -58,7 +64,9 @@ function textLine(json: string): string {
     fields.push(`error=${fieldText(message)}`);
     if (typeof stack === 'string') fields.push(stackText(stack));
   }
-  return `${localTime(String(time))} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}\n`;
+  const text = `${localTime(String(time))} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}`;
+  // A stack has lines of its own.
+  return `${journal ? text.replace(/^/gm, `<${PRIORITIES[String(level)] ?? 6}>`) : text}\n`;
 }
 
 /** RFC 3339 with the offset of the machine's zone, so that it can be read beside other logs. */

@@ -5,12 +5,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, cp, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
-import { main } from '../../src/commands/main.ts';
 import { version } from '../../src/version.ts';
 import { embedded } from '../e2e/support.ts';
 import { leaveNothing } from '../support/children.ts';
@@ -140,43 +139,5 @@ describe('deploy/Containerfile', () => {
       const attempt = `require('node:fs').writeFileSync(${JSON.stringify(join(image, 'x'))}, '')`;
       assert.notEqual(spawnSync(process.execPath, ['-e', attempt], user).status, 0);
     }
-  });
-});
-
-describe('the systemd unit', () => {
-  const missing = spawnSync('systemd-analyze', ['--version']).error !== undefined && 'systemd-analyze is not installed';
-
-  it('is in order', { skip: missing }, async (t) => {
-    const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-unit-'));
-    t.after(() => rm(dir, { recursive: true, force: true }));
-    const verify = async (unit: string): Promise<string> => {
-      const file = join(dir, 'leasekeeper.service');
-      await writeFile(file, unit);
-      const { stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' });
-      // Units of the machine may have faults of their own.
-      return stderr
-        .split('\n')
-        .filter((line) => line.includes('leasekeeper.service'))
-        .join('\n');
-    };
-    const unit = text('leasekeeper.service');
-    assert.equal(await verify(unit), '');
-    assert.match(await verify(unit.replace('RestartSec', 'RestartSecs')), /Unknown key/);
-  });
-
-  it('starts leasekeeper with options that it takes', async () => {
-    const [, line = ''] = /^ExecStart=\/usr\/bin\/env leasekeeper (.*)$/m.exec(text('leasekeeper.service')) ?? [];
-    const missing = join(ROOT, 'no-such');
-    let err = '';
-    const io = { env: {}, terminal: false, out: () => {}, err: (more: string) => void (err += more) };
-    assert.equal(await main(line.replace(/\$\{CREDENTIALS_DIRECTORY\}/, missing).split(' '), io), 2);
-    // Everything but the kubeconfig, which is not there, is in order.
-    assert.match(err, new RegExp(`^leasekeeper: [^\n]*${missing}/kubeconfig[^\n]*\n$`));
-    assert.match(text('leasekeeper.service'), /^LoadCredential=kubeconfig:\/etc\/leasekeeper\/kubeconfig$/m);
-  });
-
-  it('waits longer for its end than leasekeeper takes', () => {
-    const seconds = Number(/^TimeoutStopSec=(\d+)$/m.exec(text('leasekeeper.service'))?.[1]);
-    assert.ok(seconds > 10);
   });
 });

@@ -1,16 +1,19 @@
 /**
  * The sidecar of a kubeadm control plane, as far as it goes without kubeadm: the patch merged into a static pod such as
- * kubeadm writes, with the code that kubeadm uses; the kubeconfig made by its script, with which the sidecar's own
+ * kubeadm writes, with the code that kubeadm uses; the kubeconfig and certificate made and renewed by their script, with which the sidecar's own
  * arguments publish at a real API server under the Role of the overlay.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { kubectlSkip, scratch, terminate } from '../e2e/support.ts';
+import { kubectlSkip, scratch, terminate, until } from '../e2e/support.ts';
+import { leaseName } from '../../src/lease/names.ts';
 import { startProgram } from '../support/process.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { DEPLOY, SIDECAR_PATCH, documents } from './support.ts';
@@ -80,40 +83,84 @@ describe('the sidecar', () => {
     assert.equal(merged['spec'].hostNetwork, true);
   });
 
+  /** Of this user: another needs root. */
+  const owner = `${process.getuid?.()}:${process.getgid?.()}`;
+  const make = (env: Readonly<Record<string, string>>) =>
+    spawnSync('sh', [SCRIPT], { encoding: 'utf8', env: { ...process.env, OWNER: owner, ...env } });
+
   it('kubeconfig.sh says what it cannot read', async (t) => {
-    const { status, stderr, stdout } = spawnSync('sh', [SCRIPT], {
-      encoding: 'utf8',
-      env: { ...process.env, PKI: await scratch(t) },
-    });
+    const { status, stderr, stdout } = make({ PKI: await scratch(t), DIRECTORY: await scratch(t) });
     assert.deepEqual([status, stdout], [1, '']);
     assert.match(stderr, /^kubeconfig\.sh: cannot read .*ca\.crt$/m);
   });
 
-  it(
-    'kubeconfig.sh makes a certificate for its user alone, and leaves nothing behind',
-    { skip: noOpenssl },
-    async (t) => {
+  describe('kubeconfig.sh', { skip: noOpenssl }, () => {
+    const endsAt = (file: string): number => Date.parse(new X509Certificate(readFileSync(file)).validTo);
+
+    it('makes a certificate for its user alone, and leaves nothing else behind', async (t) => {
       const pki = await scratch(t);
       makeCa(pki);
-      const work = await scratch(t);
-      const env = { ...process.env, PKI: pki, DAYS: '30', TMPDIR: work };
-      const config = parse(execFileSync('sh', [SCRIPT], { encoding: 'utf8', env, stdio: 'pipe' })) as {
+      const dir = join(await scratch(t), 'leasekeeper');
+      const { status, stdout, stderr } = make({ PKI: pki, DIRECTORY: dir });
+      assert.deepEqual([status, stderr], [0, '']);
+      assert.match(stdout, /leasekeeper\/kubeconfig: the certificate of leasekeeper-sidecar holds until \w+ .* GMT\n$/);
+      assert.deepEqual(readdirSync(dir).sort(), ['client.pem', 'kubeconfig']);
+      for (const name of ['client.pem', 'kubeconfig']) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o400);
+      const config = parse(await readFile(join(dir, 'kubeconfig'), 'utf8')) as {
         clusters: { cluster: Record<string, string> }[];
         users: { user: Record<string, string> }[];
       };
       assert.equal(config.clusters[0]?.cluster['server'], 'https://127.0.0.1:6443');
       assert.equal(config.clusters[0]?.cluster['tls-server-name'], 'kubernetes');
-      const crt = join(pki, 'client.crt');
-      await writeFile(crt, Buffer.from(config.users[0]?.user['client-certificate-data'] ?? '', 'base64'));
-      const shown = execFileSync('openssl', ['x509', '-in', crt, '-noout', '-text'], { encoding: 'utf8' });
+      assert.deepEqual(config.users[0]?.user, { 'client-certificate': 'client.pem', 'client-key': 'client.pem' });
+      const pem = join(dir, 'client.pem');
+      const shown = execFileSync('openssl', ['x509', '-in', pem, '-noout', '-text'], { encoding: 'utf8' });
       assert.match(shown, /Subject: CN ?= ?leasekeeper-sidecar$/m);
       assert.match(shown, /TLS Web Client Authentication/);
       assert.match(shown, /CA:FALSE/);
-      execFileSync('openssl', ['verify', '-CAfile', join(pki, 'ca.crt'), crt], { stdio: 'pipe' });
-      assert.equal(spawnSync('openssl', ['x509', '-in', crt, '-noout', '-checkend', String(31 * 86_400)]).status, 1);
-      assert.equal(execFileSync('find', [work, '-type', 'f'], { encoding: 'utf8' }), '');
-    },
-  );
+      execFileSync('openssl', ['verify', '-CAfile', join(pki, 'ca.crt'), pem], { stdio: 'pipe' });
+      assert.equal((await readdir(pki)).join(), 'ca.crt,ca.key');
+    });
+
+    it('renews what ends soon, or is of another CA, and leaves any other as it is', async (t) => {
+      const pki = await scratch(t);
+      makeCa(pki);
+      const dir = await scratch(t);
+      const pem = join(dir, 'client.pem');
+      const run = (env: Readonly<Record<string, string>> = {}): string => {
+        const { status, stderr } = make({ PKI: pki, DIRECTORY: dir, ...env });
+        assert.deepEqual([status, stderr], [0, '']);
+        return readFileSync(pem, 'utf8');
+      };
+      const first = run();
+      assert.equal(run(), first);
+      const renewed = run({ RENEW_DAYS: '366' });
+      assert.notEqual(renewed, first);
+      // Where the key of the CA is not kept, what holds still holds.
+      await rename(join(pki, 'ca.key'), join(pki, 'elsewhere'));
+      assert.equal(run(), renewed);
+      makeCa(pki);
+      const other = run();
+      assert.notEqual(other, renewed);
+      new X509Certificate(other);
+      createPrivateKey(other);
+    });
+
+    it('nodes set up on one day do not fail on one day', async (t) => {
+      const pki = await scratch(t);
+      makeCa(pki);
+      const days = new Set<number>();
+      for (let node = 0; node < 12; node++) {
+        const dir = await scratch(t);
+        assert.equal(make({ PKI: pki, DIRECTORY: dir }).status, 0);
+        const left = Math.round((endsAt(join(dir, 'client.pem')) - Date.now()) / 86_400_000);
+        assert.ok(left >= 305 && left <= 365, String(left));
+        days.add(left);
+      }
+      // One in 61 for each of them: twelve on one day are as good as impossible.
+      assert.ok(days.size > 1, [...days].join());
+    });
+  });
 
   it('publishes with that kubeconfig, its arguments and its Role', { skip: noOpenssl || realApiSkip() }, async (t) => {
     const pki = await mkdtemp(join(tmpdir(), 'leasekeeper-pki-'));
@@ -142,9 +189,10 @@ describe('the sidecar', () => {
       const path = `/apis/${object.apiVersion}/namespaces/kube-system/${object.kind.toLowerCase()}s`;
       await api.json('POST', path, object);
     }
-    const env = { ...process.env, PKI: pki, SERVER: api.url };
-    const kubeconfig = join(pki, 'leasekeeper.conf');
-    await writeFile(kubeconfig, execFileSync('sh', [SCRIPT], { encoding: 'utf8', env, stdio: 'pipe' }));
+    const dir = await scratch(t);
+    const kubeconfig = join(dir, 'kubeconfig');
+    const env = { PKI: pki, SERVER: api.url, DIRECTORY: dir };
+    assert.equal(make(env).status, 0);
     assert.doesNotMatch(await readFile(kubeconfig, 'utf8'), /127\.0\.0\.1:6443/);
     const [patch] = documents(SIDECAR_PATCH);
     const args = (patch!['spec'].containers[0].args as string[]).map((arg) =>
@@ -154,7 +202,20 @@ describe('the sidecar', () => {
         .replace('=:10270', '=127.0.0.1:0'),
     );
     const program = startProgram([...args, '--hostname-override=control-plane-1', '--renew-interval=1s'], { t });
-    await program.waitForLine(/created the lease/);
+    await program.waitForLine(/created the lease/, { timeoutMs: 30_000 });
+    // Renewed while it runs: the same command, and nothing else.
+    const first = await readFile(join(dir, 'client.pem'), 'utf8');
+    assert.equal(make({ ...env, RENEW_DAYS: '366' }).status, 0);
+    assert.notEqual(await readFile(join(dir, 'client.pem'), 'utf8'), first);
+    const lease = `/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/${leaseName('control-plane-1')}`;
+    const { resourceVersion } = ((await api.json('GET', lease)) as Manifest).metadata as { resourceVersion?: string };
+    await until(
+      'a renewal',
+      async () =>
+        ((await api.json('GET', lease)) as { metadata: { resourceVersion: string } }).metadata.resourceVersion !==
+        resourceVersion,
+      30_000,
+    );
     await terminate(program);
     assert.doesNotMatch(program.output(), /forbidden|does not answer/i);
     assert.match(program.output(), /the lease stays for the next start/, 'the server beside it still answers');

@@ -128,3 +128,31 @@ test('JSON: nothing that steers either, and every value as it was', () => {
     }),
   );
 });
+
+describe('under a journal', () => {
+  const lines = (
+    format: 'text' | 'json',
+    level: 'debug' | 'info' | 'warn' | 'error',
+    fields: object = {},
+  ): string[] => {
+    let out = '';
+    createLog({ level: 'debug', format, output: { journal: true, err: (line) => (out += line) } })[level](
+      fields,
+      'told',
+    );
+    return out.trimEnd().split('\n');
+  };
+
+  test('each line of text has its priority', () => {
+    const priorities = (['error', 'warn', 'info', 'debug'] as const).map((level) =>
+      lines('text', level)[0]?.slice(0, 3),
+    );
+    assert.deepEqual(priorities, ['<3>', '<4>', '<6>', '<7>']);
+    const stack = lines('text', 'warn', { err: new Error('x') });
+    assert.ok(stack.length > 1 && stack.every((line) => line.startsWith('<4>')), stack.join('\n'));
+  });
+
+  test('JSON stays JSON', () => {
+    assert.doesNotThrow(() => void JSON.parse(lines('json', 'warn')[0]!));
+  });
+});

@@ -1,46 +1,73 @@
 #!/bin/sh
-# Prints a kubeconfig for the sidecar, with a client certificate of its own. On a control-plane node, as root:
+# Makes the sidecar's kubeconfig and client certificate, and renews them: one command for both. On a control-plane node, as
+# root:
 #
-#   install -D -m 400 -o 65532 /dev/null /etc/kubernetes/leasekeeper/kubeconfig
-#   sh kubeconfig.sh > /etc/kubernetes/leasekeeper/kubeconfig
+#   sh kubeconfig.sh
 #
-# The certificate is signed with the cluster's CA and holds for DAYS; do the same again before it ends, then restart the
-# sidecar. What its user may do is in rbac.yaml. Needs openssl and the key of the CA; where that key is kept elsewhere,
-# `kubeadm kubeconfig user --client-name leasekeeper-sidecar` there, or a CertificateSigningRequest, does the same.
+# It writes two files into DIRECTORY, each in one step, readable for OWNER alone:
+#   kubeconfig   names the API server beside it, its CA, and client.pem
+#   client.pem   key and certificate in one file, as kubelet's, so that the two never part
+# Run again, it renews a certificate that ends within RENEW_DAYS, and leaves any other as it is: it may run every week.
+# leasekeeper reads the files again within 10 seconds: nothing is restarted.
 #
-# Variables: PKI (/etc/kubernetes/pki, holds ca.crt and ca.key), SERVER (https://127.0.0.1:6443), SERVER_NAME (kubernetes:
-# a name that kubeadm puts into every API server's certificate, which 127.0.0.1 is not), CLIENT (leasekeeper-sidecar),
-# DAYS (365).
+# A certificate holds for DAYS less up to a sixth, at random: nodes that were set up on one day do not fail on one day.
+# It is signed with the cluster's CA. What its user may do is in rbac.yaml. Needs openssl and the key of the CA; where that
+# key is kept elsewhere, sign a CertificateSigningRequest for CLIENT there, and write client.pem yourself.
+#
+# Variables: DIRECTORY (/etc/kubernetes/leasekeeper), OWNER (65532:65532, the image's user), PKI (/etc/kubernetes/pki, holds
+# ca.crt and ca.key), SERVER (https://127.0.0.1:6443), SERVER_NAME (kubernetes: a name that kubeadm puts into every API
+# server's certificate, which 127.0.0.1 is not), CLIENT (leasekeeper-sidecar), DAYS (365), RENEW_DAYS (90).
 set -eu
 umask 077
 
+DIRECTORY=${DIRECTORY:-/etc/kubernetes/leasekeeper}
+OWNER=${OWNER:-65532:65532}
 PKI=${PKI:-/etc/kubernetes/pki}
 SERVER=${SERVER:-https://127.0.0.1:6443}
 SERVER_NAME=${SERVER_NAME:-kubernetes}
 CLIENT=${CLIENT:-leasekeeper-sidecar}
 DAYS=${DAYS:-365}
+RENEW_DAYS=${RENEW_DAYS:-90}
 
-for file in "$PKI/ca.crt" "$PKI/ca.key"; do
-  [ -r "$file" ] || { echo "kubeconfig.sh: cannot read $file" >&2; exit 1; }
-done
+fail() { echo "kubeconfig.sh: $1" >&2; exit 1; }
+[ -r "$PKI/ca.crt" ] || fail "cannot read $PKI/ca.crt"
+mkdir -p -m 755 "$DIRECTORY" || fail "cannot make $DIRECTORY"
 
-work=$(mktemp -d)
+# On the same file system, so that a file is replaced by a rename.
+work=$(mktemp -d "$DIRECTORY/.new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-openssl ecparam -name prime256v1 -genkey -noout -out "$work/client.key"
-openssl req -new -key "$work/client.key" -subj "/CN=$CLIENT" -out "$work/client.csr"
-cat > "$work/extensions" <<END
+# put FILE: into its place, in one step.
+put() {
+  chmod 400 "$work/$1"
+  if [ "$(id -u)" = 0 ]; then chown "$OWNER" "$work/$1"; fi
+  mv -f "$work/$1" "$DIRECTORY/$1"
+}
+
+# Of another CA, it is none of ours.
+holds() {
+  openssl x509 -in "$DIRECTORY/client.pem" -noout -checkend $((RENEW_DAYS * 86400)) > /dev/null 2>&1 &&
+    openssl verify -CAfile "$PKI/ca.crt" "$DIRECTORY/client.pem" > /dev/null 2>&1
+}
+
+if ! holds; then
+  [ -r "$PKI/ca.key" ] || fail "cannot read $PKI/ca.key"
+  openssl ecparam -name prime256v1 -genkey -noout -out "$work/key"
+  openssl req -new -key "$work/key" -subj "/CN=$CLIENT" -out "$work/csr"
+  cat > "$work/extensions" <<END
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = clientAuth
 END
-# A random serial number, so that the CA's directory stays as it is.
-openssl x509 -req -in "$work/client.csr" -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
-  -days "$DAYS" -sha256 -extfile "$work/extensions" -out "$work/client.crt" 2> "$work/log" || { cat "$work/log" >&2; exit 1; }
+  days=$((DAYS - 0x$(openssl rand -hex 3) % (DAYS / 6 + 1)))
+  # A random serial number, so that the CA's directory stays as it is.
+  openssl x509 -req -in "$work/csr" -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
+    -days "$days" -sha256 -extfile "$work/extensions" -out "$work/crt" 2> "$work/log" || fail "$(cat "$work/log")"
+  cat "$work/crt" "$work/key" > "$work/client.pem"
+  put client.pem
+fi
 
-encoded() { base64 < "$1" | tr -d '\n'; }
-
-cat <<END
+cat > "$work/kubeconfig" <<END
 apiVersion: v1
 kind: Config
 clusters:
@@ -48,12 +75,12 @@ clusters:
     cluster:
       server: $SERVER
       tls-server-name: $SERVER_NAME
-      certificate-authority-data: $(encoded "$PKI/ca.crt")
+      certificate-authority-data: $(base64 < "$PKI/ca.crt" | tr -d '\n')
 users:
   - name: $CLIENT
     user:
-      client-certificate-data: $(encoded "$work/client.crt")
-      client-key-data: $(encoded "$work/client.key")
+      client-certificate: client.pem
+      client-key: client.pem
 contexts:
   - name: local
     context:
@@ -62,3 +89,5 @@ contexts:
       namespace: kube-system
 current-context: local
 END
+put kubeconfig
+echo "$DIRECTORY/kubeconfig: the certificate of $CLIENT holds until $(openssl x509 -in "$DIRECTORY/client.pem" -noout -enddate | cut -d= -f2)"
