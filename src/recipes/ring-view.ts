@@ -7,7 +7,7 @@
  * number of keys it holds.
  *
  * Guarantees: a key is free
- * - when its holder released it;
+ * - when its holder released it, and nothing newer was seen before;
  * - when the member term that it names was seen to end while it named it: the member released its Lease, or somebody took
  *   that Lease after its silence (transitions grow by nothing else);
  * - else (the term it names does not match the member's Lease, or either of the two is not there) only after the duration from
@@ -16,7 +16,7 @@
  * A member's Lease may be taken when its record has been silent for its own duration, as seen from here.
  */
 import type { Lease } from '../lease/lease.ts';
-import { TERM_ANNOTATION } from '../lease/marks.ts';
+import { TERM_ANNOTATION, termMark } from '../lease/marks.ts';
 import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseEvent } from '../lease/store.ts';
 
@@ -79,11 +79,11 @@ interface MemberEntry {
 
 interface KeyEntry {
   lease: Lease;
-  /** Monotonic milliseconds at which this record was first seen. */
-  since: number;
   term: MemberTerm | undefined;
   /** True once the member's Lease was seen to match while the key named it. */
   matched: boolean;
+  /** Whatever is released or ends, it is not taken before then, in monotonic milliseconds. */
+  readonly notBefore: number;
   /** When it may be taken, in monotonic milliseconds; Infinity while it is held. */
   freeAt: number;
 }
@@ -242,13 +242,25 @@ export class RingView {
       before.lease = lease;
       return;
     }
-    this.#gone.delete(name);
     const term = parseMemberTerm(text);
     // Released by its holder: neither a term nor a holder. A text that cannot be read is no release.
     const released = text === undefined && !lease.spec.holderIdentity;
-    const entry: KeyEntry = { lease, since: now, term, matched: false, freeAt: released ? now : Infinity };
+    const notBefore = this.#notBefore(lease, released, now);
+    this.#gone.delete(name);
+    const freeAt = released ? Math.max(now, notBefore) : Infinity;
+    const entry: KeyEntry = { lease, term, matched: false, notBefore, freeAt };
     this.#keys.set(name, entry);
     if (!released) this.#judge(entry, now);
+  }
+
+  /** What was put back, or brought along, proves nothing: whoever held the key may not have learned of it yet. */
+  #notBefore(lease: Lease, released: boolean, now: number): number {
+    const { name } = lease.metadata;
+    const before = this.#keys.get(name);
+    if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#durationMs;
+    const gone = this.#gone.get(name);
+    if (gone !== undefined) return gone + this.#durationMs;
+    return released && this.#since !== undefined ? now + this.#durationMs : -Infinity;
   }
 
   #dropKey(name: string, now: number): void {
@@ -264,19 +276,26 @@ export class RingView {
       key.freeAt = Infinity;
       return;
     }
-    if (key.matched && term && member && endsTerm(member.lease, term)) key.freeAt = Math.min(key.freeAt, now);
+    if (key.matched && term && member && endsTerm(member.lease, term))
+      key.freeAt = Math.min(key.freeAt, Math.max(now, key.notBefore));
     // What broke the match once is waited for from then on, whatever follows.
     else if (key.freeAt === Infinity) key.freeAt = now + (term?.durationMs ?? this.#durationMs);
     key.matched = false;
   }
 }
 
+/** False for what is older than what was seen: each acquisition of a key counts on, and nothing counts back. */
+const follows = (lease: Lease, seen: Lease): boolean =>
+  lease.metadata.uid === seen.metadata.uid && (lease.spec.leaseTransitions ?? 0) >= (seen.spec.leaseTransitions ?? 0);
+
 /** True when this record of a member's Lease proves that the term, which it showed before, has ended. */
-function endsTerm({ metadata, spec }: Lease, term: MemberTerm): boolean {
+function endsTerm(lease: Lease, term: MemberTerm): boolean {
+  const { metadata, spec } = lease;
   if (metadata.uid !== term.uid) return false;
   const transitions = spec.leaseTransitions ?? 0;
-  // Only a take-over raises them, and that needs a release or the silence of the whole duration.
-  if (transitions > term.transitions) return true;
-  const released = !spec.holderIdentity && metadata.annotations[TERM_ANNOTATION] === undefined;
-  return released && transitions === term.transitions;
+  const marked = metadata.annotations[TERM_ANNOTATION];
+  // Nobody holds it: released, or taken from one that was silent for the whole duration. Beside a mark somebody else did it.
+  if (!spec.holderIdentity) return marked === undefined && transitions >= term.transitions;
+  // Another term, which needed a release or that silence. A number that somebody raised does not go with its mark.
+  return transitions > term.transitions && termMark(lease)?.transitions === transitions;
 }

@@ -237,6 +237,7 @@ export class Shards {
       if (!mine.has(held.leaseName) || held.releasing) this.#drain(held, now);
       else if (!held.run && now >= held.startAt && (held.shown || held.atOnce)) this.#start(held, term);
     }
+    for (const name of this.#ghosts.keys()) if (!view.lease(name)) this.#ghosts.delete(name);
     for (const name of view.keys) this.#lookAtGhost(name, own, mine.has(name), now);
     for (const name of mine) {
       if (this.#held.has(name) || this.#ghosts.has(name)) continue;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newLease } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
+import { TERM_ANNOTATION, termMarkText } from '../../src/lease/marks.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import {
   MEMBER_ANNOTATION,
@@ -22,9 +23,10 @@ function member(
   holder: string,
   transitions: number,
   renewed: number,
-  more: { uid?: string; term?: boolean } = {},
+  more: { uid?: string; term?: boolean; mark?: number } = {},
 ): Lease {
-  const annotations = more.term === false ? {} : { 'leasekeeper.dev/term': 'x' };
+  const mark = termMarkText({ holder, transitions: more.mark ?? transitions, durationSeconds: 15 });
+  const annotations = more.term === false ? {} : { [TERM_ANNOTATION]: mark };
   return newLease(
     {
       name,
@@ -69,9 +71,40 @@ test('a key whose Lease is not there is free a duration after the whole ring was
   assert.equal(ring.key('k').freeAt, 15_100);
   const lease = key('k', undefined);
   ring.see({ type: 'added', lease }, 200);
-  assert.equal(ring.key('k').freeAt, 200, 'released');
+  assert.equal(ring.key('k').freeAt, 15_200, 'nobody creates a released key: it was brought along');
   ring.see({ type: 'deleted', lease }, 300);
   assert.equal(ring.key('k').freeAt, 15_300);
+});
+
+test('what was put back under a term that then ends is waited for all the same', () => {
+  const B = member('b', 'b_1', 1, 0);
+  const ring = view();
+  const held = (transitions: number, term: MemberTerm): Lease => {
+    const lease = key('k', term, { at: transitions });
+    return { ...lease, spec: { ...lease.spec, leaseTransitions: transitions } };
+  };
+  ring.see({ type: 'list', leases: [A, B, held(5, termOf(A))] }, 0);
+  ring.see(modified(held(4, termOf(B))), 1_000);
+  ring.see(modified(member('b', '', 2, 2_000, { term: false })), 2_000);
+  assert.equal(ring.key('k').freeAt, 16_000, 'a may not have learned that its key is gone');
+});
+
+test('a release is believed over what it follows, and not when it was put back', () => {
+  const state = (transitions: number, term?: MemberTerm): Lease => {
+    const lease = key('k', term, { at: transitions });
+    return { ...lease, spec: { ...lease.spec, leaseTransitions: transitions } };
+  };
+  const there = view();
+  there.see({ type: 'list', leases: [A, state(1)] }, 0);
+  assert.equal(there.key('k').freeAt, 0, 'released before we came');
+  there.see(modified(state(2, termOf(A))), 100);
+  assert.equal(there.key('k').freeAt, Infinity);
+  there.see(modified(state(1)), 200);
+  assert.equal(there.key('k').freeAt, 15_200, 'put back: its holder goes on until it learns of it');
+  const released = view();
+  released.see({ type: 'list', leases: [A, state(2, termOf(A))] }, 0);
+  released.see(modified(state(2)), 300);
+  assert.equal(released.key('k').freeAt, 300);
 });
 
 test('held by exactly the term that it names, however it was renewed since', () => {
@@ -101,6 +134,8 @@ test('free at once when the member of the term was taken, or released its Lease,
 test('what proves nothing is waited for: emptied by another, deleted, created again, set back, another holder', () => {
   const cases: [string, (ring: RingView) => void][] = [
     ['emptied, but not by its holder', (ring) => ring.see(modified(member('a', '', 3, 2_000)), 2_000)],
+    ['emptied and counted on', (ring) => ring.see(modified(member('a', '', 8, 2_000, { mark: 3 })), 2_000)],
+    ['counted on by hand', (ring) => ring.see(modified(member('a', 'a_1', 8, 2_000, { mark: 3 })), 2_000)],
     ['deleted', (ring) => ring.see({ type: 'deleted', lease: A }, 2_000)],
     ['another uid', (ring) => ring.see(modified(member('a', 'a_2', 9, 2_000, { uid: 'other' })), 2_000)],
     ['an older state', (ring) => ring.see(modified(member('a', 'a_0', 2, 2_000)), 2_000)],

@@ -225,6 +225,31 @@ test("a key's record put back to an older one: never two hands, and all in one a
   assert.deepEqual(ring.sizes('a', 'b'), [6, 6]);
 });
 
+test('a key that was put back under our own term and then deleted is in one hand again', async () => {
+  const ring = new Ring();
+  ring.start('a');
+  await ring.advance(18_000);
+  const older = new Map(
+    ring.members.get('a')?.shards.held.map((key) => [key, ring.cluster.peek(`ring-k-${key}`)] as const),
+  );
+  ring.start('b');
+  await ring.advance(5_000);
+  const moved = ring.members.get('b')?.shards.held[0] as string;
+  const ref = { namespace: REF.namespace, name: `ring-k-${moved}` };
+  const old = older.get(moved);
+  assert.ok(old);
+  ring.cluster.store.edit(ref, ({ metadata }) => ({
+    ...old,
+    metadata: { ...old.metadata, resourceVersion: metadata.resourceVersion },
+  }));
+  await ring.advance(1_000);
+  ring.cluster.store.remove(ref);
+  (ring.members.get('b') as Member).stop.abort();
+  await ring.advance(40_000);
+  assert.equal(ring.members.get('a')?.shards.held.length, 12);
+  assert.equal(ring.hands.at.size, 12);
+});
+
 test('a watch that stalls: what is held ends before anybody may take it, and comes back with the view', async () => {
   const ring = await three();
   const member = ring.members.get('a') as Member;

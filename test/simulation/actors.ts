@@ -27,6 +27,7 @@ import type { Network } from './network.ts';
 import { NodeLink } from './nodes.ts';
 import type { Nodes } from './nodes.ts';
 import { ClientGoElector } from './client-go.ts';
+import type { RecipeWitness } from './hands.ts';
 import type {
   CensusSlot,
   ClientGoSlot,
@@ -34,6 +35,7 @@ import type {
   FleetSlot,
   MonitorSlot,
   PublisherSlot,
+  ServiceSlot,
   Slot,
   SweepPlan,
   SweeperSlot,
@@ -53,6 +55,7 @@ export interface Stage {
   readonly nodes: Nodes;
   readonly judge: Judge;
   readonly election: ElectionWitness;
+  readonly recipes: RecipeWitness;
   /** Is told when a publisher believes that another process writes with its holder. */
   readonly secondWriter: (publisher: PublisherActor) => void;
   /** Is told which commit a lease is put back to, before it is. */
@@ -112,6 +115,9 @@ export abstract class Actor<S extends Slot = Slot> {
     this.stoppedAt ??= this.stage.network.world.now;
     this.process.turn(() => this.#abort.abort());
   }
+
+  /** The process is about to stand still. */
+  standStill(): void {}
 
   get stopping(): boolean {
     return this.stoppedAt !== undefined;
@@ -402,7 +408,7 @@ export class ElectorActor extends Actor<ElectorSlot> {
     if (random.hit(0.5) && !judge.calm) throw new Error('work failed');
   }
 
-  standStill(): void {
+  override standStill(): void {
     if (this.led) this.led.stoodStill = true;
   }
 
@@ -430,7 +436,7 @@ export class ClientGoActor extends Actor<ClientGoSlot> {
   }
 }
 
-export function startActor(stage: Stage, slot: Slot, start: number): Actor {
+export function startActor(stage: Stage, slot: ServiceSlot, start: number): Actor {
   switch (slot.kind) {
     case 'publisher':
       return new PublisherActor(stage, slot, start);

@@ -3,8 +3,11 @@ import { MicroTime } from '../../src/lease/micro-time.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
-import { ELECTION, ElectorActor, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
+import { ELECTION, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
+import { RECIPES } from './recipe-actors.ts';
+import type { LeaseRef } from '../../src/lease/store.ts';
+import type { MemoryApi } from '../support/memory-api.ts';
 import type { Chance } from './chance.ts';
 import { FAIR, WEATHERS } from './network.ts';
 import { identityRef } from './rules/liveness.ts';
@@ -76,7 +79,7 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
   switch (kind) {
     case 'pause':
     case 'suspend':
-      if (actor instanceof ElectorActor) actor.standStill();
+      actor.standStill();
       if (kind === 'pause') actor.process.stop();
       else actor.process.suspend();
       world.schedule(PAUSES_MS[Math.floor(a * PAUSES_MS.length)]! * (0.8 + 0.4 * b), () => {
@@ -204,9 +207,9 @@ function restore({ stage, plan }: Scene, [a, b]: Happening['dice']): void {
   const { network, judge } = stage;
   const { api, chaos, world } = network;
   const hosts = [...new Set(plan.slots.flatMap((s) => (s.kind === 'publisher' ? [s.hostname] : [])))];
-  const host = hosts[Math.floor(a * hosts.length)];
-  if (host === undefined) return;
-  const ref = identityRef(host);
+  const refs = [...hosts.map(identityRef), ...recipeRefs(api)];
+  const ref = refs[Math.floor(a * refs.length)];
+  if (!ref) return;
   const past = api.history.filter((c) => c.name === ref.name && c.after && world.now - c.at < 120_000);
   const chosen = past[Math.floor(b * past.length)];
   if (!chosen?.after || chosen === past.at(-1) || !chaos.inject('restore')) return;
@@ -219,6 +222,13 @@ function restore({ stage, plan }: Scene, [a, b]: Happening['dice']): void {
   else api.put({ ...ref, labels, annotations, spec });
 }
 
+/** Leases that recipes have made. */
+const recipeRefs = (api: MemoryApi): LeaseRef[] =>
+  api
+    .all()
+    .filter(({ metadata }) => metadata.namespace === RECIPES)
+    .map(({ metadata: { namespace, name } }) => ({ namespace, name }));
+
 /** A person with kubectl, or kube-apiserver's own collector, which deletes without looking twice. */
 function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
   const { network, judge } = stage;
@@ -229,7 +239,7 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
   );
   const beats = plan.nodes.map((name) => ({ namespace: 'kube-node-lease', name }));
   const election = plan.slots.some((s) => s.kind === 'elector') ? [ELECTION] : [];
-  const refs = [...names, ...beats, ...election];
+  const refs = [...names, ...beats, ...election, ...recipeRefs(api)];
   const ref = refs[Math.floor(a * refs.length)];
   const lease = ref && api.peek(ref);
   if (!ref || !lease || !chaos.inject(kind as 'operator deletes')) return;
@@ -245,7 +255,7 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
     'sets back': () => ({ spec: { renewTime: MicroTime.fromEpochMicros(world.wallMicros() - 7_200e6) } }),
     'counts on': () => ({ spec: { leaseTransitions: (lease.spec.leaseTransitions ?? 0) + 5 } }),
   };
-  if (ref !== ELECTION) {
+  if (ref.namespace === IDENTITIES.namespace && ref !== ELECTION) {
     edits['unlabels'] = () => {
       const { [IDENTITY_LABEL]: _label, ...labels } = lease.metadata.labels;
       return { ...lease, metadata: { ...lease.metadata, labels } };

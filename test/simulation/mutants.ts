@@ -5,9 +5,9 @@
  * Not here, because no run could tell the difference: the uid among the preconditions of a DELETE beside a resourceVersion
  * (versions are unique in a cluster), the second of uncertainty of a `Date` (two looks lie further apart).
  */
-import type { Mutant, Replacement } from './mutation.ts';
-
-const change = (file: string, from: string, to: string): Replacement => ({ file, from, to });
+import { change } from './mutation.ts';
+import type { Mutant } from './mutation.ts';
+import { RECIPE_MUTANTS } from './recipe-mutants.ts';
 
 /** The simulated store refuses what the client would never send; without this it does what an API server does. */
 const withoutGuard = change(
@@ -30,7 +30,7 @@ const HEARTBEAT = 'src/heartbeat/heartbeats.ts';
 const FRESHNESS = 'src/runtime/freshness.ts';
 const CENSUS = 'src/census/live-census.ts';
 
-export const MUTANTS: readonly Mutant[] = [
+const SERVICES: readonly Mutant[] = [
   // Publisher.
   {
     rule: 'publisher: a PUT names the uid',
@@ -488,3 +488,5 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
 ];
+
+export const MUTANTS: readonly Mutant[] = [...SERVICES, ...RECIPE_MUTANTS];

@@ -7,9 +7,13 @@ export interface Replacement {
   readonly to: string;
 }
 
+export const change = (file: string, from: string, to: string): Replacement => ({ file, from, to });
+
 /** A safety rule, and how to take it out. */
 export interface Mutant {
   readonly rule: string;
+  /** Where it is missed; default: in those of the services. */
+  readonly worlds?: 'services' | 'recipes';
   readonly replace: readonly Replacement[];
 }
 

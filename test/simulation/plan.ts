@@ -80,7 +80,22 @@ export interface MonitorSlot extends Machine {
   readonly kind: 'monitor';
 }
 
-export type Slot = PublisherSlot | SweeperSlot | ElectorSlot | ClientGoSlot | FleetSlot | CensusSlot | MonitorSlot;
+/** A process that uses a recipe. */
+export interface RecipeSlot extends Machine {
+  readonly kind: 'recipe';
+  readonly recipe: 'lock' | 'once' | 'cron' | 'semaphore' | 'shards' | 'members';
+  /** Its works end at once when they are asked to; else they take their time. */
+  readonly tight: boolean;
+  /** Cron: a fire is left out while the one before still runs. */
+  readonly skip: boolean;
+  /** Semaphore: how many may work at once, as this process was told. */
+  readonly count: number;
+  readonly mayWatch: boolean;
+}
+
+export type ServiceSlot =
+  PublisherSlot | SweeperSlot | ElectorSlot | ClientGoSlot | FleetSlot | CensusSlot | MonitorSlot;
+export type Slot = ServiceSlot | RecipeSlot;
 
 export type HappeningKind =
   | 'weather'
@@ -135,7 +150,7 @@ export type Furniture = 'orphan' | 'released' | 'untimed' | 'foreign';
 
 export interface Plan {
   readonly seed: number;
-  readonly theme: Theme;
+  readonly theme: Theme | RecipeSlot['recipe'];
   readonly slots: readonly Slot[];
   readonly nodes: readonly string[];
   /** Leases that lie there from before. */
@@ -285,9 +300,9 @@ const TICKS_MS: Partial<Record<Theme, readonly [number, number]>> = {
   'full etcd': [5_000, 20_000],
 };
 
-function castOf(theme: Theme, random: Chance): Slot[] {
+function castOf(theme: Theme, random: Chance): ServiceSlot[] {
   const cast = CASTS[theme];
-  const slots: Slot[] = [];
+  const slots: ServiceSlot[] = [];
   const machine = (name: string): Machine => ({
     name,
     startAt: random.between(0, 5_000),
@@ -354,7 +369,7 @@ export const windowMs = ({ intervalMs }: PublisherSlot): number =>
   Math.max(30_000, 3 * intervalMs + Math.min(5_000, intervalMs / 2));
 
 /** How long after trouble a slot may need to be well again, in milliseconds. */
-function boundOf(slot: Slot): number {
+function boundOf(slot: ServiceSlot): number {
   switch (slot.kind) {
     // Standing by for a dead process's whole silence, twice where two take turns; and a wait between attempts.
     case 'publisher':
@@ -375,7 +390,7 @@ function boundOf(slot: Slot): number {
 /** A pass that has just begun, one more, and one that an ill-timed tick was dropped for. */
 export const sweepBound = ({ tickMs, confirmAfterMs }: SweepPlan): number => 2 * (tickMs + confirmAfterMs) + 25_000;
 
-function phaseOf(theme: Theme, slots: readonly Slot[], random: Chance, from: number): Phase {
+function phaseOf(theme: Theme, slots: readonly ServiceSlot[], random: Chance, from: number): Phase {
   const long = theme === 'outage' || theme === 'full etcd' || theme === 'sweep';
   const chaosMs = long ? random.between(200_000, 300_000) : random.between(60_000, 150_000);
   const weights = HAPPENINGS[theme];

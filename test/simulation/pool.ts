@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { Mutant } from './mutation.ts';
 import { addTally, emptyTally } from './tally.ts';
+import type { Worlds } from './simulate.ts';
 import type { Tally } from './tally.ts';
 
 const WORKER = resolve(import.meta.dirname, 'worker.ts');
@@ -14,10 +15,15 @@ const HANGS_AFTER_MS = 60_000;
 export const PARALLEL = Math.max(1, Math.min(4, availableParallelism()));
 
 /** Runs all seeds of the range, in several processes. */
-export async function runSeeds(from: number, to: number, onProgress: (sum: Tally) => void = () => {}): Promise<Tally> {
+export async function runSeeds(
+  from: number,
+  to: number,
+  worlds: Worlds = 'services',
+  onProgress: (sum: Tally) => void = () => {},
+): Promise<Tally> {
   const sum = emptyTally();
   const parts = Array.from({ length: PARALLEL }, async (_, i) => {
-    const args = [String(from + i), String(PARALLEL), String(to)];
+    const args = [String(from + i), String(PARALLEL), String(to), worlds];
     const result = await runWorker(args, undefined, (tally) => {
       addTally(sum, tally);
       onProgress(sum);
@@ -58,7 +64,9 @@ export async function hunt(
 
 async function huntOne(mutant: Mutant, seeds: number): Promise<Caught> {
   const sum = emptyTally();
-  const result = await runWorker(['1', '1', String(seeds), 'first'], mutant, (tally) => addTally(sum, tally));
+  const result = await runWorker(['1', '1', String(seeds), mutant.worlds ?? 'services', 'first'], mutant, (tally) =>
+    addTally(sum, tally),
+  );
   const [failure] = sum.failures;
   if (failure) return { mutant, caughtAfter: failure.seed, by: failure.rule };
   if (result === 'hangs') return { mutant, caughtAfter: sum.seeds + 1, by: 'the run comes to its end' };

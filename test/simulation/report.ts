@@ -23,13 +23,13 @@ export function figures(tally: Tally): string {
 export async function failures(tally: Tally): Promise<string> {
   const lines = tally.failures
     .slice(0, 20)
-    .map(({ seed, rule, message }) => `seed ${seed}: ${rule}: ${message.slice(0, 300)}`);
+    .map(({ seed, worlds, rule, message }) => `seed ${seed} of ${worlds}: ${rule}: ${message.slice(0, 300)}`);
   const [first] = tally.failures;
   if (!first) return '';
-  const { without, outcome, runs } = await shrink(first.seed, first.rule);
+  const { without, outcome, runs } = await shrink(first.seed, first.rule, first.worlds);
   lines.push(
     '',
-    `The first, made small in ${runs} runs; replay: npm run simulate -- ${replayOf(first.seed, without)} --verbose`,
+    `The first, made small in ${runs} runs; replay: npm run simulate -- ${replayOf(first.seed, without, first.worlds)} --verbose`,
     ...outcome.log.slice(-60),
     `${outcome.violation?.rule}: ${outcome.violation?.message}`,
   );

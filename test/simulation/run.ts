@@ -1,8 +1,9 @@
 /**
- * `npm run simulate`: 10,000 seeds, then every safety rule taken out once.
+ * `npm run simulate`: 10,000 seeds of the services' worlds and as many of the recipes', then every safety rule taken out once.
  *
  * `-- --seeds N` runs N seeds, `--from N` begins with another than 1, `--no-mutants` leaves the rules in, `--no-seeds` takes
- * them out only, `--json FILE` writes the figures. `-- --seed N` replays one seed; `--verbose` with its whole history. Parts
+ * them out only, `--worlds services` or `recipes` runs one kind of worlds only, `--mutants TEXT` takes out rules that contain
+ * the text, `--json FILE` writes the figures. `-- --seed N` replays one seed, with `--recipes` one of the recipes' worlds; `--verbose` with its whole history. Parts
  * can be left out of it, as a failing seed that was made small says: `--phases`, `--without-slots`, `--without-happenings`,
  * `--without-faults`.
  *
@@ -16,7 +17,7 @@ import { hunt, runSeeds } from './pool.ts';
 import type { Caught } from './pool.ts';
 import { asJson, failures, figures, hours, mutantLine } from './report.ts';
 import { simulate } from './simulate.ts';
-import { emptyTally } from './tally.ts';
+import { addTally, emptyTally } from './tally.ts';
 
 /** The standard number of seeds: what `npm test` runs, and within which each rule must be missed. */
 export const STANDARD_SEEDS = 1_000;
@@ -24,6 +25,9 @@ export const STANDARD_SEEDS = 1_000;
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
+    recipes: { type: 'boolean', default: false },
+    worlds: { type: 'string', default: 'all' },
+    mutants: { type: 'string', default: '' },
     seeds: { type: 'string', default: '10000' },
     from: { type: 'string', default: '1' },
     verbose: { type: 'boolean', default: false },
@@ -45,7 +49,12 @@ async function replay(seed: number): Promise<void> {
     happenings: new Set(list(values['without-happenings']).map(Number)),
     faults: new Set(list(values['without-faults']) as FaultKind[]),
   };
-  const { log, violation, digest, plan, simulatedMs } = await simulate(seed, without, values.verbose ? 1e7 : 40);
+  const { log, violation, digest, plan, simulatedMs } = await simulate(
+    seed,
+    without,
+    values.verbose ? 1e7 : 40,
+    values.recipes ? 'recipes' : 'services',
+  );
   if (values.verbose) {
     for (const slot of plan.slots) console.log(JSON.stringify(slot));
     for (const happening of plan.phases.flatMap(({ happenings }) => happenings)) console.log(JSON.stringify(happening));
@@ -60,14 +69,17 @@ async function everything(): Promise<void> {
   const from = Number(values.from);
   const seeds = Number(values.seeds);
   const began = performance.now();
-  let told = 0;
-  const tally = values['no-seeds']
-    ? emptyTally()
-    : await runSeeds(from, from + seeds - 1, (sum) => {
-        if (sum.seeds < told + 500) return;
-        told = sum.seeds;
-        console.log(`${sum.seeds} seeds, ${hours(sum)} simulated hours, ${sum.failures.length} violations`);
-      });
+  const tally = emptyTally();
+  for (const worlds of ['services', 'recipes'] as const) {
+    if (values['no-seeds'] || (values.worlds !== 'all' && values.worlds !== worlds)) continue;
+    let told = 0;
+    const part = await runSeeds(from, from + seeds - 1, worlds, (sum) => {
+      if (sum.seeds < told + 500) return;
+      told = sum.seeds;
+      console.log(`${worlds}: ${sum.seeds} seeds, ${hours(sum)} simulated hours, ${sum.failures.length} violations`);
+    });
+    addTally(tally, part);
+  }
   if (!values['no-seeds']) console.log(`\n${figures(tally)} in ${Math.round((performance.now() - began) / 1000)} s`);
   if (tally.failures.length > 0) {
     console.log(await failures(tally));
@@ -78,7 +90,11 @@ async function everything(): Promise<void> {
     console.log(
       `\nSafety rules taken out, one at a time: missed after how many of ${STANDARD_SEEDS} seeds, and by what rule`,
     );
-    caught = await hunt(MUTANTS, STANDARD_SEEDS, (one) => console.log(mutantLine(one)));
+    const chosen = MUTANTS.filter(
+      ({ rule, worlds = 'services' }) =>
+        rule.includes(values.mutants) && (values.worlds === 'all' || values.worlds === worlds),
+    );
+    caught = await hunt(chosen, STANDARD_SEEDS, (one) => console.log(mutantLine(one)));
     const missed = caught.filter(({ caughtAfter }) => caughtAfter === undefined);
     console.log(`${caught.length - missed.length} of ${caught.length} rules are missed when they are gone`);
     if (missed.length > 0) process.exitCode = 1;

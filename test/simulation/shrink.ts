@@ -2,7 +2,8 @@
 import type { FaultKind } from './chaos.ts';
 import { drawPlan } from './plan.ts';
 import { NOTHING, simulate } from './simulate.ts';
-import type { Outcome, Without } from './simulate.ts';
+import type { Outcome, Without, Worlds } from './simulate.ts';
+import { drawRecipePlan } from './recipe-plan.ts';
 
 /** Runs that are worth a smaller history. */
 const MAX_RUNS = 250;
@@ -14,20 +15,20 @@ export interface Shrunk {
 }
 
 /** @param rule the rule that it broke: it goes on breaking the same one */
-export async function shrink(seed: number, rule: string): Promise<Shrunk> {
+export async function shrink(seed: number, rule: string, worlds: Worlds = 'services'): Promise<Shrunk> {
   let without = NOTHING;
-  let outcome = await simulate(seed, without);
+  let outcome = await simulate(seed, without, 60, worlds);
   let runs = 1;
   const tryWithout = async (more: Partial<Without>): Promise<boolean> => {
     if (runs >= MAX_RUNS) return false;
     runs++;
     const less = { ...without, ...more };
-    const next = await simulate(seed, less);
+    const next = await simulate(seed, less, 60, worlds);
     if (next.violation?.rule !== rule) return false;
     [without, outcome] = [less, next];
     return true;
   };
-  const plan = drawPlan(seed);
+  const plan = worlds === 'recipes' ? drawRecipePlan(seed) : drawPlan(seed);
   if (plan.phases.length > 1) await tryWithout({ phases: 1 });
   for (const { name } of plan.slots) await tryWithout({ slots: new Set([...without.slots, name]) });
   const all = plan.phases.slice(0, without.phases).flatMap((phase) => phase.happenings.map(({ index }) => index));
@@ -43,11 +44,16 @@ export async function shrink(seed: number, rule: string): Promise<Shrunk> {
 }
 
 /** The arguments that replay it. */
-export function replayOf(seed: number, { phases, slots, happenings, faults }: Without): string {
+export function replayOf(
+  seed: number,
+  { phases, slots, happenings, faults }: Without,
+  worlds: Worlds = 'services',
+): string {
   const list = (name: string, items: Iterable<string | number>): string => {
     const text = [...items].join(',');
     return text === '' ? '' : ` --without-${name} '${text}'`;
   };
   const most = phases === Infinity ? '' : ` --phases ${phases}`;
-  return `--seed ${seed}${most}${list('slots', slots)}${list('happenings', happenings)}${list('faults', faults)}`;
+  const where = worlds === 'recipes' ? ' --recipes' : '';
+  return `--seed ${seed}${where}${most}${list('slots', slots)}${list('happenings', happenings)}${list('faults', faults)}`;
 }

@@ -19,12 +19,15 @@ import type { Weather } from './network.ts';
 import { furnish } from './furniture.ts';
 import { Nodes } from './nodes.ts';
 import { drawPlan } from './plan.ts';
+import { RECIPES, startRecipe } from './recipe-actors.ts';
+import { drawRecipePlan } from './recipe-plan.ts';
 import type { Phase, Plan, Slot } from './plan.ts';
 import { CensusRules } from './rules/census.ts';
 import { ElectionRules, isElection } from './rules/election.ts';
 import { HeartbeatRules } from './rules/heartbeat.ts';
 import { IdentityRules } from './rules/identity.ts';
 import { checkLiveness } from './rules/liveness.ts';
+import { RecipeRules } from './rules/recipes.ts';
 import { World } from './world.ts';
 
 /** What is left out of a seed's plan. */
@@ -40,6 +43,7 @@ export interface Without {
 export const NOTHING: Without = { faults: new Set(), slots: new Set(), happenings: new Set(), phases: Infinity };
 
 export interface Outcome {
+  readonly worlds: Worlds;
   readonly seed: number;
   readonly plan: Plan;
   readonly violation: { readonly rule: string; readonly message: string } | undefined;
@@ -51,13 +55,24 @@ export interface Outcome {
   readonly faults: ReadonlyMap<FaultKind, number>;
   /** What was there to be judged: a run in which nothing happens proves nothing. */
   readonly seen: Readonly<
-    Record<'terms' | 'guarded' | 'takeOvers' | 'sweeps' | 'heartbeats' | 'counts' | 'commits', number>
+    Record<
+      'terms' | 'guarded' | 'takeOvers' | 'sweeps' | 'heartbeats' | 'counts' | 'commits' | 'hands' | 'steps' | 'fires',
+      number
+    >
   >;
 }
 
+/** Worlds of the services, and worlds of the recipes: each seed stands for one of each. */
+export type Worlds = 'services' | 'recipes';
+
 /** @param keep how many of the last lines are kept for the log */
-export async function simulate(seed: number, without: Without = NOTHING, keep = 40): Promise<Outcome> {
-  const run = new Run(seed, without, keep);
+export async function simulate(
+  seed: number,
+  without: Without = NOTHING,
+  keep = 40,
+  worlds: Worlds = 'services',
+): Promise<Outcome> {
+  const run = new Run(worlds === 'recipes' ? drawRecipePlan(seed) : drawPlan(seed), without, keep);
   let violation: Violation | undefined;
   try {
     await run.live();
@@ -92,12 +107,14 @@ class Run implements Scene {
   readonly #election: ElectionRules;
   readonly #heartbeat: HeartbeatRules;
   readonly #census: CensusRules;
+  readonly #recipes: RecipeRules;
   /** Nobody is started any more. */
   #over = false;
   chaosEnd = 0;
 
-  constructor(seed: number, without: Without, keep: number) {
-    this.plan = drawPlan(seed);
+  constructor(plan: Plan, without: Without, keep: number) {
+    const { seed } = plan;
+    this.plan = plan;
     this.#without = without;
     this.random = stream(seed, 'run');
     this.#slots = this.plan.slots.filter(({ name }) => !without.slots.has(name));
@@ -112,12 +129,14 @@ class Run implements Scene {
     this.#identity = new IdentityRules(this.#network, this.#judge, this.#actors, serversDown);
     this.#heartbeat = new HeartbeatRules(this.#judge, this.#actors);
     this.#census = new CensusRules(this.#judge, this.#actors, this.#identity);
+    this.#recipes = new RecipeRules(this.#world, this.#judge, this.#api, this.#actors);
     this.stage = {
       seed,
       network: this.#network,
       nodes,
       judge: this.#judge,
       election: this.#election,
+      recipes: this.#recipes,
       secondWriter: (publisher) => this.#identity.secondWriter(publisher),
       restored: (original) => this.#identity.restored(original),
       serversDown,
@@ -178,12 +197,13 @@ class Run implements Scene {
       heartbeat: this.#heartbeat,
       quietSince,
     });
+    this.#recipes.check(quietSince);
   }
 
   #start(slot: Slot): Actor {
     const start = (this.#starts.get(slot.name) ?? 0) + 1;
     this.#starts.set(slot.name, start);
-    const actor = startActor(this.stage, slot, start);
+    const actor = slot.kind === 'recipe' ? startRecipe(this.stage, slot, start) : startActor(this.stage, slot, start);
     // The network is its machine's.
     const before = this.#current.get(slot.name);
     if (!this.#judge.calm) actor.link.weather = before?.link.weather ?? this.#firstWeather(slot);
@@ -227,6 +247,7 @@ class Run implements Scene {
     );
     try {
       if (commit.namespace === 'kube-node-lease') this.#heartbeat.commit(commit);
+      else if (commit.namespace === RECIPES) this.#recipes.commit(commit);
       else if (isElection(commit)) this.#election.commit(commit);
       else {
         this.#census.commit(commit);
@@ -241,6 +262,7 @@ class Run implements Scene {
   #look(): void {
     this.#judge.look();
     this.#election.look();
+    this.#recipes.look();
     this.#heartbeat.look(this.#world.now);
     this.#identity.look();
     this.#census.look(this.#world.now);
@@ -255,6 +277,7 @@ class Run implements Scene {
     const { takeOvers, sweeps } = this.#identity;
     const { guarded, terms } = this.#election;
     return {
+      worlds: this.plan.slots.some(({ kind }) => kind === 'recipe') ? 'recipes' : 'services',
       seed: this.plan.seed,
       plan: this.plan,
       violation: violation && { rule: violation.rule, message: violation.message },
@@ -271,6 +294,9 @@ class Run implements Scene {
         heartbeats: this.#heartbeat.renewals,
         counts: this.#census.looks,
         commits: this.#api.history.length,
+        hands: this.#recipes.hands,
+        steps: this.#recipes.steps,
+        fires: this.#recipes.fired,
       },
     };
   }

@@ -1,6 +1,6 @@
 /** Sums over seeds. */
 import type { FaultKind } from './chaos.ts';
-import type { Outcome } from './simulate.ts';
+import type { Outcome, Worlds } from './simulate.ts';
 
 /** What one or several seeds came to. */
 export interface Tally {
@@ -9,7 +9,7 @@ export interface Tally {
   events: number;
   faults: Partial<Record<FaultKind, number>>;
   seen: Partial<Record<keyof Outcome['seen'], number>>;
-  failures: { readonly seed: number; readonly rule: string; readonly message: string }[];
+  failures: { readonly seed: number; readonly worlds: Worlds; readonly rule: string; readonly message: string }[];
 }
 
 export const emptyTally = (): Tally => ({ seeds: 0, simulatedMs: 0, events: 0, faults: {}, seen: {}, failures: [] });
@@ -22,7 +22,7 @@ export function addOutcome(tally: Tally, outcome: Outcome): void {
   for (const [what, count] of Object.entries(outcome.seen) as [keyof Outcome['seen'], number][]) {
     tally.seen[what] = (tally.seen[what] ?? 0) + count;
   }
-  if (outcome.violation) tally.failures.push({ seed: outcome.seed, ...outcome.violation });
+  if (outcome.violation) tally.failures.push({ seed: outcome.seed, worlds: outcome.worlds, ...outcome.violation });
 }
 
 export function addTally(sum: Tally, part: Tally): void {

@@ -1,0 +1,155 @@
+/** The safety rules of recipes, each with the change that takes it out; see mutants.ts. */
+import { change } from './mutation.ts';
+import type { Mutant, Replacement } from './mutation.ts';
+
+const LOCK = 'src/recipes/lock.ts';
+const ONCE = 'src/recipes/once.ts';
+const CRON = 'src/recipes/cron.ts';
+const FIRES = 'src/recipes/fires.ts';
+const SEMAPHORE = 'src/recipes/semaphore.ts';
+const SHARDS = 'src/recipes/shards.ts';
+const VIEW = 'src/recipes/ring-view.ts';
+const MEMBER = 'src/recipes/ring-member.ts';
+
+const mutant = (rule: string, ...replace: readonly Replacement[]): Mutant => ({ rule, worlds: 'recipes', replace });
+
+export const RECIPE_MUTANTS: readonly Mutant[] = [
+  mutant('lock: no work begins after its time is up', change(LOCK, 'if (signal.aborted) return;', '')),
+  mutant(
+    'once: the record is read within the term, before the work',
+    change(ONCE, 'if (done.has(key)) return { ran: false };', ''),
+  ),
+  mutant('once: a success is recorded before it is reported', change(ONCE, 'await this.#record(key, term);', '')),
+  mutant(
+    'once: only the holder records',
+    change(
+      ONCE,
+      'term.check();\n        if (lease.spec.holderIdentity !== term.holder) throw this.#unrecorded(key);',
+      '',
+    ),
+    change(ONCE, 'if (term.remainingMs === 0) throw this.#unrecorded(key, cause);', ''),
+  ),
+  mutant(
+    "cron: another's claim is another's",
+    change(FIRES, "known.nonce === fire.nonce ? { do: 'run' } : { do: 'refuse', reason: 'claimed' }", "{ do: 'run' }"),
+  ),
+  mutant(
+    'cron: a fire that may have been forgotten is refused',
+    change(FIRES, "if (fire.time.compare(horizon) < 0) return { do: 'refuse', reason: 'old' };", ''),
+  ),
+  mutant(
+    "cron: no fire far ahead of the API server's clock",
+    change(
+      FIRES,
+      "if (fire.time.epochMicros > date.epochMicros + CUT_OFF_MICROS + skewMicros) return { do: 'refuse', reason: 'ahead' };",
+      '',
+    ),
+  ),
+  mutant('cron: with overlap skip, one fire of a job at a time', change(CRON, 'await ended;', '')),
+  mutant(
+    'semaphore: the count is agreed on after the acquisition',
+    change(SEMAPHORE, 'if (!(await this.#agreed(slot, term))) return;', ''),
+  ),
+  mutant(
+    'semaphore: holders of the old count go first',
+    change(SEMAPHORE, 'if (held.every((other) => other < count)) return true;', 'return true;'),
+  ),
+  mutant(
+    "shards: a silent member's Lease is taken before its keys",
+    change(
+      SHARDS,
+      'if (silent) this.#request(silent.metadata.name, now, () => this.#take(silent));',
+      'if (silent) this.#request(name, now, () => this.#acquire(name, lease, own, term));',
+    ),
+  ),
+  mutant(
+    'shards: a member is silent for its whole duration',
+    change(
+      VIEW,
+      'return now >= member.since + member.term.durationMs ? member.lease : undefined;',
+      'return now >= member.since + 6_000 ? member.lease : undefined;',
+    ),
+    change(
+      VIEW,
+      'if (term && now < since + term.durationMs) names.push(name);',
+      'if (term && now < since + 6_000) names.push(name);',
+    ),
+  ),
+  mutant(
+    'shards: a term that does not match is waited for',
+    change(VIEW, 'key.freeAt = now + (term?.durationMs ?? this.#durationMs);', 'key.freeAt = now;'),
+  ),
+  mutant(
+    'shards: a key that is not there is waited for',
+    change(VIEW, 'heldBy: undefined, freeAt: since + this.#durationMs };', 'heldBy: undefined, freeAt: since };'),
+  ),
+  mutant(
+    'shards: only what was seen to match is freed at once',
+    change(VIEW, 'if (key.matched && term && member &&', 'if (term && member &&'),
+  ),
+  mutant(
+    'shards: what was put back is waited for',
+    change(
+      VIEW,
+      'if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#durationMs;',
+      'if (before) return before.notBefore;',
+    ),
+  ),
+  mutant('shards: another uid proves nothing', change(VIEW, 'if (metadata.uid !== term.uid) return false;', '')),
+  mutant(
+    'shards: a number that goes with no mark proves nothing',
+    change(
+      VIEW,
+      'return transitions > term.transitions && termMark(lease)?.transitions === transitions;',
+      'return transitions > term.transitions;',
+    ),
+  ),
+  mutant(
+    'shards: an empty holder beside its mark proves nothing',
+    change(
+      VIEW,
+      'return marked === undefined && transitions >= term.transitions;',
+      'return transitions >= term.transitions;',
+    ),
+  ),
+  mutant(
+    "shards: a key whose record is another's ends",
+    change(SHARDS, "this.#endRun(held, 'record');\n      if (!held.run) this.#held.delete(held.leaseName);", ''),
+  ),
+  mutant(
+    'shards: a key ends when the ring was not seen for a term',
+    change(
+      SHARDS,
+      'this.#viewMs = Math.min(options.renewDeadlineMs ?? MEMBER_DEFAULTS.renewDeadlineMs, this.#holdMs);',
+      'this.#viewMs = Infinity;',
+    ),
+  ),
+  mutant(
+    'shards: what was seen is proved by a write of our own, from its sending',
+    change(
+      MEMBER,
+      'this.#proof = Math.max(this.#proof, this.#echoes[at]?.sentAt ?? -Infinity);',
+      'this.#proof = this.#options.clock.monotonic();',
+    ),
+  ),
+  mutant(
+    'shards: a key is drained before it is released',
+    change(SHARDS, 'moves to another member`));\n      return;', 'moves to another member`));'),
+  ),
+  mutant(
+    'shards: no work begins under a release that is under way',
+    change(SHARDS, 'if (!mine.has(held.leaseName) || held.releasing)', 'if (!mine.has(held.leaseName))'),
+  ),
+  mutant(
+    'shards: what is created out of nothing waits for the view',
+    change(SHARDS, 'held.run && now >= held.startAt && (held.shown || held.atOnce)', 'held.run && now >= held.startAt'),
+  ),
+  mutant(
+    'shards: an old record of our own that was put back is waited for',
+    change(
+      SHARDS,
+      'if (now < (this.#ghosts.get(name)?.since ?? now) + this.#durationMs || this.#busy.has(name)) return;',
+      'if (this.#busy.has(name)) return;',
+    ),
+  ),
+];
