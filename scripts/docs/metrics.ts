@@ -9,6 +9,7 @@ import { availabilityMetrics, heartbeatMetrics } from '../../src/observe/heartbe
 import { processRegistry } from '../../src/observe/metrics.ts';
 import type { ProcessMetrics } from '../../src/observe/metrics.ts';
 import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
+import { recipeMetrics } from '../../src/observe/recipe-metrics.ts';
 import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import type { PassResult } from '../../src/sweep/sweep-events.ts';
@@ -79,6 +80,11 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
       of((registry) => sweepMetrics(registry)()({ type: 'passFinished', result })),
     ],
     ['Election', 'Of `elect`. The labels `lease_namespace` and `name` are the lease.', of(electionMetrics)],
+    [
+      'Recipes',
+      'Of `shard`, and of locks, `once`, crons, semaphores, members and shards of the library: `recipe` says which.',
+      of(recipeMetrics),
+    ],
     [
       'Heartbeats',
       'Of `heartbeat`. No series is of one node alone: ten thousand make no more of them than one.',

@@ -11,6 +11,7 @@ import { electionMetrics } from '../observe/election-metrics.ts';
 import { availabilityMetrics, heartbeatMetrics } from '../observe/heartbeat-metrics.ts';
 import type { LeaseObservers } from '../observe/lease-observers.ts';
 import { publisherMetrics } from '../observe/publisher-metrics.ts';
+import { recipeMetrics } from '../observe/recipe-metrics.ts';
 import { sweepMetrics } from '../observe/sweep-metrics.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -20,7 +21,7 @@ export type { LeaseObservers } from '../observe/lease-observers.ts';
 
 /**
  * To be called once for a registry. Censuses, sweepers and publishers are told apart by namespace and product, electors by
- * the lease's name; of the heartbeats and the monitors of a process the last one is shown.
+ * the lease's name, recipes by kind, namespace and name; of the heartbeats and the monitors of a process the last one is shown.
  * @param registry for instance prom-client's own `register`
  * @example
  * const metrics = leaseMetrics(register);
@@ -29,11 +30,12 @@ export type { LeaseObservers } from '../observe/lease-observers.ts';
 export function leaseMetrics(
   registry: Registry,
   { clock = createSystemClock() }: { clock?: Clock } = {},
-): Omit<LeaseObservers, 'recipe'> {
+): LeaseObservers {
   const publisher = once(() => publisherMetrics(registry, clock));
   const election = once(() => electionMetrics(registry));
   const census = once(() => censusMetrics(registry));
   const sweep = once(() => sweepMetrics(registry));
+  const recipe = once(() => recipeMetrics(registry));
   return {
     publisher: (of) => publisher()(of),
     election: (lease, elector) => election()(lease, () => elector().term?.remainingMs ?? 0),
@@ -41,6 +43,7 @@ export function leaseMetrics(
     sweep: () => sweep()(),
     heartbeat: last((status) => heartbeatMetrics(registry, status)),
     availability: last((status) => availabilityMetrics(registry, status)),
+    recipe: (kind, lease) => recipe()(kind, lease),
   };
 }
 

@@ -37,9 +37,22 @@ export class GuardedCommand {
   readonly #guard: Guard;
   /** Those of this process that are open: one listener for each signal serves all. */
   static readonly #open = new Set<GuardedCommand>();
+  static #forwarding = 0;
   static readonly #forward = (name: NodeJS.Signals): void => {
     for (const open of GuardedCommand.#open) open.#guard.forward(name);
   };
+
+  /** Until it is disposed, signals that are passed on do not end this process, whether or not a command is there to take them. */
+  static forwardSignals(): Disposable {
+    if (GuardedCommand.#forwarding++ === 0) for (const name of FORWARDED) process.on(name, GuardedCommand.#forward);
+    return {
+      [Symbol.dispose]() {
+        if (--GuardedCommand.#forwarding === 0) for (const name of FORWARDED) process.off(name, GuardedCommand.#forward);
+      },
+    };
+  }
+
+  readonly #signals = GuardedCommand.forwardSignals();
 
   constructor(options: GuardedCommandOptions) {
     const { clock, log, command } = options;
@@ -55,7 +68,6 @@ export class GuardedCommand {
       unbound ||= !bound;
     };
     this.#guard = new Guard({ clock, onStarted });
-    if (GuardedCommand.#open.size === 0) for (const name of FORWARDED) process.on(name, GuardedCommand.#forward);
     GuardedCommand.#open.add(this);
   }
 
@@ -101,7 +113,7 @@ export class GuardedCommand {
 
   async close(): Promise<void> {
     GuardedCommand.#open.delete(this);
-    if (GuardedCommand.#open.size === 0) for (const name of FORWARDED) process.off(name, GuardedCommand.#forward);
+    this.#signals[Symbol.dispose]();
     await this.#guard.close();
   }
 }

@@ -10,8 +10,8 @@ import type { OptionValues } from '../config/option-spec.ts';
 import { LOCK_TABLE, lockRules, recipeSettings } from '../config/recipe-flags.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
 import { createEventsApi } from '../kube/events-api.ts';
-import { logElection } from '../observe/election-log.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
+import { logRecipe } from '../observe/recipe-log.ts';
 import { Lock } from '../recipes/lock.ts';
 import type { RecipeOptions } from '../recipes/lock.ts';
 import { runServices } from '../runtime/services.ts';
@@ -85,7 +85,7 @@ export async function withGuard(
     newId: uuid,
     ...election,
     onDeadline: guarded.onDeadline,
-    observe: observers(logElection(log), events.election),
+    observe: observers(logRecipe(log, 'info'), events.recipe),
   };
   try {
     guarded.prepare();

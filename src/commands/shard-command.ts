@@ -12,7 +12,7 @@ import { SHARD_TABLE, recipeSettings, shardRules } from '../config/recipe-flags.
 import type { RecipeSettings } from '../config/recipe-flags.ts';
 import { COMMAND_VARIABLES } from '../config/sources.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
-import { logShards } from '../observe/shard-log.ts';
+import { logRecipe } from '../observe/recipe-log.ts';
 import { Shards } from '../recipes/shards.ts';
 import type { ShardTerm } from '../recipes/shards.ts';
 import { CommandError, EXIT, UsageError } from './command.ts';
@@ -44,7 +44,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       ...election,
       keys: values.shardSlots ?? 1,
       onDeadline: (term) => guards.get(term.key)?.onDeadline(term),
-      observe: logShards(log),
+      observe: logRecipe(log, 'info'),
       work: async (term: ShardTerm) => {
         const slotLog = log.child({ slot: term.key });
         const guarded = new GuardedCommand({

@@ -5,9 +5,9 @@ import { ELECTION_BETWEEN, ELECTION_ROWS, timing } from '../election/election-op
 import type { ElectionOptions } from '../election/election-options.ts';
 import { parseRef, refProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import { keyProblem } from '../recipes/done-keys.ts';
-import { MEMBER_DEFAULTS } from '../recipes/member-defaults.ts';
-import { INT32_MAX, msWithin, wholeNumber } from '../runtime/options.ts';
+import { MEMBER_ROWS, ONCE_ROWS, SLOTS_ROWS, USE_ROWS } from '../recipes/recipe-options.ts';
+import { INT32_MAX, msWithin } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
 import type { OptionSpec, OptionValues, Table } from './option-spec.ts';
@@ -35,18 +35,19 @@ const WHO = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
-const TIMES = bind(ELECTION_ROWS, {
-  recipeLeaseDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration', weakest: 'flag' },
-  recipeRenewDeadline: { field: 'renewDeadlineMs', flag: '--renew-deadline', weakest: 'flag' },
-  recipeRetryPeriod: { field: 'retryPeriodMs', flag: '--retry-period', weakest: 'flag' },
-});
+const times = (rows: OptionRows<ElectionOptions>) =>
+  bind(rows, {
+    recipeLeaseDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration', weakest: 'flag' },
+    recipeRenewDeadline: { field: 'renewDeadlineMs', flag: '--renew-deadline', weakest: 'flag' },
+    recipeRetryPeriod: { field: 'retryPeriodMs', flag: '--retry-period', weakest: 'flag' },
+  });
 
 const lease = (help: string) =>
   ({ kind: 'string', flag: '--lease', arg: '[NAMESPACE/]NAME', help, weakest: 'flag' }) as const satisfies OptionSpec;
 
 const COMMON = {
   ...WHO,
-  ...TIMES,
+  ...times(ELECTION_ROWS),
   featureGates: CONFIG_OPTIONS.featureGates,
   ...API_OPTIONS,
   ...LOG_OPTIONS,
@@ -54,17 +55,13 @@ const COMMON = {
 
 export const LOCK_TABLE = {
   recipeLease: lease('the lease that is the lock; it is created when there is none'),
-  lockWait: {
-    kind: 'duration',
-    flag: '--wait',
-    arg: 'DURATION',
-    help: 'longest time to wait for the lock: then the exit code is 75; else as long as it takes',
-    weakest: 'flag',
-  },
+  ...bind(USE_ROWS, {
+    lockWait: { field: 'waitMs', flag: '--wait', optional: true, weakest: 'flag', more: '. Then the exit code is 75' },
+  }),
   lockNoWait: {
     kind: 'boolean',
     flag: '--no-wait',
-    help: 'do not wait: exit code 75 when the lock is taken',
+    help: 'do not wait: exit code 75 when the lock is taken. A holder that may be dead is watched for its lease duration first',
     default: false,
     weakest: 'flag',
   },
@@ -73,13 +70,7 @@ export const LOCK_TABLE = {
 
 export const ONCE_TABLE = {
   recipeLease: lease('the lease that records the keys; it is created when there is none'),
-  onceKey: {
-    kind: 'string',
-    flag: '--key',
-    arg: 'KEY',
-    help: 'what is to be done once: a version, a digest; 1 to 253 characters',
-    weakest: 'flag',
-  },
+  ...bind(ONCE_ROWS, { onceKey: { field: 'key', flag: '--key', arg: 'KEY', optional: true, weakest: 'flag' } }),
   ...COMMON,
 } as const satisfies Table;
 
@@ -93,18 +84,9 @@ const RING = {
 
 export const SHARD_TABLE = {
   recipeRing: RING,
-  shardSlots: {
-    kind: 'integer',
-    flag: '--slots',
-    arg: 'N',
-    help: 'how many slots are shared: one command runs for each, somewhere',
-    rule: wholeNumber(1, 100_000),
-    weakest: 'flag',
-  },
+  ...bind(SLOTS_ROWS, { shardSlots: { field: 'slots', flag: '--slots', optional: true, weakest: 'flag' } }),
   ...COMMON,
-  recipeLeaseDuration: { ...TIMES.recipeLeaseDuration, default: MEMBER_DEFAULTS.leaseDurationSeconds * 1000 },
-  recipeRenewDeadline: { ...TIMES.recipeRenewDeadline, default: MEMBER_DEFAULTS.renewDeadlineMs },
-  recipeRetryPeriod: { ...TIMES.recipeRetryPeriod, default: MEMBER_DEFAULTS.retryPeriodMs },
+  ...times(MEMBER_ROWS),
 } as const satisfies Table;
 
 /** For `members` and `shards`, which look and end. */
@@ -163,19 +145,20 @@ export function recipeSettings<T extends Table>(
   };
 }
 
-export function lockRules({ lockWait, lockNoWait }: OptionValues<typeof LOCK_TABLE>): Wrong[] {
-  return wrong('lockNoWait', undefined, lockNoWait && lockWait !== undefined ? 'contradicts --wait' : undefined);
+export function lockRules(values: OptionValues<typeof LOCK_TABLE>): Wrong[] {
+  const { lockWait, lockNoWait } = values;
+  const both = lockNoWait && lockWait !== undefined ? 'contradicts --wait' : undefined;
+  return [...optionsOf({ rows: USE_ROWS }, LOCK_TABLE, values).wrong, ...wrong('lockNoWait', undefined, both)];
 }
 
-export function onceRules({ onceKey }: OptionValues<typeof ONCE_TABLE>): Wrong[] {
-  return wrong('onceKey', onceKey, onceKey === undefined ? 'is required' : keyProblem(onceKey));
-}
+export const onceRules = (values: OptionValues<typeof ONCE_TABLE>): Wrong[] =>
+  optionsOf({ rows: ONCE_ROWS }, ONCE_TABLE, values).wrong;
 
-export function shardRules({ shardSlots, recipeRing }: OptionValues<typeof SHARD_TABLE>): Wrong[] {
-  const name = recipeRing?.split('/').at(-1) ?? '';
+export function shardRules(values: OptionValues<typeof SHARD_TABLE>): Wrong[] {
+  const name = values.recipeRing?.split('/').at(-1) ?? '';
   return [
-    ...wrong('shardSlots', shardSlots, shardSlots === undefined ? 'is required' : undefined),
-    ...wrong('recipeRing', recipeRing, name.length > 63 ? 'the name must be at most 63 characters' : undefined),
+    ...optionsOf({ rows: SLOTS_ROWS }, SHARD_TABLE, values).wrong,
+    ...wrong('recipeRing', values.recipeRing, name.length > 63 ? 'the name must be at most 63 characters' : undefined),
   ];
 }
 

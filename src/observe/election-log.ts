@@ -25,20 +25,37 @@ const WHY = {
   adopted: 'a write whose answer was lost had been stored',
 } as const;
 
-const STOPPED: Readonly<Record<StopReason, string>> = {
-  deadline: 'leadership lost: no renewal succeeded before the renew deadline',
-  taken: 'leadership lost: somebody else holds the lease, although it had not expired',
-  deleted: 'leadership lost: the lease was deleted',
-  released: 'leadership lost: somebody else emptied the lease',
-  workEnded: 'stopped leading: the work has ended',
-  workFailed: 'stopped leading: the work has failed',
-  shutdown: 'stopped leading: shutting down',
-  steppedDown: 'stopped leading: another is to lead',
-  abandoned: 'stopped leading, but the work has not ended in time',
-};
+/** An elector leads; a lock, a slot or a member holds. */
+const WORDS = {
+  lead: { begun: 'leading', others: 'somebody else leads', nobody: 'nobody leads', over: 'stopped leading' },
+  hold: {
+    begun: 'holding the lease',
+    others: 'somebody else holds the lease',
+    nobody: 'nobody holds the lease',
+    over: 'no longer holding the lease',
+  },
+} as const;
+
+const stopped = (lost: string, over: string): Readonly<Record<StopReason, string>> => ({
+  deadline: `${lost}: no renewal succeeded before the renew deadline`,
+  taken: `${lost}: somebody else holds the lease, although it had not expired`,
+  deleted: `${lost}: the lease was deleted`,
+  released: `${lost}: somebody else emptied the lease`,
+  workEnded: `${over}: the work has ended`,
+  workFailed: `${over}: the work has failed`,
+  shutdown: `${over}: shutting down`,
+  steppedDown: `${over}: another is to ${over === WORDS.lead.over ? 'lead' : 'hold it'}`,
+  abandoned: `${over}, but the work has not ended in time`,
+});
+const STOPPED = {
+  lead: stopped('leadership lost', WORDS.lead.over),
+  hold: stopped('the lease was lost', WORDS.hold.over),
+} as const;
 const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'shutdown', 'steppedDown']);
 
-export function logElection(log: Logger): Observe<ElectionEvent> {
+/** @param verb what a term is for */
+export function logElection(log: Logger, verb: 'lead' | 'hold' = 'lead'): Observe<ElectionEvent> {
+  const words = WORDS[verb];
   const outage = new Outage(log);
   const watch = new Outage(log);
   const recovered = (): void => {
@@ -54,12 +71,15 @@ export function logElection(log: Logger): Observe<ElectionEvent> {
         recovered();
         // Of ourselves `leading` tells.
         if (event.leader === event.holder) return;
-        if (event.leader === undefined) log.debug({ transitions: event.transitions }, 'nobody leads');
-        else log.info({ leader: event.leader.slice(0, 300), transitions: event.transitions }, 'somebody else leads');
+        if (event.leader === undefined) log.debug({ transitions: event.transitions }, words.nobody);
+        else {
+          const who = { [verb === 'lead' ? 'leader' : 'heldBy']: event.leader.slice(0, 300) };
+          log.info({ ...who, transitions: event.transitions }, words.others);
+        }
         return;
       case 'leading':
         recovered();
-        log.info({ fencingToken: event.fencingToken, because: WHY[event.why] }, 'leading');
+        log.info({ fencingToken: event.fencingToken, because: WHY[event.why] }, words.begun);
         return;
       case 'renewed':
         recovered();
@@ -73,7 +93,7 @@ export function logElection(log: Logger): Observe<ElectionEvent> {
         const { operation, error, retryInMs, remainingMs } = event;
         const fields = {
           retryIn: `${Math.round(retryInMs)}ms`,
-          ...(remainingMs === undefined ? {} : { leadingFor: `${Math.round(remainingMs)}ms` }),
+          ...(remainingMs === undefined ? {} : { [`${verb}ingFor`]: `${Math.round(remainingMs)}ms` }),
         };
         const line = { what: operation, fields };
         if (operation === 'watch') {
@@ -106,12 +126,12 @@ export function logElection(log: Logger): Observe<ElectionEvent> {
         const fields = { fencingToken: event.fencingToken, ...('error' in event ? { err: event.error } : {}) };
         log[QUIET.has(event.reason) ? 'info' : event.reason === 'abandoned' ? 'error' : 'warn'](
           fields,
-          STOPPED[event.reason],
+          STOPPED[verb][event.reason],
         );
         return;
       }
       case 'workOverdue':
-        log.error('leadership is over and others may lead, but the work still runs');
+        log.error(`others may ${verb} by now, but the work still runs`);
         return;
       case 'released':
         log.info('released the lease');

@@ -6,7 +6,7 @@
  * after one line in the log, until the process ends, while any other failure costs that Event alone. What is too long is
  * cut to the API's limits. A renewal makes no Event.
  */
-import type { ElectionEvent } from '../election/election-events.ts';
+import type { ElectionEvent, StopReason } from '../election/election-events.ts';
 import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
@@ -17,6 +17,7 @@ import type { Service } from '../runtime/services.ts';
 import { Wake } from '../runtime/wake.ts';
 import type { SweepEvent } from '../sweep/sweep-events.ts';
 import type { Logger } from './log.ts';
+import type { RecipeEvent } from './recipe-log.ts';
 
 const BURST = 25;
 /** Milliseconds until one more may be sent. */
@@ -29,6 +30,8 @@ const MAX_INSTANCE_BYTES = 128;
 /** Characters of the lease's name in that of its Event: 253 less the dot and the microseconds in hex, with some to spare. */
 const MAX_NAME = 230;
 const CONTROLLER = 'leasekeeper';
+/** Why a term ended although it was wanted. */
+const LOST: ReadonlySet<StopReason> = new Set(['deadline', 'taken', 'deleted', 'released', 'abandoned']);
 
 export interface EventBody {
   readonly metadata: { readonly name: string; readonly namespace: string };
@@ -63,6 +66,8 @@ export class LeaseEvents {
   #lastMicros = 0;
   #sweptNamespace = '';
   #electedUid = '';
+  /** Of the Leases that recipes hold, by name. */
+  readonly #heldUids = new Map<string, string>();
 
   constructor(options: EventsOptions) {
     this.#options = options;
@@ -101,6 +106,22 @@ export class LeaseEvents {
     this.#put({ ...event.lease, uid: this.#electedUid }, 'Normal', 'LeaderElection', 'LeaderElection', note);
   };
 
+  /** For recipes: who holds the Lease, and that a member of a ring was silent. Of single keys of a ring the log tells. */
+  readonly recipe: Observe<RecipeEvent> = (event) => {
+    switch (event.type) {
+      case 'leading':
+        this.#heldUids.set(event.lease.name, event.uid);
+        return this.#hold(event, 'Normal', 'LeaseHeld', `${event.holder} holds the lease`);
+      case 'stopped': {
+        const lost = LOST.has(event.reason);
+        const note = `${event.holder} ${lost ? 'lost' : 'gave up'} the lease: ${event.reason}`;
+        return this.#hold(event, lost ? 'Warning' : 'Normal', lost ? 'LeaseLost' : 'LeaseGivenUp', note);
+      }
+      case 'memberTaken':
+        this.#tell(event.lease, 'Warning', 'MemberSilent', 'TakeOver', 'the member was silent: its keys are shared out');
+    }
+  };
+
   readonly service: Service = {
     name: 'events',
     run: async (signal) => {
@@ -111,6 +132,10 @@ export class LeaseEvents {
       }
     },
   };
+
+  #hold({ lease }: ElectionEvent, type: string, reason: string, note: string): void {
+    this.#put({ ...lease, uid: this.#heldUids.get(lease.name) ?? '' }, type, reason, 'Hold', note);
+  }
 
   #tell({ metadata }: Lease, type: string, reason: string, action: string, note: string): void {
     this.#put(metadata, type, reason, action, note);

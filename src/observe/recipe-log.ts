@@ -1,6 +1,6 @@
 /**
- * What the events of a recipe say in the log: what somebody has to know or mend. That a lock was had, a fire claimed, a key
- * taken is for level debug; what a work threw is for its caller.
+ * What the events of a recipe say in the log: what somebody has to know or mend. That a fire was claimed is for level debug,
+ * that a lock or a key is held too, but in a command; what a work threw is for its caller.
  */
 import type { ElectionEvent } from '../election/election-events.ts';
 import type { CronEvent } from '../recipes/cron.ts';
@@ -15,8 +15,9 @@ import type { Logger } from './log.ts';
 /** Whatever a recipe reports. */
 export type RecipeEvent = ElectionEvent | CronEvent | RingEvent | SemaphoreEvent | ShardEvent;
 
-export function logRecipe(log: Logger): Observe<RecipeEvent> {
-  const election = logElection(derivedLog(log, {}, { info: 'debug' }));
+/** @param normal the level of what goes as it should: a lock is held, a key is ours */
+export function logRecipe(log: Logger, normal: 'debug' | 'info' = 'debug'): Observe<RecipeEvent> {
+  const election = logElection(derivedLog(log, {}, { info: normal }), 'hold');
   const ring = new Outage(log);
   const keys = new Outage(log);
   return (event) => {
@@ -55,22 +56,22 @@ export function logRecipe(log: Logger): Observe<RecipeEvent> {
         return;
       case 'keyHeld':
         keys.over();
-        log.debug({ key: event.key, fencingToken: event.fencingToken }, 'this key is ours');
+        log[normal]({ key: event.key, fencingToken: event.fencingToken }, 'the key is ours');
         return;
       case 'keyReleased':
-        log.debug({ key: event.key }, 'gave this key back');
+        log[normal]({ key: event.key }, 'the key was given back');
         return;
       case 'keyLost':
-        log.warn({ key: event.key, because: event.why }, 'a key was lost: its work has to end at once');
+        log.warn({ key: event.key }, `the key is lost: ${LOST[event.why]}`);
         return;
       case 'keyWorkEnded':
-        log.warn(
+        log['error' in event ? 'error' : 'warn'](
           {
             key: event.key,
             retryIn: `${Math.round(event.retryInMs)}ms`,
             ...('error' in event && { err: event.error }),
           },
-          "a key's work ended by itself: it is begun again",
+          `the work of the key has ${'error' in event ? 'failed' : 'ended'}, and is begun again`,
         );
         return;
       case 'keyFailed':
@@ -81,7 +82,7 @@ export function logRecipe(log: Logger): Observe<RecipeEvent> {
         });
         return;
       case 'memberTaken':
-        log.info({ member: event.member }, 'a member is dead: its keys are shared out');
+        log.warn({ member: event.member }, 'a member has been silent for its duration: its keys are shared out');
         return;
       default:
         // The caller gets what the work threw.
@@ -90,6 +91,12 @@ export function logRecipe(log: Logger): Observe<RecipeEvent> {
     }
   };
 }
+
+const LOST = {
+  term: "this member's term is over",
+  record: 'its lease was changed or deleted by another',
+  view: 'the ring has not been seen for too long',
+} as const;
 
 const REFUSED = {
   ahead:

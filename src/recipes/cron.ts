@@ -21,33 +21,15 @@ import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { OptionsError, checkedOptions, positiveMs } from '../runtime/options.ts';
-import type { OptionRows } from '../runtime/options.ts';
+import { OptionsError, checkedOptions } from '../runtime/options.ts';
 import { FIRES_ANNOTATION, decideClaim, firesText, parseFires } from './fires.ts';
 import type { ClaimRefusal, Fire } from './fires.ts';
 import { Lock, isTaken } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
+import { CRON_ROWS } from './recipe-options.ts';
+import type { CronTimes } from './recipe-options.ts';
 import { namePart } from './ring-member.ts';
-
-/** Times of a cron, and what happens while a fire still runs. */
-export interface CronTimes {
-  /**
-   * How far apart the clocks of replicas and API servers may be, in milliseconds; default 60000. Claimed fires are remembered
-   * for twice as long, and older ones refused.
-   */
-  readonly maxSkewMs: number;
-  /** Milliseconds that a claim may take, retries included, before the fire is given up; default 10000. */
-  readonly claimTimeoutMs: number;
-  /** Whether a fire runs while the one before of the same job still runs; default `allow`, node-cron's own. */
-  readonly overlap: 'allow' | 'skip';
-}
-
-export const CRON_OPTIONS: OptionRows<CronTimes> = {
-  maxSkewMs: { unit: 'ms', default: 60_000, rule: positiveMs, text: 'how far apart clocks may be' },
-  claimTimeoutMs: { unit: 'ms', default: 10_000, rule: positiveMs, text: 'longest time for one claim' },
-  overlap: { default: 'allow', choices: ['allow', 'skip'], text: 'whether fires of one job may run at the same time' },
-};
 
 /** What a cron reports to its observer. */
 export type CronEvent =
@@ -92,7 +74,7 @@ export class Cron {
   /** @throws OptionsError with everything that is wrong */
   constructor(options: CronOptions) {
     this.#options = options;
-    this.#times = checkedOptions('Cron', CRON_OPTIONS, options);
+    this.#times = checkedOptions('Cron', CRON_ROWS, options);
     this.#observe = containedObserver(options.observe);
     // Checks the Lease and its times.
     this.#lock('job');

@@ -10,9 +10,11 @@
 import type { Term } from '../election/term.ts';
 import type { Lease } from '../lease/lease.ts';
 import { sleep } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
-import { OptionsError } from '../runtime/options.ts';
+import { OptionsError, checkedOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
+import { DAMPING_ROWS } from './recipe-options.ts';
 import { PAYLOAD_ANNOTATION, RingMember } from './ring-member.ts';
 import type { RingMemberOptions } from './ring-member.ts';
 
@@ -54,20 +56,21 @@ export interface MembersOptions extends Omit<RingMemberOptions, 'annotations' | 
 
 /** This process as a member of a set, and a live view of the others. */
 export class Members {
-  readonly #options: MembersOptions;
+  readonly #clock: Clock;
+  readonly #dampingMs: number;
   readonly #member: RingMember;
   readonly #wake = new Wake();
   #payload: string | undefined;
   #news: (() => void)[] = [];
+  #begun = false;
   #ended = false;
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: MembersOptions) {
-    const { payload, dampingMs = 0, observe, ...rest } = options;
-    if (!(Number.isFinite(dampingMs) && dampingMs >= 0)) {
-      throw new OptionsError('Members', [{ field: 'dampingMs', value: dampingMs, rule: 'must be 0 or more' }]);
-    }
-    this.#options = { ...options, dampingMs };
+    const { dampingMs } = checkedOptions('Members', DAMPING_ROWS, options);
+    const { payload, dampingMs: _, observe, ...rest } = options;
+    this.#dampingMs = dampingMs;
+    this.#clock = options.clock;
     this.#payload = payloadText(payload);
     this.#member = new RingMember(
       {
@@ -83,7 +86,7 @@ export class Members {
   /** The live members by name, this one included once its Lease is written. */
   get live(): MemberInfo[] {
     const { view } = this.#member;
-    return view.live(this.#options.clock.monotonic()).flatMap((name) => {
+    return view.live(this.#clock.monotonic()).flatMap((name) => {
       const lease = view.lease(name);
       return lease ? [memberInfo(lease, name === this.#member.leaseName)] : [];
     });
@@ -97,8 +100,13 @@ export class Members {
     this.#payload = payloadText(payload);
   }
 
-  /** Takes part until the signal aborts. */
+  /**
+   * Takes part until the signal aborts; once: what was, is over for the others.
+   * @throws TypeError when it was called before
+   */
   async run(signal: AbortSignal): Promise<void> {
+    if (this.#begun) throw new TypeError('Members.run: it was called before; make another Members to take part again');
+    this.#begun = true;
     try {
       await this.#member.run(signal);
     } finally {
@@ -111,7 +119,8 @@ export class Members {
    * Who joins, changes and leaves, from now on; who is live already joins first. Ends with `run`, or when the signal aborts.
    */
   async *changes(signal?: AbortSignal): AsyncGenerator<MemberChange, void, undefined> {
-    const { clock, dampingMs = 0 } = this.#options;
+    const clock = this.#clock;
+    const dampingMs = this.#dampingMs;
     const { view } = this.#member;
     let known = new Map<string, MemberInfo>();
     const wake = new Wake();
@@ -142,13 +151,13 @@ export class Members {
     dampingMs: number,
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
-    await sleep(this.#options.clock, dampingMs, signal);
+    await sleep(this.#clock, dampingMs, signal);
     const again = changesBetween(known, new Map(this.live.map((member) => [member.name, member])));
     return JSON.stringify(again) === JSON.stringify(changes);
   }
 
   async #lead(term: Term): Promise<void> {
-    while (!term.signal.aborted) await this.#wake.wait(this.#options.clock, MAX_WAIT_MS, term.signal);
+    while (!term.signal.aborted) await this.#wake.wait(this.#clock, MAX_WAIT_MS, term.signal);
   }
 
   #tellAll(): void {

@@ -12,14 +12,15 @@ import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { LeaseEvent } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
-import { OptionsError } from '../runtime/options.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import { sleep } from '../runtime/clock.ts';
 import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
-import { DONE_ANNOTATION, MAX_DONE_BYTES, keyProblem, parseDone, withDone } from './done-keys.ts';
+import { DONE_ANNOTATION, MAX_DONE_BYTES, parseDone, withDone } from './done-keys.ts';
 import { Lock, ownWatch } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
+import { ONCE_ROWS } from './recipe-options.ts';
 
 /** First wait between two tries to record a success, in milliseconds; the longest is the retry period of the election. */
 const FIRST_WAIT_MS = 100;
@@ -52,8 +53,7 @@ export class Once {
    *   LeadershipError `LeadershipLost` from a work that noticed; the reason of the signal while it waits
    */
   async run<T>(key: string, work: (term: Term) => Promise<T>, signal?: AbortSignal): Promise<OnceOutcome<T>> {
-    const rule = keyProblem(key);
-    if (rule !== undefined) throw new OptionsError('once', [{ field: 'key', value: key, rule }]);
+    checkedOptions('once', ONCE_ROWS, { key });
     const succeeded = new AbortController();
     const stop = signal ? AbortSignal.any([signal, succeeded.signal]) : succeeded.signal;
     const lock = new Lock({ ...this.#options, watch: this.#watch(key, () => succeeded.abort()) }, 'once');

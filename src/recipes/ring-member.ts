@@ -21,8 +21,8 @@ import type { Clock } from '../runtime/clock.ts';
 import { Follower } from '../runtime/follow.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { OptionsError } from '../runtime/options.ts';
-import { MEMBER_DEFAULTS } from './member-defaults.ts';
+import { OptionsError, fillOptions } from '../runtime/options.ts';
+import { MEMBER_ROWS } from './recipe-options.ts';
 import { RingView } from './ring-view.ts';
 
 /** The label that makes Leases one ring; its value is the ring's name. */
@@ -96,7 +96,7 @@ export class RingMember {
     this.holder = holderIdentity(id, uuid);
     // Checked now, not at the start.
     this.#elector();
-    const { leaseDurationSeconds = MEMBER_DEFAULTS.leaseDurationSeconds } = options;
+    const { leaseDurationSeconds } = fillOptions(MEMBER_ROWS, options);
     this.view = new RingView(leaseDurationSeconds * 1000, isMember);
     const backoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
     const labelSelector = `${RING_LABEL}=${ring.name}`;
@@ -146,8 +146,8 @@ export class RingMember {
   #elector(): LeaderElector {
     const { ring, store, annotations, owners, labels, observe: _, onProof: __, ...options } = this.#options;
     return new LeaderElector({
-      ...MEMBER_DEFAULTS,
-      ...definedOnly(options),
+      ...options,
+      ...fillOptions(MEMBER_ROWS, options),
       lease: { namespace: ring.namespace, name: this.leaseName },
       kind: 'member',
       // Also on a Lease that somebody else made.
@@ -238,6 +238,3 @@ function ringProblems({ namespace, name }: LeaseRef): { field: string; value: un
   if (badName) problems.push({ field: 'ring.name', value: name, rule: badName });
   return problems;
 }
-
-const definedOnly = <T extends object>(object: T): T =>
-  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;

@@ -26,16 +26,15 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { OptionsError, wholeNumber } from '../runtime/options.ts';
+import { checkedOptions } from '../runtime/options.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
+import { SEMAPHORE_ROWS } from './recipe-options.ts';
 import { Glance, Waiting } from './waiting.ts';
 import type { UseOptions, UseOutcome } from './waiting.ts';
 
 /** How many slots there are: on the first slot's Lease. */
 export const SLOTS_ANNOTATION = 'leasekeeper.dev/slots';
-/** Each slot is a Lease that is read at every acquisition. */
-const MAX_SLOTS = 1_000;
 /** Between two looks at a semaphore with another count, in milliseconds. */
 const LOOK_AGAIN_MS = 1_000;
 const SOON_MS = 100;
@@ -69,8 +68,7 @@ export class Semaphore {
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: SemaphoreOptions) {
-    const rule = wholeNumber(1, MAX_SLOTS)(options.count);
-    if (rule !== undefined) throw new OptionsError('Semaphore', [{ field: 'count', value: options.count, rule }]);
+    checkedOptions('Semaphore', SEMAPHORE_ROWS, options);
     this.#options = options;
     this.#observe = containedObserver(options.observe);
     // Checks the Lease and its times.

@@ -11,6 +11,7 @@
  * from when the ring was first seen.
  */
 import { versionToken } from '../election/decide.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
 import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
 import { newLease, withChanges } from '../lease/lease.ts';
@@ -27,10 +28,10 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { INT32_MAX, OptionsError, wholeNumber } from '../runtime/options.ts';
+import { INT32_MAX, checkedOptions, fillOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
 import { assign } from './assign.ts';
-import { MEMBER_DEFAULTS } from './member-defaults.ts';
+import { KEYS_ROWS, MEMBER_ROWS } from './recipe-options.ts';
 import { RING_LABEL, RingMember, namePart } from './ring-member.ts';
 import type { RingEvent, RingMemberOptions } from './ring-member.ts';
 import { MEMBER_ANNOTATION, memberTermText, sameMemberTerm } from './ring-view.ts';
@@ -46,6 +47,8 @@ export type ShardWork = (term: ShardTerm) => Promise<void>;
 
 /** What shards report to their observer. */
 export type ShardEvent =
+  /** Of the member's own Lease. */
+  | ElectionEvent
   | RingEvent
   | { readonly type: 'keyHeld'; readonly key: string; readonly fencingToken: number }
   | { readonly type: 'keyReleased'; readonly key: string }
@@ -53,7 +56,8 @@ export type ShardEvent =
   | { readonly type: 'keyLost'; readonly key: string; readonly why: 'term' | 'record' | 'view' }
   /** The work ended by itself and is begun again after `retryInMs`; with an error, it failed. */
   | { readonly type: 'keyWorkEnded'; readonly key: string; readonly retryInMs: number; readonly error?: unknown }
-  | { readonly type: 'memberTaken'; readonly member: string }
+  /** A member was silent for its duration; its Lease, as taken. */
+  | { readonly type: 'memberTaken'; readonly member: string; readonly lease: Lease }
   | { readonly type: 'keyFailed'; readonly key: string; readonly error: LeaseStoreError };
 
 /** What shards are made of. */
@@ -69,7 +73,6 @@ export interface ShardsOptions extends Omit<RingMemberOptions, 'observe' | 'anno
   readonly observe?: Observe<ShardEvent> | undefined;
 }
 
-const MAX_KEYS = 100_000;
 /** Requests under way at once for keys. */
 const MAX_REQUESTS = 32;
 /** The longest wait between two runs of a work that ends by itself; the first is the retry period. */
@@ -145,20 +148,19 @@ export class Shards {
       onWorkError: 'reject',
       onDeadline: () => this.#onDeadline(),
       onProof: () => this.#onDeadline(),
-      observe: (event) => {
-        if (event.type === 'ringLost' || event.type === 'ringSynced') this.#observe(event);
-      },
+      observe: this.#observe,
     };
     this.#member = new RingMember(
       member,
       (term) => this.#lead(term),
       () => this.#wake.now(),
     );
-    this.#durationMs = (options.leaseDurationSeconds ?? MEMBER_DEFAULTS.leaseDurationSeconds) * 1000;
+    const { leaseDurationSeconds, renewDeadlineMs, retryPeriodMs } = fillOptions(MEMBER_ROWS, options);
+    this.#durationMs = leaseDurationSeconds * 1000;
     // As of a term of the member: what has ended this long after the proof has ended before anybody may take the key.
     this.#holdMs = this.#durationMs * 0.99 - 100;
-    this.#viewMs = Math.min(options.renewDeadlineMs ?? MEMBER_DEFAULTS.renewDeadlineMs, this.#holdMs);
-    this.#retryPeriodMs = options.retryPeriodMs ?? MEMBER_DEFAULTS.retryPeriodMs;
+    this.#viewMs = Math.min(renewDeadlineMs, this.#holdMs);
+    this.#retryPeriodMs = retryPeriodMs;
   }
 
   /** The keys that this member holds now, sorted. */
@@ -463,10 +465,9 @@ export class Shards {
     const time = this.#time();
     const leaseTransitions = Math.min((silent.spec.leaseTransitions ?? 0) + 1, INT32_MAX);
     const spec = { holderIdentity: '', leaseTransitions, acquireTime: time, renewTime: time };
-    await this.#options.store.update(withChanges(silent, { annotations: { [TERM_ANNOTATION]: undefined }, spec }), {
-      urgent: true,
-    });
-    this.#observe({ type: 'memberTaken', member: silent.metadata.name });
+    const taken = withChanges(silent, { annotations: { [TERM_ANNOTATION]: undefined }, spec });
+    const lease = await this.#options.store.update(taken, { urgent: true });
+    this.#observe({ type: 'memberTaken', member: lease.metadata.name, lease });
   }
 
   #tidy(now: number): void {
@@ -531,16 +532,7 @@ function released(lease: Lease, time: MicroTime): Lease {
 
 /** The names of the keys' Leases, and the keys. @throws OptionsError */
 function keyNames(ring: string, keys: number | readonly string[]): Map<string, string> {
-  const rule = keysProblem(keys);
-  if (rule !== undefined) throw new OptionsError('Shards', [{ field: 'keys', value: keys, rule }]);
+  checkedOptions('Shards', KEYS_ROWS, { keys });
   const list = typeof keys === 'number' ? Array.from({ length: keys }, (_, i) => String(i)) : keys;
   return new Map(list.map((key) => [`${ring}-k-${namePart(key)}`, key]));
-}
-
-function keysProblem(keys: number | readonly string[]): string | undefined {
-  if (typeof keys === 'number') return wholeNumber(1, MAX_KEYS)(keys);
-  if (!Array.isArray(keys)) return 'must be a number of keys, or a list of names';
-  if (keys.length > MAX_KEYS) return `must be at most ${MAX_KEYS} keys`;
-  const bad = (keys as readonly unknown[]).find((key) => typeof key !== 'string' || key === '' || key.length > 253);
-  return bad === undefined ? undefined : 'must be texts of 1 to 253 characters each';
 }

@@ -10,6 +10,8 @@ import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseRecord } from '../lease/record.ts';
 import type { LeaseEvent } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { checkedOptions } from '../runtime/options.ts';
+import { USE_ROWS } from './recipe-options.ts';
 
 /** How long to wait, and what happens then. */
 export interface UseOptions {
@@ -47,6 +49,7 @@ export class Waiting {
   readonly #behind = new Set<Promise<void>>();
 
   async use<T>(clock: Clock, { waitMs, signal }: UseOptions, contend: Contend<T>): Promise<UseOutcome<T>> {
+    checkedOptions('use', USE_ROWS, { waitMs });
     signal?.throwIfAborted();
     const stop = new AbortController();
     let outcome: UseOutcome<T> = { ran: false };
