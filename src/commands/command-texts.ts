@@ -98,7 +98,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   lock: {
     description: [
-      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time. The command is ended before anybody else can have the lock, as with `elect`.",
+      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time. With --no-wait a holder whose published times say that it died is watched for its lease duration first: it may live, with a wrong clock. The command is ended before anybody else can have the lock, as with `elect`.",
       WHICH,
       'The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'Needs get, create, update and watch on leases in the namespace.',
@@ -111,6 +111,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   once: {
     description: [
       'Exits with 0 when the key has succeeded, by anybody; else with the exit code of the command. The keys that succeeded stay recorded on the lease, so a pod that starts again later runs nothing. When the command fails or its process dies, the next replica tries.',
+      'A command that exits with 0 after SIGTERM, which is passed on, has not succeeded: many programs do so wherever they are. Then the exit code is 143, and the next replica runs it again.',
       WHICH,
       'The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'Needs get, create, update and watch on leases in the namespace.',
@@ -121,9 +122,10 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   shard: {
     description: [
-      'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. The command finds LEASEKEEPER_SLOT, LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
+      'Every process of a ring runs the commands of its share of the slots: shares differ by at most one. When a process joins or leaves, as few slots move as can be; a slot is drained first (SIGTERM), then the next process begins. SIGHUP, SIGUSR1 and SIGUSR2 are passed on to all commands. The command finds LEASEKEEPER_SLOT, LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'The first time, slots begin one lease duration after the start: a lease that is not there may have been deleted while it was held.',
-      'Needs get, list, watch, create, update and delete on leases in the namespace.',
+      'With --http-address it serves /metrics, /livez and /readyz.',
+      'Needs get, list, watch, create, update and delete on leases in the namespace, and create on events: without it only the Events are missing.',
     ],
     examples: [
       ['eight queues over any number of pods', 'leasekeeper shard --ring default/queues --slots 8 -- ./worker'],

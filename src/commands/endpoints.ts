@@ -38,6 +38,8 @@ import type { Logger } from '../observe/log.ts';
 import { processRegistry } from '../observe/metrics.ts';
 import type { Registry } from '../observe/metrics.ts';
 import { publisherMetrics } from '../observe/publisher-metrics.ts';
+import { recipeMetrics } from '../observe/recipe-metrics.ts';
+import type { RecipeEvent } from '../observe/recipe-log.ts';
 import type { PublisherView } from '../observe/lease-observers.ts';
 import { sweepMetrics } from '../observe/sweep-metrics.ts';
 import { observers } from '../runtime/observer.ts';
@@ -229,6 +231,21 @@ export function electEndpoints(
       measure(event);
     },
     listen: () => serve(frame, { registry, ready: checks, live: checks, paths: { '/': leader, '/v1/leader': leader } }),
+  };
+}
+
+/** Of `shard`. Ready once it has taken part, and from then on: an API that is away for a while must not take its members down. */
+export function shardEndpoints(frame: Frame, ring: LeaseRef): Endpoints<RecipeEvent> {
+  const registry = registryOf(frame);
+  const measure = recipeMetrics(registry)('shards', ring);
+  let joined = false;
+  const check = (): Check => ({ name: 'ring', ok: joined, note: joined ? '' : 'this process is no member yet' });
+  return {
+    observe(event) {
+      if (event.type === 'leading') joined = true;
+      measure(event);
+    },
+    listen: () => serve(frame, { registry, ready: () => [check()] }),
   };
 }
 

@@ -47,7 +47,8 @@ export class GuardedCommand {
     if (GuardedCommand.#forwarding++ === 0) for (const name of FORWARDED) process.on(name, GuardedCommand.#forward);
     return {
       [Symbol.dispose]() {
-        if (--GuardedCommand.#forwarding === 0) for (const name of FORWARDED) process.off(name, GuardedCommand.#forward);
+        if (--GuardedCommand.#forwarding === 0)
+          for (const name of FORWARDED) process.off(name, GuardedCommand.#forward);
       },
     };
   }

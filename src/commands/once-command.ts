@@ -3,7 +3,8 @@
  * succeeded.
  *
  * Guarantees: a key that has succeeded is never run again, by anybody; a command that fails ends only its own replica, with
- * its exit code, and the next one tries. At least once by nature: where a process dies between the end of its command and
+ * its exit code, and the next one tries. One that ends with 0 after it was asked to end has not succeeded: most programs
+ * do so wherever they are. At least once by nature: where a process dies between the end of its command and
  * the record, the next one runs it again.
  */
 import { constants, hostname } from 'node:os';
@@ -51,8 +52,15 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
           const { ran } = await once.run(
             key,
             async (term) => {
-              const { code } = ending(await guarded.run(term));
+              const outcome = await guarded.run(term);
+              const { code } = ending(outcome);
               if (code !== EXIT.ok) throw new CommandFailed(code);
+              if (outcome.how !== 'ended' || !outcome.asked) return;
+              world.log.warn(
+                { key },
+                'the command was asked to end, and ended with 0: that is no success, and not recorded',
+              );
+              throw new CommandFailed(128 + constants.signals[world.received() ?? 'SIGTERM']);
             },
             world.stop,
           );

@@ -10,15 +10,21 @@ import { readChecked } from '../config/bindings.ts';
 import type { OptionValues } from '../config/option-spec.ts';
 import { SHARD_TABLE, recipeSettings, shardRules } from '../config/recipe-flags.ts';
 import type { RecipeSettings } from '../config/recipe-flags.ts';
+import { parseAddress, securityFiles } from '../config/http-flags.ts';
 import { COMMAND_VARIABLES } from '../config/sources.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
+import { createEventsApi } from '../kube/events-api.ts';
+import { LeaseEvents } from '../observe/lease-events.ts';
 import { logRecipe } from '../observe/recipe-log.ts';
 import { Shards } from '../recipes/shards.ts';
 import type { ShardTerm } from '../recipes/shards.ts';
+import { observers } from '../runtime/observer.ts';
+import { runServices } from '../runtime/services.ts';
+import type { Service } from '../runtime/services.ts';
 import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { GuardedCommand, commandProblems, ending } from './guarded-command.ts';
-import { onLeases, permitted } from './permissions.ts';
+import { onEvents, onLeases, permitted } from './permissions.ts';
 import { runService } from './service.ts';
 
 const settingsOf = (values: OptionValues<typeof SHARD_TABLE>): RecipeSettings =>
@@ -32,10 +38,22 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   if (wrong.length > 0) throw new UsageError(wrong);
   const { ref, id, stopTimeoutMs: graceMs, election } = settingsOf(values);
   return runService(values, io, {}, async ({ log, clock, connection, systemd, stop, received }) => {
-    const ring = ref(connection.namespace);
+    using _signals = GuardedCommand.forwardSignals();
+    const { transport, store, namespace } = connection;
+    const ring = ref(namespace);
+    const events = new LeaseEvents({
+      post: createEventsApi(transport),
+      clock,
+      instance: id,
+      log,
+      enabled: () => values.featureGates.enabled('LeaseEvents'),
+    });
+    const address = parseAddress(values.shardHttpAddress);
+    const frame = { log, clock, transport, security: securityFiles(values), gates: () => values.featureGates };
+    const endpoints = address && (await import('./endpoints.ts')).shardEndpoints({ ...frame, address }, ring);
     const guards = new Map<string, GuardedCommand>();
     const shards = new Shards({
-      store: connection.store,
+      store,
       clock,
       random: Math.random,
       ring,
@@ -44,7 +62,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       ...election,
       keys: values.shardSlots ?? 1,
       onDeadline: (term) => guards.get(term.key)?.onDeadline(term),
-      observe: logRecipe(log, 'info'),
+      observe: observers(logRecipe(log, 'info'), events.recipe, endpoints?.observe),
       work: async (term: ShardTerm) => {
         const slotLog = log.child({ slot: term.key });
         const guarded = new GuardedCommand({
@@ -67,9 +85,12 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         }
       },
     });
-    log.info({ ring: `${ring.namespace}/${ring.name}`, slots: values.shardSlots, id }, 'sharing slots with the ring');
+    const shown = await endpoints?.listen();
+    const name = `${ring.namespace}/${ring.name}`;
+    log.info({ ring: name, slots: values.shardSlots, id, url: shown?.url }, 'sharing slots with the ring');
     systemd.ready(() => 'sharing slots with the ring');
-    await shards.run(stop);
+    const sharing: Service = { name: 'shards', run: (signal) => shards.run(signal) };
+    await runServices([...(shown?.services ?? []), events.service, sharing], stop);
     return EXIT.ok;
   });
 }
@@ -85,6 +106,7 @@ export const grants = permitted(
         ['get', 'list', 'watch', 'create', 'update', 'delete'],
         "the ring's leases: its own, the slots', and those of members that died",
       ),
+      ...onEvents(namespace, values.featureGates),
     ];
   },
 );

@@ -10,6 +10,7 @@ import { INT32_MAX, msWithin } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
+import { HTTP_SECURITY_OPTIONS, OFF, addressOption, securityRules } from './http-flags.ts';
 import type { OptionSpec, OptionValues, Table } from './option-spec.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS } from './shared-flags.ts';
 
@@ -85,6 +86,12 @@ const RING = {
 export const SHARD_TABLE = {
   recipeRing: RING,
   ...bind(SLOTS_ROWS, { shardSlots: { field: 'slots', flag: '--slots', optional: true, weakest: 'flag' } }),
+  shardHttpAddress: {
+    ...addressOption('where /metrics, /livez and /readyz are served: ADDRESS'),
+    default: OFF,
+    weakest: 'flag',
+  },
+  ...HTTP_SECURITY_OPTIONS,
   ...COMMON,
   ...times(MEMBER_ROWS),
 } as const satisfies Table;
@@ -158,6 +165,7 @@ export function shardRules(values: OptionValues<typeof SHARD_TABLE>): Wrong[] {
   const name = values.recipeRing?.split('/').at(-1) ?? '';
   return [
     ...optionsOf({ rows: SLOTS_ROWS }, SHARD_TABLE, values).wrong,
+    ...securityRules(values),
     ...wrong('recipeRing', values.recipeRing, name.length > 63 ? 'the name must be at most 63 characters' : undefined),
   ];
 }

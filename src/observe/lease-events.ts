@@ -118,7 +118,15 @@ export class LeaseEvents {
         return this.#hold(event, lost ? 'Warning' : 'Normal', lost ? 'LeaseLost' : 'LeaseGivenUp', note);
       }
       case 'memberTaken':
-        this.#tell(event.lease, 'Warning', 'MemberSilent', 'TakeOver', 'the member was silent: its keys are shared out');
+        this.#tell(
+          event.lease,
+          'Warning',
+          'MemberSilent',
+          'TakeOver',
+          'the member was silent: its keys are shared out',
+        );
+        return;
+      default:
     }
   };
 

@@ -95,6 +95,8 @@ export function recipeMetrics(registry: Registry): (kind: RecipeKind, lease: Lea
           return fire('lost');
         case 'badRecord':
           return fire('badRecord');
+        default:
+          return;
       }
     };
   };

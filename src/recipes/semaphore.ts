@@ -17,8 +17,8 @@ import type { Term } from '../election/term.ts';
 import { withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import { listPages } from '../lease/list-pages.ts';
-import { silence } from '../lease/record.ts';
-import type { Silence } from '../lease/record.ts';
+import { recordOf, silence } from '../lease/record.ts';
+import type { LeaseRecord, Silence } from '../lease/record.ts';
 import { KIND_LABEL } from '../lease/marks.ts';
 import { isStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
@@ -27,10 +27,11 @@ import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
+import { isTaken } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
 import { SEMAPHORE_ROWS } from './recipe-options.ts';
-import { Glance, Waiting } from './waiting.ts';
+import { Glance, Waiting, mayBeDead, recordDurationMs } from './waiting.ts';
 import type { UseOptions, UseOutcome } from './waiting.ts';
 
 /** How many slots there are: on the first slot's Lease. */
@@ -109,40 +110,52 @@ export class Semaphore {
     const watch = createSharedWatch({ store, namespace: lease.namespace });
     const quiet = new Silences(clock);
     let reported = false;
+    let watched = false;
     while (!signal.aborted) {
-      const { theirs, held } = await this.#look(signal, quiet);
+      const { theirs, held, dead, doubtMs } = await this.#look(signal, quiet);
       const other = theirs !== undefined && theirs !== count;
       if (other && !reported) {
         reported = true;
         this.#observe({ type: 'otherCount', count, theirs });
       }
       if (other && held.length > 0) {
-        allTaken();
+        // Holders of the other count that may all be dead are watched for their duration first.
+        if (extend && !watched && doubtMs > 0) extend(doubtMs);
+        else if (!watched || doubtMs === 0) allTaken();
+        watched = true;
         await sleep(clock, LOOK_AGAIN_MS, signal);
         continue;
       }
       // Only the first slot's holder may say how many there are. Where another gets it, that one says so in a moment.
       const agreed = theirs === count;
       const slots = agreed ? shuffled(count, random) : [0];
-      if (await this.#round(slots, watch, signal, agreed ? allTaken : 'end', extend, work)) return;
+      // A dead one is followed by this round's own look at it.
+      const passed = new Set(agreed ? [] : dead.map(({ holder }) => holder));
+      if (passed.size > 0) extend?.(Math.max(...dead.map(recordDurationMs)));
+      if (await this.#round(slots, watch, signal, { whenTaken: agreed ? allTaken : 'end', extend, passed }, work))
+        return;
       if (!agreed) await sleep(clock, SOON_MS * (1 + random()), signal);
     }
   }
 
   /**
    * One contention for these slots.
-   * @param whenTaken called when all of them are another's; `end`: the contention ends then
-   * @param extend called instead where a holder may be dead; undefined: nobody minds waiting
+   * @param how `whenTaken` is called when all of them are another's; `end`: the contention ends then. `extend` is called
+   *   instead where a holder may be dead; undefined: nobody minds waiting. A slot of a holder in `passed` is nobody's
    * @returns true when the work has run; false when the slot had to be given back, or the contention has ended
    */
   async #round(
     slots: number[],
     watch: WatchLease,
     signal: AbortSignal,
-    whenTaken: (() => void) | 'end',
-    extend: ((ms: number) => void) | undefined,
+    how: {
+      readonly whenTaken: (() => void) | 'end';
+      readonly extend: ((ms: number) => void) | undefined;
+      readonly passed: ReadonlySet<string | undefined>;
+    },
     work: (term: SlotTerm) => Promise<void>,
   ): Promise<boolean> {
+    const { whenTaken, extend, passed } = how;
     const won = new AbortController();
     const electors: Promise<void>[] = [];
     let failure: { readonly error: unknown } | undefined;
@@ -188,9 +201,8 @@ export class Semaphore {
           }
         },
         observe: (event) => {
-          const another =
-            event.type === 'leaderObserved' && event.leader !== undefined && event.leader !== event.holder;
-          if (taken || !(another || event.type === 'raceLost')) return;
+          if (taken || !isTaken(event)) return;
+          if (event.type === 'leaderObserved' && passed.has(event.leader)) return;
           taken = true;
           tryNext();
         },
@@ -234,11 +246,20 @@ export class Semaphore {
     }
   }
 
-  /** Reads all slots, consistently: what the first says of their number, and which are held by somebody not known to be dead. */
+  /**
+   * Reads all slots, consistently: what the first says of their number, and which are held by somebody not known to be dead.
+   * `doubtMs`: for how long they have to be silent, where the published times say that all of them may be dead.
+   */
   async #look(
     signal: AbortSignal,
     quiet: Silences,
-  ): Promise<{ theirs: number | undefined; held: number[]; first: Lease | undefined }> {
+  ): Promise<{
+    readonly theirs: number | undefined;
+    readonly held: readonly number[];
+    readonly dead: readonly LeaseRecord[];
+    readonly first: Lease | undefined;
+    readonly doubtMs: number;
+  }> {
     const { store, clock, random, lease } = this.#options;
     const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
     const labelSelector = `${KIND_LABEL}=semaphore`;
@@ -258,14 +279,25 @@ export class Semaphore {
         const first = slots.get(0);
         const text = first?.metadata.annotations[SLOTS_ANNOTATION] ?? '';
         const theirs = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : undefined;
-        const held = [...slots].filter(([, found]) => found.spec.holderIdentity && !quiet.dead(found)).map(([n]) => n);
-        return { theirs, held, first };
+        const all = [...slots].filter(([, found]) => found.spec.holderIdentity);
+        const dead = all.filter(([, found]) => quiet.dead(found));
+        const taken = all.filter((slot) => !dead.includes(slot));
+        const records = taken.map(([, found]) => recordOf(found));
+        const doubted = records.every((record) => mayBeDead(record, clock));
+        const doubtMs = doubted ? Math.max(0, ...records.map(recordDurationMs)) : 0;
+        return {
+          theirs,
+          held: taken.map(([n]) => n),
+          dead: dead.map(([, found]) => recordOf(found)),
+          first,
+          doubtMs,
+        };
       } catch (error) {
         if (!isStoreError(error)) throw error;
         await sleep(clock, backoff.next(error.retryAfterMs), signal);
       }
     }
-    return { theirs: undefined, held: [], first: undefined };
+    return { theirs: undefined, held: [], dead: [], first: undefined, doubtMs: 0 };
   }
 
   #elector(parts: {

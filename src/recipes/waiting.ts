@@ -117,7 +117,7 @@ export class Glance {
 
   /** The duration, in milliseconds, that has to pass in silence; undefined: the holder is not in doubt. */
   get doubtMs(): number | undefined {
-    return this.#alive ? undefined : durationMs(this.#doubted);
+    return this.#alive || !this.#doubted ? undefined : recordDurationMs(this.#doubted);
   }
 
   /** The watch, with an eye on who holds the Lease. */
@@ -137,10 +137,8 @@ export class Glance {
   #see(record: LeaseRecord, self: string): void {
     if (record.holder === undefined || record.holder === self || this.#alive) return;
     if (this.#doubted === undefined) {
-      const ago = this.#clock.wallMicros() / 1000 - (record.renewTime?.epochMs ?? 0);
-      // A clock that is far ahead says nothing either.
-      if (Math.abs(ago) <= (durationMs(record) ?? 0)) this.#alive = true;
-      else this.#doubted = record;
+      if (mayBeDead(record, this.#clock)) this.#doubted = record;
+      else this.#alive = true;
     } else if (!sameRecord(this.#doubted, record)) {
       this.#alive = true;
       this.#onAlive();
@@ -148,5 +146,8 @@ export class Glance {
   }
 }
 
-const durationMs = (record: LeaseRecord | undefined): number | undefined =>
-  record && (record.leaseDurationSeconds ?? 60) * 1000;
+/** Whether the published times say that the holder is silent; a clock that is far ahead says nothing of it either. */
+export const mayBeDead = (record: LeaseRecord, clock: Clock): boolean =>
+  Math.abs(clock.wallMicros() / 1000 - (record.renewTime?.epochMs ?? 0)) > recordDurationMs(record);
+
+export const recordDurationMs = ({ leaseDurationSeconds = 60 }: LeaseRecord): number => leaseDurationSeconds * 1000;

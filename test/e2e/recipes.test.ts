@@ -6,7 +6,8 @@ import { describe, it } from 'node:test';
 import { runProgram, startProgram } from '../support/process.ts';
 import { embedded, scratch, terminate, until } from './support.ts';
 
-const TIMES = ['--lease-duration=6s', '--renew-deadline=5s', '--retry-period=500ms'];
+/** A loaded machine keeps them too. */
+const TIMES = ['--lease-duration=10s', '--renew-deadline=8s', '--retry-period=500ms'];
 const node = (code: string): string[] => ['--', process.execPath, '-e', code];
 const append = (file: string, text: string): string =>
   `require('fs').appendFileSync(${JSON.stringify(file)}, ${text} + '\\n')`;
@@ -16,26 +17,26 @@ const linesOf = async (file: string): Promise<string[]> =>
 describe('recipes as commands', { concurrency: true }, () => {
   it('lock: the exit code is the command’s; 75 when it was not had in time; the next runs after the one before', async (t) => {
     const { kubeconfig } = await embedded(t);
-    const file = join(await scratch(t), 'steps');
+    const dir = await scratch(t);
+    const [file, go] = [join(dir, 'steps'), join(dir, 'go')];
     const env = { KUBECONFIG: kubeconfig };
     const lock = (args: string[], code: string) =>
       runProgram(['lock', '--lease=default/job', ...args, ...TIMES, ...node(code)], { env, timeoutMs: 60_000 });
     assert.equal((await lock([], 'process.exit(7)')).code, 7);
-    // The first holds until it is let go.
-    const go = `${file}-go`;
-    const held = `const wait = () => require('fs').existsSync(${JSON.stringify(go)}) ? ${append(file, "'a ends'")} : setTimeout(wait, 20)`;
-    startProgram(['lock', '--lease=default/job', ...TIMES, ...node(`${append(file, "'a begins'")}; ${held}; wait()`)], {
+    const wait = `setInterval(() => require('fs').existsSync(${JSON.stringify(go)}) && (${append(file, "'a ends'")}, process.exit()), 50)`;
+    startProgram(['lock', '--lease=default/job', ...TIMES, ...node(`${append(file, "'a begins'")}; ${wait}`)], {
       env,
       t,
     });
-    await until('the first works', async () => (await linesOf(file)).includes('a begins'));
-    const next = lock([], append(file, "'b, token ' + process.env.LEASEKEEPER_FENCING_TOKEN"));
+    await until('the first works', async () => (await linesOf(file)).includes('a begins'), 40_000);
     const [refused, late] = await Promise.all([
       lock(['--no-wait'], 'process.exit(0)'),
       lock(['--wait=500ms'], 'process.exit(0)'),
     ]);
+    assert.deepEqual([refused.code, late.code], [75, 75]);
+    const next = lock([], append(file, "'b, token ' + process.env.LEASEKEEPER_FENCING_TOKEN"));
     await writeFile(go, '');
-    assert.deepEqual([refused.code, late.code, (await next).code], [75, 75, 0]);
+    assert.equal((await next).code, 0);
     assert.match((await linesOf(file)).join(', '), /^a begins, a ends, b, token \d+$/);
   });
 
@@ -55,6 +56,14 @@ describe('recipes as commands', { concurrency: true }, () => {
     assert.equal((await once('v2', append(file, "'v2'"))).code, 0);
     assert.equal((await once('v1', append(file, "'again'"))).code, 0);
     assert.deepEqual(await linesOf(file), ['v1', 'v2']);
+    // What ends with 0 because it was asked to end has not succeeded.
+    const polite = `process.on('SIGTERM', () => process.exit(0)); ${append(file, "'v3 begins'")}; setInterval(() => {}, 1000)`;
+    const stopped = startProgram(['once', '--lease=schema', '--key=v3', ...TIMES, ...node(polite)], { env, t });
+    await until('it has begun', async () => (await linesOf(file)).includes('v3 begins'));
+    stopped.signal('SIGTERM');
+    assert.equal((await stopped.exitWithin(30_000)).code, 143);
+    assert.equal((await once('v3', append(file, "'v3'"))).code, 0);
+    assert.deepEqual((await linesOf(file)).slice(2), ['v3 begins', 'v3']);
   });
 
   it('shard: every slot has one command; a member that leaves hands its slots over; members and shards show it', async (t) => {
@@ -69,13 +78,17 @@ describe('recipes as commands', { concurrency: true }, () => {
       });
       return program;
     };
-    const [a] = [start('a'), start('b')];
-    /** Whose command began last, slot by slot. */
-    const hands = async (): Promise<string> =>
-      Object.values(Object.fromEntries((await linesOf(file)).map((line) => line.split(' ') as [string, string])))
+    const [a, b] = [start('a'), start('b')];
+    // Before there is a command to take it, too.
+    await b.waitForLine(/sharing slots with the ring/, { timeoutMs: 40_000 });
+    b.signal('SIGUSR1');
+    b.signal('SIGHUP');
+    /** Who began with each slot last. */
+    const holders = async (): Promise<string> =>
+      Object.values(Object.fromEntries((await linesOf(file)).map((line) => line.split(' '))))
         .toSorted()
-        .join('');
-    await until('two slots each', async () => (await hands()) === 'aabb');
+        .join(' ');
+    await until('all slots are shared', async () => (await holders()) === 'a a b b', 60_000);
     const look = await runProgram(['members', 'queues', '-o', 'json'], { env });
     assert.deepEqual(
       (JSON.parse(look.stdout) as { members: { name: string; live: boolean }[] }).members.map(({ name, live }) => [
@@ -88,7 +101,7 @@ describe('recipes as commands', { concurrency: true }, () => {
       ],
     );
     await terminate(a);
-    await until('the other has them', async () => (await hands()) === 'bbbb');
+    await until('the other has them', async () => (await holders()) === 'b b b b', 60_000);
     const shards = await runProgram(['shards', 'queues'], { env });
     const rows = shards.stdout
       .trim()

@@ -180,6 +180,52 @@ test('waitMs 0: a holder that died is no holder for ever; one that lives is refu
   assert.equal(await cluster.until(c.use(async () => 'ran', { waitMs: 0 })), 'ran');
 });
 
+test('holders that died are no obstacle, of whatever count, nor one that died before it wrote the count', async () => {
+  for (const count of [2, 3]) {
+    const cluster = new Cluster();
+    const holders = ['a', 'b'].map((id) => cluster.process(id));
+    for (const parts of holders) void new Semaphore({ ...parts, count: 2 }).use(() => new Promise(() => {}));
+    await cluster.clock.advance(5_000);
+    for (const { store } of holders) store.faults = () => ({ hang: true });
+    const c = new Semaphore({ ...cluster.process('c'), count });
+    assert.equal(await cluster.until(c.use(async () => 'ran')), 'ran');
+  }
+  const cluster = new Cluster();
+  const { store, ...parts } = cluster.process('a');
+  // Its first write is its last.
+  store.faults = ({ verb }) => (verb === 'update' ? { hang: true } : undefined);
+  void new Semaphore({ ...parts, store, count: 2 }).use(() => new Promise(() => {}));
+  await cluster.clock.advance(5_000);
+  assert.equal(cluster.peek('job-0')?.metadata.annotations[SLOTS_ANNOTATION], undefined);
+  store.faults = () => ({ hang: true });
+  const b = new Semaphore({ ...cluster.process('b'), count: 2 });
+  assert.equal(await cluster.until(b.use(async () => 'ran')), 'ran');
+});
+
+test('waitMs 0 beside another count: holders that live refuse at once, holders that died are watched for their duration', async () => {
+  const cluster = new Cluster();
+  const holders = ['a', 'b'].map((id) => cluster.process(id));
+  for (const parts of holders) void new Semaphore({ ...parts, count: 2 }).use(() => new Promise(() => {}));
+  await cluster.clock.advance(5_000);
+  const c = new Semaphore({ ...cluster.process('c'), count: 3 });
+  const before = cluster.clock.monotonic();
+  assert.equal(await cluster.until(c.use(async () => 'ran', { waitMs: 0 })), null);
+  assert.ok(cluster.clock.monotonic() - before < 1_000);
+  for (const { store } of holders) store.faults = () => ({ hang: true });
+  await cluster.clock.advance(60_000);
+  assert.equal(await cluster.until(c.use(async () => 'ran', { waitMs: 0 })), 'ran');
+});
+
+test('waitMs is checked', async () => {
+  const semaphore = new Semaphore({ ...new Cluster().process('a'), count: 1 });
+  for (const waitMs of [-1, Number.NaN, Infinity]) {
+    await assert.rejects(
+      semaphore.use(async () => {}, { waitMs }),
+      OptionsError,
+    );
+  }
+});
+
 test('the signal at any moment: the work has begun or never does', async () => {
   for (let ticks = 0; ticks < 600; ticks++) {
     const cluster = new Cluster();
