@@ -1,6 +1,6 @@
 /**
- * What happens to contenders: one row each. A row disturbs a world that has a leader, and says what it did; the world is healed
- * afterwards, and must have a leader again.
+ * What happens to contenders: one row each. A row disturbs a world in which all is well, one contender of it above all: the
+ * leader, or one that holds something. The world is healed afterwards, and all must be well again.
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { TcpFault } from '../support/tcp-proxy.ts';
@@ -11,16 +11,16 @@ export interface Scenario {
   readonly name: string;
   /** Why it cannot run here; undefined when it can. */
   readonly skip?: () => string | undefined;
-  readonly play: (world: World, leader: Contender) => Promise<void>;
+  readonly play: (world: World, one: Contender) => Promise<void>;
 }
 
 /** From a moment to well past a lease. */
 const someTime = (world: World, most = 2 * LEASE_MS): number => 200 + world.random() * most;
 
-const faults = (name: string, fault: TcpFault, whom: 'leader' | 'standby' | 'all' = 'leader'): Scenario => ({
+const faults = (name: string, fault: TcpFault, whom: 'one' | 'another' | 'all' = 'one'): Scenario => ({
   name: `${name}, ${whom}`,
-  async play(world, leader) {
-    const hit = whom === 'leader' ? [leader] : whom === 'standby' ? [world.standby()] : world.contenders;
+  async play(world, one) {
+    const hit = whom === 'one' ? [one] : whom === 'another' ? [world.other(one)] : world.contenders;
     for (const { proxy } of hit) proxy.set(fault);
     await wait(someTime(world));
   },
@@ -28,8 +28,8 @@ const faults = (name: string, fault: TcpFault, whom: 'leader' | 'standby' | 'all
 
 const signals = (name: string, signal: NodeJS.Signals, parts: readonly Part[]): Scenario => ({
   name,
-  async play(world, leader) {
-    leader.signal(signal, parts);
+  async play(world, one) {
+    one.signal(signal, parts);
     await wait(someTime(world));
   },
 });
@@ -63,9 +63,10 @@ const lateRelease = (name: string, meanwhile: (successor: Contender) => void): S
   },
 });
 
-export const SCENARIOS: readonly Scenario[] = [
+/** For contenders of any kind. */
+export const TROUBLES: readonly Scenario[] = [
   faults('cut off both ways', { kind: 'pause' }),
-  faults('cut off both ways', { kind: 'pause' }, 'standby'),
+  faults('cut off both ways', { kind: 'pause' }, 'another'),
   faults('cut off both ways', { kind: 'pause' }, 'all'),
   faults('requests do not arrive', { kind: 'pause', only: 'requests' }),
   faults('answers do not arrive', { kind: 'pause', only: 'answers' }),
@@ -83,46 +84,15 @@ export const SCENARIOS: readonly Scenario[] = [
       }
     },
   },
-  signals('SIGTERM of the leader', 'SIGTERM', ['leasekeeper']),
-  signals('kill -9 of leasekeeper', 'SIGKILL', ['leasekeeper']),
-  signals('kill -9 of the watchdog', 'SIGKILL', ['watchdog']),
-  signals('kill -9 of the command', 'SIGKILL', ['command']),
-  signals('kill -9 of leasekeeper, then the watchdog', 'SIGKILL', ['leasekeeper', 'watchdog']),
-  signals('kill -9 of the watchdog, then leasekeeper', 'SIGKILL', ['watchdog', 'leasekeeper']),
-  signals('kill -9 of all three', 'SIGKILL', PARTS),
-  signals('SIGSTOP of leasekeeper', 'SIGSTOP', ['leasekeeper']),
-  signals('SIGSTOP of the watchdog', 'SIGSTOP', ['watchdog']),
-  signals('SIGSTOP of the command', 'SIGSTOP', ['command']),
+  signals('SIGTERM', 'SIGTERM', ['leasekeeper']),
+  signals('kill -9', 'SIGKILL', ['leasekeeper']),
   {
-    name: 'all of the leader stands still',
-    play: (world, leader) => world.freeze(leader, someTime(world, 3 * LEASE_MS)),
+    name: 'one stands still',
+    play: (world, one) => world.freeze(one, someTime(world, 3 * LEASE_MS)),
   },
   {
-    name: 'all of a standby stands still',
-    play: (world) => world.freeze(world.standby(), someTime(world)),
-  },
-  {
-    name: 'the lease is emptied by somebody',
-    play: async (world) => {
-      await world.edit({ holderIdentity: '' });
-      await wait(someTime(world));
-    },
-  },
-  {
-    name: 'the lease is given to somebody',
-    play: async (world) => {
-      await world.edit({ holderIdentity: 'somebody' });
-      await wait(someTime(world));
-    },
-  },
-  {
-    name: 'the lease is emptied while its leader is cut off',
-    play: async (world, leader) => {
-      leader.proxy.set('pause');
-      await wait(world.random() * RENEW_MS);
-      await world.edit({ holderIdentity: '' });
-      await wait(someTime(world));
-    },
+    name: 'another stands still',
+    play: (world, one) => world.freeze(world.other(one), someTime(world)),
   },
   {
     name: 'the API server is killed',
@@ -151,6 +121,73 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'several at once',
+    async play(world, one) {
+      for (let i = 0; i < 4; i++) {
+        const hit = world.random() < 0.5 ? one : world.other(one);
+        const dice = world.random();
+        if (dice < 0.3) hit.proxy.set(pick(['pause', 'refuse', 'swallow'] as const, world.random));
+        else if (dice < 0.5) hit.proxy.cut();
+        else if (dice < 0.7) hit.signal('SIGKILL', [pick(PARTS, world.random)]);
+        else if (dice < 0.85) hit.signal('SIGTERM', ['leasekeeper']);
+        else await world.freeze(hit, someTime(world, LEASE_MS));
+        await wait(world.random() * 1_000);
+      }
+    },
+  },
+];
+
+/** For those to whom wall clocks mean nothing. */
+export const CLOCKS: Scenario = {
+  name: 'wall clocks are stepped and run fast, kill -9',
+  skip: () => (faketime() ? undefined : 'libfaketime is not installed'),
+  async play(world, one) {
+    for (let i = 0; i < 3; i++) {
+      for (const contender of world.contenders) {
+        contender.stepClock(pick([-3_600, 0, 3_600], world.random), pick([1, 2], world.random));
+      }
+      if (i === 1) one.signal('SIGKILL', PARTS);
+      await wait(someTime(world));
+    }
+  },
+};
+
+/** For one leadership, client-go among those who want it. */
+export const ELECTIONS: readonly Scenario[] = [
+  ...TROUBLES,
+  CLOCKS,
+  signals('kill -9 of the watchdog', 'SIGKILL', ['watchdog']),
+  signals('kill -9 of the command', 'SIGKILL', ['command']),
+  signals('kill -9 of leasekeeper, then the watchdog', 'SIGKILL', ['leasekeeper', 'watchdog']),
+  signals('kill -9 of the watchdog, then leasekeeper', 'SIGKILL', ['watchdog', 'leasekeeper']),
+  signals('kill -9 of all three', 'SIGKILL', PARTS),
+  signals('SIGSTOP of leasekeeper', 'SIGSTOP', ['leasekeeper']),
+  signals('SIGSTOP of the watchdog', 'SIGSTOP', ['watchdog']),
+  signals('SIGSTOP of the command', 'SIGSTOP', ['command']),
+  {
+    name: 'the lease is emptied by somebody',
+    play: async (world) => {
+      await world.edit({ holderIdentity: '' });
+      await wait(someTime(world));
+    },
+  },
+  {
+    name: 'the lease is given to somebody',
+    play: async (world) => {
+      await world.edit({ holderIdentity: 'somebody' });
+      await wait(someTime(world));
+    },
+  },
+  {
+    name: 'the lease is emptied while its leader is cut off',
+    play: async (world, leader) => {
+      leader.proxy.set('pause');
+      await wait(world.random() * RENEW_MS);
+      await world.edit({ holderIdentity: '' });
+      await wait(someTime(world));
+    },
+  },
+  {
     name: "etcd's data is put back",
     play: (world) =>
       world.setBack(async () => {
@@ -158,14 +195,6 @@ export const SCENARIOS: readonly Scenario[] = [
         world.leader()?.signal('SIGTERM', ['leasekeeper']);
         await wait(someTime(world));
       }),
-  },
-  {
-    name: 'a wall clock is stepped by an hour',
-    skip: () => (faketime() ? undefined : 'libfaketime is not installed'),
-    async play(world) {
-      for (const contender of world.contenders) contender.stepClock(pick([-3_600, 0, 3_600], world.random));
-      await wait(someTime(world));
-    },
   },
   lateRelease("client-go's late release empties its successor's lease", () => {}),
   lateRelease("client-go's late release, and its successor is cut off", ({ proxy }) => proxy.set('pause')),
@@ -183,21 +212,6 @@ export const SCENARIOS: readonly Scenario[] = [
     async play(world) {
       const { peer } = await peerLeads(world);
       await peer.end();
-    },
-  },
-  {
-    name: 'several at once',
-    async play(world, leader) {
-      for (let i = 0; i < 4; i++) {
-        const one = world.random() < 0.5 ? leader : world.standby();
-        const dice = world.random();
-        if (dice < 0.3) one.proxy.set(pick(['pause', 'refuse', 'swallow'] as const, world.random));
-        else if (dice < 0.5) one.proxy.cut();
-        else if (dice < 0.7) one.signal('SIGKILL', [pick(PARTS, world.random)]);
-        else if (dice < 0.85) one.signal('SIGTERM', ['leasekeeper']);
-        else await world.freeze(one, someTime(world, LEASE_MS));
-        await wait(world.random() * 1_000);
-      }
     },
   },
 ];

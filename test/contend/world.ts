@@ -27,10 +27,10 @@ import { startRealApi } from '../support/real-api.ts';
 import type { RealApi } from '../support/real-api.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
+import { HoldsReader } from './holds.ts';
 import { readSteps } from './judge.ts';
 import type { Frozen, Step } from './judge.ts';
 
-const STEPS = fileURLToPath(new URL('steps.ts', import.meta.url));
 /** client-go's proportions, made short: 15 / 10 / 2. */
 export const LEASE_MS = 3_000;
 export const RENEW_MS = 2_000;
@@ -52,30 +52,50 @@ export function faketime(): string | undefined {
   return folders.map((dir) => join(dir, 'faketime/libfaketime.so.1')).find((path) => existsSync(path));
 }
 
+/** What a contender runs: leasekeeper with these arguments, or another script. */
+export type Launch = (contender: Contender) => { readonly script?: string; readonly args: readonly string[] };
+
+/** How a contender of a contest for one leadership begins. */
+export const contends: Launch = ({ id, kubeconfig, file }) => {
+  const times = ['--lease-duration=3s', `--renew-deadline=${RENEW_MS}ms`, `--retry-period=${RETRY_MS}ms`];
+  const to = ['--kubeconfig', kubeconfig, '--lease', `default/${NAME}`, '--id', id, ...times];
+  const policy = ['--restart=always', '--stop-timeout=300ms', '--log-level=debug'];
+  const steps = fileURLToPath(new URL('steps.ts', import.meta.url));
+  return { args: ['elect', ...to, ...policy, '--', process.execPath, steps, file] };
+};
+
 export class Contender {
   readonly id: string;
   readonly proxy: TcpProxy;
-  readonly #kubeconfig: string;
-  readonly #file: string;
+  readonly kubeconfig: string;
+  /** What it writes, for the judge. */
+  readonly file: string;
+  /** Healing starts it when it does not run. */
+  wanted = true;
+  /** How far its wall clock is from the machine's while nothing disturbs it, in seconds. */
+  homeClock = 0;
+  /** Its wall clock's distance now. */
+  clock = 0;
+  readonly #launch: Launch;
   readonly #clockFile: string;
+  readonly #holds: HoldsReader;
   #program: Program | undefined;
 
-  constructor(id: string, proxy: TcpProxy, kubeconfig: string, dir: string) {
+  constructor(id: string, proxy: TcpProxy, kubeconfig: string, dir: string, launch: Launch) {
     this.id = id;
     this.proxy = proxy;
-    this.#kubeconfig = kubeconfig;
-    this.#file = join(dir, `${id}.steps`);
+    this.kubeconfig = kubeconfig;
+    this.#launch = launch;
+    this.file = join(dir, `${id}.steps`);
     this.#clockFile = join(dir, `${id}.clock`);
-    writeFileSync(this.#file, '');
+    writeFileSync(this.file, '');
+    this.#holds = new HoldsReader(id, this.file);
     this.stepClock(0);
   }
 
   /** Starts it, unless it runs. */
   start(): void {
     if (this.#program?.running) return;
-    const times = ['--lease-duration=3s', `--renew-deadline=${RENEW_MS}ms`, `--retry-period=${RETRY_MS}ms`];
-    const to = ['--kubeconfig', this.#kubeconfig, '--lease', `default/${NAME}`, '--id', this.id, ...times];
-    const policy = ['--restart=always', '--stop-timeout=300ms', '--log-level=debug'];
     const library = faketime();
     const fake = library && {
       LD_PRELOAD: library,
@@ -83,22 +103,23 @@ export class Contender {
       FAKETIME_NO_CACHE: '1',
       DONT_FAKE_MONOTONIC: '1',
     };
-    const command = [process.execPath, STEPS, this.#file];
-    this.#program = startProgram(['elect', ...to, ...policy, '--', ...command], { env: { ...fake } });
+    const { script, args } = this.#launch(this);
+    this.#program = startProgram(args, { ...(script !== undefined && { script }), env: { ...fake } });
   }
 
-  /** Sets its wall clock this far from the machine's; without libfaketime it stays. */
-  stepClock(seconds: number): void {
-    writeFileSync(this.#clockFile, `${seconds < 0 ? '' : '+'}${seconds}s\n`);
+  /** Sets its wall clock this far from the machine's, and how fast it runs; without libfaketime it stays. */
+  stepClock(seconds: number, rate = 1): void {
+    if (faketime()) this.clock = seconds;
+    writeFileSync(this.#clockFile, `${seconds < 0 ? '' : '+'}${seconds}s${rate === 1 ? '' : ` x${rate}`}\n`);
   }
 
   get steps(): Step[] {
-    return readSteps(this.id, readFileSync(this.#file, 'utf8'));
+    return readSteps(this.id, readFileSync(this.file, 'utf8'));
   }
 
   /** The last sign of life, without reading the whole file. */
   get last(): Step | undefined {
-    const file = openSync(this.#file, 'r');
+    const file = openSync(this.file, 'r');
     try {
       const { size } = fstatSync(file);
       const tail = Buffer.alloc(Math.min(size, 512));
@@ -109,6 +130,16 @@ export class Contender {
     } finally {
       closeSync(file);
     }
+  }
+
+  /** What its works have held, and what it noted. */
+  get held(): HoldsReader {
+    this.#holds.read();
+    return this.#holds;
+  }
+
+  get running(): boolean {
+    return this.#program?.running ?? false;
   }
 
   get log(): string {
@@ -188,16 +219,19 @@ export class World {
     this.#notes = join(api.dir, 'notes.txt');
   }
 
-  static async start(count: number, random: () => number): Promise<World> {
-    const api = await startRealApi({ authorizationMode: 'AlwaysAllow' });
+  static async start(
+    count: number,
+    random: () => number,
+    launch: Launch = contends,
+    apiServerArgs: string[] = [],
+  ): Promise<World> {
+    const api = await startRealApi({ authorizationMode: 'AlwaysAllow', apiServerArgs });
     const contenders: Contender[] = [];
     for (let i = 1; i <= count; i++) {
       const proxy = await startTcpProxy(api.url);
-      contenders.push(new Contender(`c${i}`, proxy, await api.kubeconfig({ server: proxy.url }), api.dir));
+      contenders.push(new Contender(`c${i}`, proxy, await api.kubeconfig({ server: proxy.url }), api.dir, launch));
     }
-    const world = new World(api, contenders, await startTcpProxy(api.url), random);
-    for (const contender of contenders) contender.start();
-    return world;
+    return new World(api, contenders, await startTcpProxy(api.url), random);
   }
 
   note(what: string): void {
@@ -229,10 +263,10 @@ export class World {
     return undefined;
   }
 
-  standby(): Contender {
-    const leader = this.leader();
+  /** Another that runs. */
+  other(than: Contender): Contender {
     return pick(
-      this.contenders.filter((one) => one !== leader),
+      this.contenders.filter((one) => one !== than && one.running),
       this.random,
     );
   }
@@ -285,8 +319,8 @@ export class World {
     for (const proxy of [this.#peerProxy, ...this.contenders.map((one) => one.proxy)]) proxy.set('pass');
     for (const contender of this.contenders) {
       contender.signal('SIGCONT', PARTS);
-      contender.stepClock(0);
-      contender.start();
+      contender.stepClock(contender.homeClock);
+      if (contender.wanted) contender.start();
     }
   }
 
