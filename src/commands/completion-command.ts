@@ -166,7 +166,7 @@ async function asked(
   line: Pick<Line, 'flags' | 'spec'> & { all: Table; io: Io },
 ): Promise<Next> {
   const table = line.spec?.options ?? {};
-  const from = sources({ table, all: line.all, flags: line.flags, env: line.io.env });
+  const from = sources({ table, all: () => line.all, flags: line.flags, env: line.io.env });
   const given = await from.given(await from.readFile());
   const values = readOptions(table, given).values as OptionValues<typeof API_OPTIONS> & Record<string, unknown>;
   if (what === 'contexts') return plain(await contextNames({ kubeconfig: values.kubeconfig, env: line.io.env }));

@@ -70,7 +70,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     if (examples) command.addHelpText('after', `\nExamples:\n${examples.map(example).join('\n')}\n`);
     command.action(async () => {
       const module = await spec.load();
-      const from = sources({ table, all: allOptions(COMMANDS), flags: command.optsWithGlobals(), env: io.env });
+      const from = sources({ table, all: () => allOptions(COMMANDS), flags: command.optsWithGlobals(), env: io.env });
       for (const warning of from.warnings) io.err(`leasekeeper: warning: ${warning}\n`);
       const file = await from.readFile();
       const given = await from.given(file);

@@ -47,7 +47,7 @@ export interface SourcesOptions {
   /** The options of this command. */
   readonly table: Table;
   /** The options of all commands: what a shared file or environment may name. */
-  readonly all: Table;
+  readonly all: () => Table;
   /** The flags that were given, by key: text, `true`, or a list. */
   readonly flags: Readonly<Record<string, unknown>>;
   readonly env: Environment;
@@ -70,11 +70,9 @@ const FILE_KEY = 'config';
 export function sources({ table, all, flags, env }: SourcesOptions): Sources {
   const variables = environment(settable(table, 'environment'), env);
   const path = pathOf(table, flags, variables);
-  const known = settable(all, 'file');
-  const foreign = Object.fromEntries(Object.entries(known).filter(([key]) => !(key in table)));
   return {
     path,
-    warnings: unknownVariables(settable(all, 'environment'), env),
+    warnings: unknownVariables(() => settable(all(), 'environment'), env),
     readFile: async () => (path === undefined ? undefined : readFileText(path)),
     async given(file) {
       const problems: Problem[] = [];
@@ -83,6 +81,8 @@ export function sources({ table, all, flags, env }: SourcesOptions): Sources {
         if ('unreadable' in file)
           problems.push({ option: nameOfPath(table, flags), value: path, rule: file.unreadable });
         else {
+          const known = settable(all(), 'file');
+          const foreign = Object.fromEntries(Object.entries(known).filter(([key]) => !(key in table)));
           const parsed = await parseConfig(file.text, path, known);
           values = parsed.values;
           problems.push(...parsed.problems, ...foreignProblems(values, path, foreign));
@@ -126,11 +126,13 @@ const nameOfPath = (table: Table, flags: SourcesOptions['flags']): string =>
   flags[FILE_KEY] === undefined ? variableName(FILE_KEY) : (table[FILE_KEY]?.flag ?? FILE_KEY);
 
 /** Refusing them would be wrong: whoever sets variables for a whole pod or shell does not know every version's options. */
-function unknownVariables(known: Table, env: Environment): string[] {
-  const names = new Set(Object.keys(known).map(variableName));
+function unknownVariables(known: () => Table, env: Environment): string[] {
+  const ours = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !isOfAService(name));
+  if (ours.length === 0) return [];
+  const names = new Set(Object.keys(known()).map(variableName));
   const words = [...names].map((name) => name.slice(PREFIX.length));
-  return Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !names.has(name) && !isOfAService(name) && !OF_A_LEADER.has(name))
+  return ours
+    .filter((name) => !names.has(name) && !OF_A_LEADER.has(name))
     .sort()
     .map((name) => {
       // The prefix is alike in all of them and says nothing.

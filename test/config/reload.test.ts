@@ -31,7 +31,12 @@ async function directory(t: TestContext): Promise<string> {
 
 /** A reloader of publish's options over a file that is there. */
 async function start(t: TestContext, path: string, flags: object = {}, clock: Clock = createSystemClock()) {
-  const from = sources({ table: PUBLISH_TABLE, all: allOptions(COMMANDS), flags: { config: path, ...flags }, env: {} });
+  const from = sources({
+    table: PUBLISH_TABLE,
+    all: () => allOptions(COMMANDS),
+    flags: { config: path, ...flags },
+    env: {},
+  });
   const file = await readFileText(path);
   const { values, problems } = readOptions(PUBLISH_TABLE, await from.given(file));
   assert.deepEqual(problems, []);

@@ -18,7 +18,7 @@ interface Given extends Partial<Pick<SourcesOptions, 'flags' | 'env'>> {
 }
 
 async function read({ flags = {}, env = {}, file, whole }: Given) {
-  const from = sources({ table: TABLE, all: ALL, flags: { config: 'lk.yaml', ...flags }, env });
+  const from = sources({ table: TABLE, all: () => ALL, flags: { config: 'lk.yaml', ...flags }, env });
   const given = await from.given({ text: whole ?? HEAD + (file ?? '') });
   const { values, problems } = readOptions(TABLE, given);
   return { values, told: problems.map(problemText), warnings: from.warnings };
@@ -185,7 +185,7 @@ describe('the environment', () => {
       ['F', false],
       ['yes', undefined],
     ] as const) {
-      const from = sources({ table, all: ALL, flags: {}, env: { LEASEKEEPER_SWEEP_DRY_RUN: text } });
+      const from = sources({ table, all: () => ALL, flags: {}, env: { LEASEKEEPER_SWEEP_DRY_RUN: text } });
       const { values, problems } = readOptions(table, await from.given(undefined));
       assert.equal(problems.length, expected === undefined ? 1 : 0);
       assert.equal(values.sweepDryRun, expected ?? false);
@@ -193,7 +193,7 @@ describe('the environment', () => {
   });
 
   it('names the file by LEASEKEEPER_CONFIG too', async () => {
-    const from = sources({ table: TABLE, all: ALL, flags: {}, env: { LEASEKEEPER_CONFIG: '/no/such/file' } });
+    const from = sources({ table: TABLE, all: () => ALL, flags: {}, env: { LEASEKEEPER_CONFIG: '/no/such/file' } });
     assert.equal(from.path, '/no/such/file');
     const { problems } = readOptions(TABLE, await from.given(await from.readFile()));
     assert.deepEqual(problems.map(problemText), ['LEASEKEEPER_CONFIG "/no/such/file": does not exist']);

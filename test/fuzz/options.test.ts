@@ -170,7 +170,7 @@ fuzz(
   }),
   async ({ env, flags, file }) => {
     const { config: _config, ...rest } = flags;
-    const all = sources({ table: TABLE, all: TABLE, flags: { ...rest, ...(file && { config: 'file' }) }, env });
+    const all = sources({ table: TABLE, all: () => TABLE, flags: { ...rest, ...(file && { config: 'file' }) }, env });
     const document = { apiVersion: 'leasekeeper.dev/v1alpha1', kind: 'LeasekeeperConfiguration', ...file };
     // What is nested deeper than the stack cannot be written.
     const text = onlyThrows(RangeError, () => JSON.stringify(document)) ?? '{';

@@ -6,9 +6,7 @@
 export { escapeQuoted, printable } from '../../runtime/printable.ts';
 
 const PLAIN = /^[ -~]*$/;
-const ZERO_WIDTH = /[\p{Mn}\p{Me}]/u;
-const WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{1b2ff}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+
 /** Columns that printable text takes on a terminal. */
 export function width(text: string): number {
   if (PLAIN.test(text)) return text.length;
@@ -17,7 +15,13 @@ export function width(text: string): number {
   return columns;
 }
 
-const columnsOf = (character: string): number => (ZERO_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1);
+// See runtime/printable.ts for why these classes stand here.
+function columnsOf(character: string): number {
+  if (/[\p{Mn}\p{Me}]/u.test(character)) return 0;
+  const wide =
+    /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{1b2ff}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+  return wide.test(character) ? 2 : 1;
+}
 
 /** The text when it fits, else as much of it as does and `…`. */
 export function truncate(text: string, columns: number): string {

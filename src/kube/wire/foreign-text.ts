@@ -34,8 +34,9 @@ export function createSecrets(): { sent(headers: readonly string[]): void; forge
 
 /** @param headers name, value, name, value … */
 function secretsOf(headers: readonly string[]): string[] {
-  const value = headers[headers.indexOf('authorization') + 1] ?? '';
-  const [, scheme = '', secret = ''] = /^(\w+) (.+)$/.exec(headers.includes('authorization') ? value : '') ?? [];
+  const at = headers.indexOf('authorization');
+  if (at === -1) return [];
+  const [, scheme = '', secret = ''] = /^(\w+) (.+)$/.exec(headers[at + 1] ?? '') ?? [];
   if (scheme !== 'Basic') return secret === '' ? [] : [secret];
   const pair = Buffer.from(secret, 'base64').toString();
   return [secret, pair, pair.slice(pair.indexOf(':') + 1)].filter((text) => text !== '');
