@@ -300,7 +300,9 @@ export class Candidate {
   async #send(write: ElectionWrite, lease: Lease, options: CallOptions): Promise<Written> {
     const before = this.#seen;
     try {
-      const answer = await (write.base ? this.store.update(lease, options) : this.store.create(lease, options));
+      const answer = await (write.baseUid !== undefined
+        ? this.store.update(lease, options)
+        : this.store.create(lease, options));
       this.writes.stored(write, answer);
       this.#answered(answer, before);
       return { lease: answer, write };

@@ -95,7 +95,7 @@ export async function renew(beat: Beat, parts: BeatParts, signal: AbortSignal): 
 }
 
 function keep(beat: Beat, lease: Lease | undefined, { options }: BeatParts): void {
-  beat.held = lease && held(lease, beat.node, options, beat.held);
+  beat.held = lease && held(lease, beat.node, options, beat.held, beat.own?.acknowledged?.renewTime);
 }
 
 async function read(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<Lease | undefined> {

@@ -57,13 +57,23 @@ export interface Held {
   readonly whole: Lease | undefined;
 }
 
-/** @param before what was kept until now: equal texts are kept once */
-export function held(lease: Lease, node: NodeInfo, options: LeaseOptions, before: Held | undefined): Held {
+/**
+ * @param before what was kept until now: equal texts are kept once
+ * @param ours our last renewTime: equal ones are kept once, too
+ */
+export function held(
+  lease: Lease,
+  node: NodeInfo,
+  options: LeaseOptions,
+  before: Held | undefined,
+  ours: MicroTime | undefined,
+): Held {
   const { uid, resourceVersion } = lease.metadata;
+  const { renewTime } = lease.spec;
   return {
     uid: before?.uid === uid ? before.uid : uid,
     resourceVersion,
-    renewTime: lease.spec.renewTime,
+    renewTime: ours?.equals(renewTime) ? ours : renewTime,
     whole: isPlain(lease, node, options) ? undefined : lease,
   };
 }

@@ -23,14 +23,19 @@ export type OwnWrite<More = object> = More & {
   /** Monotonic milliseconds, taken before it was sent. */
   readonly sentAt: number;
   /** The version it was made from; undefined for a POST. */
-  readonly base: { readonly uid: string; readonly resourceVersion: string } | undefined;
+  readonly baseUid: string | undefined;
+  readonly baseVersion: string | undefined;
 };
 
+/** One for all: of ten thousand leases nearly none has an open write. */
+const NONE: readonly never[] = [];
+
+/** Kept small, as there may be ten thousand of them: what a renewal leaves behind is one `OwnWrite`. */
 export class OwnWrites<More = object> {
   #acknowledged: OwnWrite<More> | undefined;
-  #open: readonly OwnWrite<More>[] = [];
-  /** Of `#open`, those whose answers were lost. */
-  #lost: ReadonlySet<OwnWrite<More>> = new Set();
+  /** Without an answer: under way, or lost. */
+  #open: readonly OwnWrite<More>[] = NONE;
+  #lost: readonly OwnWrite<More>[] = NONE;
 
   /** The last acknowledged write, and every later one that may have been stored. */
   get all(): readonly OwnWrite<More>[] {
@@ -44,7 +49,7 @@ export class OwnWrites<More = object> {
 
   /** Writes whose answers were lost and that may still take effect. */
   get lost(): readonly OwnWrite<More>[] {
-    return this.#open.filter((write) => this.#lost.has(write));
+    return this.#lost;
   }
 
   /**
@@ -52,9 +57,13 @@ export class OwnWrites<More = object> {
    * says the same already.
    */
   time(wallMicros: number, below?: MicroTime): MicroTime {
-    const taken = [below, ...this.all.map(({ renewTime }) => renewTime)];
+    const isTaken = (time: MicroTime): boolean =>
+      time.equals(below) ||
+      time.equals(this.#acknowledged?.renewTime) ||
+      this.#open.some((w) => time.equals(w.renewTime));
+    const most = this.#open.length + 2;
     let time = MicroTime.fromEpochMicrosClamped(wallMicros);
-    for (let tries = 1; tries <= taken.length && taken.some((t) => time.equals(t)); tries++) {
+    for (let tries = 1; tries <= most && isTaken(time); tries++) {
       time = MicroTime.fromEpochMicrosClamped(wallMicros + tries);
     }
     return time;
@@ -65,9 +74,11 @@ export class OwnWrites<More = object> {
    * @param base the version a PUT is made from; undefined for a POST
    */
   sending(renewTime: MicroTime, sentAt: number, base: Lease | undefined, more: More): OwnWrite<More> {
-    const version = base && { uid: base.metadata.uid, resourceVersion: base.metadata.resourceVersion };
-    const write = { ...more, renewTime, sentAt, base: version };
-    this.#keep([...this.#open.slice(1 - MAX_REMEMBERED), write]);
+    const { uid: baseUid, resourceVersion: baseVersion } = base?.metadata ?? {};
+    const write = { ...more, renewTime, sentAt, baseUid, baseVersion };
+    const [oldest] = this.#open;
+    if (this.#open.length >= MAX_REMEMBERED) this.#forget((other) => other === oldest);
+    this.#open = [...this.#open, write];
     return write;
   }
 
@@ -77,17 +88,17 @@ export class OwnWrites<More = object> {
    */
   stored(write: OwnWrite<More>, lease: Lease): void {
     this.#acknowledged = write;
-    this.#keep(this.lost.filter((other) => other !== write && !settledBy(other, lease, write.sentAt)));
+    this.#forget((other) => other === write || !this.#lost.includes(other) || settledBy(other, lease, write.sentAt));
   }
 
   /** The server refused it: it will never be stored. */
   refused(write: OwnWrite<More>): void {
-    this.#keep(this.#open.filter((other) => other !== write));
+    this.#forget((other) => other === write);
   }
 
   /** No answer came: it may have been stored, or be stored yet. */
   answerLost(write: OwnWrite<More>): void {
-    if (this.#open.includes(write)) this.#lost = new Set([...this.#lost, write]);
+    if (this.#open.includes(write) && !this.#lost.includes(write)) this.#lost = [...this.#lost, write];
   }
 
   /**
@@ -95,9 +106,7 @@ export class OwnWrites<More = object> {
    * @param nowMs monotonic milliseconds
    */
   looked(seen: Lease | undefined, nowMs: number): void {
-    this.#keep(
-      this.#open.filter((write) => !this.#lost.has(write) || isRecord(write, seen) || !settledBy(write, seen, nowMs)),
-    );
+    this.#forget((write) => this.#lost.includes(write) && !isRecord(write, seen) && settledBy(write, seen, nowMs));
   }
 
   /** Which of our writes the lease still says; undefined: another wrote it. */
@@ -107,12 +116,15 @@ export class OwnWrites<More = object> {
 
   /** Nothing that was lost is waited for any more. */
   forgetLost(): void {
-    this.#keep(this.#open.filter((write) => !this.#lost.has(write)));
+    this.#forget((write) => this.#lost.includes(write));
   }
 
-  #keep(open: readonly OwnWrite<More>[]): void {
-    this.#open = open;
-    this.#lost = new Set(open.filter((write) => this.#lost.has(write)));
+  #forget(isOver: (write: OwnWrite<More>) => boolean): void {
+    const stays = (writes: readonly OwnWrite<More>[]) => {
+      const left = writes.filter((write) => !isOver(write));
+      return left.length > 0 ? left : NONE;
+    };
+    [this.#open, this.#lost] = [stays(this.#open), stays(this.#lost)];
   }
 }
 
@@ -124,12 +136,12 @@ const isRecord = ({ renewTime }: OwnWrite<unknown>, lease: Lease | undefined): b
  * @param nowMs monotonic milliseconds
  */
 export function settledBy(write: OwnWrite<unknown>, seen: Lease | undefined, nowMs: number): boolean {
-  if (write.base === undefined) {
+  if (write.baseUid === undefined) {
     // It names no uid: refused while the name is taken, it makes a lease as soon as the name is free. What it made
     // carries its time for good.
     return nowMs - write.sentAt > LOST_POST_MS || write.renewTime.equals(seen?.spec.acquireTime);
   }
   // A PUT can only come while exactly its version is there.
-  const { uid, resourceVersion } = write.base;
-  return seen === undefined || seen.metadata.uid !== uid || seen.metadata.resourceVersion !== resourceVersion;
+  const { uid, resourceVersion } = seen?.metadata ?? {};
+  return uid !== write.baseUid || resourceVersion !== write.baseVersion;
 }

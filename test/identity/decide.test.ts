@@ -31,7 +31,7 @@ function lease(spec: object, metadata: object = {}): Lease {
 }
 
 const WINDOW = 35_000;
-const written = [{ renewTime: t(0), sentAt: 5, base: undefined }];
+const written = [{ renewTime: t(0), sentAt: 5, baseUid: undefined, baseVersion: undefined }];
 const fresh: Memory = {
   written: [],
   acknowledged: undefined,
