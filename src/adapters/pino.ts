@@ -29,7 +29,7 @@ export function leaseLog(logger: Logger, { clock = createSystemClock() }: { cloc
   return {
     publisher: () => logPublisher(logger),
     election: () => logElection(logger),
-    census: () => logCensus(logger),
+    census: () => logCensus(logger, clock),
     sweep: () => logSweeper(logger),
     heartbeat: () => logHeartbeat(logger, clock),
     availability: () => logAvailability(logger, clock),

@@ -152,7 +152,7 @@ export function censusEndpoints(
     random: Math.random,
     ...options,
     observe: observers(
-      logCensus(log),
+      logCensus(log, clock),
       censusMetrics(registry)(query, () => census.snapshot()),
     ),
   });

@@ -1,5 +1,5 @@
 /**
- * What the events of a monitor of nodes say in the log: nodes that become Unknown, and Ready again; a few lines a minute.
+ * What the events of a monitor of nodes say in the log: nodes that become Unknown or NotReady, and Ready again; a few lines a minute.
  */
 import type { AvailabilityEvent } from '../availability/node-monitor.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -26,8 +26,9 @@ export function logAvailability(log: Logger, clock: Pick<Clock, 'monotonic'>): O
       case 'changed': {
         const { name, status, renewedAgoMs } = event.node;
         const renewed = renewedAgoMs === undefined ? 'never seen' : `${Math.round(renewedAgoMs / 1000)}s ago`;
-        if (status === 'Unknown') one('warn', { node: name, renewed }, 'the Node is Unknown');
-        else if (event.from === 'Unknown') one('info', { node: name }, `the Node is ${status} again`);
+        const down = (is: typeof event.from): boolean => is === 'Unknown' || is === 'NotReady';
+        if (down(status)) one('warn', { node: name, renewed }, `the Node is ${status}`);
+        else if (down(event.from)) one('info', { node: name }, `the Node is ${status} again`);
         return;
       }
       case 'gone':

@@ -1,12 +1,15 @@
 /**
- * What a kept census says in the log: when it stops and begins to be right. What it counts is for those who ask.
+ * What a kept census says in the log: when it stops and begins to be right, and whose clock is wrong. What it counts is for
+ * those who ask.
  */
 import type { CensusEvent } from '../census/census-events.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { Outage } from './log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { Outage, fewLines } from './log.ts';
 import type { Logger } from './log.ts';
 
-export function logCensus(log: Logger): Observe<CensusEvent> {
+export function logCensus(log: Logger, clock: Pick<Clock, 'monotonic'>): Observe<CensusEvent> {
+  const one = fewLines(log, clock);
   const outage = new Outage(log);
   return (event) => {
     switch (event.type) {
@@ -25,6 +28,15 @@ export function logCensus(log: Logger): Observe<CensusEvent> {
           'the watch of the census was silent for long: opened a new one',
         );
         return;
+      case 'ahead': {
+        const { namespace, name, hostname, aheadMs = 0 } = event.lease;
+        one(
+          'warn',
+          { lease: `${namespace}/${name}`, hostname, ahead: `${Math.round(aheadMs / 1000)}s` },
+          "the renewTime of a lease is ahead of the API server's clock: its publisher's clock is wrong; it is live only while it is seen to change",
+        );
+        return;
+      }
       default:
         return;
     }

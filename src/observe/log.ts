@@ -1,5 +1,5 @@
 /**
- * What keeps a log short: `Outage` bounds what an outage may say, `fewLines` what many nodes may.
+ * What keeps a log short: `Outage` bounds what an outage may say, `fewLines` what many nodes or leases may.
  */
 import type { Clock } from '../runtime/clock.ts';
 
@@ -78,11 +78,11 @@ export class Outage {
   }
 }
 
-/** Lines about single nodes in each minute. */
+/** Lines about single objects in each minute. */
 const LINES_A_MINUTE = 20;
 const MINUTE_MS = 60_000;
 
-/** Writes lines about single nodes: a few a minute, the rest for level `debug`, and how many those were. */
+/** Writes lines about single objects: a few a minute, the rest for level `debug`, and how many those were. */
 export function fewLines(
   log: Logger,
   clock: Pick<Clock, 'monotonic'>,
@@ -93,7 +93,7 @@ export function fewLines(
   return (level, fields, text) => {
     const now = clock.monotonic();
     if (now - minute >= MINUTE_MS) {
-      if (leftOut > 0) log.info({ events: leftOut }, 'more happened to single nodes than is reported here');
+      if (leftOut > 0) log.info({ events: leftOut }, 'more happened than is reported here');
       [minute, lines, leftOut] = [now, 0, 0];
     }
     const room = lines < LINES_A_MINUTE;

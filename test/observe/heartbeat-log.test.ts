@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NodeAvailability } from '../../src/availability/node-register.ts';
 import { logAvailability } from '../../src/observe/availability-log.ts';
+import { logCensus } from '../../src/observe/census-log.ts';
 import { logHeartbeat } from '../../src/observe/heartbeat-log.ts';
 import { createLog } from '../../src/observe/pino-log.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
@@ -64,4 +65,28 @@ test('a failure is news again once the node that failed last is gone', () => {
   failed('b');
   assert.equal(lines.length, 3);
   assert.match(lines[2] ?? '', /writing a heartbeat failed.* node=b/);
+});
+
+test('a lease whose time has not come: which, and by how much; of a thousand some by name', () => {
+  const { log, lines } = logged();
+  const observe = logCensus(log, new ManualClock());
+  for (const name of many(1_000)) {
+    const lease = { namespace: 'kube-system', name, hostname: 'master-1', uid: 'u', aheadMs: 7_200_400 };
+    observe({ type: 'ahead', lease: { ...lease, state: 'stale', terminating: false } });
+  }
+  assert.equal(lines.length, 20);
+  assert.match(
+    lines[0] ?? '',
+    /WARN.*ahead of the API server's clock.*lease=kube-system\/node-00000.*hostname=master-1.*ahead=7200s/,
+  );
+});
+
+test('a Node that is NotReady, and Ready again', () => {
+  const { log, lines } = logged();
+  const observe = logAvailability(log, new ManualClock());
+  const node = { name: 'a', uid: 'u', hasLease: true } as const;
+  observe({ type: 'changed', node: { ...node, status: 'NotReady' }, from: 'Ready' });
+  observe({ type: 'changed', node: { ...node, status: 'Ready' }, from: 'NotReady' });
+  assert.match(lines[0] ?? '', /WARN +the Node is NotReady +node=a/);
+  assert.match(lines[1] ?? '', /INFO +the Node is Ready again +node=a/);
 });
