@@ -235,6 +235,7 @@ function keepEqual(last: LeaseSummary, next: LeaseSummary): LeaseSummary {
     uid: last.uid === next.uid ? last.uid : next.uid,
     hostname: last.hostname === next.hostname ? last.hostname : next.hostname,
     holder: last.holder === next.holder ? last.holder : next.holder,
+    ...(next.payload !== undefined && last.payload === next.payload && { payload: last.payload }),
   };
 }
 

@@ -9,7 +9,8 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import { hostnameOf } from '../lease/names.ts';
+import { PAYLOAD_ANNOTATION } from '../lease/marks.ts';
+import { EARLIER_IDENTITY_LABEL, HOSTNAME_LABEL, IDENTITY_LABEL, hostnameOf } from '../lease/names.ts';
 import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseRecord } from '../lease/record.ts';
 import type { LeaseState } from './judge.ts';
@@ -34,6 +35,10 @@ export interface LeaseSummary extends LeaseRecord {
   readonly creationTimestamp?: MicroTime | undefined;
   /** Its deletion was asked for, and a finalizer holds it back. */
   readonly terminating: boolean;
+  /** Those that say more than which host and which product; 16 at the most, absent without any. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Annotation `leasekeeper.dev/payload`, of at most 4096 characters: foreign text, JSON by rule. */
+  readonly payload?: string | undefined;
 }
 
 /** One lease of a census. */
@@ -221,6 +226,11 @@ export function comparedCensus(before: Census, after: Census): Census {
   return census(judged, { asOf, clock: 'observed', freshForMs, freshnessMs });
 }
 
+/** Labels that the rest of a summary shows, and how many others are kept. */
+const KNOWN_LABELS = new Set([HOSTNAME_LABEL, IDENTITY_LABEL, EARLIER_IDENTITY_LABEL]);
+const MAX_LABELS = 16;
+const MAX_PAYLOAD = 4_096;
+
 /** The parts of a lease that a census shows. */
 export function summary(lease: Lease): LeaseSummary {
   const { namespace, name, creationTimestamp, deletionTimestamp } = lease.metadata;
@@ -228,7 +238,19 @@ export function summary(lease: Lease): LeaseSummary {
   // Our own have 116 characters. A copy: a part of a text keeps the whole of it in memory.
   const holder = record.holder && record.holder.length > MAX_HOLDER ? copied(record.holder) : record.holder;
   const terminating = deletionTimestamp !== undefined;
-  return { ...record, holder, namespace, name, hostname: hostnameIn(lease), creationTimestamp, terminating };
+  const more = Object.entries(lease.metadata.labels).filter(([key]) => !KNOWN_LABELS.has(key));
+  const payload = lease.metadata.annotations[PAYLOAD_ANNOTATION];
+  return {
+    ...record,
+    holder,
+    namespace,
+    name,
+    hostname: hostnameIn(lease),
+    creationTimestamp,
+    terminating,
+    ...(more.length > 0 && { labels: Object.fromEntries(more.slice(0, MAX_LABELS)) }),
+    ...(payload !== undefined && payload.length <= MAX_PAYLOAD && { payload }),
+  };
 }
 
 const copied = (holder: string): string => Buffer.from(holder.slice(0, MAX_HOLDER)).toString();

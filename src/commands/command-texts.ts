@@ -26,6 +26,10 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
         'leasekeeper publish --kubeconfig /etc/kubernetes/leasekeeper.conf --server-health-url https://127.0.0.1:6443/livez',
       ],
       [
+        'with labels and a payload of its own, deleted with its pod',
+        `leasekeeper publish --label zone=a --annotation 'leasekeeper.dev/payload={"port":8080}' --owner v1/Pod/web-0/$POD_UID`,
+      ],
+      [
         "another product's servers",
         'leasekeeper publish --identity-label k8s-app --identity-label-value my-proxy --lease-name-prefix my-proxy --lease-duration 30s',
       ],

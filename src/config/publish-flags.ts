@@ -1,6 +1,9 @@
 /**
  * The options of `publish`: the publisher's, and those of what runs beside it.
  */
+import type { OwnerReference } from '../lease/lease.ts';
+import { PAYLOAD_ANNOTATION } from '../lease/marks.ts';
+import type { MarkOptions } from '../runtime/mark-options.ts';
 import { HEALTH_ROWS, IDENTITY_BETWEEN, IDENTITY_ROWS } from '../identity/identity-options.ts';
 import type { HealthTimes, IdentityOptions } from '../identity/identity-options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
@@ -11,6 +14,27 @@ import type { OptionSpec, OptionValues } from './option-spec.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
 import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from './sweep-flags.ts';
 import type { SweepSettings } from './sweep-flags.ts';
+
+const MARK_OPTIONS = {
+  labels: {
+    kind: 'strings',
+    flag: '--label',
+    arg: 'KEY=VALUE',
+    help: `${IDENTITY_ROWS.labels.text}; may be given several times`,
+  },
+  annotations: {
+    kind: 'strings',
+    flag: '--annotation',
+    arg: 'KEY=VALUE',
+    help: `${IDENTITY_ROWS.annotations.text}, ${PAYLOAD_ANNOTATION} with a small payload as JSON, say; may be given several times`,
+  },
+  owners: {
+    kind: 'strings',
+    flag: '--owner',
+    arg: 'APIVERSION/KIND/NAME/UID',
+    help: `${IDENTITY_ROWS.owners.text}: in its namespace, or of the whole cluster; may be given several times`,
+  },
+} as const satisfies Record<string, OptionSpec>;
 
 const IDENTITY_OPTIONS = {
   ...bind(IDENTITY_ROWS, {
@@ -37,6 +61,7 @@ const IDENTITY_OPTIONS = {
 
 export const PUBLISH_TABLE = {
   ...IDENTITY_OPTIONS,
+  ...MARK_OPTIONS,
   serverHealthUrl: {
     kind: 'string',
     flag: '--server-health-url',
@@ -76,8 +101,10 @@ export interface PublishSettings {
 
 export function publishSettings(values: PublishValues, osHostname: string): PublishSettings {
   const { sweepConfirmAfter, serverHealthUrl: url } = values;
+  const marks = marksOf(values);
   const identity = optionsOf({ rows: IDENTITY_ROWS, between: IDENTITY_BETWEEN }, IDENTITY_OPTIONS, values, {
     hostname: osHostname,
+    ...marks.options,
   });
   const { renewIntervalMs } = identity.options;
   const health = optionsOf({ rows: HEALTH_ROWS }, PUBLISH_TABLE, values, {
@@ -88,7 +115,7 @@ export function publishSettings(values: PublishValues, osHostname: string): Publ
   const http = httpSettings(values, OFF);
   const sweep = values.sweep ? sweepSettings(values) : undefined;
   const enabled = values.featureGates.enabled('APIServerIdentity');
-  const all = [...identity.wrong, ...http.wrong];
+  const all = [...marks.wrong, ...identity.wrong, ...http.wrong];
   if (url !== undefined) {
     const late = timeoutMs < renewIntervalMs ? undefined : 'must be shorter than the renew interval';
     all.push(
@@ -120,4 +147,25 @@ export function publishSettings(values: PublishValues, osHostname: string): Publ
 function urlProblem(url: string): string | undefined {
   if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return 'must be an http or https URL';
   return /^[^/]*\/\/[^/?#]*@/.test(url) ? 'must hold no user name or password' : undefined;
+}
+
+/** `KEY=VALUE` and `APIVERSION/KIND/NAME/UID` as the publisher takes them. */
+function marksOf(values: PublishValues): { options: MarkOptions; wrong: Wrong[] } {
+  const problems: Wrong[] = [];
+  const pairs = (key: 'labels' | 'annotations'): Record<string, string> =>
+    Object.fromEntries(
+      (values[key] ?? []).flatMap((text) => {
+        const at = text.indexOf('=');
+        if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]];
+        problems.push(...wrong(key, text, 'must be KEY=VALUE'));
+        return [];
+      }),
+    );
+  const owners = (values.owners ?? []).flatMap((text): OwnerReference[] => {
+    const [, apiVersion = '', kind = '', name = '', uid = ''] = /^(.+)\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(text) ?? [];
+    if (uid !== '') return [{ apiVersion, kind, name, uid }];
+    problems.push(...wrong('owners', text, 'must be APIVERSION/KIND/NAME/UID, v1/Pod/web-0/4f1c… say'));
+    return [];
+  });
+  return { options: { labels: pairs('labels'), annotations: pairs('annotations'), owners }, wrong: problems };
 }

@@ -20,6 +20,7 @@ import type { Observe } from '../runtime/observer.ts';
 import { OptionsError, fillOptions, optionProblems } from '../runtime/options.ts';
 import { Candidate } from './candidate.ts';
 import type { ElectionEvent } from './election-events.ts';
+import { MARK_ROWS } from '../runtime/mark-options.ts';
 import { ELECTION_BETWEEN, ELECTION_ROWS, candidacyProblems, timing } from './election-options.ts';
 import type { ElectionOptions } from './election-options.ts';
 import { lead } from './lead.ts';
@@ -86,7 +87,8 @@ export class LeaderElector {
     const { kind = 'election', labels = {}, annotations = () => ({}), owners = [] } = options;
     const chosen = fillOptions(ELECTION_ROWS, options);
     const wrong = optionProblems(ELECTION_ROWS, chosen, ELECTION_BETWEEN);
-    const problems = [...candidacyProblems(lease, id, uuid), ...wrong];
+    const marks = optionProblems({ labels: MARK_ROWS.labels, owners: MARK_ROWS.owners }, { labels, owners });
+    const problems = [...candidacyProblems(lease, id, uuid), ...wrong, ...marks];
     if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
     this.holder = holderIdentity(id, uuid);
     this.#candidate = new Candidate({

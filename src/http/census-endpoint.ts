@@ -128,4 +128,6 @@ const leaseDocument = (lease: CensusLease): Record<string, unknown> => ({
   leaseDurationSeconds: lease.leaseDurationSeconds ?? null,
   leaseTransitions: lease.leaseTransitions ?? null,
   terminating: lease.terminating,
+  labels: lease.labels ?? {},
+  payload: lease.payload ?? null,
 });

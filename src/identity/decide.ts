@@ -7,7 +7,7 @@
  * write. Only a record that is provably older than our last acknowledged write is claimed back at once.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
-import type { Lease, MarkChanges } from '../lease/lease.ts';
+import type { Lease, MarkChanges, OwnerReference } from '../lease/lease.ts';
 import { KIND_ANNOTATIONS, KIND_LABEL } from '../lease/marks.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { HOSTNAME_ANNOTATION, hostnameMarks, leaseName } from '../lease/names.ts';
@@ -36,6 +36,7 @@ export interface Self {
   /** Undefined, here and below: is taken off, it says of this lease what is not so. */
   readonly labels: MarkChanges;
   readonly annotations: MarkChanges;
+  readonly owners: readonly OwnerReference[];
   readonly leaseDurationSeconds: number;
   /** Milliseconds of silence after which the lease of another is nobody's. */
   readonly windowMs: number;
@@ -53,8 +54,14 @@ export function identitySelf(options: IdentityOptions, holder: string): Self {
     holder,
     labelKey: options.labelKey,
     labelValue: options.labelValue,
-    labels: { [KIND_LABEL]: undefined, [options.labelKey]: options.labelValue, ...marks.labels },
-    annotations: { ...NOT_OURS, [HOSTNAME_ANNOTATION]: undefined, ...marks.annotations },
+    labels: {
+      ...options.labels,
+      [KIND_LABEL]: undefined,
+      [options.labelKey]: options.labelValue,
+      ...marks.labels,
+    },
+    annotations: { ...NOT_OURS, [HOSTNAME_ANNOTATION]: undefined, ...options.annotations, ...marks.annotations },
+    owners: options.owners,
     leaseDurationSeconds: options.leaseDurationSeconds,
     windowMs: Math.max(freshForMs, WINDOW_INTERVALS * renewIntervalMs + requestTimeoutMs),
     sharedName: nameFormat === 'apiserver',
@@ -163,7 +170,7 @@ const compared = (a: MicroTime | undefined, b: MicroTime | undefined): number =>
 export function created(self: Self, now: MicroTime): Lease {
   const { name, namespace } = self;
   const lease = newLease(
-    { name, namespace },
+    { name, namespace, ownerReferences: self.owners },
     {
       holderIdentity: self.holder,
       leaseDurationSeconds: self.leaseDurationSeconds,
@@ -180,6 +187,7 @@ export function takenOver(self: Self, from: Lease, now: MicroTime): Lease {
   return withChanges(from, {
     labels: self.labels,
     annotations: self.annotations,
+    ownerReferences: owned(self, from),
     spec: {
       holderIdentity: self.holder,
       leaseDurationSeconds: self.leaseDurationSeconds,
@@ -190,11 +198,19 @@ export function takenOver(self: Self, from: Lease, now: MicroTime): Lease {
   });
 }
 
-/** The lease for a renewal, made from the last answer; labels that somebody removed come back. */
+/** The lease for a renewal, made from the last answer; labels and owners that somebody removed come back. */
 export function renewed(self: Self, held: Lease, now: MicroTime): Lease {
   return withChanges(held, {
     labels: self.labels,
     annotations: self.annotations,
+    ownerReferences: owned(self, held),
     spec: { leaseDurationSeconds: self.leaseDurationSeconds, renewTime: now },
   });
+}
+
+/** Those that are there, and ours. */
+function owned({ owners }: Self, { metadata }: Lease): readonly OwnerReference[] {
+  const { ownerReferences: known } = metadata;
+  const more = owners.filter(({ uid }) => !known.some((owner) => owner.uid === uid));
+  return more.length === 0 ? known : [...known, ...more];
 }

@@ -1,7 +1,9 @@
 /**
  * The options of a publisher of identity leases: defaults and rules, stated once.
  */
+import { KIND_ANNOTATIONS, KIND_LABEL, PAYLOAD_ANNOTATION } from '../lease/marks.ts';
 import {
+  HOSTNAME_ANNOTATION,
   HOSTNAME_LABEL,
   IDENTITY_LABEL,
   IDENTITY_LABEL_VALUE,
@@ -13,6 +15,8 @@ import {
   objectNameProblem,
 } from '../lease/names.ts';
 import type { NameFormat } from '../lease/names.ts';
+import { MARK_ROWS } from '../runtime/mark-options.ts';
+import type { MarkOptions } from '../runtime/mark-options.ts';
 import { positive, positiveMs, wholeNumber, wholeSeconds } from '../runtime/options.ts';
 import type { OptionRows, RuleBetween } from '../runtime/options.ts';
 
@@ -24,7 +28,7 @@ export const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'de
 export type BesideServer = 'auto' | 'publish';
 
 /** A publisher's options. */
-export interface IdentityOptions {
+export interface IdentityOptions extends MarkOptions {
   /** Host that the lease stands for, byte for byte; 1 to 253 characters. */
   readonly hostname: string;
   /** Default `kube-system`. */
@@ -155,6 +159,12 @@ export const IDENTITY_ROWS: OptionRows<IdentityOptions> = {
     text: 'what becomes of the lease on SIGTERM; auto: with --server-health-url delete it when the server no longer answers, else keep it',
   },
   shutdownTimeoutMs: { unit: 'ms', default: 8_000, rule: positive, text: 'longest time to stop' },
+  ...MARK_ROWS,
+};
+
+const written = (given: Readonly<Record<string, string>>, ours: readonly string[]): string | undefined => {
+  const taken = ours.find((key) => key in given);
+  return taken && `${JSON.stringify(taken)} is written by leasekeeper itself`;
 };
 
 export const IDENTITY_BETWEEN: readonly RuleBetween<IdentityOptions>[] = [
@@ -164,6 +174,17 @@ export const IDENTITY_BETWEEN: readonly RuleBetween<IdentityOptions>[] = [
       const name = leaseName(hostname, nameFormat, namePrefix, component);
       const rule = objectNameProblem(name);
       return rule && `makes the lease name ${JSON.stringify(name)}, which ${rule}`;
+    },
+  },
+  {
+    of: ['labels', 'labelKey'],
+    rule: ({ labels, labelKey }) => written(labels, [labelKey, HOSTNAME_LABEL, KIND_LABEL]),
+  },
+  {
+    of: ['annotations'],
+    rule: ({ annotations }) => {
+      const ours = [HOSTNAME_ANNOTATION, ...KIND_ANNOTATIONS.filter((key) => key !== PAYLOAD_ANNOTATION)];
+      return written(annotations, ours);
     },
   },
   {

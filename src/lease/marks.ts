@@ -20,11 +20,15 @@ export const TERM_ANNOTATION = 'leasekeeper.dev/term';
 /** The annotation by which somebody asks the holder of a term to end it; removed by the write that begins the next one. */
 export const STEP_DOWN_ANNOTATION = 'leasekeeper.dev/step-down';
 
+/** What the process behind a lease says of itself, as JSON. */
+export const PAYLOAD_ANNOTATION = 'leasekeeper.dev/payload';
+
 /** The annotations that recipes and elections set on leases of these kinds. */
 export const KIND_ANNOTATIONS: readonly string[] = [
   TERM_ANNOTATION,
   STEP_DOWN_ANNOTATION,
-  ...['done', 'fires', 'slots', 'payload', 'member'].map((name) => `leasekeeper.dev/${name}`),
+  PAYLOAD_ANNOTATION,
+  ...['done', 'fires', 'slots', 'member'].map((name) => `leasekeeper.dev/${name}`),
 ];
 
 /** The API's bound on its numbers. */

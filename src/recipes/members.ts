@@ -7,6 +7,7 @@
  * given up.
  * Does not guarantee that two members see the same at one moment; for work that must not be done twice there are shards.
  */
+import { PAYLOAD_ANNOTATION } from '../lease/marks.ts';
 import type { Term } from '../election/term.ts';
 import type { Lease } from '../lease/lease.ts';
 import { sleep } from '../runtime/clock.ts';
@@ -15,7 +16,7 @@ import { containedObserver } from '../runtime/observer.ts';
 import { OptionsError, checkedOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
 import { DAMPING_ROWS } from './recipe-options.ts';
-import { PAYLOAD_ANNOTATION, RingMember } from './ring-member.ts';
+import { RingMember } from './ring-member.ts';
 import type { RingMemberOptions } from './ring-member.ts';
 
 /** Bytes of the payload as JSON: it is written with each renewal, and read by every member. */

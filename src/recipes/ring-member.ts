@@ -27,8 +27,6 @@ import { RingView } from './ring-view.ts';
 
 /** The label that makes Leases one ring; its value is the ring's name. */
 export const RING_LABEL = 'leasekeeper.dev/ring';
-/** What a member says of itself, on its Lease. */
-export const PAYLOAD_ANNOTATION = 'leasekeeper.dev/payload';
 
 /** Names of Leases are made of readable parts of this length and a hash where they would not do. */
 const MAX_PART = 80;

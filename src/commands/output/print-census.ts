@@ -81,6 +81,8 @@ export function leaseShape(
       { header: 'DURATION', cell: (l) => secondsText(l.leaseDurationSeconds) },
       { header: 'TRANSITIONS', cell: (l) => l.leaseTransitions?.toString() },
       { header: 'ACQUIRED', cell: (l) => l.acquireTime && ago(l.acquireTime) },
+      { header: 'LABELS', cell: labelsCell, max: 128 },
+      { header: 'PAYLOAD', cell: (l) => l.payload, max: 128 },
       { header: 'PEER', cell: (l) => l.source?.metadata.annotations[PEER_ANNOTATION] },
       { header: 'UID', cell: (l) => l.uid },
     );
@@ -96,6 +98,11 @@ const holderEnd = (holder: string | undefined): string | undefined => {
   const end = holder && UUID.exec(holder)?.[1];
   return end ? `…${end}` : holder;
 };
+
+const labelsCell = ({ labels = {} }: Row): string | undefined =>
+  Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',') || undefined;
 
 const renewedCell = ({ renewTime, acquireTime, renewedAgoMs, aheadMs }: Row): string | undefined => {
   if (!renewTime && !acquireTime) return undefined;

@@ -76,11 +76,28 @@ describe('tables', () => {
     assert.equal(
       (await print('wide', two)).stdout,
       lines(
-        `NAME               HOSTNAME   STATE   HOLDER               RENEWED   AGE     DURATION   TRANSITIONS   ACQUIRED   PEER     UID`,
-        `apiserver-wlv32    vm         Stale   apiserver-wlv32_2    2m30s     2d12h   3600s      <none>        <none>     <none>   ${UID}`,
-        `kube-apiserver-a   master-1   Live    kube-apiserver-a_1   4s        2d12h   3600s      2             3h         <none>   ${UID}`,
+        `NAME               HOSTNAME   STATE   HOLDER               RENEWED   AGE     DURATION   TRANSITIONS   ACQUIRED   LABELS   PAYLOAD   PEER     UID`,
+        `apiserver-wlv32    vm         Stale   apiserver-wlv32_2    2m30s     2d12h   3600s      <none>        <none>     <none>   <none>    <none>   ${UID}`,
+        `kube-apiserver-a   master-1   Live    kube-apiserver-a_1   4s        2d12h   3600s      2             3h         <none>   <none>    <none>   ${UID}`,
       ),
     );
+  });
+
+  test('wide shows further labels and the payload; the rest stays foreign text', async () => {
+    const marks = {
+      labels: {
+        'apiserver.kubernetes.io/identity': 'kube-apiserver',
+        'kubernetes.io/hostname': 'm',
+        zone: 'a',
+        tier: '1',
+      },
+      annotations: { 'leasekeeper.dev/payload': '{"at":"10.0.0.7\u001b[31m"}' },
+    };
+    const [, row = ''] = (await print('wide', published([lease('a', 'm', {}, marks)], { freshForMs: 1 }))).stdout.split(
+      '\n',
+    );
+    assert.match(row, / zone=a,tier=1 .*\{"at":"10\.0\.0\.7/);
+    assert.doesNotMatch(row, /\u001b|apiserver\.kubernetes/);
   });
 
   test('of all namespaces, without headers', async () => {
