@@ -16,7 +16,10 @@ import { runProgram } from '../support/process.ts';
 const MB = 1024 * 1024;
 /** The most that a process had resident at once: of its own memory, not of the one that it was started from. */
 const PEAK = `data:text/javascript,import{readFileSync,writeSync}from"node:fs";process.on("exit",()=>
-writeSync(2,"\\npeak "+/VmHWM:\\s+(\\d+)/.exec(readFileSync("/proc/self/status","utf8"))[1]+" kB\\n"))`.replace('\n', '');
+writeSync(2,"\\npeak "+/VmHWM:\\s+(\\d+)/.exec(readFileSync("/proc/self/status","utf8"))[1]+" kB\\n"))`.replace(
+  '\n',
+  '',
+);
 
 const lease = (i: number, holder = `holder-${i}`): object => ({
   metadata: {
