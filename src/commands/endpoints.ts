@@ -19,7 +19,8 @@ import type { Heartbeat } from '../heartbeat/heartbeats.ts';
 import { reuse } from '../http/answer.ts';
 import type { Endpoint } from '../http/answer.ts';
 import { countAnswer, instancesEndpoint } from '../http/census-endpoint.ts';
-import { pageAnswer } from '../http/census-page.ts';
+import { CensusChanges } from '../http/census-changes.ts';
+import { pageAnswer, plainPage } from '../http/census-page.ts';
 import { PING, censusCheck, certificateCheck, healthz, heartbeatCheck, leaseCheck } from '../http/health-endpoint.ts';
 import type { Check } from '../http/health-endpoint.ts';
 import { leaderAnswer, leaderCheck } from '../http/leader-endpoint.ts';
@@ -163,17 +164,25 @@ export function censusEndpoints(
     return [leaseCheck(status, options.leaseDurationSeconds * 1000, clock.monotonic()), counted];
   };
   const what = `Leases ${queryText(query)}`;
+  const changes = new CensusChanges(census, clock);
+  const page = pageAnswer(census, what);
+  const plain = reuse(clock, () => plainPage(census, what));
+  const measure = sweepMetrics(registry)();
   return {
     publisher: publisher && publisherMetrics(registry, clock)(publisher),
-    sweep: sweepMetrics(registry)(),
+    sweep(event) {
+      if (event.type === 'passFinished') changes.passed(event.result);
+      measure(event);
+    },
     async listen() {
       const { url, services } = await serve(frame, {
         registry,
         ready,
         paths: {
-          '/': reuse(clock, () => pageAnswer(census, what)),
+          '/': (asked) => (asked.has('plain') ? plain() : page),
           '/v1/instances': instancesEndpoint(census, clock),
           '/v1/count': () => countAnswer(census),
+          '/v1/changes': changes.answer,
         },
       });
       return { url, services: [...services, { name: 'census', run: (signal) => census.run(signal) }] };

@@ -11,6 +11,8 @@ export interface HttpAnswer {
   readonly body: string | readonly (string | Buffer)[];
   /** Besides those that every answer has. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** For a reader that takes it: compressed once, however many readers the answer has. Not for answers of megabytes. */
+  readonly compress?: boolean | undefined;
 }
 
 /** An endpoint. Errors it throws are bugs: the client gets 500 and no word of them. */

@@ -19,9 +19,9 @@ export interface CensusSource {
 /** Milliseconds for which one answer of `instances` is given again. */
 const REUSE_MS = 500;
 
-const seconds = (ms: number): number => Math.round(ms) / 1000;
+export const seconds = (ms: number): number => Math.round(ms) / 1000;
 
-const numbers = ({ counts, leaseCounts, estimated, asOf, ageMs }: Answer): Record<string, unknown> => ({
+export const numbers = ({ counts, leaseCounts, estimated, asOf, ageMs }: Answer): Record<string, unknown> => ({
   instances: counts.instances,
   live: counts.live,
   stale: counts.stale,
@@ -45,14 +45,14 @@ const UNKNOWN = {
   ageSeconds: null,
 };
 
-const REASONS = {
+export const REASONS = {
   NotSynced: 'the leases were not read yet',
   TooOld: 'nothing was heard of the leases for too long',
   NoServerDate: 'the API server sent no time (no Date header): which leases are alive is not known yet',
 } as const;
 
 /** How it is known, or why not. */
-function frame(snapshot: CensusSnapshot): Record<string, unknown> {
+export function frame(snapshot: CensusSnapshot): Record<string, unknown> {
   const { known, synced, error, clock, freshForMs } = snapshot;
   return {
     clock,

@@ -1,135 +1,245 @@
 /**
- * `/`: the instances on one page, moving by itself.
+ * `/`: the leases on one page, moving by itself.
  *
- * Guarantees: one document, nothing from elsewhere (its policy allows no other origin); readable without a script, which
- * then reloads it every five seconds; text of others is never taken as markup; what is not known is said to be so, with
- * the last known answer below; what is not live stands first, so that it is never among the rows left out.
+ * Guarantees: one document, nothing from elsewhere (its policy allows no other origin); asks once a second, while it is
+ * looked at, for what has changed; text can be selected while it moves; text of others is never taken as markup; what is
+ * not known is said to be so, with the last known answer and its age below; what is not live stands first, so that it is
+ * never among the rows left out. Without a script it is a table of that moment, and loads itself again every five seconds.
  */
 import { createHash } from 'node:crypto';
-import type { CensusLease, Instance } from '../census/census.ts';
-import type { Answer, CensusSnapshot } from '../census/census-events.ts';
+import type { CensusLease } from '../census/census.ts';
+import type { CensusSnapshot } from '../census/census-events.ts';
 import type { HttpAnswer } from './answer.ts';
+import { REASONS } from './census-endpoint.ts';
 import type { CensusSource } from './census-endpoint.ts';
 
-/** More rows are not shown: `/v1/instances` has them all. */
+/** More rows are not shown at once: the filter finds the others. */
 const MAX_ROWS = 500;
 
+/** The contrast of every text is at least 4.5, of every mark 3. */
 const STYLE = `
-:root{color-scheme:light dark;--live:light-dark(#1a7f37,#3fb950);--stale:light-dark(#9a6700,#d29922);--other:#888;--line:#8884}
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}
-h1{font-size:1.1rem;font-weight:600;margin:0}
-#sum{font-size:2.2rem;font-weight:600;margin:.5rem 0 0}
-#sum small{font-size:1rem;font-weight:400;opacity:.75}
-#fresh{margin:0 0 1.5rem;opacity:.75}
-#trouble{border-left:4px solid #cf222e;padding:.5rem 1rem;margin:1rem 0;background:#cf222e1a}
+:root{color-scheme:light dark;--back:light-dark(#fff,#0d1117);--text:light-dark(#1f2328,#e6edf3);--dim:light-dark(#59636e,#9198a1);
+--line:light-dark(#d1d9e0,#3d444d);--link:light-dark(#0860ca,#4493f8);--live:light-dark(#1a7f37,#3fb950);--stale:light-dark(#9a6700,#d29922);
+--expired:light-dark(#cf222e,#f85149);--other:light-dark(#6e7781,#8b949e);--alarm:light-dark(#ffebe9,#3d1513)}
+*{box-sizing:border-box}
+body{font:15px/1.5 system-ui,sans-serif;margin:0;background:var(--back);color:var(--text)}
+main{margin:0 auto;max-width:80rem;padding:1.5rem 1rem}
+a{color:var(--link)}
+h1{font-size:1.1rem;margin:0;overflow-wrap:anywhere}
+h2{font-size:1rem;margin:2rem 0 .5rem}
+#sum{font-size:2.2rem;font-weight:600;line-height:1.2;margin:.5rem 0 0}
+#parts,#fresh{margin:0}
+#fresh,th,footer,.note{color:var(--dim)}
+#trouble{border-left:4px solid var(--expired);background:var(--alarm);padding:.5rem 1rem;margin:1rem 0;overflow-wrap:anywhere}
+#trouble:empty{display:none}
+#search{display:flex;flex-wrap:wrap;gap:.25rem .75rem;align-items:baseline;margin:1.5rem 0 .5rem}
+#search input{font:inherit;color:inherit;background:var(--back);border:1px solid var(--other);border-radius:6px;padding:.3rem .6rem;width:20rem;max-width:100%}
+::placeholder{color:var(--dim);opacity:1}
 table{border-collapse:collapse;width:100%}
-th{text-align:left;font-weight:600;font-size:.85rem;opacity:.75}
+th{text-align:left;font-size:.85rem;font-weight:600}
 td,th{padding:.4rem .8rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:baseline}
 td{overflow-wrap:anywhere}
-td.age,td.state{white-space:nowrap;font-variant-numeric:tabular-nums}
+td.state,td.age,td.since,td.transitions{white-space:nowrap;font-variant-numeric:tabular-nums}
+td.lease,td.holder{font:12px/1.6 ui-monospace,monospace;color:var(--dim)}
 td.state::before{content:"";display:inline-block;width:.6rem;height:.6rem;border-radius:50%;margin-right:.5rem;background:var(--other)}
 tr.live td.state::before{background:var(--live)}
-tr.stale td.state::before{background:var(--stale)}
-td.holder{font:12px/1.6 ui-monospace,monospace;opacity:.75}
-.old table,.old #sum{opacity:.5}
-footer{margin-top:2rem;font-size:.85rem;opacity:.75}
+tr.stale td.state::before{background:var(--stale);border-radius:0}
+tr.expired td.state::before{background:var(--expired);border-radius:0}
+.old #sum,.old td{color:var(--dim);font-style:italic}
+footer{margin-top:2rem;font-size:.85rem}
+[hidden]{display:none}
+@media (max-width:52rem){
+table,tbody,tr,td{display:block}
+thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+tr{border-bottom:1px solid var(--line);padding:.5rem 0}
+td{border:0;padding:0}
+td:empty{display:none}
+td.name{font-weight:600}
+td:not(.name){padding-left:5.5rem;text-indent:-5.5rem}
+td.lease::before,td.holder::before,td.age::before,td.since::before,td.transitions::before{content:attr(data-label);display:inline-block;width:5.5rem;text-indent:0;font:13px system-ui,sans-serif;color:var(--dim)}
+td.state{padding-left:0!important;text-indent:0!important}
+}
 `;
 
-/** Polls once a second while the page is looked at; between two answers only the times move. */
+/** Name of the class and heading of each column. */
+const COLUMNS = [
+  ['name', 'Host'],
+  ['state', 'State'],
+  ['age', 'Renewed'],
+  ['since', 'Since (UTC)'],
+  ['transitions', 'Changes'],
+  ['lease', 'Lease'],
+  ['holder', 'Holder'],
+] as const;
+
+/** Text that has not changed is left alone, and no row moves while something is selected: a selection stays. */
 const SCRIPT = `
 'use strict';
 const $=(id)=>document.getElementById(id);
-let list=[],at=performance.now(),fresh=null,busy=false;
-const span=(s)=>s===null?'unknown':s<60?s.toFixed(0)+' s':s<3600?Math.floor(s/60)+' min '+Math.floor(s%60)+' s':Math.floor(s/3600)+' h '+Math.floor(s%3600/60)+' min';
-const holder=(l)=>l.holder?.startsWith(l.name+'_')?'\\u2026'+l.holder.slice(l.name.length):l.holder??l.name;
-function row(i){
-  const tr=document.createElement('tr');tr.className=i.state;
-  const best=i.leases.reduce((a,b)=>(a.renewedSecondsAgo??Infinity)<=(b.renewedSecondsAgo??Infinity)?a:b);
-  for(const [c,t] of [['name',i.name],['state',i.state],['age',''],['holder',i.leases.map(holder).join(' ')]]){
-    const td=document.createElement('td');td.className=c;td.textContent=t;tr.append(td);
+const COLUMNS=${JSON.stringify(COLUMNS)},MAX=${MAX_ROWS},ORDER=['stale','expired','unknown','live','released'];
+const rows=new Map();
+let next='',known=false,answered=false,of=null,busy=false,order=true,lately=null,counts=null;
+const span=(s)=>s<60?Math.floor(s)+' s':s<3600?Math.floor(s/60)+' min '+Math.floor(s%60)+' s':s<86400?Math.floor(s/3600)+' h '+Math.floor(s%3600/60)+' min':Math.floor(s/86400)+' d '+Math.floor(s%86400/3600)+' h';
+const say=(node,text)=>{if(node.textContent!==text)if(node.firstChild)node.firstChild.data=text;else node.textContent=text};
+const short=(name,lease)=>name.startsWith(lease+'_')?'\\u2026'+name.slice(lease.length):name;
+function put([id,name,state,lease,namespace,holder,transitions,since,ago,marks]){
+  let row=rows.get(id);
+  if(!row){
+    const tr=document.createElement('tr');tr.setAttribute('role','row');
+    const cells=COLUMNS.map(([c,label])=>{const td=document.createElement('td');td.className=c;td.setAttribute('role','cell');td.dataset.label=label;tr.append(td);return td});
+    rows.set(id,row={id,tr,cells});
   }
-  return {tr,age:tr.children[2],s:best.renewedSecondsAgo};
+  if(row.state!==state||row.name!==name)order=true;
+  Object.assign(row,{name,state,text:[name,state,lease,namespace,holder??'',marks].join(' ').toLowerCase()});
+  row.tr.className=state;
+  const texts=[name,marks?state+' ('+marks+')':state,null,since?since.replace('T',' '):'',String(transitions??''),lease,holder?short(holder,lease):''];
+  texts.forEach((t,i)=>{if(t!==null)say(row.cells[i],t)});
+  row.cells[3].title=since?since+'Z':'';row.cells[5].title=namespace+'/'+lease;row.cells[6].title=holder??'';
+  renew(row,ago);
 }
+function renew(row,ago){row.ago=ago===null?null:ago/10;row.of=of}
 function tick(){
-  const past=(performance.now()-at)/1000;
-  for(const r of list)r.age.textContent=r.s===null?'unknown':span(r.s+past)+' ago';
-  if(fresh!==null)$('fresh').textContent='as of '+span(fresh+past)+' ago';
+  const now=performance.now();
+  for(const row of rows.values())if(row.tr.isConnected)say(row.cells[2],row.ago===null?'unknown':span(row.ago+(known?Math.max(0,now-row.of)/1000:0))+' ago');
+  say($('fresh'),of===null?'':(known&&answered?'as of ':'last known ')+span(Math.max(0,now-of)/1000)+' ago');
 }
+function draw(){
+  const words=$('filter').value.toLowerCase().split(/\\s+/).filter(Boolean);
+  const found=[...rows.values()].filter((r)=>words.every((w)=>r.text.includes(w)));
+  found.sort((a,b)=>ORDER.indexOf(a.state)-ORDER.indexOf(b.state)||(a.name<b.name?-1:a.name>b.name?1:a.id-b.id));
+  const shown=found.slice(0,MAX).map((r)=>r.tr),body=$('rows');
+  const wanted=new Set(shown);
+  for(const tr of [...body.children])if(!wanted.has(tr))tr.remove();
+  shown.forEach((tr,i)=>{if(body.children[i]!==tr)body.insertBefore(tr,body.children[i]??null)});
+  say($('found'),words.length===0&&found.length<=MAX?'':found.length>MAX?'the first '+MAX+' of '+found.length+' leases':found.length+' of '+rows.size+' leases');
+  $('none').hidden=rows.size>0||!known;
+  order=false;
+}
+const selecting=()=>{const s=getSelection();return s!==null&&!s.isCollapsed&&$('rows').contains(s.anchorNode)};
+function list(id,lines){$(id).replaceChildren(...lines.map((t)=>{const li=document.createElement('li');li.textContent=t;return li}));$(id).hidden=lines.length===0}
 function show(d){
-  const of=d.known?d:d.last;
-  document.body.className=d.known?'':'old';
-  $('trouble').hidden=d.known;
-  if(!d.known)$('trouble').textContent='Unknown: '+d.message+(d.error?' ('+d.error.message+')':'')+(of?'. Below is what was known last.':'.');
-  const c=of&&of.counts;
-  $('sum').firstChild.textContent=c?c.instances+(c.instances===1?' instance ':' instances '):'? instances ';
-  $('sum').lastChild.textContent=c?c.live+' live, '+c.stale+' stale, '+c.expired+' expired':'';
-  document.title=(d.known?c.live+'/'+c.instances+' live':'unknown')+' \\u2013 leasekeeper';
-  const all=of?of.instances.toSorted((a,b)=>(a.state==='live')-(b.state==='live')):[];
-  list=all.slice(0,${MAX_ROWS}).map(row);
-  $('rows').replaceChildren(...list.map((r)=>r.tr));
-  $('more').hidden=all.length<=${MAX_ROWS};
-  $('more').textContent='and '+(all.length-${MAX_ROWS})+' more: see /v1/instances';
-  fresh=of?of.instancesAgeSeconds:null;at=performance.now();tick();
+  const now=performance.now();
+  if(d.all){const ids=new Set(d.leases.map(([id])=>id));for(const id of rows.keys())if(!next||!next.startsWith(d.next.split('.')[0]+'.')||!ids.has(id)){rows.get(id).tr.remove();rows.delete(id)}order=true}
+  next=d.next;known=d.known;answered=true;of=d.ageSeconds===null?null:now-d.ageSeconds*1000;
+  for(const lease of d.leases)put(lease);
+  for(let i=0;i<d.renewed.length;i+=2){const row=rows.get(d.renewed[i]);if(row)renew(row,d.renewed[i+1])}
+  for(const id of d.gone){const row=rows.get(id);if(row){row.tr.remove();rows.delete(id);order=true}}
+  if(known)for(const row of rows.values())if(row.of!==of&&row.ago!==null){row.ago+=Math.max(0,of-row.of)/1000;row.of=of}
+  const c=counts=d.counts;
+  document.body.className=known?'':'old';
+  say($('sum'),c?c.instances+(c.instances===1?' instance':' instances'):'? instances');
+  say($('parts'),c?c.live+' live, '+c.stale+' stale, '+c.expired+' expired, '+c.released+' released':'');
+  trouble(known?'':'Unknown: '+d.message+(d.error?' ('+d.error.message+')':'')+(c?'. Below is what was known last.':'.'));
+  document.title=(known?c.live+'/'+c.instances+' live':'unknown')+' \\u2013 leasekeeper';
+  if(d.lately)lately={...d.lately,at:now};
+  if(lately){
+    const ago=(s)=>span(s+(now-lately.at)/1000)+' ago';
+    list('passes',lately.passes.map((p)=>ago(p.secondsAgo)+': '+p.outcome+(p.because?' ('+p.because+')':'')+', '+p.deleted+' of '+p.seen+' leases deleted'+(p.dryRun?' (dry run)':'')));
+    list('removed',lately.removed.map((r)=>ago(r.secondsAgo)+': '+r.name+', its lease had expired and is gone'));
+    $('lately').hidden=lately.passes.length+lately.removed.length===0;
+  }
+  if(order&&!selecting())draw();
+  tick();
 }
+function trouble(text){say($('trouble'),text)}
 async function poll(){
   if(busy||document.hidden)return;
   busy=true;
-  try{show(await(await fetch('v1/instances',{signal:AbortSignal.timeout(5000)})).json())}
-  catch{document.body.className='old';$('trouble').hidden=false;$('trouble').textContent='leasekeeper does not answer. Below is what was known last.'}
+  try{
+    const r=await fetch('v1/changes?since='+next,{signal:AbortSignal.timeout(5000)});
+    if(!r.ok)throw new Error(r.status===401?'401: credentials are needed':String(r.status));
+    show(await r.json());
+  }catch(e){
+    answered=false;document.body.className='old';document.title='no answer \\u2013 leasekeeper';
+    trouble('leasekeeper does not answer'+(/^[45]/.test(e.message)?' ('+e.message+')':'')+'.'+(rows.size>0?' Below is what was known last.':''));
+    known=false;tick();
+  }
   busy=false;
 }
-setInterval(tick,250);setInterval(poll,1000);document.addEventListener('visibilitychange',poll);poll();
+$('filter').addEventListener('input',draw);
+setInterval(tick,1000);setInterval(poll,1000);document.addEventListener('visibilitychange',poll);poll();
 `;
 
 const hash = (content: string): string => `'sha256-${createHash('sha256').update(content).digest('base64')}'`;
 const POLICY = `default-src 'none'; script-src ${hash(SCRIPT)}; style-src ${hash(STYLE)}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
-export function pageAnswer(source: CensusSource, what: string): HttpAnswer {
-  const snapshot = source.snapshot();
-  // Drawn here for those without a script; with many instances the script's list must do.
-  const all = source.census()?.instances ?? [];
-  const instances = all.toSorted((a, b) => Number(a.state === 'live') - Number(b.state === 'live'));
-  return {
-    status: 200,
-    type: 'text/html; charset=utf-8',
-    headers: { 'content-security-policy': POLICY },
-    body: page(snapshot, instances, what),
-  };
-}
+const html = (body: string): HttpAnswer => ({
+  status: 200,
+  type: 'text/html; charset=utf-8',
+  headers: { 'content-security-policy': POLICY },
+  body,
+  compress: true,
+});
 
-function page(snapshot: CensusSnapshot, instances: readonly Instance[], what: string): string {
-  const answer = snapshot.known ? snapshot.answer : snapshot.last;
-  const more = instances.length - MAX_ROWS;
-  return `<!doctype html>
+const head = (title: string, more: string): string => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>leasekeeper</title><link rel="icon" href="data:,"><style>${STYLE}</style>
-<noscript><meta http-equiv="refresh" content="5"></noscript></head>
-<body class="${snapshot.known ? '' : 'old'}">
-<h1>${escape(what)}</h1>
-<p id="sum"><span>${answer ? `${answer.counts.instances} ${answer.counts.instances === 1 ? 'instance' : 'instances'} ` : '? instances '}</span><small>${sums(answer)}</small></p>
-<p id="fresh">${answer ? `as of ${answer.asOf.toString().slice(0, 19)}Z, ${span(answer.ageMs)} ago` : ''}</p>
-<p id="trouble"${snapshot.known ? ' hidden' : ''}>${snapshot.known ? '' : `Unknown (${snapshot.reason}).${answer ? ' Below is what was known last.' : ''}`}</p>
-<table><thead><tr><th>Instance</th><th>State</th><th>Renewed</th><th>Holder</th></tr></thead>
-<tbody id="rows">${instances.slice(0, MAX_ROWS).map(row).join('')}</tbody></table>
-<p id="more"${more > 0 ? '' : ' hidden'}>and ${more} more: see /v1/instances</p>
-<footer>live: renewed within ${snapshot.freshForMs / 1000} s; stale: not live, not yet expired. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, <a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>
-<script>${SCRIPT}</script></body></html>
+<title>${title}</title><link rel="icon" href="data:,"><style>${STYLE}</style>
+${more}</head>
 `;
+
+const HEADINGS = COLUMNS.map(([, heading]) => `<th role="columnheader" scope="col">${heading}</th>`).join('');
+const table = (rows: string): string =>
+  `<table role="table" aria-label="Leases"><thead role="rowgroup"><tr role="row">${HEADINGS}</tr></thead>
+<tbody role="rowgroup" id="rows">${rows}</tbody></table>`;
+const footer = (freshForMs: number): string =>
+  `<footer>live: renewed within ${freshForMs / 1000} s; stale: not live, not yet expired; changes: how often the lease changed hands. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, <a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>`;
+
+/** The page, always the same. */
+export const pageAnswer = (source: CensusSource, what: string): HttpAnswer =>
+  html(`${head('leasekeeper', '<noscript><meta http-equiv="refresh" content="0;url=?plain"></noscript>')}<body><main>
+<h1>${escape(what)}</h1>
+<p id="sum">? instances</p>
+<p id="parts"></p>
+<p id="fresh"></p>
+<p id="trouble" role="alert"></p>
+<div id="search"><label for="filter">Filter</label><input id="filter" type="search" autocomplete="off" spellcheck="false" placeholder="host, state, lease or holder"><output id="found" for="filter" class="note"></output></div>
+${table('')}
+<p id="none" class="note" hidden>There are no such leases.</p>
+<section id="lately" hidden><h2>Lately</h2><ul id="passes" aria-label="Passes of the sweeper"></ul><ul id="removed" aria-label="Leases that are gone"></ul></section>
+${footer(source.snapshot().freshForMs)}
+</main><script>${SCRIPT}</script></body></html>
+`);
+
+/** The table of this moment. */
+export function plainPage(source: CensusSource, what: string): HttpAnswer {
+  const snapshot = source.snapshot();
+  const all = source.census()?.leases ?? [];
+  const rank = ({ state }: CensusLease): number => ['stale', 'expired', 'unknown', 'live'].indexOf(state) >>> 0;
+  const nameOf = ({ hostname, name }: CensusLease): string => hostname ?? name;
+  const leases = all.toSorted((a, b) => rank(a) - rank(b) || (nameOf(a) < nameOf(b) ? -1 : 1));
+  const more = leases.length - MAX_ROWS;
+  const answer = snapshot.known ? snapshot.answer : snapshot.last;
+  const counts = answer?.counts;
+  return html(`${head('leasekeeper', '<meta http-equiv="refresh" content="5">')}<body class="${snapshot.known ? '' : 'old'}"><main>
+<h1>${escape(what)}</h1>
+<p id="sum">${counts ? `${counts.instances} ${counts.instances === 1 ? 'instance' : 'instances'}` : '? instances'}</p>
+<p id="parts">${counts ? `${counts.live} live, ${counts.stale} stale, ${counts.expired} expired, ${counts.released} released` : ''}</p>
+<p id="fresh">${answer ? `as of ${answer.asOf.toString().slice(0, 19)}Z, ${span(answer.ageMs)} ago` : ''}</p>
+<p id="trouble" role="alert">${snapshot.known ? '' : escape(unknownText(snapshot))}</p>
+${table(leases.slice(0, MAX_ROWS).map(row).join(''))}
+${more > 0 ? `<p class="note">and ${more} more: see /v1/instances</p>` : ''}
+${footer(snapshot.freshForMs)}
+</main></body></html>
+`);
 }
 
-const sums = (answer: Answer | undefined): string =>
-  answer ? `${answer.counts.live} live, ${answer.counts.stale} stale, ${answer.counts.expired} expired` : '';
+const unknownText = (snapshot: CensusSnapshot & { known: false }): string =>
+  `Unknown: ${REASONS[snapshot.reason]}${snapshot.error ? ` (${snapshot.error.message})` : ''}.${snapshot.last ? ' Below is what was known last.' : ''}`;
 
-function row({ name, state, leases }: Instance): string {
-  const ages = leases.map((lease) => lease.renewedAgoMs).filter((age) => age !== undefined);
-  const age = ages.length > 0 ? `${span(Math.min(...ages))} ago` : 'unknown';
-  const holders = leases.map(shortHolder).join(' ');
-  return `<tr class="${state}"><td class="name">${escape(name)}</td><td class="state">${state}</td><td class="age">${age}</td><td class="holder">${escape(holders)}</td></tr>`;
+function row(lease: CensusLease): string {
+  const { name, hostname, state, renewedAgoMs, acquireTime, creationTimestamp, leaseTransitions } = lease;
+  const since = (acquireTime ?? creationTimestamp)?.toString().slice(0, 19).replace('T', ' ') ?? '';
+  const age = renewedAgoMs === undefined ? 'unknown' : `${span(renewedAgoMs)} ago`;
+  const texts = [hostname ?? name, state, age, since, `${leaseTransitions ?? ''}`, name, shortHolder(lease)];
+  const cells = COLUMNS.map(
+    ([kind, label], i) => `<td role="cell" class="${kind}" data-label="${label}">${escape(texts[i] ?? '')}</td>`,
+  );
+  return `<tr role="row" class="${state}">${cells.join('')}</tr>`;
 }
 
-/** Holders of ours begin with the name of their lease, 79 characters that say no more than the hostname does. */
-const shortHolder = ({ name, holder }: CensusLease): string =>
-  holder?.startsWith(`${name}_`) ? `…${holder.slice(name.length)}` : (holder ?? name);
+/** Holders of ours begin with the name of their lease. */
+const shortHolder = ({ name, holder = '' }: CensusLease): string =>
+  holder.startsWith(`${name}_`) ? `…${holder.slice(name.length)}` : holder;
 
 const span = (ms: number): string => (ms < 60_000 ? `${Math.round(ms / 1000)} s` : `${Math.floor(ms / 60_000)} min`);
 

@@ -196,7 +196,9 @@ async function respond(
     answer = text(500, 'internal error\n');
   }
   const { status, type, headers } = answer;
-  const body = typeof answer.body === 'string' ? [answer.body] : answer.body;
+  let body = typeof answer.body === 'string' ? [answer.body] : answer.body;
+  const compressed = answer.compress === true && /\bgzip\b/.test(String(request.headers['accept-encoding']));
+  if (compressed) body = [await gzipped(answer, body)];
   // A body that was announced is not waited for: its connection ends.
   const hasBody =
     request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
@@ -205,6 +207,8 @@ async function respond(
     'content-type': type,
     'content-length': body.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0),
     ...headers,
+    ...(answer.compress && { vary: 'accept-encoding' }),
+    ...(compressed && { 'content-encoding': 'gzip' }),
     ...(hasBody ? { connection: 'close' } : {}),
   });
   if (request.method !== 'HEAD') {
@@ -212,6 +216,19 @@ async function respond(
     response.end(body.at(-1));
     unsent.watch(response, body);
   } else response.end();
+}
+
+const compressedBodies = new WeakMap<HttpAnswer, Promise<Buffer>>();
+
+function gzipped(answer: HttpAnswer, body: readonly (string | Buffer)[]): Promise<Buffer> {
+  const made =
+    compressedBodies.get(answer) ??
+    new Promise<Buffer>((resolve, reject) => {
+      const whole = Buffer.concat(body.map((piece) => Buffer.from(piece)));
+      process.getBuiltinModule('node:zlib').gzip(whole, (error, zipped) => (error ? reject(error) : resolve(zipped)));
+    });
+  compressedBodies.set(answer, made);
+  return made;
 }
 
 async function answerTo(

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { countAnswer, instancesEndpoint } from '../../src/http/census-endpoint.ts';
 import type { HttpAnswer } from '../../src/http/answer.ts';
-import { pageAnswer } from '../../src/http/census-page.ts';
+import { pageAnswer, plainPage } from '../../src/http/census-page.ts';
 import { LeaseStoreError } from '../../src/lease/store.ts';
 import { lease } from '../census/support.ts';
 import { World } from './support.ts';
@@ -58,7 +58,7 @@ test('unknown is 503 with every number null, never 0; too old comes with the las
   }
   const none = parsed(instances());
   assert.deepEqual([none.status, none.counts, none.instances, none.last], [503, null, null, null]);
-  assert.match(String(pageAnswer(w.census, 'x').body), /Unknown \(NotSynced\)/);
+  assert.match(String(plainPage(w.census, 'x').body), /Unknown: the leases were not read yet\.</);
 
   await w.list(lease({ hostname: 'a' }), lease({ hostname: 'b' }));
   await w.tell({ type: 'lost', error: gone });
@@ -75,9 +75,10 @@ test('unknown is 503 with every number null, never 0; too old comes with the las
   assert.equal(last.last.counts.instances, 2);
   const text = [instances().body].flat().join('').trimEnd();
   assert.equal(JSON.stringify(JSON.parse(text)), text, 'no key twice');
-  const page = String(pageAnswer(w.census, 'x').body);
-  assert.match(page, /Unknown \(TooOld\)\. Below is what was known last/);
-  assert.match(page, /<span>2 instances <\/span>/);
+  const page = String(plainPage(w.census, 'x').body);
+  assert.match(page, /Unknown: nothing was heard .* \(no connection\)\. Below is what was known last/);
+  assert.match(page, /<p id="sum">2 instances<\/p>/);
+  assert.match(page, /<p id="fresh">as of 2026-01-01T00:00:00Z, 40 s ago<\/p>/);
 
   await w.list(lease({ hostname: 'a' }));
   await w.clock.advance(100);
@@ -114,31 +115,37 @@ test('instances: readers of one list share its bytes', async (t) => {
   assert.equal(lists[0]?.[0], lists[1]?.[0]);
 });
 
-test('the page shows first what is not live: it is seen among hundreds, and not among what is left out', async (t) => {
+test('the page without a script shows first what is not live, and no more rows than can be looked at', async (t) => {
   const w = world(t);
   const many = Array.from({ length: 600 }, (_, i) => lease({ hostname: `a-${String(i).padStart(3, '0')}` }));
-  await w.list(...many, lease({ hostname: 'z', renewedAgoMs: 60_000 }));
-  const html = String(pageAnswer(w.census, 'x').body);
-  const names = [...html.matchAll(/<tr class="(\w+)"><td class="name">(.*?)</g)].map(
+  await w.list(...many, lease({ hostname: 'z', renewedAgoMs: 60_000 }), lease({ hostname: 'y', renewedAgoMs: 4e6 }));
+  const html = String(plainPage(w.census, 'x').body);
+  const names = [...html.matchAll(/<tr role="row" class="(\w+)"><td[^>]*>(.*?)</g)].map(
     ([, state, name]) => `${state} ${name}`,
   );
-  assert.deepEqual([names.length, ...names.slice(0, 2)], [500, 'stale z', 'live a-000']);
-  assert.match(html, /and 101 more: see \/v1\/instances/);
+  assert.deepEqual([names.length, ...names.slice(0, 3)], [500, 'stale z', 'expired y', 'live a-000']);
+  assert.match(html, /and 102 more: see \/v1\/instances/);
 });
 
 test('the page takes text of others as text, allows nothing from elsewhere, and needs no script', async (t) => {
   const w = world(t);
   const evil = '<script>alert(1)</script>"&\'';
   await w.list(lease({ hostname: 'a', annotations: { 'leasekeeper.dev/hostname': evil }, holder: evil }));
+  const plain = String(plainPage(w.census, evil).body);
   const { body, headers, status } = pageAnswer(w.census, evil);
-  const html = String(body);
   assert.equal(status, 200);
-  assert.equal(html.split('<script>').length, 2, 'one script: ours');
-  assert.ok(!html.includes('alert(1)</script>'));
-  assert.match(html, /&lt;script&gt;alert\(1\)&lt;\/script&gt;&quot;&amp;&#39;/);
-  assert.match(html, /<td class="state">live<\/td><td class="age">5 s ago<\/td>/);
-  assert.match(html, /<noscript><meta http-equiv="refresh"/);
+  for (const [html, scripts] of [
+    [String(body), 1],
+    [plain, 0],
+  ] as const) {
+    assert.equal(html.split('<script>').length - 1, scripts, 'no script but ours');
+    assert.ok(!html.includes('alert(1)</script>'));
+    assert.match(html, /&lt;script&gt;alert\(1\)&lt;\/script&gt;&quot;&amp;&#39;/);
+    assert.ok(!/https?:\/\//.test(html), 'no address of elsewhere');
+  }
+  assert.match(plain, /data-label="Renewed">5 s ago<\/td>/);
+  assert.match(plain, /<meta http-equiv="refresh" content="5">/);
+  assert.match(String(body), /<noscript><meta http-equiv="refresh" content="0;url=\?plain"><\/noscript>/);
   const policy = headers?.['content-security-policy'] ?? '';
   assert.match(policy, /^default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; connect-src 'self'/);
-  assert.ok(!/https?:\/\//.test(html.replace(/href="v1[^"]*"/g, '')), 'no address of elsewhere');
 });
