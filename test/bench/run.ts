@@ -4,7 +4,7 @@
  * KUBEBUILDER_ASSETS names a directory with etcd and kube-apiserver (else ../shared/envtest is tried); GO_PEER a program
  * that does the same writes with the Go client (else ../shared/peers/go-peer is tried). Without them, what needs them
  * says that it was skipped. Talks to loopback only. Flags: --rounds N (3), --seconds N (8), --workers N (16),
- * --only renewals,collect,failover,heartbeats,built (all).
+ * --only renewals,collect,failover,heartbeats,built,herd,urgent,electors (all).
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { benchBuilt } from './built.ts';
 import { benchCollect } from './collect.ts';
+import { benchElectors, benchHerd, benchUrgent } from './crowds.ts';
 import { benchFailover } from './failover.ts';
 import { benchHeartbeats } from './heartbeats.ts';
 import { median, runJson, table } from './measure.ts';
@@ -22,7 +23,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '8' },
     workers: { type: 'string', default: '16' },
-    only: { type: 'string', default: 'renewals,collect,failover,heartbeats,built' },
+    only: { type: 'string', default: 'renewals,collect,failover,heartbeats,built,herd,urgent,electors' },
   },
 });
 const root = resolve(import.meta.dirname, '../..');
@@ -56,6 +57,9 @@ try {
   const heartbeats = { nodes: '10000', seconds: '30', interval: '10', peerLeases: '1000' };
   if (wanted.has('heartbeats')) console.log(`\n${await benchHeartbeats(heartbeats)}`);
   if (wanted.has('built')) await benchBuilt(kubeconfig);
+  if (wanted.has('herd')) console.log(`\n${await benchHerd([3, 30, 300, 1_000], 20)}`);
+  if (wanted.has('urgent')) console.log(`\n${await benchUrgent()}`);
+  if (wanted.has('electors')) console.log(`\n${await benchElectors(600, 300, 30)}`);
 } finally {
   await api.stop();
 }
