@@ -3,10 +3,10 @@
  * `name-<count - 1>`; the first one says how many there are.
  *
  * Guarantees: never more than `count` works at once, also while programs that ask for another count come and go: whoever
- * comes with another count than the first slot says waits until all holders of the old one have gone. It writes its own count
- * with the acquisition of the first slot, and works only after it has seen, later than that, that no slot beyond its count is
- * held; whoever holds a slot works only after it has seen, later than its acquisition, that the count is still its own. So
- * of two that write at the same moment at least one sees the other.
+ * comes with another count than the first slot says waits until all holders of the old one have gone. Each acquisition writes
+ * its count on the slot, in the same PUT, and the work begins only after a look, later than that, has shown no slot that is
+ * held with another count. So of two that acquire at the same moment with different counts at least one sees the other, and
+ * the one whose count is not the first slot's gives way.
  * A slot that is given back is taken within one round trip; one of a holder that died once its duration has passed.
  */
 import { LeaderElector } from '../election/elector.ts';
@@ -34,7 +34,7 @@ import { SEMAPHORE_ROWS } from './recipe-options.ts';
 import { Glance, Waiting, mayBeDead, recordDurationMs } from './waiting.ts';
 import type { UseOptions, UseOutcome } from './waiting.ts';
 
-/** How many slots there are: on the first slot's Lease. */
+/** With which count a slot was acquired; the first slot's says how many there are. */
 export const SLOTS_ANNOTATION = 'leasekeeper.dev/slots';
 /** Between two looks at a semaphore with another count, in milliseconds. */
 const LOOK_AGAIN_MS = 1_000;
@@ -225,23 +225,23 @@ export class Semaphore {
   }
 
   /**
-   * Whether the slot that we hold may be worked in: the count is ours, as read after the slot was acquired, and no slot beyond
-   * it is held, as read after the count was written. Waits for those that are, while the term holds.
+   * Whether the slot that we hold may be worked in: the count is ours, and no slot is held with another one, as read after
+   * ours was acquired. Waits for those that are, while the term holds.
    */
   async #agreed(slot: number, term: Term): Promise<boolean> {
     const { store, clock, count } = this.#options;
     const quiet = new Silences(clock);
     for (;;) {
-      const { theirs, held, first } = await this.#look(term.signal, quiet);
+      const { theirs, held, counts, first } = await this.#look(term.signal, quiet);
       if (term.remainingMs === 0 || term.signal.aborted) return false;
       if (theirs !== count) {
         if (slot !== 0 || first?.spec.holderIdentity !== term.holder) return false;
+        // Somebody else wrote it. A conflict is one with our own renewal: read again.
         const annotations = { [SLOTS_ANNOTATION]: String(count) };
-        // A conflict is one with our own renewal: read again.
         await store.update(withChanges(first, { annotations }), { urgent: true }).catch(onlyStoreErrors);
         continue;
       }
-      if (held.every((other) => other < count)) return true;
+      if (held.every((other) => counts.get(other) === count)) return true;
       await sleep(clock, LOOK_AGAIN_MS, term.signal);
     }
   }
@@ -257,6 +257,7 @@ export class Semaphore {
     readonly theirs: number | undefined;
     readonly held: readonly number[];
     readonly dead: readonly LeaseRecord[];
+    readonly counts: ReadonlyMap<number, number | undefined>;
     readonly first: Lease | undefined;
     readonly doubtMs: number;
   }> {
@@ -277,8 +278,7 @@ export class Semaphore {
           if (/^(0|[1-9]\d{0,3})$/.test(digits)) slots.set(Number(digits), found);
         }
         const first = slots.get(0);
-        const text = first?.metadata.annotations[SLOTS_ANNOTATION] ?? '';
-        const theirs = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : undefined;
+        const counts = new Map([...slots].map(([n, found]) => [n, countOf(found)]));
         const all = [...slots].filter(([, found]) => found.spec.holderIdentity);
         const dead = all.filter(([, found]) => quiet.dead(found));
         const taken = all.filter((slot) => !dead.includes(slot));
@@ -286,7 +286,8 @@ export class Semaphore {
         const doubted = records.every((record) => mayBeDead(record, clock));
         const doubtMs = doubted ? Math.max(0, ...records.map(recordDurationMs)) : 0;
         return {
-          theirs,
+          theirs: counts.get(0),
+          counts,
           held: taken.map(([n]) => n),
           dead: dead.map(([, found]) => recordOf(found)),
           first,
@@ -297,7 +298,7 @@ export class Semaphore {
         await sleep(clock, backoff.next(error.retryAfterMs), signal);
       }
     }
-    return { theirs: undefined, held: [], dead: [], first: undefined, doubtMs: 0 };
+    return { theirs: undefined, held: [], dead: [], counts: new Map(), first: undefined, doubtMs: 0 };
   }
 
   #elector(parts: {
@@ -306,7 +307,7 @@ export class Semaphore {
     work: (term: Term) => Promise<void>;
     observe: (event: ElectionEvent) => void;
   }): LeaderElector {
-    const { newId, count: _, observe: __, lease, ...options } = this.#options;
+    const { newId, count, observe: _, lease, annotations, ...options } = this.#options;
     return new LeaderElector({
       ...options,
       lease: { namespace: lease.namespace, name: `${lease.name}-${parts.slot}` },
@@ -314,6 +315,7 @@ export class Semaphore {
       kind: 'semaphore',
       // Also on a Lease that somebody else made.
       labels: { ...options.labels, [KIND_LABEL]: 'semaphore' },
+      annotations: () => ({ ...annotations?.(), [SLOTS_ANNOTATION]: String(count) }),
       once: true,
       watch: parts.watch,
       work: parts.work,
@@ -323,6 +325,11 @@ export class Semaphore {
       },
     });
   }
+}
+
+function countOf({ metadata }: Lease): number | undefined {
+  const text = metadata.annotations[SLOTS_ANNOTATION] ?? '';
+  return /^[1-9]\d{0,3}$/.test(text) ? Number(text) : undefined;
 }
 
 /** How long the records of Leases have been silent, as one caller sees them. */

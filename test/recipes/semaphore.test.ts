@@ -85,6 +85,45 @@ test('two counts that meet when all is free: never more works than the smaller c
   }
 });
 
+test('a count that grows while the one who brings it is cut off: never more works than the smaller count', async () => {
+  for (const cutMs of [500, 1_500, 3_000, 6_000]) {
+    const cluster = new Cluster();
+    const track = { now: 0, most: 0, slots: [] as number[] };
+    const work = async (): Promise<void> => {
+      track.most = Math.max(track.most, ++track.now);
+      await new Promise<void>((resolve) => cluster.clock.schedule(12_000, resolve));
+      track.now--;
+    };
+    const use = (process: ReturnType<Cluster['process']>, count: number): Promise<unknown> =>
+      new Semaphore({ ...process, count }).use(work);
+    // The count is 1, and nobody holds a slot.
+    await cluster.until(use(cluster.process('first'), 1));
+    const fresh = cluster.process('fresh');
+    let cut = false;
+    fresh.store.faults = ({ verb }) => {
+      if (verb === 'update' && !cut) {
+        cut = true;
+        cluster.clock.schedule(cutMs, () => (fresh.store.faults = undefined));
+        return undefined;
+      }
+      return cut ? { fail: 'Unavailable' } : undefined;
+    };
+    track.most = 0;
+    const all = [use(fresh, 2)];
+    await cluster.clock.advance(100);
+    all.push(use(cluster.process('old'), 1), use(cluster.process('other'), 2));
+    await cluster.clock.advance(cutMs + 5_000);
+    const counts = new Set(
+      ['job-0', 'job-1']
+        .map((name) => cluster.peek(name))
+        .flatMap((slot) => (slot?.spec.holderIdentity ? [slot.metadata.annotations[SLOTS_ANNOTATION]] : [])),
+    );
+    assert.equal(counts.size, 1, `holders of ${[...counts].join(' and ')} at once, cut off for ${cutMs} ms`);
+    await cluster.until(Promise.all(all), 300_000);
+    assert.ok(track.most <= 2, `${track.most} at once`);
+  }
+});
+
 test('a slot that is given back is taken at once; waitMs and its 0 hold here too', async () => {
   const cluster = new Cluster();
   const done = deferred();

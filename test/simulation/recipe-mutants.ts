@@ -52,7 +52,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'semaphore: holders of the old count go first',
-    change(SEMAPHORE, 'if (held.every((other) => other < count)) return true;', 'return true;'),
+    change(SEMAPHORE, 'if (held.every((other) => counts.get(other) === count)) return true;', 'return true;'),
   ),
   mutant(
     "shards: a silent member's Lease is taken before its keys",
