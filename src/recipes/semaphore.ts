@@ -132,7 +132,9 @@ export class Semaphore {
       // A dead one is followed by this round's own look at it.
       const passed = new Set(agreed ? [] : dead.map(({ holder }) => holder));
       if (passed.size > 0) extend?.(Math.max(...dead.map(recordDurationMs)));
-      if (await this.#round(slots, watch, signal, { whenTaken: agreed ? allTaken : 'end', extend, passed }, work))
+      if (
+        await this.#round(slots, watch, signal, { whenTaken: agreed ? allTaken : 'end', extend, passed, quiet }, work)
+      )
         return;
       if (!agreed) await sleep(clock, SOON_MS * (1 + random()), signal);
     }
@@ -152,10 +154,11 @@ export class Semaphore {
       readonly whenTaken: (() => void) | 'end';
       readonly extend: ((ms: number) => void) | undefined;
       readonly passed: ReadonlySet<string | undefined>;
+      readonly quiet: Silences;
     },
     work: (term: SlotTerm) => Promise<void>,
   ): Promise<boolean> {
-    const { whenTaken, extend, passed } = how;
+    const { whenTaken, extend, passed, quiet } = how;
     const won = new AbortController();
     const electors: Promise<void>[] = [];
     let failure: { readonly error: unknown } | undefined;
@@ -191,7 +194,7 @@ export class Semaphore {
           winner = slot;
           won.abort();
           try {
-            if (!(await this.#agreed(slot, term))) return;
+            if (!(await this.#agreed(slot, term, quiet))) return;
             ran = true;
             await work(slotTerm(term, slot));
             // A success in a term that was lost is none.
@@ -228,9 +231,8 @@ export class Semaphore {
    * Whether the slot that we hold may be worked in: the count is ours, and no slot is held with another one, as read after
    * ours was acquired. Waits for those that are, while the term holds.
    */
-  async #agreed(slot: number, term: Term): Promise<boolean> {
+  async #agreed(slot: number, term: Term, quiet: Silences): Promise<boolean> {
     const { store, clock, count } = this.#options;
-    const quiet = new Silences(clock);
     for (;;) {
       const { theirs, held, counts, first } = await this.#look(term.signal, quiet);
       if (term.remainingMs === 0 || term.signal.aborted) return false;

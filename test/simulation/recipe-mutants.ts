@@ -48,7 +48,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   mutant('cron: with overlap skip, one fire of a job at a time', change(CRON, 'await ended;', '')),
   mutant(
     'semaphore: the count is agreed on after the acquisition',
-    change(SEMAPHORE, 'if (!(await this.#agreed(slot, term))) return;', ''),
+    change(SEMAPHORE, 'if (!(await this.#agreed(slot, term, quiet))) return;', ''),
   ),
   mutant(
     'semaphore: holders of the old count go first',
