@@ -9,8 +9,11 @@ import type { Logger } from './log.ts';
 
 const DAY_MS = 86_400_000;
 const WARN_MS = 30 * DAY_MS;
-/** Milliseconds between two looks. */
+/** Milliseconds between two looks: the first ones, and those at a certificate that ends within the hour. */
 const LOOK_MS = 5_000;
+/** Milliseconds between two looks at any other, or at none: a process that mostly waits is not woken for them. */
+const SELDOM_MS = 60_000;
+const HOUR_MS = 3_600_000;
 
 /** @param endsAt milliseconds since the epoch; undefined while that is not known */
 export async function logCertificate(
@@ -20,8 +23,12 @@ export async function logCertificate(
   let of: number | undefined;
   let saidAt: number | undefined;
   let saidEnded = false;
+  let at: number | undefined;
+  let looks = 0;
+  const waitMs = (): number =>
+    looks++ === 0 || (at !== undefined && at - clock.wallMicros() / 1000 < HOUR_MS) ? LOOK_MS : SELDOM_MS;
   do {
-    const at = endsAt();
+    at = endsAt();
     if (at === undefined) continue;
     const ends = new Date(at).toISOString();
     if (at !== of) {
@@ -45,5 +52,5 @@ export async function logCertificate(
         { ends, days: Math.round(left / DAY_MS) },
         'our client certificate ends soon: renew the one that the kubeconfig names',
       );
-  } while (await sleep(clock, LOOK_MS, signal));
+  } while (await sleep(clock, waitMs(), signal));
 }

@@ -10,12 +10,12 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TLSSocket } from 'node:tls';
-import { makeCertificate } from '../support/certificates.ts';
+import { makeCertificate } from '../../src/embedded/certificates.ts';
 import { claimed, embedded, publish, terminate, until } from './support.ts';
 import type { Scope } from './support.ts';
 
 const HOST = 'master-1';
-const LIFE_MS = 12_000;
+const LIFE_MS = 60_000;
 const ca = makeCertificate({ subject: 'ca', authority: true });
 
 /** TLS before the embedded server that believes a client certificate as long as it holds, as kube-apiserver does. */

@@ -12,7 +12,7 @@ import type { Credentials, CredentialSource } from '../../src/kube/auth/material
 import { isStoreError } from '../../src/lease/store.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
-import { makeCertificate } from '../support/certificates.ts';
+import { makeCertificate } from '../../src/embedded/certificates.ts';
 import { fixture, fixtureText, json, startServer, statusBody, tempDir, transportTo, until } from './support.ts';
 
 const settings = (user: UserSettings, more: Partial<KubeSettings> = {}): KubeSettings => ({

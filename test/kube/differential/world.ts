@@ -8,7 +8,7 @@ import https from 'node:https';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
-import { makeCertificate } from '../../support/certificates.ts';
+import { makeCertificate } from '../../../src/embedded/certificates.ts';
 
 /** What is asked for of every server. */
 export const PATH = '/version';
