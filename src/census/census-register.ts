@@ -33,14 +33,14 @@ interface Entry {
   round: number;
 }
 
-export interface CensusRegisterOptions {
+interface CensusRegisterOptions {
   readonly freshForMs: number;
   readonly keepSource: boolean;
   readonly observe: Observe<Told>;
 }
 
 /** What `replace` is told of a list besides its leases. */
-export interface ListTimes {
+interface ListTimes {
   /** Monotonic milliseconds. */
   readonly now: number;
   /** How long ago a change that the list shows can have been at the most, in milliseconds. */

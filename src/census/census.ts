@@ -69,7 +69,7 @@ export interface Instance {
 export type CensusClock = 'server-date' | 'observed';
 
 /** The moment that a census shows, and how it was judged. */
-export interface CensusFrame {
+interface CensusFrame {
   /** The moment that the census shows, by the API server's clock (`server-date`) or ours (`observed`). */
   readonly asOf?: MicroTime | undefined;
   readonly clock: CensusClock;
@@ -110,7 +110,7 @@ export class Group {
 }
 
 /** What makes leases one instance: their hostname, else (none, or an empty one) only themselves. */
-export function hostnameIn(lease: Lease): string | undefined {
+function hostnameIn(lease: Lease): string | undefined {
   return hostnameOf(lease) || undefined;
 }
 

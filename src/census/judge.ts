@@ -24,7 +24,7 @@ export const LEASE_STATES: readonly LeaseState[] = ['live', 'unknown', 'stale', 
 export const countsAsInstance = (state: LeaseState): boolean => state !== 'expired' && state !== 'released';
 
 /** What a lease says of its life. Without a holder it is released: given up on purpose. */
-export type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes;
+type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes;
 
 /** The last sign of life that a lease publishes; the time of its making when it says nothing of renewals. */
 export const lastSign = ({ renewTime, acquireTime, creationTimestamp }: Published): MicroTime | undefined =>

@@ -6,7 +6,7 @@
 const WHICH =
   'elect, lock or once? `elect`: a service that one of several replicas runs, for as long as it lives. `lock`: a command that every caller runs, one at a time. `once`: a command that is to succeed once for all, however many start it.';
 
-export interface CommandText {
+interface CommandText {
   /** Paragraphs after the summary. */
   readonly description?: readonly string[];
   /** Shown as they are, each a line of shell with a comment above it. */

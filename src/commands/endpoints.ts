@@ -54,7 +54,7 @@ import { followSecurity, readSecurity } from './http-security.ts';
 import { nodeDocument } from './output/print-nodes.ts';
 
 /** What the endpoints of any command need. */
-export interface Frame {
+interface Frame {
   readonly address: HttpAddress;
   /** Undefined: without TLS, for everybody. */
   readonly security: SecurityFiles | undefined;
@@ -65,13 +65,13 @@ export interface Frame {
   readonly gates?: (() => FeatureGates<GateName>) | undefined;
 }
 
-export interface Listening {
+interface Listening {
   readonly url: string;
   /** In the order in which they are to be started: before what they show, so that they stop after it. */
   readonly services: readonly Service[];
 }
 
-export interface Endpoints<Event> {
+interface Endpoints<Event> {
   readonly observe: Observe<Event>;
   /** @throws CommandError when it cannot */
   listen(): Promise<Listening>;
@@ -128,7 +128,7 @@ async function serve(
   }
 }
 
-export interface CensusEndpoints {
+interface CensusEndpoints {
   readonly census: CensusOptions;
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly query: CensusQuery;

@@ -20,7 +20,7 @@ import { EXIT } from './command.ts';
 /** Passed on to the command as they are, while one runs, and nothing else; SIGTERM and SIGINT end it first. */
 const FORWARDED = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
-export interface GuardedCommandOptions {
+interface GuardedCommandOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -33,7 +33,7 @@ export function hotReload<T extends Readonly<Record<string, OptionSpec>>>(
   return reloader ? [reloader] : [];
 }
 
-export function logReload(log: Logger): Observe<ReloadEvent> {
+function logReload(log: Logger): Observe<ReloadEvent> {
   return (event) => {
     switch (event.type) {
       case 'applied':

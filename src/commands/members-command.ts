@@ -19,7 +19,7 @@ import { printAnswer, printOptions } from './output/printer.ts';
 import type { Shape } from './output/printer.ts';
 import { onLeases, permitted } from './permissions.ts';
 
-export interface RingLook {
+interface RingLook {
   readonly namespace: string;
   readonly ring: string;
   readonly leases: readonly Lease[];
@@ -50,7 +50,7 @@ export async function lookAtRing({ given, args, io }: CommandInput): Promise<{
 }
 
 /** Milliseconds since the last renewal, by the API server's clock. */
-export const renewedAgo = ({ spec }: Lease, date: MicroTime | undefined): number | undefined =>
+const renewedAgo = ({ spec }: Lease, date: MicroTime | undefined): number | undefined =>
   spec.renewTime && date ? Math.max(0, date.since(spec.renewTime)) : undefined;
 
 /** Held, and not yet silent for its duration, as far as the published times say. */

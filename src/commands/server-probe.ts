@@ -15,12 +15,12 @@ import { isTimeout } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { version } from '../version.ts';
 
-export interface ServerProbe {
+interface ServerProbe {
   readonly ask: HealthProbe;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export interface ServerProbeOptions {
+interface ServerProbeOptions {
   readonly kubeconfig?: string | undefined;
   readonly context?: string | undefined;
   readonly clock: Clock;

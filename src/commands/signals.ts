@@ -4,7 +4,7 @@
  * Guarantees: the first of them asks to stop; a second one ends the process at once, because from the first on they have
  * their default action again. Disposed, it leaves no listener.
  */
-export interface StopSignal extends Disposable {
+interface StopSignal extends Disposable {
   readonly signal: AbortSignal;
   /** The signal that came; undefined while none did. */
   readonly received: () => NodeJS.Signals | undefined;

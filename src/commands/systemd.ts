@@ -36,7 +36,7 @@ export function takeSystemdVariables(
 /** Sends one message, `VARIABLE=VALUE` a line. */
 export type Notify = (lines: readonly string[]) => Promise<void>;
 
-export interface SystemdOptions {
+interface SystemdOptions {
   /** Undefined: systemd did not start this process, or does not listen to it. */
   readonly variables: SystemdVariables | undefined;
   readonly clock: Pick<Clock, 'schedule'>;

@@ -14,7 +14,7 @@ import type { Given, OptionSpec, OptionValues, Problem, Table, Typed } from './o
 type Fields<Options> = keyof Options & string;
 
 /** How an option of a capability is written. */
-export interface Binding<Field extends string> extends Pick<
+interface Binding<Field extends string> extends Pick<
   OptionSpec,
   'flag' | 'short' | 'arg' | 'alone' | 'weakest' | 'live' | 'completes'
 > {

@@ -53,7 +53,7 @@ function whyUnreadable(error: unknown): string {
   return `cannot be read: ${message}`;
 }
 
-export interface FileValues {
+interface FileValues {
   readonly values: Readonly<Record<string, unknown>>;
   readonly problems: readonly Problem[];
 }

@@ -14,7 +14,7 @@ import type { OptionSpec, OptionValues } from './option-spec.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
 
 /** Docker's and Kubernetes' words, and systemd's for the second. */
-export const RESTART_POLICIES = ['never', 'on-failure', 'always'] as const;
+const RESTART_POLICIES = ['never', 'on-failure', 'always'] as const;
 export type RestartPolicy = (typeof RESTART_POLICIES)[number];
 
 /** Milliseconds that the work has to end once its process group was killed. */
@@ -74,7 +74,7 @@ export const ELECT_TABLE = {
 /** For `config`, which has the options of every command: these flags mean something else there. */
 export const BESIDE_OTHERS = prefixed(ELECT_OPTIONS, 'elect', 'elect');
 
-export interface ElectSettings {
+interface ElectSettings {
   readonly lease: LeaseRef;
   readonly id: string;
   readonly restart: RestartPolicy;

@@ -18,13 +18,13 @@ import { readFileText } from './config-file.ts';
 import type { FileText } from './config-file.ts';
 
 /** Milliseconds between two readings that must agree; a kubelet's or an editor's steps lie closer together. */
-export const QUIET_MS = 250;
+const QUIET_MS = 250;
 /** Milliseconds between looks that nothing prompted: network file systems tell nothing. */
 export const POLL_MS = 30_000;
 /** Milliseconds until a file that is not as it was, but no text either, is believed: it may be on its way. */
 const UNREADABLE_MS = 1_000;
 
-export interface FileWatchOptions {
+interface FileWatchOptions {
   readonly path: string;
   /** What is known of it; only what differs is told. */
   readonly known: FileText;

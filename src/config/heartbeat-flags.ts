@@ -73,7 +73,7 @@ export const NODES_TABLE = {
   ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
-export interface HeartbeatSettings {
+interface HeartbeatSettings {
   readonly options: HeartbeatOptions;
   readonly address: Address | undefined;
   readonly wrong: readonly Wrong[];
@@ -92,7 +92,7 @@ export function heartbeatSettings(values: OptionValues<typeof HEARTBEAT_TABLE>):
   };
 }
 
-export interface NodesSettings {
+interface NodesSettings {
   readonly options: AvailabilityOptions;
   readonly waitMs: number;
   readonly address: Address | undefined;

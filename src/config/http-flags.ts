@@ -10,7 +10,7 @@ import type { OptionSpec, OptionValues } from './option-spec.ts';
 import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS, queryRules } from './shared-flags.ts';
 
 /** In the range of Kubernetes' own components, and none of theirs. */
-export const SERVE_ADDRESS = '127.0.0.1:10270';
+const SERVE_ADDRESS = '127.0.0.1:10270';
 /** Several publishers may run on one machine: no port is opened that nobody asked for. */
 export const OFF = 'off';
 

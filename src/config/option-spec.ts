@@ -9,7 +9,7 @@ import type { FeatureGates, GateName, GateSource } from '../features/gates.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 import { nearest } from './nearest.ts';
 
-export interface Kinds {
+interface Kinds {
   string: string;
   /** Milliseconds. */
   duration: number;

@@ -87,7 +87,7 @@ const LOOKS_APART = 3;
 const PROBES_PER_INTERVAL = 3;
 const MAX_HEALTH_TIMEOUT_MS = 2_000;
 
-export interface PublishSettings {
+interface PublishSettings {
   /** Gate APIServerIdentity. */
   readonly enabled: boolean;
   readonly identity: IdentityOptions;

@@ -34,7 +34,7 @@ export const RBAC_OPTIONS = {
 } as const satisfies Record<string, OptionSpec>;
 
 /** As a binding names it. */
-export type Subject =
+type Subject =
   | { readonly kind: 'ServiceAccount'; readonly namespace: string; readonly name: string }
   | { readonly kind: 'User'; readonly apiGroup: 'rbac.authorization.k8s.io'; readonly name: string };
 

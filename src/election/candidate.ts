@@ -27,7 +27,7 @@ import type { Timing } from './election-options.ts';
 /** First wait after a failed release, in milliseconds. */
 const FIRST_WAIT_MS = 100;
 
-export interface CandidateOptions {
+interface CandidateOptions {
   readonly store: LeaseStore;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
@@ -40,7 +40,7 @@ export interface CandidateOptions {
 }
 
 /** What stands on the lease besides its record. */
-export interface Marks {
+interface Marks {
   readonly kind: LeaseKind;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: () => Readonly<Record<string, string>>;
@@ -48,7 +48,7 @@ export interface Marks {
 }
 
 /** One request about the lease. */
-export interface Call {
+interface Call {
   /** By when it should have been answered, in monotonic milliseconds: of those that wait the earliest goes first. */
   readonly deadline: number;
   /** Milliseconds that it may take; asked when it is sent. */

@@ -53,7 +53,7 @@ export interface Observation {
 }
 
 /** Who looks. */
-export interface Self {
+interface Self {
   readonly holder: string;
   readonly timing: Timing;
 }
@@ -156,7 +156,7 @@ export type CandidateAction =
   /** We lead already: the answer to this write of ours was lost. */
   | { readonly do: 'adopt'; readonly lease: Lease; readonly write: ElectionWrite };
 
-export interface CandidateState extends Self {
+interface CandidateState extends Self {
   readonly writes: OwnWrites<TermWrite>;
   /** Milliseconds for which others go first once the lease can be had. */
   readonly headStartMs: number;

@@ -21,12 +21,12 @@ import type { LossReason, Term } from './term.ts';
 export type Work = (term: Term) => Promise<void>;
 
 /** How a term ended. `ended`: its work did, by itself; with its error, where it failed. `abandoned`: its work did not. */
-export interface TermOutcome {
+interface TermOutcome {
   readonly how: 'ended' | 'lost' | 'stopped' | 'abandoned';
   readonly failure?: { readonly error: unknown } | undefined;
 }
 
-export interface LeadOptions {
+interface LeadOptions {
   readonly candidate: Candidate;
   readonly work: Work;
   /** Called at once when the term's end moves: with each renewal, and when it is lost. */

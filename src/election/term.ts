@@ -90,7 +90,7 @@ export interface Term {
   check(): void;
 }
 
-export interface HeldTermOptions {
+interface HeldTermOptions {
   readonly lease: LeaseRef;
   readonly holder: string;
   readonly fencingToken: number;

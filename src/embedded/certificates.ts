@@ -14,7 +14,7 @@ export interface Certificate {
   readonly key: string;
 }
 
-export interface CertificateOptions {
+interface CertificateOptions {
   readonly subject: string;
   /** Of the subject: the group that a Kubernetes API reads of it. */
   readonly organization?: string;

@@ -17,7 +17,7 @@ import type { ResourceType } from './objects/resources.ts';
 import type { KubeObject, Version } from './objects/object-version.ts';
 import type { WriteRequest } from './object-writes.ts';
 
-export interface Deleted {
+interface Deleted {
   readonly version: Version;
   /** False while finalizers hold it. */
   readonly gone: boolean;

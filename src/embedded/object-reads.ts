@@ -22,13 +22,13 @@ import type { Version } from './objects/object-version.ts';
 import { WatchStream } from './watch-answer.ts';
 import { toJson } from './object-writes.ts';
 
-export interface ReadRequest {
+interface ReadRequest {
   readonly info: RequestInfo;
   readonly type: ResourceType;
   readonly view: View;
 }
 
-export interface ObjectListing {
+interface ObjectListing {
   readonly versions: readonly Version[];
   /** Of the list. */
   readonly metadata: Json;

@@ -47,7 +47,7 @@ export interface WriteRequest {
   readonly warnings: string[];
 }
 
-export interface Written {
+interface Written {
   readonly version: Version;
   readonly created: boolean;
 }

@@ -143,7 +143,7 @@ interface DeleteOptionsBody {
   readonly dryRun: readonly string[];
 }
 
-export interface Selection {
+interface Selection {
   /** Undefined when everything matches. */
   readonly matches: ((object: KubeObject) => boolean) | undefined;
   /** The one name, or namespace, that can match. */
@@ -186,7 +186,7 @@ export function selection(info: RequestInfo, type: ResourceType): Selection {
   }
 }
 
-export interface ListOptions {
+interface ListOptions {
   readonly limit: number;
   readonly continue: ContinueToken | undefined;
   /** '' when not given. */
@@ -194,7 +194,7 @@ export interface ListOptions {
   readonly exact: boolean;
 }
 
-export interface ContinueToken {
+interface ContinueToken {
   /** -1 for whatever is there now. */
   readonly revision: number;
   readonly after: string;
@@ -276,7 +276,7 @@ export const versionTooLarge = (asked: number, current: number): ApiError =>
     },
   });
 
-export interface WatchQuery {
+interface WatchQuery {
   /** Undefined: begin with what is there now. */
   readonly from: number | undefined;
   readonly bookmarks: boolean;

@@ -5,13 +5,13 @@
  * same case; clients branch on those.
  */
 
-export interface StatusCause {
+interface StatusCause {
   readonly reason: string;
   readonly message: string;
   readonly field?: string;
 }
 
-export interface StatusDetails {
+interface StatusDetails {
   readonly name?: string | undefined;
   readonly group?: string | undefined;
   readonly kind?: string | undefined;
@@ -27,7 +27,7 @@ export interface ResourceName {
   readonly kind: string;
 }
 
-export interface ApiErrorOptions {
+interface ApiErrorOptions {
   /** Kubernetes' StatusReason, for instance `NotFound`. Left out for what is unknown to it (a plain 500). */
   readonly reason?: string;
   readonly details?: StatusDetails;
@@ -127,7 +127,7 @@ export const alreadyExists = (r: ResourceName, name: string, ending: boolean): A
     },
   );
 
-export const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again';
+const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again';
 
 export const conflict = (r: ResourceName, name: string, why = MODIFIED): ApiError =>
   new ApiError(409, `Operation cannot be fulfilled on ${qualify(r.resource, r.group)} "${name}": ${why}`, {

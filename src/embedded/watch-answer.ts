@@ -16,12 +16,12 @@ import type { Change, KubeObject } from './objects/object-version.ts';
 
 type EventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
 
-export interface WatchSink {
+interface WatchSink {
   write(chunk: Uint8Array): void;
   end(): void;
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   readonly store: ObjectStore;
   readonly collection: Collection;
   readonly clock: ServerClock;

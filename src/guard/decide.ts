@@ -25,7 +25,7 @@ export interface Watched {
   readonly gone: boolean;
 }
 
-export type Action =
+type Action =
   | { readonly do: 'ended' }
   | { readonly do: 'kill' }
   | { readonly do: 'ask' }

@@ -33,7 +33,7 @@ const POLL_MS = 20;
 /** Milliseconds that an idle watchdog may take to end. */
 const CLOSE_MS = 1_000;
 
-export interface Ask {
+interface Ask {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;

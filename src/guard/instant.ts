@@ -32,6 +32,3 @@ export function msUntil(then: Instant, now: Instant): number {
   const sinceBoot = then.sinceBoot - now.sinceBoot;
   return sinceBoot < running - TOLERANCE_MS ? sinceBoot : running;
 }
-
-/** Whichever comes first, by the clock that is exact. */
-export const earlier = (a: Instant, b: Instant): Instant => (a.running <= b.running ? a : b);

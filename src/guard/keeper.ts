@@ -10,7 +10,7 @@ import { later } from './instant.ts';
 import type { Instant } from './instant.ts';
 import type { Order, Report } from './protocol.ts';
 
-export interface Started {
+interface Started {
   readonly pid: number;
   /** The kernel ends this process with ours. */
   readonly bound: boolean;
@@ -18,7 +18,7 @@ export interface Started {
   onExit(callback: (code: number | null, signal: NodeJS.Signals | null) => void): void;
 }
 
-export interface KeeperOptions {
+interface KeeperOptions {
   readonly now: () => Instant;
   /** Calls back once after `ms` milliseconds, unless the returned function was called before. */
   readonly schedule: (ms: number, callback: () => void) => () => void;

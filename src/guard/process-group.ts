@@ -15,7 +15,7 @@ export function signalGroup(pgid: number, signal: NodeJS.Signals | 0): boolean {
 }
 
 /** What of a system `groupGone` needs. */
-export interface GroupSystem {
+interface GroupSystem {
   readonly signalGroup: (pgid: number, signal: NodeJS.Signals | 0) => boolean;
   /** All processes that are seen; not of one instant: what is forked meanwhile may be missing. */
   readonly processes: () => readonly Seen[];

@@ -151,7 +151,7 @@ export function disturbance(node: NodeInfo, seen: Lease, own: OwnWrites | undefi
  * What a refused request asks for. `look`: read what is there and write again at once; `again`: write again at once;
  * `wait`: try again after a pause.
  */
-export type AfterFailure = 'look' | 'again' | 'wait';
+type AfterFailure = 'look' | 'again' | 'wait';
 
 export function afterFailure(operation: 'get' | 'create' | 'update', error: LeaseStoreError): AfterFailure {
   if (operation === 'get') return error.code === 'NotFound' ? 'again' : 'wait';

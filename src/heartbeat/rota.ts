@@ -15,12 +15,12 @@ const AT_ONCE = 16;
 /** The share of the interval by which a renewal may be late before that is told. */
 const BEHIND = 0.1;
 
-export interface RotaTiming {
+interface RotaTiming {
   readonly renewIntervalMs: number;
   readonly concurrency: number;
 }
 
-export interface RotaParts {
+interface RotaParts {
   readonly clock: Clock;
   readonly timing: RotaTiming;
   /** Begins what is to be done; `done` is to be called when it has ended. */

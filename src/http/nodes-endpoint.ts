@@ -12,7 +12,7 @@ import { reuse } from './answer.ts';
 import type { HttpAnswer } from './answer.ts';
 import type { Check } from './health-endpoint.ts';
 
-export interface NodesSource {
+interface NodesSource {
   readonly status: AvailabilityStatus;
   snapshot(): Pick<AvailabilitySnapshot, 'nodes' | 'freshnessMs'>;
 }

@@ -86,7 +86,7 @@ export interface HttpServer extends Service {
   secure(security: Security): void;
 }
 
-export interface ListenOptions {
+interface ListenOptions {
   /** Bounds the time that an answer may take; default the system's. */
   readonly clock?: Clock | undefined;
   readonly security?: Security | undefined;

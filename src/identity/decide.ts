@@ -85,7 +85,7 @@ export interface Memory {
 }
 
 /** Who holds the lease while we stand by: a newer process like us, or an API server that publishes itself. */
-export type Rival = 'process' | 'server';
+type Rival = 'process' | 'server';
 
 export type Verdict =
   /** There is no lease: make it. */

@@ -22,10 +22,10 @@ import type { OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** `delete`: the lease goes when the publisher stops. `keep`: it stays for the next start. `auto`: see `IdentityOptions`. */
 export type ShutdownPolicy = 'auto' | 'keep' | 'delete';
-export const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'delete'];
+const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'delete'];
 
 /** What a publisher does beside an API server that takes part in peer proxying: see `IdentityOptions`. */
-export type BesideServer = 'auto' | 'publish';
+type BesideServer = 'auto' | 'publish';
 
 /** A publisher's options. */
 export interface IdentityOptions extends MarkOptions {

@@ -20,7 +20,7 @@ const PEER_ANNOTATION = 'kubernetes.io/peer-advertise-address';
 /** How long until a watch that is not permitted is tried again, in milliseconds: permissions may be mended. */
 const FORBIDDEN_WATCH_RETRY_MS = 300_000;
 
-export interface NeighboursOptions {
+interface NeighboursOptions {
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly clock: Clock;
   readonly self: Self;

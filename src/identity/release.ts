@@ -31,7 +31,7 @@ export interface ReleaseOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-export interface ReleasedLease {
+interface ReleasedLease {
   readonly lease: Lease;
   /** `renewed`: somebody renews it, and it was left alone. `gone`: another was faster. `terminating`: finalizers hold it. */
   readonly outcome: 'deleted' | 'terminating' | 'gone' | 'renewed';

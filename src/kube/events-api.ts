@@ -7,12 +7,12 @@ import type { CallOptions } from '../lease/store.ts';
 import type { Transport } from './wire/transport.ts';
 
 /** An Event as the API takes it, without what this file adds. */
-export interface EventObject {
+interface EventObject {
   readonly metadata: { readonly name: string; readonly namespace: string };
   readonly [field: string]: unknown;
 }
 
-export type PostEvent = (event: EventObject, options?: CallOptions) => Promise<void>;
+type PostEvent = (event: EventObject, options?: CallOptions) => Promise<void>;
 
 /** The function throws LeaseStoreError, `Forbidden` without permission to create events. */
 export function createEventsApi(transport: Transport): PostEvent {

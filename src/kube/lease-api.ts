@@ -16,7 +16,7 @@ import { PAGE_BYTES, readList } from './list-page.ts';
 import type { Answer, Request, Transport } from './wire/transport.ts';
 import { watchLeases } from './list-watch.ts';
 
-export interface LeaseApiOptions {
+interface LeaseApiOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */

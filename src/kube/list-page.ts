@@ -12,7 +12,7 @@ import type { Answer, Request } from './wire/transport.ts';
  */
 export const PAGE_BYTES = 4 * 1024 * 1024;
 
-export interface ListPage extends Page {
+interface ListPage extends Page {
   readonly items: readonly unknown[];
 }
 

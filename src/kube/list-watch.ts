@@ -30,7 +30,7 @@ import type { End } from './watch-end.ts';
 import { LineSplitter, parseWatchLine } from './watch-stream.ts';
 
 /** Default milliseconds without a byte until the connection is believed dead: a bookmark's 60 s, its jitter, a margin. */
-export const DEFAULT_SILENCE_MS = 75_000;
+const DEFAULT_SILENCE_MS = 75_000;
 /** Seconds that the server is asked to keep a watch open, times 1 to 2 at random: client-go's. */
 const WATCH_SECONDS = 300;
 /** Attempts to go on from one version that the server answers without telling anything, until it is listed anew. */
@@ -79,7 +79,7 @@ export interface WatchFrom {
   readonly sendInitialEvents?: true;
 }
 
-export interface WatchOptions<P extends Page = LeasePage> {
+interface WatchOptions<P extends Page = LeasePage> {
   readonly list: (part: PagePart, call: CallOptions) => Promise<P>;
   readonly open: (from: WatchFrom & { timeoutSeconds: number }, call: CallOptions) => Promise<ByteStream>;
   readonly clock: Clock;

@@ -18,7 +18,7 @@ export type End =
       readonly afterList: boolean;
     };
 
-export interface Next {
+interface Next {
   /** Where to go on: the version last seen, or a new list. */
   readonly from: 'version' | 'list';
   readonly pause: boolean;

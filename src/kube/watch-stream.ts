@@ -41,7 +41,7 @@ export class LineSplitter {
   }
 }
 
-export type WatchLine<Item> =
+type WatchLine<Item> =
   | { readonly kind: 'change'; readonly type: 'added' | 'modified' | 'deleted'; readonly item: Item }
   /** `initialEnd`: what there was when the watch began has all been told. */
   | { readonly kind: 'bookmark'; readonly resourceVersion: string; readonly initialEnd?: true }

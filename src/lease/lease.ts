@@ -9,7 +9,7 @@
 import { MicroTime } from './micro-time.ts';
 
 export const API_VERSION = 'coordination.k8s.io/v1';
-export const KIND = 'Lease';
+const KIND = 'Lease';
 
 /** An owner of the lease: when it goes, the garbage collector of Kubernetes deletes the lease. */
 export interface OwnerReference {

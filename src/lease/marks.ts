@@ -37,7 +37,7 @@ const INT32_MAX = 2_147_483_647;
 const MAX_MARK_LENGTH = 2_000;
 
 /** A term, as its holder marked it. */
-export interface TermMark {
+interface TermMark {
   readonly holder: string;
   /** leaseTransitions of the term. */
   readonly transitions: number;
@@ -56,7 +56,7 @@ export function termMark(lease: Lease): TermMark | undefined {
 }
 
 /** A request to end one term: it names that term, so that the next leader is not meant. */
-export interface StepDownMark {
+interface StepDownMark {
   readonly holder: string;
   /** leaseTransitions of the term. */
   readonly transitions: number;

@@ -19,9 +19,9 @@ export const HOSTNAME_LABEL = 'kubernetes.io/hostname';
 export const HOSTNAME_ANNOTATION = 'leasekeeper.dev/hostname';
 
 /** RFC 1123's bound on a host name, and Kubernetes' on the name of an object. */
-export const MAX_NAME_LENGTH = 253;
+const MAX_NAME_LENGTH = 253;
 /** Kubernetes' bound on a label value. */
-export const MAX_LABEL_LENGTH = 63;
+const MAX_LABEL_LENGTH = 63;
 
 /** `sha256`: `<prefix>-<64 hex digits>`. `apiserver`: the name that kube-apiserver 1.27 and later gives itself. */
 export type NameFormat = 'sha256' | 'apiserver';

@@ -135,7 +135,7 @@ const isRecord = ({ renewTime }: OwnWrite<unknown>, lease: Lease | undefined): b
  * True when a look proves that a write can no longer take effect, or that it has.
  * @param nowMs monotonic milliseconds
  */
-export function settledBy(write: OwnWrite<unknown>, seen: Lease | undefined, nowMs: number): boolean {
+function settledBy(write: OwnWrite<unknown>, seen: Lease | undefined, nowMs: number): boolean {
   if (write.baseUid === undefined) {
     // It names no uid: refused while the name is taken, it makes a lease as soon as the name is free. What it made
     // carries its time for good.

@@ -39,7 +39,7 @@ interface Failure {
   readonly retryable: boolean;
 }
 
-export interface FailureLine {
+interface FailureLine {
   /** What was asked. Failures that a retry may mend are one kind for each of these and each code; others for each message too. */
   readonly what: string;
   readonly fields?: object;

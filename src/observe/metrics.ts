@@ -27,7 +27,7 @@ export const leasesOf = (namespace: string, labelSelector = ''): Labels => ({
 });
 
 /** What makes metrics on a registry. */
-export interface Meter {
+interface Meter {
   readonly counter: (name: string, help: string, ...labelNames: readonly string[]) => Counter;
   readonly histogram: (
     name: string,

@@ -9,13 +9,13 @@ import pino from 'pino';
 import type { Logger } from 'pino';
 import { escapeQuoted, printable } from '../runtime/printable.ts';
 
-export interface LogOptions {
+interface LogOptions {
   readonly level: string;
   readonly format: string;
   readonly output: LogOutput;
 }
 
-export interface LogOutput {
+interface LogOutput {
   err(line: string): void;
   /** Whether it is the journal's, which takes a line's priority from its beginning: sd-daemon(3). Default false. */
   readonly journal?: boolean;

@@ -56,7 +56,7 @@ export function firesText({ horizon, claimed }: Fires): string {
   return JSON.stringify({ ...(horizon && { horizon: horizon.toString() }), claimed: entries });
 }
 
-export type ClaimVerdict =
+type ClaimVerdict =
   /** Write this record over exactly the version it was made from. */
   | { readonly do: 'write'; readonly fires: Fires }
   /** This very claim is recorded: the answer to it was lost. */

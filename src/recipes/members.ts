@@ -20,7 +20,7 @@ import { RingMember } from './ring-member.ts';
 import type { RingMemberOptions } from './ring-member.ts';
 
 /** Bytes of the payload as JSON: it is written with each renewal, and read by every member. */
-export const MAX_PAYLOAD_BYTES = 4_096;
+const MAX_PAYLOAD_BYTES = 4_096;
 
 /** Anything that JSON can say: an address, a version, a zone. */
 export type Payload = Readonly<Record<string, unknown>>;
@@ -191,7 +191,7 @@ export function memberInfo({ metadata, spec }: Lease, self: boolean): MemberInfo
 }
 
 /** Reads what another wrote; undefined: nothing, or nothing that can be read. */
-export function parsePayload(text: string | undefined): Payload | undefined {
+function parsePayload(text: string | undefined): Payload | undefined {
   if (text === undefined || text.length > MAX_PAYLOAD_BYTES) return undefined;
   try {
     const json: unknown = JSON.parse(text);

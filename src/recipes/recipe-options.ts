@@ -8,7 +8,7 @@ import type { OptionRows } from '../runtime/options.ts';
 import { keyProblem } from './done-keys.ts';
 
 /** How one use of a lock or a semaphore waits. */
-export interface UseTimes {
+interface UseTimes {
   readonly waitMs: number | undefined;
 }
 export const USE_ROWS: OptionRows<UseTimes> = {

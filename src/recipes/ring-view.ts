@@ -89,7 +89,7 @@ interface KeyEntry {
 }
 
 /** How a key stands. */
-export interface KeyState {
+interface KeyState {
   /** The key's Lease as seen last; undefined: there is none. */
   readonly lease: Lease | undefined;
   /** The member term that holds it, as far as is known. */

@@ -38,7 +38,7 @@ const NOW_MS = 5_000;
  * @param taken to be called when everything is seen to be another's
  * @param extend to be called when a holder may be dead, which its duration (in milliseconds) has to show
  */
-export type Contend<T> = (
+type Contend<T> = (
   signal: AbortSignal,
   begin: (work: () => Promise<T>) => Promise<void>,
   taken: () => void,

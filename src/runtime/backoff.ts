@@ -1,7 +1,7 @@
 /**
  * Waits between attempts: exponential, jittered, capped. Pure but for the injected chance; it holds no timer.
  */
-export interface BackoffOptions {
+interface BackoffOptions {
   /** First wait in milliseconds, before jitter. */
   readonly firstMs: number;
   /** No wait is longer, jitter and a server's wish included. */

@@ -10,7 +10,7 @@ import type { LeaseStoreError } from '../lease/store.ts';
 import { sleep } from './clock.ts';
 import type { Clock } from './clock.ts';
 
-export interface FollowerOptions<Event> {
+interface FollowerOptions<Event> {
   readonly clock: Clock;
   /** Opens a watch that ends when its signal aborts. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Event>;

@@ -32,7 +32,7 @@ export interface Watched {
 /** What was seen of the leases themselves. */
 export type LeaseNews = Exclude<LeaseEvent, { type: 'fresh' | 'lost' }>;
 
-export interface FreshnessOptions {
+interface FreshnessOptions {
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;

@@ -15,7 +15,7 @@ export function observers<Event>(...listeners: readonly (Observe<Event> | undefi
 }
 
 /** Told of errors that an observer threw: process.emitWarning, or a test's own. */
-export type ReportThrown = (error: unknown) => void;
+type ReportThrown = (error: unknown) => void;
 
 const warn: ReportThrown = (error) =>
   process.emitWarning(`an observer threw, and is called again with the next event: ${String(error)}`, {

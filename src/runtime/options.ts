@@ -52,7 +52,7 @@ export interface OptionRow<Value, Options = never> {
   readonly text: string;
 }
 
-export type OptionType = 'string' | 'number' | 'boolean' | 'object';
+type OptionType = 'string' | 'number' | 'boolean' | 'object';
 
 /** A rule that compares several options; asked when each of them is right by itself. */
 export interface RuleBetween<Options> {

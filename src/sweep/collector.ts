@@ -23,7 +23,7 @@ const MAX_PAUSES = 5;
 /** Failures without another answer in between before the pass gives up: the server is not there, or forbids it. */
 const MAX_FAILURES = 20;
 
-export interface CollectorParts {
+interface CollectorParts {
   readonly store: Pick<LeaseStore, 'delete'>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -36,7 +36,7 @@ export interface CollectorParts {
   };
 }
 
-export interface Collected {
+interface Collected {
   readonly deleted: number;
   readonly changed: number;
   readonly gone: number;

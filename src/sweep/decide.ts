@@ -19,7 +19,7 @@ import { Witnesses, longSilences } from './doubt.ts';
  * How far a `Date` header may be from the truth, either way, in milliseconds: it holds whole seconds (RFC 9110), cut off
  * by most servers, rounded or kept for a while by some proxies.
  */
-export const DATE_UNCERTAINTY_MS = 1_000;
+const DATE_UNCERTAINTY_MS = 1_000;
 /** How many leases from the future one report names. */
 const FUTURE_EXAMPLES = 10;
 
@@ -156,7 +156,7 @@ export function remember(look: Look, policy: SweepPolicy): FirstLook | undefined
 }
 
 /** Why a lease is kept; `undefined` when it may be collected. */
-export function judge(lease: Lease, now: MicroTime, first: FirstLook, policy: SweepPolicy): KeepReason | undefined {
+function judge(lease: Lease, now: MicroTime, first: FirstLook, policy: SweepPolicy): KeepReason | undefined {
   const { uid, resourceVersion } = lease.metadata;
   if (lease.metadata.deletionTimestamp) return 'terminating';
   if (!lease.spec.holderIdentity) return 'released';

@@ -31,7 +31,7 @@ const CLOCK_MARGIN_MS = 60_000;
 const DATE_SLACK_MS = 2_000;
 
 /** A lease at the first look. */
-export interface Silence {
+interface Silence {
   /** When its holder last wrote. */
   readonly since: MicroTime;
   /** Milliseconds until the look. */
@@ -48,14 +48,13 @@ export interface Silences {
 }
 
 /** When the holder last wrote, as far as is known. */
-export const lastWrite = (lease: Lease): MicroTime | undefined =>
-  lease.spec.renewTime ?? lease.metadata.creationTimestamp;
+const lastWrite = (lease: Lease): MicroTime | undefined => lease.spec.renewTime ?? lease.metadata.creationTimestamp;
 
 /** Milliseconds that a lease was published for. */
 const publishedMs = ({ spec }: Lease): number => (spec.leaseDurationSeconds ?? UNTIMED_LEASE_LIFE_MS / 1000) * 1000;
 
 /** Milliseconds since the holder last wrote; 0 when that is not known, or lies ahead. */
-export function silenceMs(lease: Lease, now: MicroTime): number {
+function silenceMs(lease: Lease, now: MicroTime): number {
   const last = lastWrite(lease);
   return last ? Math.max(0, now.since(last)) : 0;
 }

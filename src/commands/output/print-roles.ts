@@ -19,7 +19,7 @@ const GROUPS: Readonly<Record<Resource, string>> = {
 /** As people write them. */
 const VERBS: readonly Verb[] = ['get', 'list', 'watch', 'create', 'update', 'delete'];
 
-export interface Rule {
+interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly Resource[];
   readonly resourceNames?: readonly string[];
@@ -27,7 +27,7 @@ export interface Rule {
 }
 
 /** A Role or ClusterRole and its binding. */
-export interface Bound {
+interface Bound {
   readonly role: { readonly kind: 'Role' | 'ClusterRole'; readonly metadata: object; readonly rules: readonly Rule[] };
   readonly binding: { readonly kind: 'RoleBinding' | 'ClusterRoleBinding' };
   /** Of each rule, in lines. */

@@ -100,12 +100,12 @@ export class RowPrinter<Row> {
 }
 
 /** kubectl's indent. */
-export function toJson(document: unknown): string {
+function toJson(document: unknown): string {
   return `${escapeQuoted(JSON.stringify(document, null, 4))}\n`;
 }
 
 /** One YAML document; readers of YAML 1.1, as Kubernetes' own, read the same strings in it. */
-export async function toYaml(document: unknown): Promise<string> {
+async function toYaml(document: unknown): Promise<string> {
   const { Document, Scalar, visit } = await import('yaml');
   const yaml = new Document(document, { aliasDuplicateObjects: false, compat: 'yaml-1.1' });
   visit(yaml, {

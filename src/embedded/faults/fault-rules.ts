@@ -79,7 +79,7 @@ export interface FaultHandle {
 }
 
 /** A watch that is open. */
-export interface OpenWatch {
+interface OpenWatch {
   readonly request: FaultRequest;
   readonly stream: WatchStream;
   /** Breaks the connection. */

@@ -44,7 +44,7 @@ export const printYaml = (value: unknown): string =>
     sortMapEntries: true,
   });
 
-export interface ParsedBody {
+interface ParsedBody {
   readonly value: unknown;
   /** A warning for each key that an object has twice; the last one counts. */
   readonly duplicates: readonly string[];

@@ -151,7 +151,7 @@ export const eventColumns: readonly Column[] = [
   { ...NAME, priority: 1 },
 ];
 
-export interface TableOptions {
+interface TableOptions {
   readonly columns: readonly Column[];
   readonly nowMicros: number;
   /** What each row has of its object. */

@@ -14,7 +14,7 @@ import type { Listener, Scope } from './watchers.ts';
 
 export type { Listener, Scope } from './watchers.ts';
 
-export type StoreErrorCode =
+type StoreErrorCode =
   | 'AlreadyExists'
   | 'NotFound'
   /** The object's uid is not the one asked for. */
@@ -37,7 +37,7 @@ export class StoreError extends Error {
 }
 
 /** What all collections of a store have in common. */
-export interface Shared {
+interface Shared {
   /** Wall clock, microseconds since the epoch. */
   now(): number;
   newUid(): string;
@@ -52,7 +52,7 @@ export interface Preconditions {
   readonly resourceVersion?: string | undefined;
 }
 
-export interface DeleteHow {
+interface DeleteHow {
   readonly dryRun?: boolean;
   /** What the object looks like from the moment that it is being deleted. */
   readonly mark?: ((object: KubeObject) => KubeObject) | undefined;
@@ -60,7 +60,7 @@ export interface DeleteHow {
   readonly finalizer?: string | undefined;
 }
 
-export interface ListQuery extends Scope {
+interface ListQuery extends Scope {
   /** Sees what was there at this revision; the latest when left out. */
   readonly revision?: number | undefined;
   /** Starts after this key. */
@@ -70,7 +70,7 @@ export interface ListQuery extends Scope {
   readonly matches?: ((object: KubeObject) => boolean) | undefined;
 }
 
-export interface Listing {
+interface Listing {
   readonly versions: Version[];
   readonly revision: number;
   /** The last key given, when more match. */

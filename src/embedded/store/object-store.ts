@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { Collection } from './collection.ts';
 
-export interface ObjectStoreOptions {
+interface ObjectStoreOptions {
   /** Wall clock, microseconds since the epoch. */
   readonly now: () => number;
   /** Changes kept for each collection. Default 10,000. */

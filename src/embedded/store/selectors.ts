@@ -12,12 +12,12 @@ export class SelectorError extends Error {
 }
 
 type Labels = Readonly<Record<string, string>>;
-export type LabelPredicate = (labels: Labels) => boolean;
+type LabelPredicate = (labels: Labels) => boolean;
 
 /** Values of the fields that a type lets select by. */
-export type FieldValues = Readonly<Record<string, string>>;
+type FieldValues = Readonly<Record<string, string>>;
 
-export interface FieldRequirement {
+interface FieldRequirement {
   readonly field: string;
   readonly equal: boolean;
   readonly value: string;

@@ -14,7 +14,7 @@ export interface Entry {
   readonly file: string;
 }
 /** What a user's fields may be read with. */
-export interface UserContext {
+interface UserContext {
   readonly name: string;
   /** For a plugin that is to know it. */
   readonly cluster: Json;

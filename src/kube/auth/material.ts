@@ -42,7 +42,7 @@ export interface PluginAnswer {
   readonly expiresAt: number;
 }
 
-export interface Loaded {
+interface Loaded {
   readonly token: string | undefined;
   /** The token was read from its file. */
   readonly fromFile: boolean;
@@ -54,7 +54,7 @@ export interface Loaded {
 }
 
 const cache = Symbol('text');
-export interface WatchedFile {
+interface WatchedFile {
   readonly path: string;
   [cache]?: { readonly stamp: string; readonly text: string };
 }
@@ -142,7 +142,7 @@ function loadToken(
 }
 
 /** What TLS is spoken with, and until when the server may believe who we are. */
-export interface Trust {
+interface Trust {
   /** One for all connections: the CA is parsed once. */
   readonly secureContext: SecureContext;
   /** Milliseconds since the epoch at which the client certificate ends. */

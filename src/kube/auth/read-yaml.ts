@@ -10,7 +10,7 @@
 import type { DocumentOptions, ParseOptions, SchemaOptions } from 'yaml';
 
 /** The text is no YAML. Its words name the fault and the line, and quote nothing. */
-export class YamlError extends Error {
+class YamlError extends Error {
   override readonly name = 'YamlError';
 }
 

@@ -19,7 +19,7 @@ export interface AnswerStream {
 }
 
 /** The transport that it belongs to. */
-export interface StreamOwner {
+interface StreamOwner {
   readonly server: string;
   /** Called by `close` of the transport. */
   readonly running: Set<() => void>;

@@ -21,7 +21,7 @@ const QUOTE_LENGTH = 200;
 /** Characters kept of a Status's message. */
 const MESSAGE_LENGTH = 1000;
 
-export const isWrite = (asked: Asked): boolean => asked.method !== 'GET';
+const isWrite = (asked: Asked): boolean => asked.method !== 'GET';
 
 interface StatusObject {
   readonly message: string;

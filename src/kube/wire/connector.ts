@@ -15,7 +15,7 @@ import { bare, openTunnel } from './proxy.ts';
 /** Milliseconds. As client-go: keeps load balancers, many of which forget a silent connection after 60 s, from doing so. */
 export const TCP_KEEPALIVE_MS = 30_000;
 
-export interface ConnectorOptions {
+interface ConnectorOptions {
   readonly server: URL;
   readonly secureContext: SecureContext | undefined;
   readonly serverName?: string | undefined;

@@ -19,7 +19,7 @@ export class TooLargeError extends Error {
 const GIVEN_UP = new Error('given up');
 
 /** Where it ends: called once, either of them. */
-export interface Outcome<T> {
+interface Outcome<T> {
   readonly done: (value: T) => void;
   readonly failed: (error: unknown) => void;
 }

@@ -3,7 +3,7 @@
  */
 import type { Credentials } from '../auth/material.ts';
 
-export interface HeaderWishes {
+interface HeaderWishes {
   readonly body?: unknown;
   readonly contentType?: string | undefined;
   readonly accept?: string | undefined;

@@ -22,7 +22,7 @@ export interface HttpClient {
   destroy(): Promise<unknown>;
 }
 
-export interface HttpClientOptions {
+interface HttpClientOptions {
   readonly origin: string;
   /** Opens a socket; the function returned gives the attempt up. */
   readonly open: Connector['open'];

@@ -54,7 +54,7 @@ const isLoopback = (host: string): boolean => host === '::1' || (net.isIPv4(host
 /** A host without the brackets of an IPv6 literal. */
 export const bare = (host: string): string => (host.startsWith('[') ? host.slice(1, -1) : host);
 
-export interface TunnelTarget {
+interface TunnelTarget {
   readonly host: string;
   readonly port: number;
 }

@@ -32,11 +32,11 @@ import { proxyAuthorization, takesRequests } from './proxy.ts';
 import { ServerClock } from '../server-clock.ts';
 
 /** Default milliseconds for one attempt. */
-export const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
 /** Default connections for requests; opened when needed. The sweeper's default concurrency. */
-export const DEFAULT_CONNECTIONS = 64;
+const DEFAULT_CONNECTIONS = 64;
 /** Default bytes of an answer: 40,000 leases of the usual 1.5 kB in one page. */
-export const DEFAULT_ANSWER_BYTES = 64 * 1024 * 1024;
+const DEFAULT_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Milliseconds to connect, TLS and proxy included; a shorter timeout of the request ends that request earlier. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
