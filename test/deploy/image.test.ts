@@ -1,6 +1,7 @@
 /**
- * deploy/Containerfile as far as it goes without a builder: its first stage's steps are run here with the files that it
- * copies and no others, and what its second stage copies runs by itself, read-only, as another user.
+ * deploy/Containerfile as far as it goes without a builder (`npm run image-check` has one): its first stage's steps are run
+ * here with the files that it copies and no others, and what its second stage copies runs by itself, read-only, as another
+ * user.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -56,7 +57,12 @@ describe('deploy/Containerfile', () => {
   it('ends as user 65532, with the program as its entry and no shell form', () => {
     const last = instructions().filter(({ stage }) => stage === 1);
     const of = (word: string): string[] => last.filter((one) => one.word === word).map(({ rest }) => rest);
-    assert.deepEqual(of('FROM'), ['gcr.io/distroless/nodejs24-debian13:nonroot']);
+    assert.deepEqual(of('FROM'), ['$' + '{RUNTIME_IMAGE}']);
+    assert.match(text('Containerfile'), /^ARG RUNTIME_IMAGE=gcr\.io\/distroless\/nodejs24-debian13:nonroot$/m);
+    assert.match(
+      of('LABEL').join(),
+      new RegExp(`org\\.opencontainers\\.image\\.version="${version.replaceAll('.', '\\.')}"`),
+    );
     assert.deepEqual(of('COPY'), [`--from=build ${IMAGE} /leasekeeper`]);
     assert.deepEqual(of('USER'), [`${UID}:${UID}`]);
     assert.deepEqual(JSON.parse(of('ENTRYPOINT')[0]!), ['/nodejs/bin/node', '/leasekeeper/dist/cli.js']);
@@ -72,11 +78,12 @@ describe('deploy/Containerfile', () => {
     const src = join(dir, 'src');
     const image = join(dir, 'image');
     for (const { stage, word, rest } of instructions()) {
-      if (stage !== 0) break;
+      if (stage > 0) break;
+      if (stage < 0) continue;
       if (word === 'COPY') {
         const paths = rest.split(' ').slice(0, -1);
         for (const path of paths) await cp(join(ROOT, path), join(src, path), { recursive: true });
-      } else if (rest === 'npm ci') {
+      } else if (rest.endsWith(' npm ci')) {
         // What it would install stands here already.
         await symlink(join(ROOT, 'node_modules'), join(src, 'node_modules'));
       } else if (word === 'RUN') {
