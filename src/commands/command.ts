@@ -30,6 +30,8 @@ export interface Io {
   readonly program?: string;
   /** True when stdout is a terminal. */
   readonly terminal: boolean;
+  /** True when stderr is one. */
+  readonly errTerminal?: boolean;
   /** Undefined: systemd does not listen to this process. */
   readonly systemd?: SystemdVariables | undefined;
   /** Whether stderr is the journal's. Default false. */

@@ -12,6 +12,7 @@ import {
   COUNT_TABLE,
   CONFIG_PRINT_OPTIONS,
   DEV_TABLE,
+  DOCTOR_TABLE,
   GET_TABLE,
   LOG_OPTIONS,
   RELEASE_TABLE,
@@ -122,6 +123,12 @@ const DOING: readonly CommandSpec[] = [
     summary: 'List the Nodes and whether they are Ready, as the node lifecycle controller judges',
     options: NODES_TABLE,
     load: () => import('./nodes-command.ts'),
+  },
+  {
+    name: 'doctor',
+    summary: 'Look at what usually goes wrong: reach, rights, clocks, certificates, leases, webhooks',
+    options: DOCTOR_TABLE,
+    load: () => import('./doctor-command.ts'),
   },
   {
     name: 'dev',

@@ -12,6 +12,7 @@ import { connectApi } from './compose.ts';
 import { staySmall } from './memory.ts';
 import { humanDuration } from './output/human-duration.ts';
 import { printable } from './output/text-width.ts';
+import { ProgressLine } from './progress-line.ts';
 import { stopSignal } from './signals.ts';
 
 type Values = OptionValues<typeof COUNT_TABLE> | OptionValues<typeof GET_TABLE>;
@@ -20,14 +21,12 @@ type Values = OptionValues<typeof COUNT_TABLE> | OptionValues<typeof GET_TABLE>;
  * @param keepSource keeps each lease as it was read
  * @throws ConfigurationError, LeaseStoreError
  */
-export async function lookAtLeases(
-  values: Values,
-  query: CensusQuery,
-  io: Pick<Io, 'env' | 'err'>,
-  keepSource = false,
-): Promise<Census> {
+export async function lookAtLeases(values: Values, query: CensusQuery, world: Io, keepSource = false): Promise<Census> {
   const clock = createSystemClock();
   using stop = stopSignal();
+  using progress = new ProgressLine(world, clock);
+  const { io } = progress;
+  if (values.observe > 0) progress.show('looking twice', clock.monotonic() + values.observe);
   await using connection = await connectApi(values, { clock, env: io.env, light: true });
   const census = await takeCensus({
     store: {

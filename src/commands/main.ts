@@ -126,6 +126,9 @@ function processIo(): Io {
     // kubectl starts plugins by the name of their file.
     program: /^kubectl-/.test(basename(process.argv[1] ?? '')) ? 'kubectl leasekeeper' : 'leasekeeper',
     terminal: process.stdout.isTTY === true,
+    get errTerminal() {
+      return process.getBuiltinModule('node:tty').isatty(2);
+    },
     out: (text) => void process.stdout.write(text),
     err: (text) => stderr().write(text),
     onLost: (callback) => stderr().onLost(callback),

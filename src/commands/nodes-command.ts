@@ -30,17 +30,20 @@ import { RowPrinter, printOptions } from './output/printer.ts';
 import { printable } from './output/text-width.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { onLeases, onNodes, permitted } from './permissions.ts';
+import { ProgressLine } from './progress-line.ts';
 
 type Values = OptionValues<typeof NODES_TABLE>;
 
-export async function run({ given, io }: CommandInput): Promise<number> {
+export async function run({ given, io: world }: CommandInput): Promise<number> {
   const values = await readValues(NODES_TABLE, given, (read) => nodesSettings(read).wrong);
   const { options: availability, waitMs, address } = nodesSettings(values);
-  if (address) return serve(address, availability, values, io);
+  if (address) return serve(address, availability, values, world);
 
   // A terminal that closes takes along what only shows something on it.
-  if (values.watch && !io.terminal) surviveHangup();
+  if (values.watch && !world.terminal) surviveHangup();
   const clock = createSystemClock();
+  using progress = new ProgressLine(world, clock);
+  const { io } = progress;
   const stop = new AbortController();
   using _signals = stopSignal(() => stop.abort());
   await using connection = await connectApi(values, { clock, env: io.env });
@@ -59,7 +62,13 @@ export async function run({ given, io }: CommandInput): Promise<number> {
       case 'synced':
         if (began) io.err('leasekeeper: up to date again\n');
         else if (values.watch) printer.print(monitor.snapshot().nodes);
-        else cancel = clock.schedule(waitMs, () => stop.abort());
+        else {
+          cancel = clock.schedule(waitMs, () => stop.abort());
+          progress.show(() => {
+            const { counts, nodes } = monitor.snapshot();
+            return `waiting for the heartbeats of ${counts.Pending} of ${nodes.length} Nodes`;
+          }, clock.monotonic() + waitMs);
+        }
         began = true;
         return mayEnd();
       case 'lost':
@@ -88,6 +97,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     await printer.settled();
   } finally {
     cancel();
+    progress[Symbol.dispose]();
   }
   if (failed) throw failed;
   if (values.watch) return EXIT.ok;

@@ -10,15 +10,19 @@ import type { CommandInput } from './command.ts';
 import { connectApi } from './compose.ts';
 import { printable } from './output/text-width.ts';
 import { onLeases, permitted } from './permissions.ts';
+import { ProgressLine } from './progress-line.ts';
 import { stopSignal } from './signals.ts';
 
-export async function run({ given, args, io }: CommandInput): Promise<number> {
+export async function run({ given, args, io: world }: CommandInput): Promise<number> {
   const values = await readValues(RELEASE_TABLE, given, queryRules);
   const [hostname = ''] = args;
   const rule = hostnameProblem(hostname);
   if (rule !== undefined) throw new UsageError([{ option: 'HOSTNAME', value: hostname, rule }]);
   const clock = createSystemClock();
   using stop = stopSignal();
+  using progress = new ProgressLine(world, clock);
+  const { io } = progress;
+  if (!values.force) progress.show('looking twice', clock.monotonic() + values.releaseObserve);
   await using connection = await connectApi(values, { clock, env: io.env, light: true });
   const query = leaseQuery(values);
   const released = await releaseHost({

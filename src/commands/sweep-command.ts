@@ -28,6 +28,7 @@ import type { ServiceWorld } from './service.ts';
 import { stopSignal } from './signals.ts';
 import { scheduleRules, sweepService } from './scheduled-sweep.ts';
 import { onLeases, onNodes, permitted } from './permissions.ts';
+import { ProgressLine } from './progress-line.ts';
 
 type Values = OptionValues<typeof SWEEP_TABLE>;
 
@@ -56,14 +57,22 @@ const rules = async (values: Values, given: Given): Promise<Wrong[]> => [
   ...(!values.once || given.options['sweepSchedule'] ? await scheduleRules(values.sweepSchedule) : []),
 ];
 
-async function once(values: Values, io: Io): Promise<number> {
+async function once(values: Values, world: Io): Promise<number> {
   const clock = createSystemClock();
+  using progress = new ProgressLine(world, clock);
+  const { io } = progress;
   await using connection = await connectApi(values, { clock, env: io.env });
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const tell = logSweeper(log);
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));
   const settings = sweepSettings(values);
+  let deleted = 0;
   const observe = (event: SweepEvent): void => {
+    if (event.type === 'passStarted') progress.show('listing the leases');
+    else if (event.type === 'looked' && event.look === 1)
+      progress.show(`${event.leases} leases; looking again`, clock.monotonic() + settings.options.confirmAfterMs);
+    else if (event.type === 'looked') progress.show(() => `${event.leases} leases; ${deleted} deleted`);
+    else if (event.type === 'deleted') deleted += 1;
     // What a dry run is asked for goes to stdout, and not to the log as well.
     if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
     else tell(event);

@@ -254,6 +254,29 @@ export const RELEASE_TABLE = {
   ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
+export const DOCTOR_TABLE = {
+  output: { ...OUTPUT_OPTIONS.output, help: 'form of the answer; else a line for each finding', choices: ['json'] },
+  doctorHostname: {
+    kind: 'string',
+    flag: '--hostname-override',
+    arg: 'NAME',
+    help: "host whose lease is looked for; else the operating system's hostname",
+    weakest: 'flag',
+  },
+  doctorObserve: {
+    kind: 'duration',
+    flag: '--observe',
+    arg: 'DURATION',
+    help: 'time between the two looks that show what is renewed, and whether holders change; 0s: one look',
+    weakest: 'flag',
+    default: 12_000,
+  },
+  ...LEASE_OPTIONS,
+  ...API_OPTIONS,
+  ...FILE_OPTIONS,
+  ...LOG_OPTIONS,
+} as const satisfies Record<string, OptionSpec>;
+
 /** For `config`, which prints options and takes them all. */
 export const CONFIG_PRINT_OPTIONS = {
   output: {

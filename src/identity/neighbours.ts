@@ -57,7 +57,7 @@ export class Neighbours {
 
   /** The lease of an API server beside us that takes part in peer proxying. */
   get peer(): Lease | undefined {
-    return [...this.#twins.values()].find(isPeer);
+    return [...this.#twins.values()].find(isServerWithPeers);
   }
 
   /** Aborts when it is known which they are, or that this cannot be known now. */
@@ -120,7 +120,7 @@ export class Neighbours {
     const before = this.#twins.get(lease.metadata.name);
     this.#twins.set(lease.metadata.name, lease);
     if (!before) this.#options.observe({ type: 'twin', lease });
-    if (isPeer(lease) !== (before !== undefined && isPeer(before))) this.#options.onPeer();
+    if (isServerWithPeers(lease) !== (before !== undefined && isServerWithPeers(before))) this.#options.onPeer();
   }
 
   #gone(name: string): void {
@@ -128,10 +128,10 @@ export class Neighbours {
     if (!before) return;
     this.#twins.delete(name);
     this.#options.observe({ type: 'twinGone', name });
-    if (isPeer(before)) this.#options.onPeer();
+    if (isServerWithPeers(before)) this.#options.onPeer();
   }
 }
 
-/** An API server's own: it writes no transitions. */
-const isPeer = ({ metadata, spec }: Lease): boolean =>
+/** True for the lease of an API server that takes part in peer proxying: its own, as it writes no transitions. */
+export const isServerWithPeers = ({ metadata, spec }: Lease): boolean =>
   metadata.annotations[PEER_ANNOTATION] !== undefined && spec.leaseTransitions === undefined;
