@@ -61,8 +61,11 @@ const REQUEST_MS = 5_000;
 /** Names in a line. */
 const MAX_NAMES = 5;
 
-const names = (all: readonly string[]): string =>
-  `${all.slice(0, MAX_NAMES).join(', ')}${all.length > MAX_NAMES ? ` and ${all.length - MAX_NAMES} more` : ''}`;
+const names = (all: readonly string[]): string => {
+  const unique = [...new Set(all)];
+  const more = unique.length - MAX_NAMES;
+  return `${unique.slice(0, MAX_NAMES).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+};
 
 export async function* examine(world: Examined): AsyncGenerator<Finding, void, undefined> {
   const { connection, clock, query, observeMs, progress, signal } = world;
@@ -444,9 +447,9 @@ async function webhooks({ connection: { transport }, timeoutMs, signal }: Examin
       });
       all.push(...webhooksOnLeases(json, namespace));
     } catch (error) {
-      if (isStoreError(error, 'NotFound')) return skipped('the API server has none');
-      if (isStoreError(error)) return skipped(error.message);
-      throw error;
+      if (!isStoreError(error)) throw error;
+      if (error.status === 404) return skipped('the API server serves none');
+      return skipped(error.message);
     }
   }
   if (all.length === 0) return ok('none is asked about leases');

@@ -12,7 +12,7 @@ import type { TestContext } from 'node:test';
 import type { Finding } from '../../src/commands/doctor-checks.ts';
 import { main } from '../../src/commands/main.ts';
 import { HOSTNAME_LABEL, IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
-import { makeCertificate } from '../support/certificates.ts';
+import { makeCertificate } from '../';
 
 interface Sketch {
   name?: string;
@@ -280,6 +280,8 @@ test('a slow webhook, and one that cannot hold a renewal up', async (t) => {
   );
   const unread = { answers: { [path]: forbidden('webhooks') } };
   is((await findings(await kubeconfig(t, unread)))['webhooks'], 'skipped', /forbidden|may not|RBAC/);
+  const none = { answers: { [path]: () => [404, { paths: [] }] as const } };
+  is((await findings(await kubeconfig(t, none)))['webhooks'], 'skipped', /serves none/);
   const odd = { answers: { [path]: () => [200, { items: [7, null, { webhooks: [{ rules: 'x' }, 3] }] }] as const } };
   is((await findings(await kubeconfig(t, odd)))['webhooks'], 'ok', /none/);
 });
