@@ -12,7 +12,7 @@ import type { TestContext } from 'node:test';
 import type { Finding } from '../../src/commands/doctor-checks.ts';
 import { main } from '../../src/commands/main.ts';
 import { HOSTNAME_LABEL, IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
-import { makeCertificate } from '../';
+import { makeCertificate } from '../../src/embedded/certificates.ts';
 
 interface Sketch {
   name?: string;
