@@ -4,7 +4,8 @@
  * `node scripts/stranger.ts [version …]`, after `npm run build`; by default the oldest Node that is supported, 22, 24 and
  * 26. For each: the package is installed by npm with its dependencies, no more and no larger than promised; README's two
  * programs type-check against it (strict, its declarations too), as ES modules and as CommonJS, and run, with a token and
- * with one of an exec plugin; KubeConfig objects of client-node are taken. So does the command line work: version, help,
+ * with one of an exec plugin; KubeConfig objects of client-node are taken, and its list, watch and informer work with the
+ * embedded server, with tokens and without. So does the command line work: version, help,
  * configuration, `dev` with `publish`, `get` and `count` against it, and a wrong option. A Node that is too old gets one line. Everything happens in folders
  * that are removed at the end. Needs npm's registry, for the package's dependencies and for Node itself (npm's package
  * `node`). Exit code 1 when something is not as it should be.
@@ -53,8 +54,10 @@ process.once('SIGTERM', () => server.close());
 
 /** Takes the cluster and the user of a KubeConfig that was made in code. */
 const KUBE_CONFIG = `
-import { KubeConfig } from '@kubernetes/client-node';
+import { CoordinationV1Api, KubeConfig, Watch, makeInformer } from '@kubernetes/client-node';
+import type { V1Lease } from '@kubernetes/client-node';
 import { openLeases } from 'leasekeeper';
+import { startEmbeddedServer } from 'leasekeeper/testing';
 const file = new KubeConfig();
 file.loadFromFile('kubeconfig');
 const kubeConfig = new KubeConfig();
@@ -62,7 +65,33 @@ kubeConfig.loadFromClusterAndUser(file.getCurrentCluster()!, file.getCurrentUser
 const leases = await openLeases({ kubeConfig });
 console.log((await leases.takeCensus()).counts?.instances);
 await leases.close();
+
+// An embedded server as client-node sees it: list, watch, informer.
+for (const tokens of [undefined, { secret: { user: 'me' } }]) {
+  const server = await startEmbeddedServer(tokens ? { tokens } : {});
+  const config = new KubeConfig();
+  config.loadFromString(server.kubeconfig());
+  const api = config.makeApiClient(CoordinationV1Api);
+  const at = { namespace: 'kube-system', name: 'a' };
+  const path = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases';
+  const seen: string[] = [];
+  const note = (what: string, { metadata }: V1Lease) => void seen.push(what + ' ' + metadata?.name);
+  const watch = await new Watch(config).watch(path, {}, (type: string, lease: V1Lease) => note(type, lease), () => {});
+  const informer = makeInformer<V1Lease>(config, path, () => api.listNamespacedLease(at));
+  for (const verb of ['add', 'update', 'delete'] as const) informer.on(verb, (lease) => note(verb, lease));
+  await informer.start();
+  const made = await api.createNamespacedLease({ ...at, body: { metadata: { name: 'a' }, spec: { holderIdentity: 'h' } } });
+  const { items } = await api.listNamespacedLease(at);
+  await api.replaceNamespacedLease({ ...at, body: { ...made, spec: { ...made.spec, leaseTransitions: 1 } } });
+  await api.deleteNamespacedLease(at);
+  while (seen.length < 6) await new Promise((resolve) => setTimeout(resolve, 20));
+  await informer.stop();
+  watch.abort();
+  console.log(items.length, seen.sort().join(', '));
+  await server.close();
+}
 `;
+const CLIENT_SAID = '1 ADDED a, DELETED a, MODIFIED a, add a, delete a, update a\n';
 /** The oldest and the newest that is taken. */
 const CLIENT_NODES = ['1.4', '2'];
 
@@ -157,7 +186,7 @@ async function tryLibrary(stranger: Stranger, development: string, env: NodeJS.P
       await writeFile(join(directory, 'kube-config.ts'), KUBE_CONFIG);
       typeCheck(stranger, development, 'nodenext', ['kube-config.ts'], true);
       const { stdout, stderr } = run('node', 'kube-config.js');
-      assert.deepEqual([stdout, stderr], ['1\n', ''], `client-node ${version}`);
+      assert.deepEqual([stdout, stderr], [`1\n${CLIENT_SAID}${CLIENT_SAID}`, ''], `client-node ${version}`);
     }
   } finally {
     for (const child of children) child.kill('SIGKILL');

@@ -102,7 +102,7 @@ async function read(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<
   const { store, clock, options, observe } = parts;
   const ref = { namespace: options.namespace, name: beat.node.name };
   try {
-    const seen = await store.get(ref, { signal, timeoutMs: options.requestTimeoutMs });
+    const seen = await store.get(ref, { signal, timeoutMs: options.requestTimeoutMs, urgent: true });
     const by = disturbance(beat.node, seen, beat.own);
     const found = beat.own?.find(seen);
     if (found) beat.own?.stored(found, seen);
@@ -124,7 +124,7 @@ async function write(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise
   const lease = from
     ? nextHeartbeat(beat.node, options, from, renewTime)
     : firstHeartbeat(beat.node, options, renewTime);
-  const call = { signal, timeoutMs: options.requestTimeoutMs };
+  const call = { signal, timeoutMs: options.requestTimeoutMs, urgent: true };
   const sent = own.sending(renewTime, clock.monotonic(), from, {});
   try {
     const stored = await (from ? store.update(lease, call) : store.create(lease, call));

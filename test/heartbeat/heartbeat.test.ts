@@ -6,6 +6,7 @@ import type { HeartbeatOptions } from '../../src/heartbeat/heartbeat-options.ts'
 import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
 import { leaseToJson } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
+import type { CallOptions } from '../../src/lease/store.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { storeError } from '../support/memory-api.ts';
@@ -118,6 +119,25 @@ test('a lease whose only owner is the Node before is given its new owner', async
   const f = await fleet({ clock, store });
   assert.deepEqual(owner(lease(f)), nodeOwner('node-1', 'node-uid-1'));
   await f.stop();
+});
+
+test('its calls are urgent: nothing else that the process asks for holds them up', async () => {
+  const clock = new ManualClock();
+  const store = new MemoryStore({ clock });
+  const asked: (boolean | undefined)[] = [];
+  for (const method of ['get', 'create', 'update'] as const) {
+    const inner = store[method].bind(store) as (...args: unknown[]) => Promise<never>;
+    Object.assign(store, {
+      [method]: (...args: unknown[]) => {
+        asked.push((args.at(-1) as CallOptions).urgent);
+        return inner(...args);
+      },
+    });
+  }
+  const f = await fleet({ clock, store });
+  await clock.advance(20_000);
+  await f.stop();
+  assert.deepEqual(asked, [true, true, true, true]);
 });
 
 test('a conflict is mended within the same renewal', async () => {

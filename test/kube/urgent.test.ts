@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict';
 import type http from 'node:http';
 import { test } from 'node:test';
+import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
+import { Publisher } from '../../src/identity/publisher.ts';
 import { createLeaseApi } from '../../src/kube/lease-api.ts';
-import { parseLease } from '../../src/lease/lease.ts';
+import { newLease, parseLease } from '../../src/lease/lease.ts';
+import { MicroTime } from '../../src/lease/micro-time.ts';
+import { HOSTNAME_LABEL, IDENTITY_LABEL } from '../../src/lease/names.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
+import { Sweeper } from '../../src/sweep/sweeper.ts';
 import { json, leaseJson, startServer, transportTo, until } from './support.ts';
 
 const T = { timeout: 20_000 };
@@ -60,4 +65,34 @@ test('urgent calls alone take no more connections than others, and leave them to
   server.handler = (_, response) => json(response, 200, {});
   await Promise.all([transport.request(put), transport.request(put)]);
   assert.equal(server.sockets.length, 2);
+});
+
+test('a publisher beside a sweeper whose deletions all hang renews each time that it is due', T, async (t) => {
+  const server = await startEmbeddedServer();
+  t.after(() => server.close());
+  const clock = new ManualClock(Date.now());
+  const transport = transportTo(t, server.url, { clock });
+  const store = createLeaseApi({ transport, clock, random: Math.random });
+  const renewTime = MicroTime.fromEpochMs(Date.now() - 7_200_000);
+  const spec = { holderIdentity: 'gone', leaseDurationSeconds: 3600, renewTime };
+  for (let i = 0; i < 100; i++) {
+    const labels = { [IDENTITY_LABEL]: 'kube-apiserver', [HOSTNAME_LABEL]: `gone-${i}` };
+    await store.create(newLease({ namespace: 'kube-system', name: `gone-${i}`, labels }, spec));
+  }
+  const hanging = server.faults.add({ match: { method: 'DELETE' }, fault: { type: 'hang' } });
+  const stop = new AbortController();
+  const common = { store, clock, random: () => 0 };
+  const publisher = new Publisher({ ...common, hostname: 'here', holder: 'me' });
+  const publishing = publisher.run(stop.signal);
+  await until(() => publisher.status.phase === 'holding');
+  const sweeper = new Sweeper({ ...common, confirmAfterMs: 0, requestTimeoutMs: 3_600_000 });
+  const sweeping = sweeper.sweepOnce(stop.signal);
+  await until(() => hanging.hits === 64);
+  for (let renewals = 1; renewals <= 3; renewals++) {
+    await clock.advance(10_000);
+    await until(() => server.requests.count({ method: 'PUT' }) === renewals);
+  }
+  assert.equal(hanging.hits, 64, 'no deletion was answered or given up meanwhile');
+  stop.abort();
+  await Promise.all([publishing, sweeping]);
 });
