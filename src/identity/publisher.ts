@@ -14,7 +14,7 @@ import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
 import type { OwnWrite } from '../lease/own-writes.ts';
-import { recordOf } from '../lease/record.ts';
+import { recordOf, silence } from '../lease/record.ts';
 import type { LeaseRecord, Silence } from '../lease/record.ts';
 import { isStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseStore, LeaseStoreError } from '../lease/store.ts';
@@ -112,9 +112,8 @@ export class Publisher {
   #took: LeaseRecord | undefined;
   /** Since when the lease that we knew is gone, monotonic milliseconds. */
   #goneSince: number | undefined;
-  /** Renewals in a row that found our holder with another's renewTime; and whether the one under way has. */
-  #foreignRenewals = 0;
-  #foundForeign = false;
+  /** When, in monotonic milliseconds, our holder was last found with another's renewTime, and how often in a window. */
+  #foreign = { at: -Infinity, times: 0 };
   /** What was reported already: the version that was put back, the object that is marked for deletion, a clock that is off. */
   #restored: string | undefined;
   #terminating: string | undefined;
@@ -262,6 +261,7 @@ export class Publisher {
     const peer = this.#peer;
     if (peer) {
       if (this.#lease || this.#writes.lost.length > 0) await this.#withdraw(stop.begun);
+      else if (!this.#self.sharedName) await this.#clear(stop.begun);
       if (!stop.begun.aborted) this.#yieldTo(peer, 'besideServer');
       return this.#interval();
     }
@@ -296,7 +296,7 @@ export class Publisher {
         took: this.#took,
         watched: this.#watched,
         goneSince: this.#goneSince,
-        foreignRenewals: this.#foreignRenewals,
+        foreignRenewals: this.#foreignRenewals(now),
       },
       seen,
       now,
@@ -336,8 +336,8 @@ export class Publisher {
     if (write) this.#stored(write, lease);
     this.#hold(lease);
     if (!write && !restored) {
-      this.#foreignRenewals++;
-      this.#foundForeign = true;
+      const now = this.#clock.monotonic();
+      this.#foreign = { at: now, times: this.#foreignRenewals(now) + 1 };
       // Under a name that an API server shares it is probably that one: the next time tells.
       if (!this.#self.sharedName) this.#observe({ type: 'secondWriter', lease });
     }
@@ -371,8 +371,6 @@ export class Publisher {
       if (!changed) return this.#failed(operation, error);
       return ++this.#conflicts <= CONFLICTS_AT_ONCE ? 0 : this.#backoff.next();
     }
-    if (operation !== 'renew' || !this.#foundForeign) this.#foreignRenewals = 0;
-    this.#foundForeign = false;
     this.#stored(write, answer);
     this.#succeeded();
     this.#checkClock();
@@ -413,8 +411,7 @@ export class Publisher {
   /** Another holds it. */
   #yieldTo(lease: Lease, phase: 'superseded' | 'besideServer' | 'foreign'): void {
     this.#succeeded();
-    this.#foreignRenewals = 0;
-    this.#foundForeign = false;
+    this.#foreign = { at: -Infinity, times: 0 };
     this.#lease = undefined;
     this.#look = true;
     this.#claiming = undefined;
@@ -423,6 +420,11 @@ export class Publisher {
     this.#phase = phase;
     if (phase === 'besideServer') this.#observe({ type: phase, lease, peerProxying: lease === this.#peer });
     else this.#observe({ type: phase, lease });
+  }
+
+  /** Renewals of ours in between are no news: the other may renew less often than we do. */
+  #foreignRenewals(now: number): number {
+    return now - this.#foreign.at <= this.#self.windowMs ? this.#foreign.times : 0;
   }
 
   #succeeded(): void {
@@ -488,6 +490,24 @@ export class Publisher {
     const remove =
       shutdownPolicy === 'auto' ? typeof (await this.#health?.ask(end)) === 'string' : shutdownPolicy === 'delete';
     return remove ? this.#withdraw(end) : 'kept';
+  }
+
+  /** Deletes what a process before us left under our name, once nobody has renewed it for our window: it disturbs peers too. */
+  async #clear(signal: AbortSignal): Promise<void> {
+    const { labelKey, labelValue, windowMs } = this.#self;
+    try {
+      const seen = await this.#get(signal);
+      const ours = seen?.metadata.labels[labelKey] === labelValue;
+      const now = this.#clock.monotonic();
+      this.#watched = seen && ours ? silence(this.#watched, seen, now) : undefined;
+      if (!seen || !this.#watched || now - this.#watched.since < windowMs) return;
+      const { uid, resourceVersion } = seen.metadata;
+      await this.#store.delete(seen.metadata, { uid, resourceVersion }, this.#call(signal));
+      this.#watched = undefined;
+    } catch (error) {
+      // It is looked at again with the next turn.
+      if (!isStoreError(error)) throw error;
+    }
   }
 
   /** Deletes our lease, only as long as its record is our own write. */

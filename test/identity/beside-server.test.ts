@@ -144,6 +144,24 @@ describe('under one name', () => {
     await p.stop();
   });
 
+  it('whoever renews more often than the server sees it all the same, and stands by', async () => {
+    for (let seed = 200; seed < 210; seed++) {
+      const w = world(seed);
+      const p = publish(w, { options: { renewIntervalMs: 2_000 + 3_000 * w.random() } });
+      await w.clock.advance(60_000);
+      // The server's POST comes so late that it finds our lease in place of a free name.
+      const until = w.clock.monotonic() + 8_000;
+      w.store.faults = ({ verb }) =>
+        verb === 'create' && w.clock.monotonic() < until ? { fail: 'Unavailable' } : undefined;
+      const s = serve(w);
+      w.store.faults = undefined;
+      await w.clock.advance(120_000);
+      assert.deepEqual([p.phase, writes(w, 60_000).ours], ['besideServer', 0], `seed ${seed}`);
+      await p.stop();
+      await s.crash();
+    }
+  });
+
   it('an aggregated API server has a name of its own', () => {
     assert.notEqual(leaseName(hostname, 'apiserver', undefined, 'my-apiserver'), shared.name);
   });
@@ -186,6 +204,25 @@ describe('beside a server that takes part in peer proxying', () => {
     await w.clock.advance(60_000);
     assert.equal((await p.stop()).outcome, 'notOurs');
     assert.deepEqual(ours(w), other);
+    await s.crash();
+  });
+
+  it('deletes what a process before it left, once nobody renews it; not what is another product’s', async () => {
+    const w = world(8);
+    const before = start({ clock: w.clock, store: w.store, policy: 'keep' });
+    await w.clock.advance(30_000);
+    await before.stop();
+    const s = serve(w, '10.0.0.1:6443');
+    await w.clock.advance(1_000);
+    const p = start({ clock: w.clock, store: w.store, holder: 'next' });
+    await w.clock.advance(WINDOW - INTERVAL);
+    assert.ok(ours(w), 'somebody might renew it');
+    await w.clock.advance(3 * INTERVAL);
+    assert.deepEqual([p.phase, ours(w)], ['besideServer', undefined]);
+    const other = w.store.put({ ...ref, labels: {}, spec: { holderIdentity: 'somebody' } });
+    await w.clock.advance(10 * INTERVAL);
+    assert.deepEqual(ours(w), other);
+    await p.stop();
     await s.crash();
   });
 
