@@ -125,7 +125,7 @@ export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowM
       return { do: 'adopt', lease: seen, write, restored: false };
     const server = self.sharedName && memory.foreignRenewals + 1 >= SERVER_RENEWALS;
     if (!write && !watched && !server)
-      return { do: 'adopt', lease: seen, write, restored: provablyOlder(record, memory) };
+      return { do: 'adopt', lease: seen, write, restored: putBack(self, record, memory) };
   } else {
     if (seen.metadata.labels[self.labelKey] !== self.labelValue) return { do: 'refuse', lease: seen };
     const restored = !watched && provablyOlder(record, memory);
@@ -136,12 +136,16 @@ export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowM
   const leftMs = silent.since + self.windowMs - nowMs;
   if (leftMs <= 0) {
     if (record.holder !== self.holder) return { do: 'takeOver', lease: seen, restored: false };
-    return { do: 'adopt', lease: seen, write: undefined, restored: provablyOlder(record, memory) };
+    return { do: 'adopt', lease: seen, write: undefined, restored: putBack(self, record, memory) };
   }
   const server = isServers(self, record) || (self.sharedName && record.holder === self.holder);
   const rival = server ? 'server' : 'process';
   return { do: 'standBy', lease: seen, rival, watched: silent, leftMs };
 }
+
+/** Our own record is older than our last write; under a shared name it may be a server's whose clock is behind. */
+const putBack = (self: Self, record: LeaseRecord, memory: Memory): boolean =>
+  !self.sharedName && provablyOlder(record, memory);
 
 /** An API server writes neither acquireTime nor leaseTransitions, and deletes the lease that it finds at its start. */
 const isServers = (self: Self, { acquireTime, leaseTransitions }: LeaseRecord): boolean =>

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { leaseName } from '../../src/lease/names.ts';
+import type { Clock } from '../../src/runtime/clock.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { ServerIdentity } from '../support/server-identity.ts';
@@ -30,11 +31,11 @@ function world(seed: number, latencyMs = 0): World {
 }
 
 let starts = 0;
-function serve({ clock, store, random }: World, peerAddress?: string) {
+function serve({ clock, store, random }: World, peerAddress?: string, own: Clock = clock) {
   const mine = store.client({ by: 'server' });
   mine.faults = store.faults;
   const peer = peerAddress === undefined ? {} : { peerAddress };
-  const server = new ServerIdentity({ store: mine, clock, random, hostname, uuid: String(++starts), ...peer });
+  const server = new ServerIdentity({ store: mine, clock: own, random, hostname, uuid: String(++starts), ...peer });
   const stop = new AbortController();
   const done = server.run(stop.signal);
   return {
@@ -160,6 +161,26 @@ describe('under one name', () => {
       await p.stop();
       await s.crash();
     }
+  });
+
+  it('a server whose clock is behind is no restored etcd, and no reason to fight', async () => {
+    const w = world(300);
+    const p = publish(w);
+    await w.clock.advance(60_000);
+    const until = w.clock.monotonic() + 8_000;
+    w.store.faults = ({ verb }) =>
+      verb === 'create' && w.clock.monotonic() < until ? { fail: 'Unavailable' } : undefined;
+    const behind: Clock = {
+      monotonic: () => w.clock.monotonic(),
+      wallMicros: () => w.clock.wallMicros() - 60e6,
+      schedule: (ms, run) => w.clock.schedule(ms, run),
+    };
+    const s = serve(w, undefined, behind);
+    w.store.faults = undefined;
+    await w.clock.advance(120_000);
+    assert.deepEqual([p.phase, p.count('restored'), writes(w, 60_000).ours], ['besideServer', 0, 0]);
+    await p.stop();
+    await s.crash();
   });
 
   it('an aggregated API server has a name of its own', () => {

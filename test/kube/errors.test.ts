@@ -180,6 +180,13 @@ test('who refused a request is told by its own words, and what to do', () => {
       /; an admission policy refuses it, not RBAC: see p$/,
       { causes: [{ message: 'no' }] },
     ],
+    [401, `leases "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`, /see p$/],
+    [400, 'admission webhook "no.example.com" denied the request: never', /; an admission webhook refuses it/],
+    [
+      500,
+      'Internal error occurred: failed calling webhook "slow.example.com": context deadline exceeded',
+      /; an admission webhook does not answer as it should: see who runs slow.example.com$/,
+    ],
     [
       422,
       `leases "x" is invalid: : ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`,
@@ -198,7 +205,8 @@ test('who refused a request is told by its own words, and what to do', () => {
     const body = JSON.stringify(statusBody(status, status === 403 ? 'Forbidden' : 'Invalid', words, details));
     const error = answerError(asked('PUT'), status, {}, body, NOW);
     assert.match(error.message, expected);
-    assert.equal(error.code, status === 403 ? 'Forbidden' : 'Invalid');
+    const codes: Record<number, string> = { 401: 'Unauthorized', 403: 'Forbidden', 500: 'ServerError' };
+    assert.equal(error.code, codes[status] ?? 'Invalid');
     const advice = error.message.slice(error.message.indexOf(words) + words.length);
     if (!/cannot/.test(words)) assert.doesNotMatch(advice, /Role/, 'RBAC is not named for what RBAC did not refuse');
   }

@@ -18,6 +18,7 @@ import { sleep } from '../../src/runtime/clock.ts';
 import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { Sweeper } from '../../src/sweep/sweeper.ts';
 import type { SweeperOptions } from '../../src/sweep/sweeper.ts';
+import { ServerIdentity } from '../support/server-identity.ts';
 import type { Commit } from '../support/memory-api.ts';
 import type { Chance } from './chance.ts';
 import { stream } from './chance.ts';
@@ -35,6 +36,7 @@ import type {
   FleetSlot,
   MonitorSlot,
   PublisherSlot,
+  ServerSlot,
   ServiceSlot,
   Slot,
   SweepPlan,
@@ -179,7 +181,7 @@ export class PublisherActor extends Actor<PublisherSlot> {
 
   constructor(stage: Stage, slot: PublisherSlot, start: number) {
     super(stage, slot, start);
-    this.leaseName = leaseName(slot.hostname);
+    this.leaseName = leaseName(slot.hostname, slot.nameFormat);
     this.holder = holderIdentity(this.leaseName, this.name);
     this.sweeps = slot.sweeps;
     const { process, random, link, holder } = this;
@@ -195,6 +197,7 @@ export class PublisherActor extends Actor<PublisherSlot> {
       random,
       holder,
       hostname: slot.hostname,
+      nameFormat: slot.nameFormat,
       leaseDurationSeconds: slot.durationSeconds,
       renewIntervalMs: slot.intervalMs,
       shutdownPolicy: slot.policy,
@@ -230,6 +233,28 @@ export class PublisherActor extends Actor<PublisherSlot> {
             ? ` ${event.how}`
             : '';
     this.note(`${event.type}${more}`);
+  }
+}
+
+/** An API server that publishes itself. */
+export class ServerActor extends Actor<ServerSlot> {
+  readonly server: ServerIdentity;
+
+  constructor(stage: Stage, slot: ServerSlot, start: number) {
+    super(stage, slot, start);
+    const { process: clock, random } = this;
+    const peer = slot.peers ? { peerAddress: '10.0.0.1:6443' } : {};
+    const { hostname } = slot;
+    this.server = new ServerIdentity({ store: this.link, clock, random, hostname, uuid: this.name, ...peer });
+    this.follow(this.#live());
+  }
+
+  async #live(): Promise<void> {
+    await this.server.run(this.signal);
+    const end = new AbortController();
+    const cancel = this.process.schedule(10_000, () => end.abort());
+    await this.server.remove(end.signal);
+    cancel();
   }
 }
 
@@ -440,6 +465,8 @@ export function startActor(stage: Stage, slot: ServiceSlot, start: number): Acto
   switch (slot.kind) {
     case 'publisher':
       return new PublisherActor(stage, slot, start);
+    case 'server':
+      return new ServerActor(stage, slot, start);
     case 'sweeper':
       return new SweeperActor(stage, slot, start);
     case 'census':

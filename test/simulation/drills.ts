@@ -52,10 +52,14 @@ async function electors({ kind, world, stage, actors, election, look }: DrillPar
   }
 }
 
-/** Somebody deletes the lease of a living publisher: it comes back. */
+/** Somebody deletes the lease of a living publisher: it comes back; at once where no server makes its own first. */
 async function deletion({ world, api, stage, actors, look }: DrillParts): Promise<void> {
   const holder = [...actors.values()].find(
-    (a): a is PublisherActor => a instanceof PublisherActor && a.living && a.publisher.status.phase === 'holding',
+    (a): a is PublisherActor =>
+      a instanceof PublisherActor &&
+      a.living &&
+      a.publisher.status.phase === 'holding' &&
+      a.slot.nameFormat === 'sha256',
   );
   if (!holder) return;
   const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };

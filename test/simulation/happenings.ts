@@ -74,6 +74,8 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
   }
   if ((kind === 'stop' || kind === 'overlapping restart') && (actor.process.state !== 'running' || actor.stopping))
     return;
+  // Two servers on one host have one port.
+  if (kind === 'overlapping restart' && actor.slot.kind === 'server') return;
   if (!chaos.inject(kind as Exclude<typeof kind, 'weather'>)) return;
   judge.note(actor.name, `befallen: ${kind}`);
   switch (kind) {

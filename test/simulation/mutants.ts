@@ -70,6 +70,32 @@ const SERVICES: readonly Mutant[] = [
     replace: [change(IDENTITY, '(from.spec.leaseTransitions ?? 0) + 1', 'from.spec.leaseTransitions ?? 0')],
   },
   {
+    rule: 'publisher: a server that keeps our holder is known for one',
+    replace: [
+      change(IDENTITY, 'self.sharedName && memory.foreignRenewals + 1 >= SERVER_RENEWALS', 'self.sharedName && false'),
+    ],
+  },
+  {
+    rule: "publisher: a server's lease is claimed only after silence",
+    replace: [
+      change(
+        IDENTITY,
+        'self.sharedName && acquireTime === undefined && leaseTransitions === undefined',
+        'self.sharedName && acquireTime !== undefined && leaseTransitions === undefined',
+      ),
+    ],
+  },
+  {
+    rule: 'publisher: what a server deletes at its start is left to it',
+    replace: [change(IDENTITY, 'const SERVER_START_MS = 5_000;', 'const SERVER_START_MS = 0;')],
+  },
+  {
+    rule: 'publisher: holds no lease beside a server that takes part in peer proxying',
+    replace: [
+      change(PUBLISHER, "this.#options.besideServer === 'auto' ? this.#neighbours.peer : undefined", 'undefined'),
+    ],
+  },
+  {
     rule: 'publisher: the superseded does not fight',
     replace: [change(IDENTITY, 'restored || !(last || watched || isServers(self, record))', 'true')],
   },

@@ -31,6 +31,7 @@ interface Machine {
 export interface PublisherSlot extends Machine {
   readonly kind: 'publisher';
   readonly hostname: string;
+  readonly nameFormat: 'sha256' | 'apiserver';
   readonly durationSeconds: number;
   readonly intervalMs: number;
   readonly policy: 'keep' | 'delete' | 'auto';
@@ -40,6 +41,14 @@ export interface PublisherSlot extends Machine {
   readonly health: boolean;
   /** The sweeper inside, if there is one. */
   readonly sweeps: SweepPlan | undefined;
+}
+
+/** An API server that publishes itself, beside the publishers of its host. */
+export interface ServerSlot extends Machine {
+  readonly kind: 'server';
+  readonly hostname: string;
+  /** It takes part in peer proxying. */
+  readonly peers: boolean;
 }
 
 export interface SweepPlan {
@@ -94,7 +103,7 @@ export interface RecipeSlot extends Machine {
 }
 
 export type ServiceSlot =
-  PublisherSlot | SweeperSlot | ElectorSlot | ClientGoSlot | FleetSlot | CensusSlot | MonitorSlot;
+  PublisherSlot | ServerSlot | SweeperSlot | ElectorSlot | ClientGoSlot | FleetSlot | CensusSlot | MonitorSlot;
 export type Slot = ServiceSlot | RecipeSlot;
 
 export type HappeningKind =
@@ -261,6 +270,9 @@ export function drawPlan(seed: number): Plan {
   const random = chance(seed);
   const theme = themeOf(random);
   const slots = castOf(theme, stream(seed, 'cast'));
+  twins(theme, slots, stream(seed, 'twins'));
+  const server = serverBeside(theme, slots, stream(seed, 'server'));
+  if (server) slots.push(server);
   const rival = clientGo(slots, stream(seed, 'client-go'));
   if (rival) slots.push(rival);
   const nodes = slots.some(({ kind }) => kind === 'fleet') ? names('node', random.whole(1, 4)) : [];
@@ -330,6 +342,7 @@ function castOf(theme: Theme, random: Chance): ServiceSlot[] {
         kind: 'publisher',
         ...machine(`publisher-${hostname}${'ab'[i - 1]}`),
         hostname,
+        nameFormat: 'sha256',
         durationSeconds,
         intervalMs,
         policy,
@@ -357,6 +370,30 @@ function castOf(theme: Theme, random: Chance): ServiceSlot[] {
   return slots;
 }
 
+/** The second process of a hostname renews at its own pace. */
+function twins(theme: Theme, slots: ServiceSlot[], random: Chance): void {
+  if (theme !== 'identity' && theme !== 'everything') return;
+  for (const [i, slot] of slots.entries()) {
+    if (slot.kind === 'publisher' && slot.name.endsWith('b'))
+      slots[i] = { ...slot, intervalMs: random.pick([3_000, 5_000, 10_000, 20_000]) };
+  }
+}
+
+/** A server that publishes itself beside the publishers of one host: under their name, or taking part in peer proxying. */
+function serverBeside(theme: Theme, slots: ServiceSlot[], random: Chance): ServerSlot | undefined {
+  const host = slots.find(({ kind }) => kind === 'publisher') as PublisherSlot | undefined;
+  if (!host || !random.hit(theme === 'identity' ? 0.4 : theme === 'everything' ? 0.15 : 0)) return undefined;
+  const shared = random.hit(0.6);
+  const { hostname } = host;
+  for (const [i, slot] of slots.entries()) {
+    if (shared && slot.kind === 'publisher' && slot.hostname === hostname)
+      slots[i] = { ...slot, nameFormat: 'apiserver' };
+  }
+  const rate = 1 + random.between(-0.0049, 0.0049);
+  const startAt = random.between(0, 60_000);
+  return { kind: 'server', name: 'server', hostname, peers: !shared || random.hit(0.3), startAt, rate, skewMs: 0 };
+}
+
 /** A client-go process among the electors of every other world. */
 function clientGo(slots: readonly Slot[], random: Chance): ClientGoSlot | undefined {
   if (!slots.some(({ kind }) => kind === 'elector') || random.hit(0.5)) return undefined;
@@ -376,6 +413,8 @@ function boundOf(slot: ServiceSlot): number {
       return 2.05 * windowMs(slot) + 2 * slot.intervalMs + 20_000 + (slot.sweeps ? sweepBound(slot.sweeps) : 0);
     case 'sweeper':
       return sweepBound(slot.sweeps);
+    case 'server':
+      return 60_000;
     case 'elector':
     case 'client-go':
       return 75_000;
@@ -413,7 +452,9 @@ function phaseOf(theme: Theme, slots: readonly ServiceSlot[], random: Chance, fr
     const kind = kinds.find((k) => (left -= weights[k]!) < 0) ?? kinds[0]!;
     add(at, kind, slots.length > 0 ? random.pick(slots).name : undefined);
   }
-  const dead = slots.filter(({ kind }) => kind === 'publisher' && random.hit(theme === 'sweep' ? 0.4 : 0.15));
+  const dead = slots.filter(
+    ({ kind }) => (kind === 'publisher' || kind === 'server') && random.hit(theme === 'sweep' ? 0.4 : 0.15),
+  );
   const quietMs = Math.max(30_000, ...slots.map(boundOf)) + 5_000;
   const longest = Math.max(0, ...slots.map((s) => (s.kind === 'publisher' ? s.durationSeconds * 1000 : 0)));
   const swept = Math.max(0, ...slots.map((s) => ('sweeps' in s && s.sweeps ? sweepBound(s.sweeps) : 0)));

@@ -169,7 +169,8 @@ const ADVICE: Partial<Record<LeaseStoreErrorCode, string>> = {
 };
 
 function adviceFor(code: LeaseStoreErrorCode, status: number, words: string): string {
-  const refusal = code === 'Forbidden' || status === 422 ? refusedBy(words) : undefined;
+  // Webhooks and policies choose the status with which they refuse.
+  const refusal = refusedBy(words);
   if (refusal !== undefined) return `; ${refusal}`;
   if (status === 422) return '; the same object will be refused again: correct what is named here';
   if (code === 'BadAnswer' && status === 404)
@@ -196,6 +197,8 @@ function refusedBy(words: string): string | undefined {
   }
   const webhook = /admission webhook "(.*?)" denied the request/.exec(words)?.[1];
   if (webhook !== undefined) return `an admission webhook refuses it, not RBAC: see who runs ${webhook}`;
+  const failing = /failed calling webhook "(.*?)"/.exec(words)?.[1];
+  if (failing !== undefined) return `an admission webhook does not answer as it should: see who runs ${failing}`;
   const policy = /ValidatingAdmissionPolicy '(.*?)' with binding/.exec(words)?.[1];
   if (policy !== undefined) return `an admission policy refuses it, not RBAC: see ${policy}`;
   if (/(exceeded|failed) quota/.test(words)) {

@@ -1,5 +1,6 @@
 /**
- * What must hold of identity leases at every commit: who may write, take over and delete what, and when.
+ * What must hold of identity leases at every commit: who may write, take over and delete what, and when; also beside an API
+ * server that publishes itself.
  *
  * Left out, because DESIGN says so: leaseTransitions that an operator sets back; a lease whose label an operator took away
  * (it is nobody's to touch until it is mended by its holder); sweeps of a lease whose holder's wall clock is wrong by
@@ -11,7 +12,7 @@ import type { Lease } from '../../../src/lease/lease.ts';
 import { MicroTime } from '../../../src/lease/micro-time.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameOf } from '../../../src/lease/names.ts';
 import type { Commit } from '../../support/memory-api.ts';
-import { PublisherActor, SweeperActor } from '../actors.ts';
+import { PublisherActor, ServerActor, SweeperActor } from '../actors.ts';
 import { EPOCH_MS } from '../world.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
@@ -21,6 +22,10 @@ import { windowMs } from '../plan.ts';
 const RATE = 0.985;
 /** A clock that is off by no more than this does not make a renewed lease look expired. */
 const SMALL_SKEW_MS = 1_000;
+/** How long what a server deletes at its start is left to it. */
+const SERVER_START_MS = 5_000;
+/** Writes over a living server's: two until it is known for one, and as many whose answers were lost. */
+const OVER_SERVER = 4;
 /** A look may be this much older than its answer. */
 const LOOK_SLACK_MS = 12_000;
 /** A server is known to be gone by then: three probes in a row, two seconds each, and a write that was under way. */
@@ -28,6 +33,10 @@ const SERVER_GONE_MS = 25_000;
 
 export const isIdentity = (lease: Lease | undefined): boolean =>
   lease?.metadata.labels[IDENTITY_LABEL] === IDENTITY_LABEL_VALUE;
+
+/** A server's own, with the mark of peer proxying. */
+export const isPeer = ({ metadata, spec }: Lease): boolean =>
+  metadata.annotations['kubernetes.io/peer-advertise-address'] !== undefined && spec.leaseTransitions === undefined;
 
 export class IdentityRules {
   readonly #network: Network;
@@ -65,6 +74,15 @@ export class IdentityRules {
   readonly #putBack = new Map<string, { readonly by: string; readonly at: number }>();
   /** Leases that an operator has edited. */
   readonly #edited = new Set<string>();
+  /** The last write of a server to each lease, and when a server last deleted it and since when it had been there. */
+  readonly #serverWrote = new Map<string, number>();
+  readonly #serverDeleted = new Map<string, { readonly at: number; readonly afterMs: number }>();
+  /** Hosts whose server takes part in peer proxying. */
+  readonly #peers = new Set<string>();
+  /** When each lease was created. */
+  readonly #createdAt = new Map<string, number>();
+  /** How often a publisher has written over a server's write, since that one's start or its last silence. */
+  readonly #overServer = new Map<string, number>();
   sweeps = 0;
   takeOvers = 0;
 
@@ -89,6 +107,7 @@ export class IdentityRules {
         this.#swept(commit, actor, writtenAt);
       } else if (actor instanceof PublisherActor) this.#published(commit, actor);
       else if (actor instanceof SweeperActor) this.#swept(commit, actor, writtenAt);
+      else if (actor instanceof ServerActor) this.#served(commit);
       else this.#fail('only publishers and sweepers write', `${by} wrote ${name}`);
     } else if (commit.verb === 'update' && !this.#restored.has(name)) this.#edited.add(name);
     if (by !== 'somebody') this.#restored.delete(name);
@@ -97,6 +116,8 @@ export class IdentityRules {
     const { before } = commit;
     const renewed = before?.metadata.uid !== after?.metadata.uid || !isDeepStrictEqual(before?.spec, after?.spec);
     if (renewed) this.#renewedAt.set(name, at);
+    if (commit.verb === 'create') this.#createdAt.set(name, at);
+    if (!(this.#actors.get(by) instanceof ServerActor)) this.#serverWrote.delete(name);
     if (after) this.writtenAt.set(name, at);
     else this.writtenAt.delete(name);
     this.#seen(commit);
@@ -162,16 +183,60 @@ export class IdentityRules {
     if (!this.#edited.has(publisher.leaseName)) this.#fail('a lost answer is no second writer', publisher.name);
   }
 
+  #served({ verb, name, after, at }: Commit): void {
+    const host = after && isPeer(after) && hostnameOf(after);
+    if (host) this.#peers.add(host);
+    if (verb !== 'delete') this.#serverWrote.set(name, at);
+    else this.#serverDeleted.set(name, { at, afterMs: at - (this.#createdAt.get(name) ?? -Infinity) });
+    if (verb !== 'update')
+      for (const key of this.#overServer.keys()) if (key.startsWith(name)) this.#overServer.delete(key);
+  }
+
+  /** Under one name with a server: it is left to that one while it lives. */
+  #besideServer({ verb, name, before, at, request }: Commit, p: PublisherActor): void {
+    const deleted = this.#serverDeleted.get(name);
+    const sentAt = request?.at ?? at;
+    if (verb === 'create' && deleted && sentAt > deleted.at && p.heldSince < deleted.at) {
+      if (deleted.afterMs > SERVER_START_MS && sentAt - deleted.at < SERVER_START_MS * RATE)
+        this.#fail(
+          'what a server deletes is made by nobody else at once',
+          `${p.name}, ${sentAt - deleted.at} ms after`,
+        );
+    }
+    const wroteAt = this.#serverWrote.get(name);
+    if (!before || wroteAt === undefined) return;
+    const silentMs = at - (this.#renewedAt.get(name) ?? -Infinity);
+    const key = `${name} ${p.name}`;
+    const alone = silentMs >= windowMs(p.slot) * RATE;
+    const times = alone ? 0 : (this.#overServer.get(key) ?? 0) + 1;
+    this.#overServer.set(key, times);
+    if (times > OVER_SERVER)
+      this.#fail('no fight with a server over one name', `${p.name} wrote over it ${times} times`);
+    const { acquireTime, leaseTransitions, holderIdentity } = before.spec;
+    const servers = acquireTime === undefined && leaseTransitions === undefined && holderIdentity !== '';
+    if (servers && !alone)
+      this.#fail("a server's lease is claimed only after silence", `${p.name}, after ${silentMs} ms`);
+  }
+
   #fail(rule: string, message: string): never {
     return this.#judge.fail(rule, message);
   }
 
-  #published({ verb, name, before, after, at, request }: Commit, p: PublisherActor): void {
+  #published(commit: Commit, p: PublisherActor): void {
+    const { verb, name, before, after, at, request } = commit;
     const was = before?.spec.holderIdentity ?? '';
     if (name !== p.leaseName) this.#fail('publishers write their own lease', `${p.name} wrote ${name}`);
     if (verb !== 'delete') this.#renewals = [...this.#renewals.slice(-99), at];
     if (p.outcome === 'deleted' || p.outcome === 'absent' || p.outcome === 'notOurs') {
       this.#fail('nothing after leaving', `${p.name} said ${p.outcome}, then ${verb}d its lease`);
+    }
+    if (p.slot.nameFormat === 'apiserver') this.#besideServer(commit, p);
+    // What is left under its own name would disturb the server's peers.
+    if (verb === 'delete' && this.#peers.has(p.slot.hostname) && p.slot.nameFormat === 'sha256') {
+      const silentMs = at - (this.#renewedAt.get(name) ?? -Infinity);
+      if (was !== p.holder && silentMs < windowMs(p.slot) * RATE)
+        this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
+      return;
     }
     if (verb === 'delete') {
       if (was !== p.holder) this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);

@@ -18,6 +18,7 @@ import {
   IDENTITIES,
   MonitorActor,
   PublisherActor,
+  ServerActor,
   SweeperActor,
 } from '../actors.ts';
 import type { Actor } from '../actors.ts';
@@ -28,7 +29,7 @@ import { sweepBound } from '../plan.ts';
 import type { ElectionRules } from './election.ts';
 import type { HeartbeatRules } from './heartbeat.ts';
 import type { IdentityRules } from './identity.ts';
-import { isIdentity } from './identity.ts';
+import { isIdentity, isPeer } from './identity.ts';
 
 /** What a renewal takes beyond its interval: jitter, a clock that is slow, the way. */
 const renewedWithin = (intervalMs: number): number => intervalMs * 1.05 + 500;
@@ -75,6 +76,22 @@ function publishers({ network, judge, identity }: LivenessParts, living: readonl
     const lease = api.peek({ namespace: IDENTITIES.namespace, name });
     const mine = all.filter((p) => p.leaseName === name);
     const who = mine.map((p) => `${p.name} ${p.publisher.status.phase}`).join(', ');
+    const beside = (phases: readonly string[]): void => {
+      if (!mine.every((p) => phases.includes(p.publisher.status.phase))) judge.fail('a server is left its lease', who);
+    };
+    const { hostname } = mine[0]!.slot;
+    if (api.all().some((l) => isPeer(l) && hostnameOf(l) === hostname && l.metadata.name !== name)) {
+      beside(['besideServer']);
+      if (isIdentity(lease)) judge.fail('no second lease beside peer proxying', who);
+      continue;
+    }
+    const servers = living.filter((a) => a instanceof ServerActor && a.server.name === name);
+    if (servers.length > 0) {
+      const ageMs = world.now - (identity.writtenAt.get(name) ?? -Infinity);
+      if (!lease || ageMs > renewedWithin(10_000)) judge.fail('a server keeps its lease', `${who}: ${ageMs} ms ago`);
+      beside(['besideServer', 'superseded']);
+      continue;
+    }
     if (!lease) return judge.fail('no lease is lost', `${who}: there is no lease`);
     const holding = mine.filter((p) => p.publisher.status.phase === 'holding');
     if (!isIdentity(lease)) {
