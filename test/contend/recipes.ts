@@ -41,7 +41,7 @@ export async function contendByRecipes({ contenders, random }: Settings): Promis
   const rollout: Scenario = {
     name: 'a rollout with another number of slots',
     async play() {
-      slots = slots === 3 ? 2 : 3;
+      slots = slots === 3 ? 5 : 3;
       for (const one of world.contenders) {
         one.signal('SIGTERM', ['leasekeeper']);
         await untilIt(() => !one.running, 10_000);

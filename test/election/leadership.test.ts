@@ -496,6 +496,27 @@ describe('work and its program', () => {
     }));
 });
 
+test('renewals, take-overs, looks and releases never wait for requests of others', () =>
+  play(async (scene) => {
+    const a = scene.actor('a');
+    await scene.clock.advance(5_000);
+    a.store.watches.silence();
+    a.store.faults = ({ verb }) => (verb === 'update' ? { lose: 'Unavailable' } : undefined);
+    await scene.clock.advance(3_000);
+    a.store.faults = undefined;
+    const b = scene.actor('b');
+    await scene.clock.advance(5_000);
+    a.stop();
+    await scene.clock.advance(5_000);
+    assert(b.leads);
+    const sent = [...a.store.journal, ...b.store.journal].filter(({ verb }) => verb !== 'watch');
+    assert.deepEqual([...new Set(sent.map(({ verb }) => verb))].sort(), ['create', 'get', 'update']);
+    assert.deepEqual(
+      sent.filter(({ urgent }) => !urgent),
+      [],
+    );
+  }));
+
 test('of a hundred candidates a few write at a failover, once they know of each other', () =>
   play(async (scene) => {
     const random = chance(7);

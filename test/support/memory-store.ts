@@ -34,6 +34,8 @@ export interface Call {
   readonly name: string;
   /** Monotonic milliseconds of the store's clock. */
   readonly at: number;
+  /** It was sent by the way that others' requests do not delay. */
+  readonly urgent?: true;
   outcome?: 'ok' | LeaseStoreErrorCode;
 }
 
@@ -167,7 +169,8 @@ export class MemoryStore implements LeaseStore {
   }
 
   #call<T>(verb: Verb, ref: LeaseRef, options: CallOptions | undefined, work: () => T): Promise<T> {
-    const call: Call = { verb, namespace: ref.namespace, name: ref.name, at: this.#clock.monotonic() };
+    const urgent = options?.urgent === true && { urgent: true as const };
+    const call: Call = { verb, namespace: ref.namespace, name: ref.name, at: this.#clock.monotonic(), ...urgent };
     this.journal.push(call);
     const act = (): T => this.api.serve(call, work);
     const script = this.#scripted.get(verb);
