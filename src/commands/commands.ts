@@ -7,7 +7,15 @@ import { SERVE_TABLE } from '../config/http-flags.ts';
 import type { OptionSpec, Table } from '../config/option-spec.ts';
 import { PUBLISH_TABLE } from '../config/publish-flags.ts';
 import { RBAC_OPTIONS } from '../config/rbac-flags.ts';
-import { LOCK_TABLE, ONCE_TABLE, RING_VIEW_TABLE, SHARD_TABLE } from '../config/recipe-flags.ts';
+import {
+  LOCK_TABLE,
+  ONCE_TABLE,
+  RBAC_CRON_TABLE,
+  RBAC_MEMBER_TABLE,
+  RBAC_SEMAPHORE_TABLE,
+  RING_VIEW_TABLE,
+  SHARD_TABLE,
+} from '../config/recipe-flags.ts';
 import {
   COUNT_TABLE,
   CONFIG_PRINT_OPTIONS,
@@ -181,19 +189,39 @@ function distinctFlags(options: Table): Record<string, OptionSpec> {
 /** Commands that talk to an API. */
 const TALKING = DOING.filter(({ options }) => 'kubeconfig' in options);
 
+/** Recipes of the library that are no commands: only what they need is asked for. */
+const RECIPES: readonly CommandSpec[] = (
+  [
+    ['cron', 'a cron of the library, or of node-cron', RBAC_CRON_TABLE],
+    ['semaphore', 'a semaphore of the library', RBAC_SEMAPHORE_TABLE],
+    ['member', 'members and shards of the library', RBAC_MEMBER_TABLE],
+  ] as const
+).map(([name, summary, options]) => ({
+  name,
+  summary,
+  options,
+  load: async () => ({ run: async () => 2, grants: (await import('./recipe-grants.ts')).RECIPE_GRANTS[name] }),
+}));
+
+/** What `rbac` can be asked about, and how it is called. */
+const ASKED = [
+  ...TALKING.map((spec) => [spec, `\`leasekeeper ${spec.name}\``] as const),
+  ...RECIPES.map((spec) => [spec, spec.summary] as const),
+];
+
 const RBAC: CommandSpec = {
   name: 'rbac',
   summary: 'Print the smallest Role and RoleBinding for a command and its options',
   options: { ...RBAC_OPTIONS, ...LOG_OPTIONS },
   arguments: '[command]',
-  usage: `[${TALKING.map(({ name }) => name).join('|')}] [options of the command] [options]`,
-  load: async () => (await import('./rbac-command.ts')).rbacOfServices(TALKING),
-  commands: TALKING.map((spec) => ({
+  usage: `[${ASKED.map(([{ name }]) => name).join('|')}] [options of the command] [options]`,
+  load: async () => (await import('./rbac-command.ts')).rbacOfServices(ASKED.map(([spec]) => spec)),
+  commands: ASKED.map(([spec, title]) => ({
     name: spec.name,
-    summary: `Print what \`leasekeeper ${spec.name}\` with these options needs`,
+    summary: `Print what ${title} needs`,
     options: { ...spec.options, ...RBAC_OPTIONS },
     ...(spec.arguments !== undefined && { arguments: spec.arguments.replace('<', '[').replace('>', ']') }),
-    load: async () => (await import('./rbac-command.ts')).rbacOf(spec),
+    load: async () => (await import('./rbac-command.ts')).rbacOf(spec, title),
   })),
 };
 

@@ -92,5 +92,5 @@ export async function run(input: CommandInput): Promise<number> {
 export const grants = permitted(
   RING_VIEW_TABLE,
   () => [],
-  () => [onLeases('default', ['list'], 'lists the ring')],
+  (_values, _given, [ring = '']) => [onLeases(parseRef(ring, 'default').namespace, ['list'], 'lists the ring')],
 );

@@ -25,18 +25,22 @@ export interface Grant {
 }
 
 /** The grants, and what is wrong with the options. */
-export type Grants = (given: Given) => Promise<{ grants: readonly Grant[]; problems: readonly Problem[] }>;
+/** @param args what stands after the command's name */
+export type Grants = (
+  given: Given,
+  args?: readonly string[],
+) => Promise<{ grants: readonly Grant[]; problems: readonly Problem[] }>;
 
 /** The permissions of a command whose options keep these rules. */
 export const permitted =
   <T extends Table>(
     table: T,
     rules: Rules<T>,
-    grantsOf: (values: OptionValues<T>, given: Given) => readonly Grant[],
+    grantsOf: (values: OptionValues<T>, given: Given, args: readonly string[]) => readonly Grant[],
   ): Grants =>
-  async (given) => {
+  async (given, args = []) => {
     const { values, problems } = await readChecked(table, given, rules);
-    return { grants: problems.length > 0 ? [] : grantsOf(values, given), problems };
+    return { grants: problems.length > 0 ? [] : grantsOf(values, given, args), problems };
   };
 
 export const onEvents = (namespace: string, gates: FeatureGates<GateName>): Grant[] =>

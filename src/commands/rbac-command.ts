@@ -43,21 +43,27 @@ export const rbacOfServices = (commands: readonly CommandSpec[]): CommandModule 
 });
 
 /** `rbac COMMAND`. */
-export const rbacOf = (spec: CommandSpec): CommandModule => ({
-  async run({ given, io }) {
-    io.out(await yamlOf(spec, given));
+/** @param title what is asked about, as it is called */
+export const rbacOf = (spec: CommandSpec, title: string): CommandModule => ({
+  async run({ given, args, io }) {
+    io.out(await yamlOf(spec, given, title, args));
     return EXIT.ok;
   },
 });
 
 /** @throws UsageError */
-async function yamlOf({ name, load }: CommandSpec, given: Given): Promise<string> {
+async function yamlOf(
+  { name, load }: CommandSpec,
+  given: Given,
+  title = `\`leasekeeper ${name}\``,
+  args: readonly string[] = [],
+): Promise<string> {
   const { values, problems: unread } = readOptions(RBAC_OPTIONS, { ...given, problems: [] });
   const settings = rbacSettings(values, name);
   const grantsOf = (await load()).grants;
   if (grantsOf === undefined) throw new TypeError(`${name} states no permissions`);
-  const { grants, problems } = await grantsOf(given);
+  const { grants, problems } = await grantsOf(given, args);
   const all = [...unread, ...named(settings.wrong, RBAC_OPTIONS, given), ...problems];
   if (all.length > 0) throw new UsageError(all);
-  return rbacYaml(rbacObjects(grants, settings), `What \`leasekeeper ${name}\` may do, and nothing more.`);
+  return rbacYaml(rbacObjects(grants, settings), `What ${title} may do, and nothing more.`);
 }

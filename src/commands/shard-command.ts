@@ -24,7 +24,8 @@ import type { Service } from '../runtime/services.ts';
 import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { GuardedCommand, commandProblems, ending } from './guarded-command.ts';
-import { onEvents, onLeases, permitted } from './permissions.ts';
+import { onEvents, permitted } from './permissions.ts';
+import { onRing } from './recipe-grants.ts';
 import { runService } from './service.ts';
 
 const settingsOf = (values: OptionValues<typeof SHARD_TABLE>): RecipeSettings =>
@@ -100,13 +101,6 @@ export const grants = permitted(
   (values) => settingsOf(values).wrong,
   (values) => {
     const { namespace } = settingsOf(values).ref(undefined);
-    return [
-      onLeases(
-        namespace,
-        ['get', 'list', 'watch', 'create', 'update', 'delete'],
-        "the ring's leases: its own, the slots', and those of members that died",
-      ),
-      ...onEvents(namespace, values.featureGates),
-    ];
+    return [onRing(namespace), ...onEvents(namespace, values.featureGates)];
   },
 );

@@ -5,7 +5,7 @@ import { ELECTION_BETWEEN, ELECTION_ROWS, timing } from '../election/election-op
 import type { ElectionOptions } from '../election/election-options.ts';
 import { parseRef, refProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import { MEMBER_ROWS, ONCE_ROWS, SLOTS_ROWS, USE_ROWS } from '../recipes/recipe-options.ts';
+import { CRON_ROWS, MEMBER_ROWS, ONCE_ROWS, SEMAPHORE_ROWS, SLOTS_ROWS, USE_ROWS } from '../recipes/recipe-options.ts';
 import { INT32_MAX, msWithin } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
@@ -96,12 +96,29 @@ export const SHARD_TABLE = {
   ...times(MEMBER_ROWS),
 } as const satisfies Table;
 
+/** For `rbac` of the library's recipes. */
+export const RBAC_CRON_TABLE = {
+  recipeLease: { ...lease('the lease that records the fires'), default: 'node-cron' },
+  ...bind(CRON_ROWS, { cronOverlap: { field: 'overlap', flag: '--overlap', arg: 'POLICY', weakest: 'flag' } }),
+  ...LOG_OPTIONS,
+} as const satisfies Table;
+export const RBAC_SEMAPHORE_TABLE = {
+  recipeLease: lease('the semaphore; its slots are the leases NAME-0, NAME-1 and so on'),
+  ...bind(SEMAPHORE_ROWS, { semaphoreCount: { field: 'count', flag: '--count', optional: true, weakest: 'flag' } }),
+  ...LOG_OPTIONS,
+} as const satisfies Table;
+export const RBAC_MEMBER_TABLE = { recipeRing: RING, ...LOG_OPTIONS } as const satisfies Table;
+
 /** For `members` and `shards`, which look and end. */
 export const RING_VIEW_TABLE = {
   output: { ...OUTPUT_OPTIONS.output, choices: ['json', 'yaml', 'name'] },
   ...API_OPTIONS,
   ...LOG_OPTIONS,
 } as const satisfies Table;
+
+/** What is wrong with a text that should name a Lease. */
+export const refRules = (text: string | undefined): Wrong[] =>
+  wrong('recipeLease', text, text === undefined ? 'is required: [NAMESPACE/]NAME' : refProblem(text));
 
 export interface RecipeSettings {
   /** Without a namespace where none was given: the context's, or the pod's. */

@@ -33,7 +33,9 @@ export function logRecipe(log: Logger, normal: 'debug' | 'info' = 'debug'): Obse
       case 'lost':
         log.warn(
           { job: event.job, fireTime: event.fireTime, code: event.error.code, err: event.error },
-          'a fire may be lost: nobody knows whether its claim was stored',
+          event.stored === false
+            ? 'a fire was not claimed here: another replica may still run it'
+            : 'a fire may be lost: nobody knows whether its claim was stored',
         );
         return;
       case 'badRecord':

@@ -41,8 +41,17 @@ export type CronEvent =
       readonly fireTime: Date;
       readonly reason: ClaimRefusal | 'running';
     }
-  /** Nobody knows whether the claim was stored: if it was, this fire is lost. */
-  | { readonly type: 'lost'; readonly job: string; readonly fireTime: Date; readonly error: LeaseStoreError }
+  /**
+   * No claim could be made in time. `stored`: undefined: nobody knows whether one was stored; if it was, the fire is lost.
+   * False: none was, and another may still claim it.
+   */
+  | {
+      readonly type: 'lost';
+      readonly job: string;
+      readonly fireTime: Date;
+      readonly error: LeaseStoreError;
+      readonly stored: false | undefined;
+    }
   | { readonly type: 'badRecord'; readonly job: string; readonly fireTime: Date };
 
 /** What a cron is made of. */
@@ -164,7 +173,13 @@ export class Cron {
         if (error instanceof RecipeError) {
           if (taken) this.#observe({ type: 'refused', job, fireTime, reason: 'running' });
           else
-            this.#observe({ type: 'lost', job, fireTime, error: new LeaseStoreError('Timeout', { message: NO_LOOK }) });
+            this.#observe({
+              type: 'lost',
+              job,
+              fireTime,
+              error: new LeaseStoreError('Timeout', { message: NO_LOOK }),
+              stored: false,
+            });
         } else if (!(error instanceof LeadershipError || stop.aborted)) return fail(error);
         settle(undefined);
       })
@@ -183,10 +198,11 @@ export class Cron {
     const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
     const until = clock.monotonic() + claimTimeoutMs;
     const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
-    let failure = new LeaseStoreError('Timeout', { message: `no claim within ${claimTimeoutMs} ms` });
+    let failure: LeaseStoreError | undefined;
+    let stored: false | undefined = false;
     for (let left = claimTimeoutMs; left > 0 && !stop.aborted; left = until - clock.monotonic()) {
       try {
-        const call = { timeoutMs: left, signal: stop, urgent: true };
+        const call = { timeoutMs: Math.ceil(left), signal: stop, urgent: true };
         const fieldSelector = `metadata.name=${ref.name}`;
         const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call);
         if (!serverDate) throw new LeaseStoreError('BadAnswer', { message: 'the API server did not tell its time' });
@@ -205,19 +221,22 @@ export class Cron {
         return this.#run(
           await this.#write(lease, firesText(verdict.fires), {
             ...call,
-            timeoutMs: Math.max(1, until - clock.monotonic()),
+            timeoutMs: Math.max(1, Math.ceil(until - clock.monotonic())),
           }),
         );
       } catch (error) {
         if (!isStoreError(error)) throw error;
-        failure = error;
+        // One that had no time says less than the one before.
+        if (failure === undefined || error.code !== 'Timeout') failure = error;
+        if (error.mayHaveCommitted) stored = undefined;
         // Another's claim, of this fire or of another job's, came first: look again at once.
         const raced = isStoreError(error, 'Conflict', 'AlreadyExists');
         if (!raced)
           await sleep(clock, Math.min(backoff.next(error.retryAfterMs), Math.max(0, until - clock.monotonic())), stop);
       }
     }
-    this.#observe({ type: 'lost', job, fireTime, error: failure });
+    failure ??= new LeaseStoreError('Timeout', { message: `no claim within ${claimTimeoutMs} ms` });
+    this.#observe({ type: 'lost', job, fireTime, error: failure, stored });
     return undefined;
   }
 

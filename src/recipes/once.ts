@@ -10,8 +10,11 @@
 import { withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import { isStoreError } from '../lease/store.ts';
-import type { LeaseEvent } from '../lease/store.ts';
+import type { LeaseEvent, LeaseStoreError } from '../lease/store.ts';
+import type { ElectionEvent, ElectionOperation } from '../election/election-events.ts';
 import { createBackoff } from '../runtime/backoff.ts';
+import { containedObserver } from '../runtime/observer.ts';
+import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
 import { sleep } from '../runtime/clock.ts';
 import { LeadershipError } from '../election/term.ts';
@@ -37,11 +40,13 @@ export interface OnceOutcome<T> {
 /** A work that succeeds once for each key, whichever process runs it. */
 export class Once {
   readonly #options: RecipeOptions;
+  readonly #observe: Observe<ElectionEvent>;
   readonly #behind = new Set<Promise<void>>();
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: RecipeOptions) {
     this.#options = options;
+    this.#observe = containedObserver(options.observe);
     // Checked now, not at the first run.
     new Lock(options, 'once');
   }
@@ -127,7 +132,9 @@ export class Once {
         return await this.#get();
       } catch (error) {
         if (!isStoreError(error)) throw error;
-        await sleep(clock, backoff.next(error.retryAfterMs), term.signal);
+        const retryInMs = backoff.next(error.retryAfterMs);
+        this.#failed('get', error, retryInMs, term);
+        await sleep(clock, retryInMs, term.signal);
         term.check();
         term.signal.throwIfAborted();
       }
@@ -157,7 +164,7 @@ export class Once {
     const { store, clock, random } = this.#options;
     const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
     for (;;) {
-      let cause: unknown;
+      let cause: LeaseStoreError;
       try {
         const lease = await this.#get();
         const done = this.#read(lease);
@@ -174,9 +181,17 @@ export class Once {
         cause = error;
       }
       // A conflict is one with our own renewal, as a rule.
-      await sleep(clock, isStoreError(cause, 'Conflict') ? 0 : backoff.next(), undefined);
+      const retryInMs = isStoreError(cause, 'Conflict') ? 0 : backoff.next();
+      if (retryInMs > 0) this.#failed('renew', cause, retryInMs, term);
+      await sleep(clock, retryInMs, undefined);
       if (term.remainingMs === 0) throw this.#unrecorded(key, cause);
     }
+  }
+
+  /** What only the work's own requests meet: the elector reports its own. */
+  #failed(operation: ElectionOperation, error: LeaseStoreError, retryInMs: number, term: Term): void {
+    const { lease, holder, remainingMs } = term;
+    this.#observe({ type: 'failed', operation, error, retryInMs, remainingMs, lease, holder });
   }
 
   #unrecorded(key: string, cause?: unknown): RecipeError {

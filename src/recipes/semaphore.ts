@@ -297,7 +297,12 @@ export class Semaphore {
         };
       } catch (error) {
         if (!isStoreError(error)) throw error;
-        await sleep(clock, backoff.next(error.retryAfterMs), signal);
+        const retryInMs = backoff.next(error.retryAfterMs);
+        if (!signal.aborted) {
+          const { id: holder } = this.#options;
+          this.#observe({ type: 'failed', operation: 'get', error, retryInMs, lease, holder });
+        }
+        await sleep(clock, retryInMs, signal);
       }
     }
     return { theirs: undefined, held: [], dead: [], counts: new Map(), first: undefined, doubtMs: 0 };

@@ -10,7 +10,9 @@ import { realApiSkip, startRealApi } from '../support/real-api.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../deploy/examples', import.meta.url));
 const README = fileURLToPath(new URL('../../README.md', import.meta.url));
-const NAMES = ['members', 'controller', 'virtual-node'];
+const NAMES = ['members', 'controller', 'virtual-node', 'once', 'operator'];
+/** Of these the embedded server shows enough. */
+const EMBEDDED = ['cron', 'lock', 'semaphore', 'queues', 'chat'];
 
 /** In a copy: they write logs beside themselves. */
 async function tell(t: it.TestContext, name: string, kubeconfig: string): Promise<void> {
@@ -25,7 +27,7 @@ async function tell(t: it.TestContext, name: string, kubeconfig: string): Promis
 // Mostly waiting for leases to expire: both servers at once.
 describe('the examples', { concurrency: true }, () => {
   describe('on the embedded server', { concurrency: 3 }, () => {
-    for (const name of NAMES) it(name, async (t) => tell(t, name, (await embedded(t)).kubeconfig));
+    for (const name of [...NAMES, ...EMBEDDED]) it(name, async (t) => tell(t, name, (await embedded(t)).kubeconfig));
 
     it('the recipe for leases of your own product, in the README', async (t) => {
       const dir = await scratch(t);

@@ -114,6 +114,20 @@ describe('the manifests of deploy/', () => {
     assert.match(text('Containerfile'), new RegExp(`-t leasekeeper:${version.replaceAll('.', '\\.')} `));
   });
 
+  it('those of the examples too, and their Roles are what `leasekeeper rbac` prints', async () => {
+    const printed = {
+      'examples/once/deployment.yaml': 'once --lease default/schema --service-account default/shop --name shop',
+      'examples/cron/deployment.yaml': 'cron --service-account default/reports --name reports',
+    };
+    for (const [file, args] of Object.entries(printed)) {
+      const objects = documents(file);
+      assert.deepEqual(objects.flatMap(schemaProblems), [], file);
+      const { out } = await runHere(['rbac', ...args.split(' ')]);
+      const [role] = parseAllDocuments(out).map((document) => document.toJS() as Manifest);
+      assert.deepEqual(objects.find(({ kind }) => kind === 'Role')?.['rules'], role?.['rules'], file);
+    }
+  });
+
   it('the Roles are what `leasekeeper rbac` prints', async () => {
     for (const [file, args] of Object.entries(RBAC_FILES)) {
       const { code, out, err } = await runHere(['rbac', ...args]);

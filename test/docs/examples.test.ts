@@ -84,6 +84,13 @@ const CONSOLES_ELSEWHERE = new Map([
   ['README.md ## Leases of your own product', 'test/deploy/examples.slow.test.ts'],
   ['deploy/examples/controller/README.md', 'test/deploy/examples.slow.test.ts'],
   ['deploy/examples/members/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/chat/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/operator/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/queues/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/semaphore/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/lock/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/cron/README.md', 'test/deploy/examples.slow.test.ts'],
+  ['deploy/examples/once/README.md', 'test/deploy/examples.slow.test.ts'],
   ['deploy/examples/virtual-node/README.md', 'test/deploy/examples.slow.test.ts'],
 ]);
 

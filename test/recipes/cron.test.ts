@@ -44,9 +44,20 @@ test('a claim whose answer is lost is recognised as ours; one that nobody knows 
   const claiming = a.cron.claimFire('job', time);
   a.store.faults = ({ verb }) => (verb === 'list' && a.store.count('update') > 0 ? { fail: 'Unavailable' } : undefined);
   assert.equal(await cluster.until(claiming), undefined);
-  assert.equal(a.events.at(-1)?.type, 'lost');
+  const event = a.events.at(-1);
+  assert.ok(event?.type === 'lost' && event.stored === undefined);
   const b = cron(cluster, 'b');
   assert.equal(await cluster.until(b.cron.claimFire('job', time)), undefined, 'it was stored');
+});
+
+test('a claim that was never sent says so, and why', async () => {
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a');
+  a.store.faults = ({ verb }) => (verb === 'list' ? { fail: 'Forbidden' } : undefined);
+  assert.equal(await cluster.until(a.cron.claimFire('job', at(cluster))), undefined);
+  const event = a.events.at(-1);
+  assert.ok(event?.type === 'lost');
+  assert.deepEqual([event.stored, event.error.code], [false, 'Forbidden']);
 });
 
 test('a fire that lies ahead of the server, or far behind it, is refused; nobody else is disturbed', async () => {

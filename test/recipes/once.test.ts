@@ -1,6 +1,7 @@
 /** Once: one success for a key, whoever starts, fails, dies or comes later. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ElectionEvent } from '../../src/election/election-events.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import { DONE_ANNOTATION, MAX_DONE_BYTES } from '../../src/recipes/done-keys.ts';
 import { Once } from '../../src/recipes/once.ts';
@@ -152,4 +153,18 @@ test('stopped while the acquiring write is under way: what it acquires is releas
   await assert.rejects(cluster.until(running), { message: 'no more' });
   await cluster.until(once.idle());
   assert.equal(cluster.peek()?.spec.holderIdentity, '');
+});
+
+test('what the work needs and does not get is reported: nothing hangs in silence', async () => {
+  const cluster = new Cluster();
+  const events: ElectionEvent[] = [];
+  const { store, ...parts } = cluster.process('a');
+  store.faults = ({ verb }) => (verb === 'get' ? { fail: 'Forbidden' } : undefined);
+  const stop = new AbortController();
+  const once = new Once({ ...parts, store, observe: (event) => void events.push(event) });
+  const running = once.run('v1', async () => {}, stop.signal);
+  await cluster.clock.advance(5_000);
+  assert.ok(events.some((event) => event.type === 'failed' && event.error.code === 'Forbidden'));
+  stop.abort();
+  await assert.rejects(cluster.until(running));
 });

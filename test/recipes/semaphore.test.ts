@@ -286,3 +286,14 @@ test('the signal at any moment: the work has begun or never does', async () => {
     assert.equal(how, began ? 'ran' : 'given up', `after ${ticks} turns`);
   }
 });
+
+test('slots that cannot be read are reported: nothing hangs in silence', async () => {
+  const cluster = new Cluster();
+  const events: SemaphoreEvent[] = [];
+  const { store, ...parts } = cluster.process('a');
+  store.faults = ({ verb }) => (verb === 'list' ? { fail: 'Forbidden' } : undefined);
+  const semaphore = new Semaphore({ ...parts, store, count: 1, observe: (event) => void events.push(event) });
+  const using = semaphore.use(async () => {}, { waitMs: 10_000 });
+  assert.equal(await cluster.until(using), null);
+  assert.ok(events.some((event) => event.type === 'failed' && event.error.code === 'Forbidden'));
+});

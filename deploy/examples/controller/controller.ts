@@ -2,26 +2,13 @@
  * A controller of which one replica works: whoever leads watches the Nodes, and acts when one is not heard of any more.
  * `node controller.ts NAME`, until SIGTERM.
  */
-import { LeaderElector, NodeMonitor, connect, createNodesApi, createSystemClock, workloadLeaseName } from 'leasekeeper';
+import { openLeases, workloadLeaseName } from 'leasekeeper';
 import type { NodeAvailability, Term } from 'leasekeeper';
 
 const [, , id = ''] = process.argv;
-const clock = createSystemClock();
-const random = Math.random;
-const api = await connect({ clock, random });
-const { store, transport } = api;
+const leases = await openLeases();
 
-const elector = new LeaderElector({
-  store,
-  clock,
-  random,
-  lease: { namespace: 'default', name: workloadLeaseName('node-watcher', ['all nodes']) },
-  id,
-  uuid: crypto.randomUUID(),
-  work,
-});
-
-/** What the controller is there for. Whoever is told should refuse a token below one that it has seen. */
+/** What the controller is there for. Who receives it should refuse a token below one that it has seen. */
 function act(node: NodeAvailability, term: Term): void {
   // Throws from the instant at which leadership ends, even if nobody has noticed yet.
   term.check();
@@ -31,11 +18,7 @@ function act(node: NodeAvailability, term: Term): void {
 /** Ends as soon as the term does, and has nothing under way by then. */
 async function work(term: Term): Promise<void> {
   console.log(`${id}: leading, fencing token ${term.fencingToken}`);
-  const monitor = new NodeMonitor({
-    store,
-    nodes: createNodesApi({ transport, clock, random }),
-    clock,
-    random,
+  const monitor = leases.availability({
     // Short, so that there is something to see; node lifecycle controllers wait for 50 seconds.
     graceMs: 4_000,
     observe: (event) => {
@@ -49,5 +32,5 @@ async function work(term: Term): Promise<void> {
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 process.once('SIGINT', () => stop.abort());
-await elector.run(stop.signal);
-await api.close();
+await leases.lead(`default/${workloadLeaseName('node-watcher', ['all nodes'])}`, work, { id, signal: stop.signal });
+await leases.close();

@@ -2,44 +2,31 @@
  * A virtual node: makes a Node object, says once that it is ready, and keeps its heartbeat, as a kubelet does.
  * `node virtual-node.ts NAME`, until SIGTERM; then the Node is deleted.
  */
-import { Heartbeat, connect, createNodesApi, createSystemClock, isStoreError } from 'leasekeeper';
+import { ApiException, CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import { openLeases } from 'leasekeeper';
 
 const [, , name = ''] = process.argv;
-const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
-const clock = createSystemClock();
-const random = Math.random;
-const api = await connect({ clock, random });
-const { store, transport } = api;
+const kubeConfig = new KubeConfig();
+kubeConfig.loadFromDefault();
+const api = kubeConfig.makeApiClient(CoreV1Api);
+const leases = await openLeases({ kubeConfig });
 
-const node = {
-  apiVersion: 'v1',
-  kind: 'Node',
-  metadata: { name, labels: { type: 'virtual' } },
-  // Nothing is scheduled here by accident.
-  spec: { taints: [{ key: 'example.com/virtual', effect: 'NoSchedule' }] },
-};
+// Nothing is scheduled here by accident.
+const spec = { taints: [{ key: 'example.com/virtual', effect: 'NoSchedule' }] };
 try {
-  await transport.request({ method: 'POST', what: `create node ${name}`, path: '/api/v1/nodes', body: node });
+  await api.createNode({ body: { metadata: { name, labels: { type: 'virtual' } }, spec } });
 } catch (error) {
   // It is there from an earlier start: its heartbeat is taken over.
-  if (!isStoreError(error) || error.code !== 'AlreadyExists') throw error;
+  if (!(error instanceof ApiException && error.code === 409)) throw error;
 }
 
 const now = new Date().toISOString().replace(/\.\d+/, '');
 const ready = { type: 'Ready', status: 'True', reason: 'VirtualNodeReady', message: 'ready' };
-await transport.request({
-  method: 'PATCH',
-  what: `say that node ${name} is ready`,
-  path: `${path}/status`,
-  contentType: 'application/merge-patch+json',
-  body: { status: { conditions: [{ ...ready, lastHeartbeatTime: now, lastTransitionTime: now }] } },
-});
+const status = { conditions: [{ ...ready, lastHeartbeatTime: now, lastTransitionTime: now }] };
+const mergePatch = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
+await api.patchNodeStatus({ name, body: { status } }, mergePatch);
 
-const heartbeat = new Heartbeat({
-  store,
-  nodes: createNodesApi({ transport, clock, random, names: [name] }),
-  clock,
-  random,
+const heartbeat = leases.heartbeat([name], {
   // Short, so that there is something to see; a kubelet's are 10 and 40 seconds, which are the defaults.
   renewIntervalMs: 1_000,
   leaseDurationSeconds: 4,
@@ -52,6 +39,6 @@ const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
 process.once('SIGINT', () => stop.abort());
 await heartbeat.run(stop.signal);
-await transport.request({ method: 'DELETE', what: `delete node ${name}`, path });
-await api.close();
+await api.deleteNode({ name });
+await leases.close();
 console.log(`${name}: the Node is deleted`);
