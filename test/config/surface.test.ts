@@ -20,7 +20,8 @@ test('every option of 0.1.0 is there, with its flag, variable, key and default',
 test('rbac takes every option of the commands that it knows', () => {
   const now = surface(COMMANDS);
   for (const name of Object.keys(now).filter((command) => command.startsWith('rbac '))) {
-    const missing = now[name.slice('rbac '.length)]?.filter((line) => !now[name]?.includes(line));
+    const command = now[name.slice('rbac '.length)] ?? [];
+    const missing = command.filter((line) => !now[name]?.includes(line));
     assert.deepEqual(missing, [], name);
   }
 });
