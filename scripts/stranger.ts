@@ -167,6 +167,7 @@ async function tryLibrary(stranger: Stranger, development: string, env: NodeJS.P
     for (const kubeconfig of ['kubeconfig', 'exec.kubeconfig']) {
       for (const file of ['five.js', 'eight.js', 'five.cjs', 'eight.cjs']) {
         const own = { ...env, KUBECONFIG: kubeconfig };
+        const before = holder();
         const child = spawn('node', [file], { cwd: directory, env: own, stdio: ['ignore', 'pipe', 'pipe'] });
         children.push(child);
         let said = '';
@@ -174,7 +175,6 @@ async function tryLibrary(stranger: Stranger, development: string, env: NodeJS.P
         child.stdout.on('data', (text: Buffer) => (said += text.toString()));
         child.stderr.on('data', (text: Buffer) => (errors += text.toString()));
         const exited = new Promise((resolve) => child.once('exit', resolve));
-        const before = holder();
         const works = file.startsWith('five') ? () => holder() !== before : () => said.startsWith('leading, ');
         await until(`${file} with ${kubeconfig}`, works);
         child.kill('SIGTERM');
