@@ -10,7 +10,7 @@ export interface CensusOptions {
   readonly freshForMs: number;
   /**
    * Milliseconds since the last proof that nothing was missed, after which a kept census no longer counts as an answer;
-   * default 30000: whoever has heard nothing for as long as a silent lease stays live cannot tell who is.
+   * default 30000: anyone who has heard nothing for as long as a silent lease stays live cannot tell who is.
    */
   readonly maxAgeMs: number;
 }

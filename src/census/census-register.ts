@@ -52,7 +52,7 @@ interface ListTimes {
 
 export class CensusRegister implements Watched {
   readonly tally = new Tally();
-  /** True when a number became another; whoever reads the numbers sets it back. */
+  /** True when a number became another; the reader of the numbers sets it back. */
   changed = false;
   /** Leases called live by their published times alone. */
   estimated = 0;

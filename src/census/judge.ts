@@ -3,7 +3,7 @@
  *
  * `publishedState` compares what a lease says with the API server's clock: for one look at it. It is as good as the
  * publisher's clock.
- * `LeaseSighting` measures silence on our own monotonic clock: for whoever goes on looking. No two clocks have to agree;
+ * `LeaseSighting` measures silence on our own monotonic clock: for anyone who goes on looking. No two clocks have to agree;
  * only the age of what was there before we looked is taken from the published times, and is marked as an estimate.
  *
  * A time that has not come is no sign of life in either way: such a lease is live only once it was seen to change.

@@ -115,7 +115,8 @@ async function scheduled(
   const observe = observers(logSweeper(log), endpoints?.observe);
   const parts = { store, clock, random: Math.random, observe };
   const service = sweepService(parts, settings);
-  const ofHeartbeats = (wish: SweepSettings | undefined): SweepSettings | undefined => wish && heartbeatSweep(wish);
+  const ofHeartbeats = (desired: SweepSettings | undefined): SweepSettings | undefined =>
+    desired && heartbeatSweep(desired);
   const nodes = values.ownerGone ? createNodesApi({ transport, clock, random: Math.random }) : undefined;
   const heartbeats = nodes && sweepService({ ...parts, nodes }, ofHeartbeats(settings));
   const { namespace, sweepSchedule: schedule } = values;
@@ -124,7 +125,7 @@ async function scheduled(
     { version, server, namespace, schedule, url: shown?.url },
     settings ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`,
   );
-  systemd.ready(() => (service.wish ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`));
+  systemd.ready(() => (service.setting ? 'sweeping expired leases' : `disabled: ${GATE_OFF}`));
   const reload = hotReload(input, {
     table: SWEEP_TABLE,
     values,
@@ -136,7 +137,7 @@ async function scheduled(
       log.level = next.logLevel;
       gates = next.featureGates;
       const after = settingsOf(next);
-      if ((after === undefined) !== (service.wish === undefined)) {
+      if ((after === undefined) !== (service.setting === undefined)) {
         log.info(after ? 'feature gate APIServerIdentity is on: sweeping' : `disabled: ${GATE_OFF}`);
       }
       service.set(after);

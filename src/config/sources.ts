@@ -125,7 +125,7 @@ function pathOf(
 const nameOfPath = (table: Table, flags: SourcesOptions['flags']): string =>
   flags[FILE_KEY] === undefined ? variableName(FILE_KEY) : (table[FILE_KEY]?.flag ?? FILE_KEY);
 
-/** Refusing them would be wrong: whoever sets variables for a whole pod or shell does not know every version's options. */
+/** Refusing them would be wrong: anyone who sets variables for a whole pod or shell may not know every version's options. */
 function unknownVariables(known: () => Table, env: Environment): string[] {
   const ours = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !isOfAService(name));
   if (ours.length === 0) return [];

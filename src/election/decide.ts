@@ -42,7 +42,7 @@ export interface Observation {
   readonly lease: Lease | undefined;
   /** The uid of a lease that is known to have been deleted, not only not found. */
   readonly deleted?: string | undefined;
-  /** Older than what was seen before: the server was set back, and whoever held the lease since may still lead. */
+  /** Older than what was seen before: the server was set back, and a holder since then may still lead. */
   readonly setBack: boolean;
   /** Monotonic milliseconds at which this record was first seen. */
   readonly since: number;

@@ -1,7 +1,7 @@
 /**
  * Who calls, and whether they may: bearer tokens, and for each user a predicate over what is asked.
  *
- * Without tokens everybody may do everything. With them, whoever brings none, or one that is not known, gets 401; what
+ * Without tokens everybody may do everything. With them, anyone who brings none, or one that is not known, gets 401; what
  * the user's `allow` refuses gets 403, in Kubernetes' words.
  */
 import { forbidden, unauthorized } from './status-errors.ts';

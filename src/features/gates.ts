@@ -146,7 +146,7 @@ export class FeatureGates<Name extends string = string> {
     return `A set of key=value pairs that describe feature gates for alpha/experimental features. Options are:\n${this.known().join('\n')}`;
   }
 
-  /** What to tell whoever sets a gate that is on its way out; empty mostly. */
+  /** What to say of a gate that is on its way out; empty mostly. */
   warnings(): string[] {
     return [...this.#settings].flatMap(([name, value]) => {
       const stage = this.#specs.get(name)?.stage;

@@ -2,7 +2,7 @@
  * One node's heartbeat: what is kept of it between renewals, and the requests of one renewal.
  *
  * Guarantees: one PUT per renewal while all is well; a conflict or a deletion is mended within the same renewal; every
- * PUT carries the uid and the version it was made from; a Node that goes or is made anew meanwhile gets no further
+ * PUT carries the uid and the version it was made from; a Node that goes or is recreated meanwhile gets no further
  * request of the old kind.
  */
 import type { Lease } from '../lease/lease.ts';

@@ -3,7 +3,7 @@
  *
  * Guarantees: a lease made here has the fields that kubelet writes and no other; one that was there keeps what is not
  * ours to say. Its renewTime always grows, for nobody counts one that does not as a sign of life. The owner is the Node
- * of exactly this uid: the lease of a Node that was made anew is not collected as the old one's.
+ * of exactly this uid: the lease of a Node that was recreated is not collected as the old one's.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease, OwnerReference } from '../lease/lease.ts';
@@ -31,7 +31,7 @@ export function firstHeartbeat(node: NodeInfo, options: LeaseOptions, renewTime:
 }
 
 /**
- * The lease for a PUT, made from the version that is there. Whoever held it, it is this node's now: a name of a Node is
+ * The lease for a PUT, made from the version that is there. Also where another held it, it is this node's now: a name of a Node is
  * unique, and so is its heartbeat.
  */
 export function nextHeartbeat(node: NodeInfo, options: LeaseOptions, from: Lease, renewTime: MicroTime): Lease {

@@ -3,7 +3,7 @@
  *
  * Guarantees: every Node that the source tells of has a lease owned by its uid, written as soon as it is seen (of many Nodes
  * at once: within one interval) and renewed once an interval, when its turn comes (see rota.ts). A Node that was deleted is
- * not renewed any more: its lease is left to the garbage collector, by its owner reference. A Node that was made anew gets
+ * not renewed any more: its lease is left to the garbage collector, by its owner reference. A Node that was recreated gets
  * its new uid into the lease at once. `run` settles when all it began has ended, at the latest one request timeout after its
  * signal; the leases stay, and expire by themselves.
  * Not guaranteed: that nobody else writes these leases. That is told, and overwritten, as kubelet does.
@@ -240,7 +240,7 @@ export class Heartbeat {
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         beat.inFlight = false;
-        // While it was under way the Node may have been made anew.
+        // While it was under way the Node may have been recreated.
         if (!beat.gone && beat.node.uid !== uid) this.#rota.enqueue(beat);
         this.#rota.done(beat);
       });
@@ -265,7 +265,7 @@ export class Heartbeat {
     this.#writtenAt = this.#clock.monotonic();
     const { conflicts, latencyMs } = result;
     const lateMs = Math.max(0, result.at - beat.dueAt);
-    // While it was under way the Node may have been made anew: then it is still due.
+    // While it was under way the Node may have been recreated: then it is still due.
     if (beat.node.uid === uid) beat.dueAt = Number.NaN;
     if (result.kind === 'renewed') this.#observe({ type: 'renewed', node, latencyMs, lateMs, conflicts });
     else this.#observe({ type: 'claimed', node, how: result.kind, conflicts });

@@ -13,7 +13,7 @@ export interface LeaderView {
   readonly lease: LeaseRef;
   /** Our own holder identity. */
   readonly holder: string;
-  /** Holder identity of whoever was last seen to hold the lease. */
+  /** The holder that the lease was last seen to have. */
   readonly leader: string | undefined;
   /** Milliseconds that our term still lasts; 0: we do not lead. */
   readonly remainingMs: number;

@@ -7,7 +7,7 @@
  * page whose name was bound to 127.0.0.1) is refused. With a token or a client CA everything but the status of the probes
  * is for those who have one of them. Nothing is logged of a request. `run` settles once every connection is closed,
  * within its signal's turn.
- * Does not guarantee: secrecy without TLS and credentials. Whoever reaches the address then reads what is served.
+ * Does not guarantee: secrecy without TLS and credentials. Anyone who reaches the address then reads what is served.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';

@@ -24,7 +24,7 @@ export interface ReleaseOptions {
   readonly hostname: string;
   /** Milliseconds between the two looks: longer than a publisher's renew interval. */
   readonly observeMs: number;
-  /** Deletes at once, whoever renews. */
+  /** Deletes at once, even while somebody renews. */
   readonly force: boolean;
   readonly signal: AbortSignal;
   /** Milliseconds for one request. */

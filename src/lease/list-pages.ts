@@ -1,5 +1,5 @@
 /**
- * A whole list, page by page: for whoever counts, collects or begins to watch.
+ * A whole list, page by page: for what counts, collects or begins to watch.
  *
  * Guarantees: every page shows one state of the server, or it is an error; a state that was compacted away is read again
  * from the first page. A page that is too large is asked for again with fewer items, down to one. Memory and time are

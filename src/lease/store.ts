@@ -83,7 +83,7 @@ export interface LeaseStore {
   create(lease: Lease, options?: CallOptions): Promise<Lease>;
   /**
    * Replaces the lease of exactly this uid and resourceVersion.
-   * @throws LeaseStoreError `Conflict` when it changed, was deleted or was made anew since
+   * @throws LeaseStoreError `Conflict` when it changed, was deleted or was recreated since
    * @throws TypeError when uid or resourceVersion is empty: an API server would create or overwrite it then
    */
   update(lease: Lease, options?: CallOptions): Promise<Lease>;

@@ -35,7 +35,7 @@ export function createLog({ level, format, output }: LogOptions): Logger {
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    // An error's message and code tell what a user can act on; its stack is for whoever debugs.
+    // An error's message and code tell what a user can act on; its stack is for debugging.
     serializers: { err: (err: unknown) => errorFields(err, level === 'debug') },
   };
   const log = pino(options, stream);

@@ -253,7 +253,7 @@ export class RingView {
     if (!released) this.#judge(entry, now);
   }
 
-  /** What was put back, or brought along, proves nothing: whoever held the key may not have learned of it yet. */
+  /** What was put back, or brought along, proves nothing: the one that held the key may not have learned of it yet. */
   #notBefore(lease: Lease, released: boolean, now: number): number {
     const { name } = lease.metadata;
     const before = this.#keys.get(name);

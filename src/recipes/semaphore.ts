@@ -2,7 +2,7 @@
  * Semaphore: at most `count` works at once, each in a slot with its number and its token. Slots are Leases `name-0` to
  * `name-<count - 1>`; the first one says how many there are.
  *
- * Guarantees: never more than `count` works at once, also while programs that ask for another count come and go: whoever
+ * Guarantees: never more than `count` works at once, also while programs that ask for another count come and go: one that
  * comes with another count than the first slot says waits until all holders of the old one have gone. Each acquisition writes
  * its count on the slot, in the same PUT, and the work begins only after a look, later than that, has shown no slot that is
  * held with another count. So of two that acquire at the same moment with different counts at least one sees the other, and

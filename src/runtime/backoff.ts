@@ -4,7 +4,7 @@
 interface BackoffOptions {
   /** First wait in milliseconds, before jitter. */
   readonly firstMs: number;
-  /** No wait is longer, jitter and a server's wish included. */
+  /** No wait is longer, jitter and what a server asks for included. */
   readonly capMs: number;
   /** 0 to 1, uniformly: Math.random, or a test's own. */
   readonly random: () => number;

@@ -1,43 +1,43 @@
 /**
- * Work for a wish that changes while it runs: a feature that is switched on and off, a service with new options.
+ * Work for a setting that changes while it runs: a feature that is switched on and off, a service with new options.
  *
- * Guarantees: at most one piece of work runs at a time; when the wish changes the work is asked to stop, and the next one
- * begins only once it has ended, with the wish of then: of several wishes in between only the last one counts. Nothing
+ * Guarantees: at most one piece of work runs at a time; when the setting changes the work is asked to stop, and the next one
+ * begins only once it has ended, with the setting of then: of several settings in between only the last one counts. Nothing
  * runs any more when `run` settles.
  */
 import type { Service } from './services.ts';
 
-export class Latest<Wish> implements Service {
+export class Latest<Setting> implements Service {
   readonly name: string;
-  readonly #work: (wish: Wish, signal: AbortSignal) => Promise<unknown>;
-  readonly #same: (a: Wish, b: Wish) => boolean;
-  #wish: Wish;
+  readonly #work: (setting: Setting, signal: AbortSignal) => Promise<unknown>;
+  readonly #same: (a: Setting, b: Setting) => boolean;
+  #setting: Setting;
   #changed = new AbortController();
 
   /**
-   * @param work for one wish, until its signal aborts; when it ends by itself, nothing is done until the next wish. What
+   * @param work for one setting, until its signal aborts; when it ends by itself, nothing is done until the next setting. What
    *   it throws ends `run`
-   * @param same a wish like the one before disturbs nothing; default Object.is
+   * @param same a setting like the one before disturbs nothing; default Object.is
    */
   constructor(
     name: string,
-    wish: Wish,
-    work: (wish: Wish, signal: AbortSignal) => Promise<unknown>,
-    same: (a: Wish, b: Wish) => boolean = Object.is,
+    setting: Setting,
+    work: (setting: Setting, signal: AbortSignal) => Promise<unknown>,
+    same: (a: Setting, b: Setting) => boolean = Object.is,
   ) {
     this.#same = same;
     this.name = name;
-    this.#wish = wish;
+    this.#setting = setting;
     this.#work = work;
   }
 
-  get wish(): Wish {
-    return this.#wish;
+  get setting(): Setting {
+    return this.#setting;
   }
 
-  set(wish: Wish): void {
-    if (this.#same(wish, this.#wish)) return;
-    this.#wish = wish;
+  set(setting: Setting): void {
+    if (this.#same(setting, this.#setting)) return;
+    this.#setting = setting;
     this.#changed.abort();
   }
 
@@ -45,7 +45,7 @@ export class Latest<Wish> implements Service {
     while (!signal.aborted) {
       this.#changed = new AbortController();
       const stop = AbortSignal.any([signal, this.#changed.signal]);
-      await this.#work(this.#wish, stop);
+      await this.#work(this.#setting, stop);
       if (!stop.aborted) await aborted(stop);
     }
   }

@@ -1,5 +1,5 @@
 /**
- * What an option is: one row states its unit, its default, its rule and its meaning. Whoever takes the option (a
+ * What an option is: one row states its unit, its default, its rule and its meaning. Anyone who takes the option (a
  * constructor, a flag, a variable, a file, the reference) reads the row.
  *
  * Guarantees: filling in defaults never throws; checking reports every problem at once, each with field, value and rule.

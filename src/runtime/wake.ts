@@ -1,5 +1,5 @@
 /**
- * A wait that can be ended early, by whoever has news. News that comes while nobody waits ends the next wait at once.
+ * A wait that can be ended early, by anyone who has news. News that comes while nobody waits ends the next wait at once.
  */
 import { sleep } from './clock.ts';
 import type { Clock } from './clock.ts';

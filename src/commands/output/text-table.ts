@@ -1,7 +1,7 @@
 /**
  * A table as kubectl prints it: upper-case headers, left-aligned columns three spaces apart, nothing after the last.
  *
- * Guarantees: a cell never breaks a line or a terminal, whoever wrote it. Columns that may be narrowed are, the widest
+ * Guarantees: a cell never breaks a line or a terminal, also with the text of others. Columns that may be narrowed are, the widest
  * first, until the table has at most 100 columns of the terminal. Rows that are printed later keep the widths of those before
  * (or wider), so that a table which grows stays a table.
  */

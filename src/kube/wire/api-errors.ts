@@ -241,7 +241,7 @@ function explainSocket(error: unknown): { code: string; words: string } {
   return { code, words: words === '' ? code || 'unknown error' : words };
 }
 
-/** Seconds or an HTTP date; a Status's own wish where there is no header. */
+/** Seconds or an HTTP date; what a Status asks for where there is no header. */
 function retryAfter(header: unknown, parsed: StatusObject | undefined, nowMs: number): number | undefined {
   if (typeof header === 'string') {
     if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000;

@@ -2,7 +2,7 @@
  * Text that a server, a proxy or a plugin wrote, before it becomes part of an error message: the one place where it is made
  * fit for a log.
  *
- * Guarantees: printable, on one line, bounded. Credentials that this process sends are struck out, whoever repeats them, and
+ * Guarantees: printable, on one line, bounded. Credentials that this process sends are struck out, also where others repeat them, and
  * so is what follows `authorization:`, `Bearer` or `Basic`, and what looks like a JSON Web Token.
  */
 

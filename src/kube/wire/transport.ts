@@ -26,7 +26,6 @@ import type { Asked } from './api-errors.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
 import type { WholeAnswer } from './exchange.ts';
 import { clean, createSecrets } from './foreign-text.ts';
-import { createHeaders } from './headers.ts';
 import { ConnectionPool } from './pool.ts';
 import { proxyAuthorization, takesRequests } from './proxy.ts';
 import { ServerClock } from '../server-clock.ts';
@@ -342,4 +341,24 @@ function bodyText(request: Request): string {
   } catch {
     throw bodyError(request);
   }
+}
+
+/** The header fields of requests, name, value, name, value …: made once for each credentials and kind of request. */
+function createHeaders(
+  userAgent: string,
+  proxyAuthorization?: string,
+): (current: Credentials, request: Request) => string[] {
+  const common = ['accept', 'application/json', 'user-agent', userAgent];
+  if (proxyAuthorization !== undefined) common.push('proxy-authorization', proxyAuthorization);
+  let sets: { of: Credentials; read: string[]; write: string[] } | undefined;
+  return (current, request) => {
+    if (sets?.of !== current) {
+      const read = [...common, ...current.headers];
+      sets = { of: current, read, write: [...read, 'content-type', 'application/json'] };
+    }
+    if (request.body === undefined) {
+      return request.accept === undefined ? sets.read : ['accept', request.accept, ...sets.read.slice(2)];
+    }
+    return request.contentType === undefined ? sets.write : [...sets.read, 'content-type', request.contentType];
+  };
 }
