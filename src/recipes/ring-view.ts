@@ -105,7 +105,7 @@ export class RingView {
   readonly #keys = new Map<string, KeyEntry>();
   /** Since when each key's Lease that was there is gone. */
   readonly #gone = new Map<string, number>();
-  /** Since when the whole ring is seen; undefined before the first list. */
+  /** When the whole ring was last listed; undefined before the first list. */
   #since: number | undefined;
 
   /**
@@ -131,7 +131,8 @@ export class RingView {
       // Keys first: one that names a term which has ended in the meantime is known to have named it before.
       for (const lease of event.leases) if (!this.#isMember(lease)) this.#putKey(lease, now);
       for (const lease of event.leases) if (this.#isMember(lease)) this.#putMember(lease, now);
-      this.#since ??= now;
+      // What is not there now may have come and gone since the list before.
+      this.#since = now;
       return;
     }
     const { name } = event.lease.metadata;
@@ -222,7 +223,8 @@ export class RingView {
       return;
     }
     this.#members.set(name, { lease, since: now, term });
-    for (const key of this.#keys.values()) if (key.term?.lease === name) this.#judge(key, now);
+    const putBack = before !== undefined && isPutBack(lease, before.lease);
+    for (const key of this.#keys.values()) if (key.term?.lease === name) this.#judge(key, now, putBack);
   }
 
   #dropMember(name: string, now: number): void {
@@ -268,7 +270,7 @@ export class RingView {
   }
 
   /** Whether the member term that a key names holds; called when either of the two Leases changed. */
-  #judge(key: KeyEntry, now: number): void {
+  #judge(key: KeyEntry, now: number, putBack = false): void {
     const { term } = key;
     const member = term && this.#members.get(term.lease);
     if (term && member?.term && sameMemberTerm(term, member.term)) {
@@ -276,7 +278,7 @@ export class RingView {
       key.freeAt = Infinity;
       return;
     }
-    if (key.matched && term && member && endsTerm(member.lease, term))
+    if (key.matched && !putBack && term && member && endsTerm(member.lease, term))
       key.freeAt = Math.min(key.freeAt, Math.max(now, key.notBefore));
     // What broke the match once is waited for from then on, whatever follows.
     else if (key.freeAt === Infinity) key.freeAt = now + (term?.durationMs ?? this.#durationMs);
@@ -287,6 +289,12 @@ export class RingView {
 /** False for what is older than what was seen: each acquisition of a key counts on, and nothing counts back. */
 const follows = (lease: Lease, seen: Lease): boolean =>
   lease.metadata.uid === seen.metadata.uid && (lease.spec.leaseTransitions ?? 0) >= (seen.spec.leaseTransitions ?? 0);
+
+/** True for a member's record that is older than one that was seen of the same term or a later one. */
+function isPutBack({ spec }: Lease, { spec: seen }: Lease): boolean {
+  if ((spec.leaseTransitions ?? 0) > (seen.leaseTransitions ?? 0)) return false;
+  return spec.renewTime !== undefined && seen.renewTime !== undefined && spec.renewTime.compare(seen.renewTime) < 0;
+}
 
 /** True when this record of a member's Lease proves that the term, which it showed before, has ended. */
 function endsTerm(lease: Lease, term: MemberTerm): boolean {

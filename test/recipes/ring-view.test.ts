@@ -76,6 +76,14 @@ test('a key whose Lease is not there is free a duration after the whole ring was
   assert.equal(ring.key('k').freeAt, 15_300);
 });
 
+test('a key that was never there is waited for from each list: it may have come and gone in between', () => {
+  const ring = view();
+  ring.see({ type: 'list', leases: [] }, 0);
+  assert.equal(ring.key('k').freeAt, 15_000);
+  ring.see({ type: 'list', leases: [] }, 40_000);
+  assert.equal(ring.key('k').freeAt, 55_000);
+});
+
 test('what was put back under a term that then ends is waited for all the same', () => {
   const B = member('b', 'b_1', 1, 0);
   const ring = view();
@@ -134,6 +142,7 @@ test('free at once when the member of the term was taken, or released its Lease,
 test('what proves nothing is waited for: emptied by another, deleted, created again, set back, another holder', () => {
   const cases: [string, (ring: RingView) => void][] = [
     ['emptied, but not by its holder', (ring) => ring.see(modified(member('a', '', 3, 2_000)), 2_000)],
+    ['put back to an earlier release', (ring) => ring.see(modified(member('a', '', 3, -500, { term: false })), 2_000)],
     ['emptied and counted on', (ring) => ring.see(modified(member('a', '', 8, 2_000, { mark: 3 })), 2_000)],
     ['counted on by hand', (ring) => ring.see(modified(member('a', 'a_1', 8, 2_000, { mark: 3 })), 2_000)],
     ['deleted', (ring) => ring.see({ type: 'deleted', lease: A }, 2_000)],

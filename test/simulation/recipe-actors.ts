@@ -23,6 +23,9 @@ export const ONCE_KEYS = ['v1', 'v2', 'v3'];
 /** A fire falls due this often, by each process's wall clock; milliseconds. */
 export const FIRE_EVERY_MS = 15_000;
 
+/** Two readers of one machine's clocks may differ by this after a suspend. */
+const READERS_DIFFER_MS = 10;
+
 /** What a work throws on purpose. */
 class WorkFailed extends Error {}
 
@@ -106,13 +109,16 @@ class LockActor extends RecipeActor {
     const lock = new Lock(this.options('lock'));
     const turn = async (): Promise<void> => {
       const waitMs = this.random.pick([undefined, undefined, 0, 2_000, 20_000]);
-      let over = false;
-      const work = (term: Term): Promise<void> => {
+      let [over, heldAtEnd] = [false, true];
+      const work = (term: Term): Promise<unknown> => {
         if (over) stage.recipes.late(this.name);
-        return this.work(term, 'lock');
+        return this.work(term, 'lock').then(
+          () => (heldAtEnd = term.lost === undefined && this.process.peek() < term.deadline + READERS_DIFFER_MS),
+        );
       };
       const answer = await lock.use(work, { waitMs, signal: this.signal }).finally(() => (over = true));
       if (answer === null) this.note('not had');
+      else if (!heldAtEnd) stage.judge.fail('a success in a lost term is an error', this.name);
     };
     this.follow(this.again(turn).then(() => lock.idle()));
   }

@@ -14,7 +14,8 @@ const MEMBER = 'src/recipes/ring-member.ts';
 const mutant = (rule: string, ...replace: readonly Replacement[]): Mutant => ({ rule, worlds: 'recipes', replace });
 
 export const RECIPE_MUTANTS: readonly Mutant[] = [
-  mutant('lock: no work begins after its time is up', change(LOCK, 'if (signal.aborted) return;', '')),
+  mutant('lock: the work ends before the release', change(LOCK, 'await begin', 'void begin')),
+  mutant('lock: a success in a term that was lost is none', change(LOCK, '() => term.check(),', '() => {},')),
   mutant(
     'once: the record is read within the term, before the work',
     change(ONCE, 'if (done.has(key)) return { ran: false };', ''),
@@ -85,7 +86,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'shards: only what was seen to match is freed at once',
-    change(VIEW, 'if (key.matched && term && member &&', 'if (term && member &&'),
+    change(VIEW, 'if (key.matched && !putBack && term && member &&', 'if (!putBack && term && member &&'),
   ),
   mutant(
     'shards: what was put back is waited for',
@@ -94,6 +95,14 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
       'if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#durationMs;',
       'if (before) return before.notBefore;',
     ),
+  ),
+  mutant(
+    'shards: what is not there is waited for from each list',
+    change(VIEW, 'this.#since = now;', 'this.#since ??= now;'),
+  ),
+  mutant(
+    'shards: a release that was put back is none',
+    change(VIEW, 'if (key.matched && !putBack && term', 'if (key.matched && term'),
   ),
   mutant('shards: another uid proves nothing', change(VIEW, 'if (metadata.uid !== term.uid) return false;', '')),
   mutant(

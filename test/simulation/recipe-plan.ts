@@ -29,8 +29,15 @@ const HAPPENINGS: Partial<Record<HappeningKind, number>> = {
   'operator edits': 1,
   restore: 1,
 };
-const KINDS = Object.keys(HAPPENINGS) as HappeningKind[];
-const TOTAL = KINDS.reduce((sum, kind) => sum + HAPPENINGS[kind]!, 0);
+/** Where records that come and go are most of the danger. */
+const OF_SHARDS: typeof HAPPENINGS = {
+  ...HAPPENINGS,
+  'overlapping restart': 4,
+  'watch silent': 5,
+  'operator deletes': 6,
+  'operator edits': 4,
+  restore: 7,
+};
 
 /** Waiting for the longest silence twice, for a pause between attempts, and for a round of works. */
 const QUIET_MS = 80_000;
@@ -39,15 +46,15 @@ export function drawRecipePlan(seed: number): Plan {
   const random = chance(seed);
   const theme = themeOf(random());
   const slots = castOf(theme, stream(seed, 'cast'));
-  const phase = phaseOf(slots, stream(seed, 'phase 0'));
+  const phase = phaseOf(theme === 'shards' ? OF_SHARDS : HAPPENINGS, slots, stream(seed, 'phase 0'));
   return { seed, theme, slots, nodes: [], furniture: [], phases: [phase], drill: 'none' };
 }
 
 function themeOf(dice: number): RecipeTheme {
-  if (dice < 0.2) return 'lock';
-  if (dice < 0.35) return 'once';
-  if (dice < 0.5) return 'cron';
-  if (dice < 0.7) return 'semaphore';
+  if (dice < 0.14) return 'lock';
+  if (dice < 0.26) return 'once';
+  if (dice < 0.4) return 'cron';
+  if (dice < 0.56) return 'semaphore';
   return dice < 0.97 ? 'shards' : 'members';
 }
 
@@ -69,12 +76,14 @@ function castOf(theme: RecipeTheme, random: Chance): RecipeSlot[] {
   }));
 }
 
-function phaseOf(slots: readonly RecipeSlot[], random: Chance): Phase {
+function phaseOf(weights: typeof HAPPENINGS, slots: readonly RecipeSlot[], random: Chance): Phase {
+  const kinds = Object.keys(weights) as HappeningKind[];
+  const total = kinds.reduce((sum, kind) => sum + weights[kind]!, 0);
   const chaosMs = random.between(60_000, 130_000);
   const happenings: Happening[] = [];
   for (let at = random.between(1_000, 8_000); at < chaosMs; at += random.between(500, 9_000)) {
-    let left = random() * TOTAL;
-    const kind = KINDS.find((k) => (left -= HAPPENINGS[k]!) < 0) ?? KINDS[0]!;
+    let left = random() * total;
+    const kind = kinds.find((k) => (left -= weights[k]!) < 0) ?? kinds[0]!;
     const dice: [number, number, number] = [random(), random(), random()];
     happenings.push({ index: happenings.length, at, kind, slot: random.pick(slots).name, dice });
   }

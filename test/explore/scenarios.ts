@@ -1,0 +1,404 @@
+/** What is explored: few processes, little time, the shipped code; and what must hold of them. */
+import { LeaderElector } from '../../src/election/elector.ts';
+import { LeadershipError } from '../../src/election/term.ts';
+import type { Term } from '../../src/election/term.ts';
+import { Publisher } from '../../src/identity/publisher.ts';
+import { KIND_LABEL, termMark } from '../../src/lease/marks.ts';
+import { holderIdentity, leaseName } from '../../src/lease/names.ts';
+import { DONE_ANNOTATION, parseDone } from '../../src/recipes/done-keys.ts';
+import { Lock } from '../../src/recipes/lock.ts';
+import { Once } from '../../src/recipes/once.ts';
+import { RecipeError } from '../../src/recipes/recipe-error.ts';
+import { RING_LABEL } from '../../src/recipes/ring-member.ts';
+import { Semaphore } from '../../src/recipes/semaphore.ts';
+import { Shards } from '../../src/recipes/shards.ts';
+import { sleep } from '../../src/runtime/clock.ts';
+import { ClientGoElector } from '../simulation/client-go.ts';
+import { Violation } from '../simulation/judge.ts';
+import { NAMESPACE } from './scene.ts';
+import type { Process, Rules, Scenario, Scene, Trouble } from './scene.ts';
+
+const ref = (name: string): { namespace: string; name: string } => ({ namespace: NAMESPACE, name });
+const never = new AbortController().signal;
+const MESSAGES: readonly Trouble[] = ['lose', 'hold', 'stall', 'cut'];
+const PROCESSES: readonly Trouble[] = ['crash', 'restart', 'pause', 'step'];
+
+interface Hand {
+  readonly process: Process;
+  readonly term: Term;
+  readonly what: string;
+  readonly most: number;
+  readonly beganAt: number;
+  working: boolean;
+  /** It stood still meanwhile: only its checks protect then. */
+  stoodStill: boolean;
+}
+
+/** Who works in which term: as many at once as may, by the clocks of their processes and by what really runs. */
+class Hands {
+  readonly #scene: Scene;
+  readonly #rule: string;
+  readonly #eras: number[] = [];
+  open: Hand[] = [];
+
+  constructor(scene: Scene, rule: string) {
+    this.#scene = scene;
+    this.#rule = rule;
+  }
+
+  /** Work of so many milliseconds, or until it is asked to end; then it takes a second. */
+  async work(process: Process, term: Term, what: string, ms = Infinity, most = 1): Promise<void> {
+    const hand: Hand = { process, term, what, most, beganAt: this.#scene.now, working: true, stoodStill: false };
+    this.open.push(hand);
+    this.#scene.tell(process.name, `works on ${what}, token ${term.fencingToken}`);
+    this.look();
+    const until = this.#scene.now + ms;
+    while (!term.signal.aborted && this.#scene.now < until) {
+      try {
+        term.check();
+      } catch {
+        break;
+      }
+      await sleep(process, Math.min(until - this.#scene.now, 4_000), term.signal);
+    }
+    if (term.signal.aborted) await sleep(process, 1_000);
+    hand.working = false;
+    this.#scene.tell(process.name, `has ended its work on ${what}`);
+  }
+
+  /** From this version on nothing is compared with what was before: who held it may not know yet. */
+  era(version: string): void {
+    this.#eras.push(Number(version));
+  }
+
+  #eraOf({ term }: Hand): number {
+    return this.#eras.filter((version) => version < term.fencingToken).length;
+  }
+
+  holds({ process, term, working }: Hand): boolean {
+    return working && process.alive && term.lost === undefined && process.monotonic() < term.deadline;
+  }
+
+  look(): void {
+    this.open = this.open.filter(({ working, process }) => working && process.alive);
+    for (const hand of this.open) hand.stoodStill ||= hand.process.paused;
+    for (const hand of this.open) {
+      if (hand.stoodStill && !this.holds(hand)) continue;
+      const others = this.open.filter(
+        (other) =>
+          other !== hand && other.what === hand.what && this.holds(other) && this.#eraOf(other) === this.#eraOf(hand),
+      );
+      if (others.length < Math.min(hand.most, ...others.map(({ most }) => most))) continue;
+      const names = [hand, ...others].map(({ process, term }) => `${process.name} (token ${term.fencingToken})`);
+      this.#scene.fail(this.#rule, `${names.join(' and ')} work on ${hand.what} at once`);
+    }
+  }
+}
+
+/** What an elector of ours may be excused for: its Lease was deleted, or put back to where it was before. */
+const eras =
+  (hands: Hands) =>
+  ({ by, before, after, resourceVersion }: Parameters<NonNullable<Rules['commit']>>[0]): void => {
+    if (by !== 'somebody') return;
+    const fell = (after?.spec.leaseTransitions ?? 0) < (before?.spec.leaseTransitions ?? 0);
+    if (!after || fell) hands.era(resourceVersion);
+  };
+
+/** What the work of a recipe may throw at its caller. */
+const expected = (error: unknown): void => {
+  if (!(error instanceof LeadershipError || error instanceof RecipeError)) throw error;
+};
+
+function follow(process: Process, work: Promise<unknown>): void {
+  work.catch((error: unknown) => process.scene.fail('services end without an error', String((error as Error).stack)));
+}
+
+const election: Scenario = {
+  name: 'election',
+  about: 'client-go, which releases late, and two electors of ours contend for one Lease',
+  firstMs: 6_000,
+  horizonMs: 34_000,
+  quietMs: 40_000,
+  troubles: [...MESSAGES, ...PROCESSES, 'delete', 'empty', 'restore'],
+  start(scene) {
+    const hands = new Hands(scene, 'one leader at a time');
+    const note = (process: Process) => (what: string) => scene.tell(process.name, what);
+    scene.process('go', (process) => {
+      const { random, name: identity } = process;
+      const parts = { store: process, clock: process, random, ref: ref('election'), identity, note: note(process) };
+      follow(process, new ClientGoElector(parts).run(never));
+    });
+    for (const [id, at] of [
+      ['a', 1_000],
+      ['b', 1_500],
+    ] as const) {
+      scene.process(
+        id,
+        (process) => {
+          const elector = new LeaderElector({
+            ...{ store: process, clock: process, random: process.random, lease: ref('election'), id },
+            uuid: process.name,
+            work: (term) => hands.work(process, term, 'the election'),
+          });
+          follow(process, elector.run(never));
+        },
+        at,
+      );
+    }
+    const era = eras(hands);
+    return {
+      look: () => hands.look(),
+      commit(commit) {
+        era(commit);
+        const { before, after, by, resourceVersion } = commit;
+        // client-go acts on any empty holder; nobody can prevent that.
+        const mark = before && !before.spec.holderIdentity ? termMark(before) : undefined;
+        const emptied = mark !== undefined && mark.transitions >= (before?.spec.leaseTransitions ?? 0);
+        if (by.startsWith('go') && emptied && after?.spec.holderIdentity) hands.era(resourceVersion);
+      },
+      quiet() {
+        const living = scene.processes.filter(({ alive, slot }) => alive && slot !== 'go');
+        const holder = scene.api.peek(ref('election'))?.spec.holderIdentity;
+        if (living.length > 0 && !holder) scene.fail('one leads once it is quiet', 'nobody');
+      },
+    };
+  },
+};
+
+const lock: Scenario = {
+  name: 'lock',
+  about: 'two processes use a lock, one of them with little time',
+  firstMs: 8_000,
+  horizonMs: 24_000,
+  quietMs: 60_000,
+  troubles: [...MESSAGES, ...PROCESSES, 'delete', 'empty', 'restore'],
+  start(scene) {
+    const hands = new Hands(scene, 'no two holders of a lock');
+    const waiting = new Set<string>();
+    for (const [id, waitMs] of [
+      ['a', undefined],
+      ['b', 4_500],
+    ] as const) {
+      scene.process(id, (process) => {
+        const options = { store: process, clock: process, random: process.random, lease: ref('lock'), id };
+        const using = new Lock({ ...options, newId: process.newId });
+        let over = false;
+        waiting.add(process.name);
+        const work = async (term: Term): Promise<void> => {
+          if (over) scene.fail('no work begins after its time is up', process.name);
+          await hands.work(process, term, 'the lock', 5_000);
+        };
+        const used = using.use(work, { waitMs }).finally(() => {
+          over = true;
+          waiting.delete(process.name);
+        });
+        follow(process, used.catch(expected));
+      });
+    }
+    return {
+      look: () => hands.look(),
+      commit: eras(hands),
+      quiet() {
+        const left = scene.processes.find(({ alive, name }) => alive && waiting.has(name));
+        if (left) scene.fail('nobody waits for ever', left.name);
+      },
+    };
+  },
+};
+
+const once: Scenario = {
+  name: 'once',
+  about: 'two processes run a work once',
+  firstMs: 8_000,
+  horizonMs: 22_000,
+  quietMs: 70_000,
+  troubles: [...MESSAGES, ...PROCESSES, 'empty'],
+  start(scene) {
+    const hands = new Hands(scene, 'no two works under one once');
+    const recorded = (): boolean =>
+      parseDone(scene.api.peek(ref('once'))?.metadata.annotations[DONE_ANNOTATION])?.has('v1') ?? false;
+    const waiting = new Set<string>();
+    for (const id of ['a', 'b']) {
+      scene.process(id, (process) => {
+        const options = { store: process, clock: process, random: process.random, lease: ref('once'), id };
+        const one = new Once({ ...options, newId: process.newId });
+        waiting.add(process.name);
+        const work = async (term: Term): Promise<void> => {
+          if (recorded()) scene.fail('no start after a recorded success', process.name);
+          await hands.work(process, term, 'v1', 5_000);
+        };
+        const ended = one
+          .run('v1', work)
+          .then(() => recorded() || scene.fail('a success that is reported is recorded', process.name), expected)
+          .finally(() => waiting.delete(process.name));
+        follow(process, ended);
+      });
+    }
+    return {
+      look: () => hands.look(),
+      commit: eras(hands),
+      quiet() {
+        const left = scene.processes.find(({ alive, name }) => alive && waiting.has(name));
+        if (left) scene.fail('nobody waits for ever', left.name);
+      },
+    };
+  },
+};
+
+const semaphore: Scenario = {
+  name: 'semaphore',
+  about: 'the count of a semaphore grows from one to two while it is used',
+  firstMs: 6_500,
+  horizonMs: 24_000,
+  quietMs: 60_000,
+  troubles: [...MESSAGES, 'crash', 'restart', 'pause', 'empty'],
+  start(scene) {
+    const hands = new Hands(scene, 'never more than n');
+    for (const [id, count, at] of [
+      ['a', 1, 0],
+      ['b', 2, 2_900],
+      ['c', 1, 3_000],
+      ['d', 2, 3_100],
+    ] as const) {
+      scene.process(
+        id,
+        (process) => {
+          const options = { store: process, clock: process, random: process.random, lease: ref('slots'), id };
+          const slots = new Semaphore({ ...options, newId: process.newId, count });
+          const ms = id === 'a' ? 2_000 : 6_000;
+          const used = slots.use((term) => hands.work(process, term, 'a slot', ms, count));
+          follow(process, used.catch(expected));
+        },
+        at,
+      );
+    }
+    return { look: () => hands.look(), commit: eras(hands) };
+  },
+};
+
+const KEYS = ['x', 'y'];
+
+const shards: Scenario = {
+  name: 'shards',
+  about: 'two members share two keys',
+  firstMs: 9_000,
+  horizonMs: 26_000,
+  quietMs: 48_000,
+  troubles: [...MESSAGES, ...PROCESSES, 'delete', 'restore'],
+  start(scene) {
+    const hands = new Hands(scene, 'one key never in two hands');
+    const members = new Map<string, Shards>();
+    // Somebody held the keys before, and gave them back.
+    const labels = { [RING_LABEL]: 'ring', [KIND_LABEL]: 'shard' };
+    for (const key of KEYS) scene.api.put({ ...ref(`ring-k-${key}`), labels, spec: { leaseTransitions: 3 } });
+    for (const [id, at] of [
+      ['a', 0],
+      ['b', 2_500],
+    ] as const) {
+      scene.process(
+        id,
+        (process) => {
+          const member = new Shards({
+            ...{ store: process, clock: process, random: process.random, ring: ref('ring'), id, uuid: process.name },
+            keys: KEYS,
+            work: (term) => hands.work(process, term, `key ${term.key}`),
+          });
+          members.set(process.name, member);
+          follow(process, member.run(never));
+        },
+        at,
+      );
+    }
+    return {
+      look: () => hands.look(),
+      commit({ by, name, before, after, resourceVersion }) {
+        // A member that lists anew cannot know that a key which was put back to a time without a holder has one.
+        const freed = before?.spec.holderIdentity && after && !after.spec.holderIdentity;
+        if (by === 'somebody' && name.includes('-k-') && freed) hands.era(resourceVersion);
+      },
+      quiet() {
+        const living = scene.processes.filter(({ alive }) => alive).map(({ name }) => members.get(name)!);
+        if (living.length === 0) return;
+        const held = living.flatMap((member) => member.held).sort();
+        if (held.join() !== KEYS.join()) scene.fail('every key in some hand once quiet', held.join() || 'none');
+      },
+    };
+  },
+};
+
+/** A publisher's freshness window: three renewals, and one request. */
+const WINDOW_MS = 35_000;
+/** A lease that was put back is claimed at the next renewal, and once more where that gets lost. */
+const CLAIMED_MS = 26_000;
+
+const publishers: Scenario = {
+  name: 'publishers',
+  about: 'a publisher, and its next process under the same hostname',
+  firstMs: 25_000,
+  horizonMs: 46_000,
+  quietMs: 90_000,
+  troubles: [...MESSAGES, ...PROCESSES, 'delete', 'restore'],
+  start(scene) {
+    const name = leaseName('host');
+    const lease = ref(name);
+    const holders = new Map<string, string>();
+    const claimed = new Set<string>();
+    let [renewedAt, restoredAt] = [0, Infinity];
+    for (const at of [0, 14_000]) {
+      scene.process(
+        at === 0 ? 'p' : 'q',
+        (process) => {
+          // The second one takes the place of the first, as after an update.
+          if (process.slot === 'q') for (const other of scene.processes) if (other !== process) other.alive = false;
+          const holder = holderIdentity(name, process.name);
+          holders.set(process.name, holder);
+          const publisher = new Publisher({
+            ...{ store: process, clock: process, random: process.random, holder, hostname: 'host' },
+            ...{ namespace: NAMESPACE, leaseDurationSeconds: 3600, renewIntervalMs: 10_000, shutdownPolicy: 'keep' },
+            observe: (event) => scene.tell(process.name, event.type),
+          });
+          follow(process, publisher.run(never));
+        },
+        at,
+      );
+    }
+    return {
+      commit({ by, verb, before, after }) {
+        const [was, is] = [before?.spec.holderIdentity, after?.spec.holderIdentity];
+        if (by === 'somebody') {
+          restoredAt = after && before ? scene.now : Infinity;
+          return;
+        }
+        if (verb === 'delete') throw new Violation('no lease is lost', `${by} deleted it`);
+        const silentMs = scene.now - renewedAt;
+        renewedAt = scene.now;
+        if (is === holders.get(by)) restoredAt = Infinity;
+        if (
+          was !== is &&
+          was &&
+          claimed.has(by) &&
+          silentMs < WINDOW_MS - 5_000 &&
+          ![...scene.made].includes('restore')
+        )
+          throw new Violation('the superseded does not fight', `${by} took it back after ${silentMs} ms`);
+        claimed.add(by);
+      },
+      look() {
+        const undisturbed = ['cut', 'pause', 'stall', 'crash', 'restart'].every((kind) => !scene.made.has(kind));
+        const living = scene.processes.filter(({ alive }) => alive);
+        if (undisturbed && living.length === 1 && scene.now > restoredAt + CLAIMED_MS)
+          scene.fail('a lease that was put back is claimed at once', `not within ${CLAIMED_MS} ms`);
+      },
+      quiet() {
+        const living = scene.processes.filter(({ alive }) => alive).map((process) => holders.get(process.name));
+        const holder = scene.api.peek(lease)?.spec.holderIdentity;
+        if (living.length > 0 && !living.includes(holder))
+          scene.fail('the living hold their leases', `${holder} holds`);
+        if (living.length > 0 && scene.now - renewedAt > 12_000)
+          scene.fail('who holds a lease renews it', String(holder));
+      },
+    };
+  },
+};
+
+export const SCENARIOS: readonly Scenario[] = [election, publishers, lock, once, semaphore, shards];
