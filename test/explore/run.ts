@@ -58,7 +58,9 @@ else if (values.mutants !== undefined) {
     chosen.some(({ name }) => name === scenario),
   );
   const answers = await exploreAll(tasks, ({ mutant }, { found, runs }) => {
-    const how = found ? `${runs} runs`.padStart(12) + `  ${found.schedule.length}  ${found.rule}` : `${runs} runs`.padStart(12) + '  NOT MISSED';
+    const how = found
+      ? `${runs} runs`.padStart(12) + `  ${found.schedule.length}  ${found.rule}`
+      : `${runs} runs`.padStart(12) + '  NOT MISSED';
     console.log(`${mutant.rule.padEnd(72)} ${how}`);
     if (!found) process.exitCode = 1;
   });
