@@ -22,7 +22,12 @@ const SELECTOR: Shape = {
   matchLabels: 'labels',
   matchExpressions: [{ key: 'string', operator: 'string', values: ['string'] }],
 };
-const ENDPOINT: Shape = { port: 'string', path: 'string', interval: 'string', scheme: 'string' };
+const KEY: Shape = { name: 'string', key: 'string' };
+const ENDPOINT: Shape = {
+  ...{ port: 'string', path: 'string', interval: 'string', scheme: 'string' },
+  tlsConfig: { serverName: 'string', ca: { configMap: KEY } },
+  authorization: { credentials: KEY },
+};
 const MONITOR = { namespaceSelector: { matchNames: ['string'] }, selector: SELECTOR } as const;
 const OPERATOR: Readonly<Record<string, Shape>> = {
   ServiceMonitor: { ...MONITOR, endpoints: [ENDPOINT] },

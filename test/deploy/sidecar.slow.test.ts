@@ -8,6 +8,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -104,8 +105,9 @@ describe('the sidecar', () => {
       const { status, stdout, stderr } = make({ PKI: pki, DIRECTORY: dir });
       assert.deepEqual([status, stderr], [0, '']);
       assert.match(stdout, /leasekeeper\/kubeconfig: the certificate of leasekeeper-sidecar holds until \w+ .* GMT\n$/);
-      assert.deepEqual(readdirSync(dir).sort(), ['client.pem', 'kubeconfig']);
-      for (const name of ['client.pem', 'kubeconfig']) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o400);
+      const files = ['client.pem', 'kubeconfig', 'serving.pem', 'token'];
+      assert.deepEqual(readdirSync(dir).sort(), files);
+      for (const name of files) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o400);
       const config = parse(await readFile(join(dir, 'kubeconfig'), 'utf8')) as {
         clusters: { cluster: Record<string, string> }[];
         users: { user: Record<string, string> }[];
@@ -118,7 +120,10 @@ describe('the sidecar', () => {
       assert.match(shown, /Subject: CN ?= ?leasekeeper-sidecar$/m);
       assert.match(shown, /TLS Web Client Authentication/);
       assert.match(shown, /CA:FALSE/);
-      execFileSync('openssl', ['verify', '-CAfile', join(pki, 'ca.crt'), pem], { stdio: 'pipe' });
+      const serving = new X509Certificate(await readFile(join(dir, 'serving.pem')));
+      assert.deepEqual([serving.checkHost('leasekeeper'), serving.ca], ['leasekeeper', false]);
+      for (const file of [pem, join(dir, 'serving.pem')])
+        execFileSync('openssl', ['verify', '-CAfile', join(pki, 'ca.crt'), file], { stdio: 'pipe' });
       assert.equal((await readdir(pki)).join(), 'ca.crt,ca.key');
     });
 
@@ -132,8 +137,14 @@ describe('the sidecar', () => {
         assert.deepEqual([status, stderr], [0, '']);
         return readFileSync(pem, 'utf8');
       };
+      const token = (): string => readFileSync(join(dir, 'token'), 'utf8');
       const first = run();
+      const own = token();
+      assert.match(own, /^[0-9a-f]{64}\n$/);
       assert.equal(run(), first);
+      assert.equal(token(), own);
+      run({ TOKEN: 'of-all-nodes' });
+      assert.equal(token(), 'of-all-nodes\n');
       const renewed = run({ RENEW_DAYS: '366' });
       assert.notEqual(renewed, first);
       // Where the key of the CA is not kept, what holds still holds.
@@ -197,12 +208,27 @@ describe('the sidecar', () => {
     const [patch] = documents(SIDECAR_PATCH);
     const args = (patch!['spec'].containers[0].args as string[]).map((arg) =>
       arg
-        .replace('/etc/kubernetes/leasekeeper/kubeconfig', kubeconfig)
+        .replace('/etc/kubernetes/leasekeeper', dir)
         .replace('https://127.0.0.1:6443', api.url)
         .replace('=:10270', '=127.0.0.1:0'),
     );
     const program = startProgram([...args, '--hostname-override=control-plane-1', '--renew-interval=1s'], { t });
     await program.waitForLine(/created the lease/, { timeoutMs: 30_000 });
+    const [, url = ''] = /(https:\/\/127\.0\.0\.1:\d+)/.exec(program.output().replaceAll(api.url, '')) ?? [];
+    const curl = (path: string, token?: string): Promise<[number, string]> =>
+      new Promise((resolve, reject) => {
+        const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+        const ca = readFileSync(join(pki, 'ca.crt'));
+        get(new URL(path, url), { ca, servername: 'leasekeeper', headers: authorization }, (answer) => {
+          let body = '';
+          answer.setEncoding('utf8').on('data', (part: string) => (body += part));
+          answer.on('end', () => resolve([answer.statusCode ?? 0, body]));
+        }).on('error', reject);
+      });
+    assert.deepEqual(await curl('/livez'), [200, 'ok']);
+    assert.equal((await curl('/metrics'))[0], 401);
+    const given = (await readFile(join(dir, 'token'), 'utf8')).trim();
+    assert.match((await curl('/metrics', given))[1], /^leasekeeper_lease_held\{.*\} 1$/m);
     // Renewed while it runs: the same command, and nothing else.
     const first = await readFile(join(dir, 'client.pem'), 'utf8');
     assert.equal(make({ ...env, RENEW_DAYS: '366' }).status, 0);
