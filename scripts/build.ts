@@ -211,7 +211,7 @@ const SHARED: Readonly<Record<string, string>> = {
 };
 
 /** The files of the commands that the entry looks for in `short-commands.js`. */
-const SHORT = ['count-command.ts', 'get-command.ts'];
+const SHORT = ['count-command.ts', 'get-command.ts', 'leases-command.ts'];
 
 /** `short-commands.ts` in one file: its commands inside, what is shared and every other command in files of their own. */
 const shortOnly: Plugin = {

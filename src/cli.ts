@@ -35,7 +35,9 @@ function run(): void {
   if (/[/\\]kubectl_complete-[^/\\]*$/.test(process.argv[1] ?? '')) args.unshift('__complete');
   const [command] = args;
   commands =
-    command === 'count' || command === 'get' ? import('./commands/short-commands.ts') : import('./commands/main.ts');
+    command === 'count' || command === 'get' || command === 'leases'
+      ? import('./commands/short-commands.ts')
+      : import('./commands/main.ts');
   commands.then(({ main }) => main(args)).then(end, fail);
 }
 

@@ -21,7 +21,33 @@ export type CensusEvent =
   /** A renewTime is ahead of the API server's clock by `lease.aheadMs`: its publisher's clock is wrong. Told once a lease. */
   | { readonly type: 'ahead'; readonly lease: CensusLease }
   /** One lease came, changed its state, its holder or its hostname, or went. A renewal alone is not told. */
-  | { readonly type: 'lease'; readonly change: 'added' | 'modified' | 'deleted'; readonly lease: CensusLease };
+  | LeaseChange
+  /** An election that was watched has another leader, or the same one in a new term. */
+  | ({ readonly type: 'switched' } & LeaderSwitch);
+
+export interface LeaseChange {
+  readonly type: 'lease';
+  readonly change: 'added' | 'modified' | 'deleted';
+  readonly lease: CensusLease;
+  /** As it was; absent where it was not there. */
+  readonly before?: CensusLease | undefined;
+  /** Monotonic milliseconds that both show. */
+  readonly at: number;
+}
+
+/** How an election came from one leader to the next. */
+export interface LeaderSwitch {
+  readonly namespace: string;
+  readonly name: string;
+  readonly from: string;
+  readonly to: string;
+  /** `released`: given up on purpose. `expired`: after a silence. `taken`: neither was seen. */
+  readonly how: 'released' | 'expired' | 'taken';
+  /** Milliseconds from the last sign of the one (a renewal, its release) to the first of the other. */
+  readonly switchMs: number;
+  /** Milliseconds of these in which nobody held the lease. */
+  readonly leaderlessMs: number;
+}
 
 /** An instance and its state. */
 export interface InstanceState {

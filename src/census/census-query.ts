@@ -12,6 +12,8 @@ const IDENTITY_NAMESPACE = 'kube-system';
 export interface CensusQuery extends LeaseQuery {
   /** Which of the leases found count; default all. */
   readonly matches?: ((lease: Lease) => boolean) | undefined;
+  /** Which of those are in the numbers; default all. The others are only kept. */
+  readonly counted?: ((lease: Lease) => boolean) | undefined;
   /** What `matches` asks for, as a selector would say it, for messages. */
   readonly matching?: string | undefined;
 }
@@ -22,6 +24,15 @@ export function queryText({ namespace, labelSelector = '', fieldSelector = '', m
   const what = [label && `label ${label}`, fieldSelector].filter((text) => text !== '').join(' and ');
   const where = namespace === '' ? 'in any namespace' : `in namespace ${namespace}`;
   return what === '' ? where : `with ${what} ${where}`;
+}
+
+/** The same leases, as one look at whatever lease says. */
+export function isAmong({ namespace, labelSelector, matches }: CensusQuery): (lease: Lease) => boolean {
+  const [key = '', value] = labelSelector?.split('=') ?? [];
+  return (lease) =>
+    lease.metadata.namespace === namespace &&
+    (matches?.(lease) ?? true) &&
+    (labelSelector === undefined || lease.metadata.labels[key] === value);
 }
 
 /**

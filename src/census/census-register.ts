@@ -27,6 +27,8 @@ interface Entry {
   group: Group;
   state: LeaseState;
   sighting: LeaseSighting;
+  /** It is in the numbers. */
+  counted: boolean;
   /** As of `CensusLease`. */
   aheadMs: number | undefined;
   /** The last `replace` that saw it. */
@@ -36,6 +38,8 @@ interface Entry {
 interface CensusRegisterOptions {
   readonly freshForMs: number;
   readonly keepSource: boolean;
+  /** Which leases are in the numbers; default all. */
+  readonly counted?: ((lease: Lease) => boolean) | undefined;
   readonly observe: Observe<Told>;
 }
 
@@ -95,18 +99,20 @@ export class CensusRegister implements Watched {
       state = next.holder ? observedState(sighting, now, this.#options.freshForMs) : 'released';
     }
     const source = this.#options.keepSource ? lease : undefined;
+    const counted = this.#options.counted?.(lease) ?? true;
     const ahead = aheadMs(next, this.#serverNow(now)?.latest);
     this.deadline = Math.min(this.deadline, deadlineOf(sighting, state, this.#options.freshForMs));
     if (!known) {
       const group = this.tally.group(next.hostname, next.namespace, next.name);
-      const entry: Entry = { lease: next, source, group, state, sighting, aheadMs: ahead, round: this.#round };
+      const entry: Entry = { lease: next, source, group, state, sighting, counted, aheadMs: ahead, round: this.#round };
       this.#entries.set(key, entry);
       this.#count(entry, undefined, undefined);
-      this.#tellLease('added', entry, now);
+      this.#tellLease('added', entry, undefined, now);
       this.#tellAhead(entry, undefined, now);
       return;
     }
-    const { lease: last, state: from, sighting: lastSighting, aheadMs: lastAhead } = known;
+    const before = { ...known };
+    const { lease: last, state: from, sighting: lastSighting, aheadMs: lastAhead } = before;
     // Equal strings of an old and a new event are two in memory: the old ones, which others share, are kept.
     known.lease = keepEqual(last, next);
     known.source = source;
@@ -114,10 +120,11 @@ export class CensusRegister implements Watched {
     known.sighting = sighting;
     known.aheadMs = ahead;
     known.round = this.#round;
-    if (last.hostname !== next.hostname) this.#regroup(known, from, lastSighting);
+    known.counted = counted;
+    if (last.hostname !== next.hostname || counted !== before.counted) this.#regroup(known, before);
     else this.#count(known, from, lastSighting);
     if (from !== state || last.holder !== next.holder || last.hostname !== next.hostname || last.uid !== next.uid) {
-      this.#tellLease('modified', known, now);
+      this.#tellLease('modified', known, before, now);
     }
     this.#tellAhead(known, lastAhead, now);
   }
@@ -134,18 +141,19 @@ export class CensusRegister implements Watched {
     for (const entry of this.#entries.values()) {
       const from = entry.state;
       if (at > deadlineOf(entry.sighting, from, freshForMs)) {
+        const before = { ...entry };
         entry.state = observedState(entry.sighting, at, freshForMs);
         this.#count(entry, from, entry.sighting);
-        if (entry.state !== from) this.#tellLease('modified', entry, at);
+        if (entry.state !== from) this.#tellLease('modified', entry, before, at);
       }
       deadline = Math.min(deadline, deadlineOf(entry.sighting, entry.state, freshForMs));
     }
     this.deadline = deadline;
   }
 
-  /** All leases, as of a monotonic millisecond. */
-  *leases(at: number): Generator<CensusLease, void, undefined> {
-    for (const entry of this.#entries.values()) yield censusLease(entry, at);
+  /** All leases, or those in the numbers, as of a monotonic millisecond. */
+  *leases(at: number, which: 'all' | 'counted'): Generator<CensusLease, void, undefined> {
+    for (const entry of this.#entries.values()) if (which === 'all' || entry.counted) yield censusLease(entry, at);
   }
 
   /**
@@ -174,28 +182,31 @@ export class CensusRegister implements Watched {
   }
 
   #drop(entry: Entry, now: number): void {
-    const { lease, group, state } = entry;
+    const { lease } = entry;
     this.#entries.delete(`${lease.namespace}/${lease.name}`);
-    this.#tellLease('deleted', entry, now);
-    this.#leave(group, state, entry.sighting, lease);
+    this.#tellLease('deleted', entry, entry, now);
+    this.#leave(entry);
   }
 
-  #regroup(entry: Entry, from: LeaseState, sighting: LeaseSighting): void {
-    const { lease, group } = entry;
+  #regroup(entry: Entry, before: Entry): void {
+    const { lease } = entry;
     entry.group = this.tally.group(lease.hostname, lease.namespace, lease.name);
-    this.#leave(group, from, sighting, lease);
+    this.#leave(before);
     this.#count(entry, undefined, undefined);
   }
 
-  #leave(group: Group, state: LeaseState, sighting: LeaseSighting, { namespace, name }: LeaseSummary): void {
-    if (isEstimate(state, sighting)) this.estimated -= 1;
-    this.#tellGroup(group, this.tally.move(group, state, undefined));
+  #leave({ group, state, sighting, counted, lease: { namespace, name } }: Entry): void {
+    if (counted) {
+      if (isEstimate(state, sighting)) this.estimated -= 1;
+      this.#tellGroup(group, this.tally.move(group, state, undefined));
+      this.changed = true;
+    }
     this.tally.prune(group, namespace, name);
-    this.changed = true;
   }
 
   /** Counts an entry whose state or sighting was another before; both `undefined` when it was not counted. */
   #count(entry: Entry, from: LeaseState | undefined, last: LeaseSighting | undefined): void {
+    if (!entry.counted) return;
     const was = from !== undefined && last !== undefined && isEstimate(from, last);
     const is = isEstimate(entry.state, entry.sighting);
     this.estimated += Number(is) - Number(was);
@@ -219,8 +230,9 @@ export class CensusRegister implements Watched {
       this.#options.observe({ type: 'ahead', lease: censusLease(entry, at) });
   }
 
-  #tellLease(change: 'added' | 'modified' | 'deleted', entry: Entry, at: number): void {
-    this.#options.observe({ type: 'lease', change, lease: censusLease(entry, at) });
+  #tellLease(change: 'added' | 'modified' | 'deleted', entry: Entry, before: Entry | undefined, at: number): void {
+    const was = before && censusLease(before, at);
+    this.#options.observe({ type: 'lease', change, lease: censusLease(entry, at), before: was, at });
   }
 }
 

@@ -9,6 +9,8 @@
  */
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
+import { kindOf } from '../lease/lease-kind.ts';
+import type { Kind } from '../lease/lease-kind.ts';
 import { PAYLOAD_ANNOTATION } from '../lease/marks.ts';
 import { EARLIER_IDENTITY_LABEL, HOSTNAME_LABEL, IDENTITY_LABEL, hostnameOf } from '../lease/names.ts';
 import { recordOf, sameRecord } from '../lease/record.ts';
@@ -31,6 +33,7 @@ export interface Counts {
 export interface LeaseSummary extends LeaseRecord {
   readonly namespace: string;
   readonly name: string;
+  readonly kind: Kind;
   readonly hostname?: string | undefined;
   readonly creationTimestamp?: MicroTime | undefined;
   /** Its deletion was asked for, and a finalizer holds it back. */
@@ -214,14 +217,15 @@ export function publishedCensus(
 /**
  * The census of a second look, judged by what changed since the first; what was not there then is judged by what it says.
  * @param before the first look
+ * @param observedMs between the two, at the least
  */
-export function comparedCensus(before: Census, after: Census): Census {
+export function comparedCensus(before: Census, after: Census, observedMs = 0): Census {
   const first = new Map(before.leases.map((lease) => [`${lease.namespace}/${lease.name}`, lease]));
   const { asOf, freshForMs, freshnessMs } = after;
   const judged = after.leases.map((lease): CensusLease => {
     const known = first.get(`${lease.namespace}/${lease.name}`);
     if (known?.uid !== lease.uid) return lease;
-    return { ...lease, state: comparedState(lease, !sameRecord(known, lease), asOf) };
+    return { ...lease, state: comparedState(lease, !sameRecord(known, lease), asOf, observedMs) };
   });
   return census(judged, { asOf, clock: 'observed', freshForMs, freshnessMs });
 }
@@ -245,6 +249,7 @@ export function summary(lease: Lease): LeaseSummary {
     holder,
     namespace,
     name,
+    kind: kindOf(lease),
     hostname: hostnameIn(lease),
     creationTimestamp,
     terminating,

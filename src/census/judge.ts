@@ -23,6 +23,10 @@ export const LEASE_STATES: readonly LeaseState[] = ['live', 'unknown', 'stale', 
 /** True when a lease in this state makes an instance, or may. */
 export const countsAsInstance = (state: LeaseState): boolean => state !== 'expired' && state !== 'released';
 
+/** Whether anybody holds a lease in this state; undefined: nothing tells. */
+export const isHeld = (state: LeaseState): boolean | undefined =>
+  state === 'unknown' ? undefined : countsAsInstance(state);
+
 /** What a lease says of its life. Without a holder it is released: given up on purpose. */
 type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes;
 
@@ -63,10 +67,17 @@ export function publishedState(lease: Published, serverDate: MicroTime | undefin
 /**
  * Judges by two looks at a lease that was there at both: who wrote it in between lives, whatever clock it has.
  * @param renewed it was renewed in between
+ * @param observedMs between the two looks, at the least: who was silent for its own duration has expired, whatever it says
  */
-export function comparedState(lease: Published, renewed: boolean, serverDate: MicroTime | undefined): LeaseState {
+export function comparedState(
+  lease: Published,
+  renewed: boolean,
+  serverDate: MicroTime | undefined,
+  observedMs = 0,
+): LeaseState {
   if (!lease.holder) return 'released';
   if (renewed) return 'live';
+  if (lease.leaseDurationSeconds !== undefined && observedMs > lease.leaseDurationSeconds * 1000) return 'expired';
   const state = publishedState(lease, serverDate, Infinity);
   return state === 'live' ? 'stale' : state;
 }

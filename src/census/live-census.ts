@@ -17,13 +17,15 @@ import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
 import type { Given } from '../runtime/options.ts';
-import type { Census } from './census.ts';
+import type { Census, CensusLease } from './census.ts';
 import { census } from './census.ts';
 import type { Answer, CensusEvent, CensusSnapshot, UnknownReason } from './census-events.ts';
 import type { CensusQuery } from './census-query.ts';
 import { CENSUS_ROWS } from './census-options.ts';
 import type { CensusOptions } from './census-options.ts';
 import { CensusRegister } from './census-register.ts';
+import { Elections } from './elections.ts';
+import type { ElectionStanding } from './elections.ts';
 
 /** What a kept census is made of. */
 export interface LiveCensusOptions extends Given<CensusOptions> {
@@ -35,6 +37,8 @@ export interface LiveCensusOptions extends Given<CensusOptions> {
   readonly observe?: Observe<CensusEvent> | undefined;
   /** Keeps each lease as it was read, for output that shows all of it; default false: a summary takes half the memory (1.2 of 2.1 KB). */
   readonly keepSource?: boolean | undefined;
+  /** Follows the elections among the leases, and reports their switches; default false. */
+  readonly elections?: boolean | undefined;
 }
 
 /** The census kept in memory by one list and one watch. */
@@ -44,6 +48,7 @@ export class LiveCensus {
   readonly #observe: Observe<CensusEvent>;
   readonly #matches: (lease: Lease) => boolean;
   readonly #register: CensusRegister;
+  readonly #elections: Elections | undefined;
   readonly #freshness: Freshness;
   /** The monotonic millisecond up to which silence was looked at; `undefined` before the first list. */
   #lookedAt: number | undefined;
@@ -53,7 +58,8 @@ export class LiveCensus {
   /** @throws OptionsError with everything that is wrong */
   constructor(given: LiveCensusOptions) {
     const { store, clock, random, keepSource = false } = given;
-    const { matches = () => true, matching: _, ...query } = given.query;
+    const { matches = () => true, matching: _, counted, ...query } = given.query;
+    this.#elections = given.elections ? new Elections() : undefined;
     this.#matches = matches;
     this.#options = checkedOptions('LiveCensus', CENSUS_ROWS, given);
     this.#clock = clock;
@@ -62,9 +68,12 @@ export class LiveCensus {
     this.#register = new CensusRegister({
       freshForMs,
       keepSource,
+      counted,
       // The first list is no news: who wants it asks for the census when `synced` is told. But wrong clocks are.
       observe: (event) => {
         if (this.#freshness.proof !== undefined || event.type === 'ahead') this.#observe(event);
+        const switched = event.type === 'lease' ? this.#elections?.fold(event) : undefined;
+        if (switched) this.#observe({ type: 'switched', ...switched });
       },
     });
     this.#freshness = new Freshness({
@@ -103,12 +112,27 @@ export class LiveCensus {
     return { ...head, known: false, reason: reason ?? 'NotSynced', last: answer };
   }
 
+  /** How each election stands; undefined while that is not known, or not followed. */
+  elections(): readonly ElectionStanding[] | undefined {
+    const { proof } = this.#freshness;
+    const now = this.#clock.monotonic();
+    if (proof === undefined || now - proof > this.#options.maxAgeMs) return undefined;
+    return this.#elections?.standings(now);
+  }
+
+  /** All leases as of the last proof, those that are not in the numbers too; `undefined` before the first. */
+  leases(): { readonly leases: readonly CensusLease[]; readonly asOf: MicroTime; readonly ageMs: number } | undefined {
+    if (this.#lookedAt === undefined) return undefined;
+    const leases = [...this.#register.leases(this.#lookedAt, 'all')];
+    return { leases, ...this.#moment(this.#lookedAt, this.#clock.monotonic()) };
+  }
+
   /** Every lease and instance as of the last proof; `undefined` before the first. Takes time with their number. */
   census(): Census | undefined {
     if (this.#lookedAt === undefined) return undefined;
     const { asOf, ageMs } = this.#moment(this.#lookedAt, this.#clock.monotonic());
     const frame = { asOf, clock: 'observed', freshForMs: this.#options.freshForMs, freshnessMs: ageMs } as const;
-    return census(this.#register.leases(this.#lookedAt), frame);
+    return census(this.#register.leases(this.#lookedAt, 'counted'), frame);
   }
 
   #moment(at: number, now: number): { asOf: MicroTime; ageMs: number } {

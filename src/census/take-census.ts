@@ -41,14 +41,14 @@ export async function takeCensus(given: LookOptions): Promise<Census> {
   if (times.observeMs === 0) return first;
   if (!(await sleep(clock, times.observeMs, signal)))
     throw new LeaseStoreError('Aborted', { message: 'stopped between two looks' });
-  return comparedCensus(first, await look(given, times));
+  return comparedCensus(first, await look(given, times), times.observeMs);
 }
 
 async function look(
   { store, query, clock, signal, keepSource }: LookOptions,
   { freshForMs, timeoutMs }: LookTimes,
 ): Promise<Census> {
-  const { matches = () => true, matching: _, ...selected } = query;
+  const { matches = () => true, matching: _, counted: __, ...selected } = query;
   const started = clock.monotonic();
   const { items, serverDate } = await listPages({
     ask: (part, leftMs) => store.list({ ...selected, ...part }, { signal, timeoutMs: leftMs }),

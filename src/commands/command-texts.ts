@@ -86,6 +86,28 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
       ['for Prometheus and probes', 'leasekeeper serve --http-address :10270'],
     ],
   },
+  leases: {
+    description: [
+      'Kinds are those that leasekeeper writes on its own leases (election, lock, once, cron, semaphore, member, shard), and those that a lease proves: identity by its labels, heartbeat by the namespace kube-node-lease, election by transitions or an acquireTime. Everything else is unknown.',
+      "STATE says whether anybody holds it: Live and Stale are held, Expired and Released are nobody's. It is judged by the renewal times that holders publish, so a holder with a wrong clock is misjudged; --observe looks twice and judges by change, --watch goes on looking.",
+      'Needs list on leases, of every namespace with -A; --watch also watch.',
+    ],
+    examples: [
+      ['who leads what', 'leasekeeper leases -A --kind election'],
+      ['what nobody leads, whatever the clocks say', 'leasekeeper leases -A --leaderless --observe 20s'],
+    ],
+  },
+  'step-down': {
+    description: [
+      'Writes a request on the lease that names its holder and its term. The holder asks its work to end, and releases the lease once it has; the next holder is not asked again. With --to the others let that one go first, for one retry period.',
+      'Exits with 0 once the lease is released, or, with --to, once that one holds it; with 1 when that has not happened within --wait. A holder that is not of leasekeeper 0.2 or later does not heed requests: it is named, and nothing is written.',
+      'Needs get, update and watch on leases in the namespace.',
+    ],
+    examples: [
+      ['before a node is drained', 'leasekeeper step-down default/my-operator'],
+      ['to one pod', 'leasekeeper step-down default/my-operator --to my-operator-7d4b9-x2x7p'],
+    ],
+  },
   elect: {
     description: [
       'Contends for the lease as client-go does, with which it interoperates. The leader starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',

@@ -7,6 +7,7 @@ import { SERVE_TABLE } from '../config/http-flags.ts';
 import type { OptionSpec, Table } from '../config/option-spec.ts';
 import { PUBLISH_TABLE } from '../config/publish-flags.ts';
 import { RBAC_OPTIONS } from '../config/rbac-flags.ts';
+import { LEASES_TABLE, STEP_DOWN_TABLE } from '../config/lease-list-flags.ts';
 import {
   LOCK_TABLE,
   ONCE_TABLE,
@@ -51,6 +52,21 @@ const DOING: readonly CommandSpec[] = [
     options: GET_TABLE,
     arguments: '[name...]',
     load: () => import('./get-command.ts'),
+  },
+  {
+    name: 'leases',
+    summary: 'List leases of every kind: what each is for, who holds it, and whether anybody does',
+    options: LEASES_TABLE,
+    load: () => import('./leases-command.ts'),
+  },
+  {
+    name: 'step-down',
+    summary: 'Ask whoever leads, or holds a lock, a slot or a shard, to end its work and to release the lease',
+    options: STEP_DOWN_TABLE,
+    arguments: '<lease>',
+    completes: { completes: 'leases' },
+    usage: '[NAMESPACE/]NAME [--to HOLDER] [options]',
+    load: () => import('./step-down-command.ts'),
   },
   {
     name: 'count',

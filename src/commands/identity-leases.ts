@@ -1,11 +1,11 @@
 /**
- * One look at the identity leases, for `get` and `count`.
+ * One look at leases, for `get`, `count` and `leases`.
  */
 import type { Census, CensusLease } from '../census/census.ts';
 import type { CensusQuery } from '../census/census-query.ts';
 import { takeCensus } from '../census/take-census.ts';
 import type { OptionValues } from '../config/option-spec.ts';
-import type { COUNT_TABLE, GET_TABLE } from '../config/shared-flags.ts';
+import type { API_OPTIONS } from '../config/shared-flags.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import type { Io } from './command.ts';
 import { connectApi } from './compose.ts';
@@ -15,13 +15,19 @@ import { printable } from './output/text-width.ts';
 import { ProgressLine } from './progress-line.ts';
 import { stopSignal } from './signals.ts';
 
-type Values = OptionValues<typeof COUNT_TABLE> | OptionValues<typeof GET_TABLE>;
+type Values = OptionValues<typeof API_OPTIONS> & { readonly freshFor: number; readonly observe: number };
 
 /**
+ * @param queryOf which leases; or which, from the context's namespace
  * @param keepSource keeps each lease as it was read
  * @throws ConfigurationError, LeaseStoreError
  */
-export async function lookAtLeases(values: Values, query: CensusQuery, world: Io, keepSource = false): Promise<Census> {
+export async function lookAtLeases(
+  values: Values,
+  queryOf: CensusQuery | ((namespace: string) => CensusQuery),
+  world: Io,
+  keepSource = false,
+): Promise<Census> {
   const clock = createSystemClock();
   using stop = stopSignal();
   using progress = new ProgressLine(world, clock);
@@ -37,7 +43,7 @@ export async function lookAtLeases(values: Values, query: CensusQuery, world: Io
         return connection.store.list(page, call);
       },
     },
-    query,
+    query: typeof queryOf === 'function' ? queryOf(connection.namespace ?? 'default') : queryOf,
     clock,
     freshForMs: values.freshFor,
     observeMs: values.observe,

@@ -112,7 +112,7 @@ export const leaseQuery = ({ namespace, labelKey, labelValue }: Which): CensusQu
 export const queryRules = (values: OptionValues<typeof LEASE_OPTIONS>): Wrong[] =>
   optionsOf({ rows: QUERY_ROWS }, LEASE_OPTIONS, values).wrong;
 
-const LOOK_OPTIONS = bind(LOOK_ROWS, {
+export const LOOK_OPTIONS = bind(LOOK_ROWS, {
   freshFor: { field: 'freshForMs', flag: '--fresh-for' },
   observe: {
     field: 'observeMs',
@@ -153,15 +153,25 @@ export const WATCH_OPTIONS = {
   },
 } as const satisfies Record<string, OptionSpec>;
 
+export const ALL_NAMESPACES = {
+  kind: 'boolean',
+  flag: '--all-namespaces',
+  short: '-A',
+  help: 'of every namespace',
+  default: false,
+  weakest: 'flag',
+} as const satisfies OptionSpec;
+
+export const NO_HEADERS = {
+  kind: 'boolean',
+  flag: '--no-headers',
+  help: 'no line of headers',
+  default: false,
+  weakest: 'flag',
+} as const satisfies OptionSpec;
+
 export const GET_TABLE = {
-  allNamespaces: {
-    kind: 'boolean',
-    flag: '--all-namespaces',
-    short: '-A',
-    help: 'of every namespace',
-    default: false,
-    weakest: 'flag',
-  },
+  allNamespaces: ALL_NAMESPACES,
   leaseSelector: {
     kind: 'string',
     flag: '--selector',
@@ -172,7 +182,7 @@ export const GET_TABLE = {
   },
   ...LOOK_OPTIONS,
   ...OUTPUT_OPTIONS,
-  noHeaders: { kind: 'boolean', flag: '--no-headers', help: 'no line of headers', default: false, weakest: 'flag' },
+  noHeaders: NO_HEADERS,
   ...WATCH_OPTIONS,
   ...LEASE_OPTIONS,
   ...API_OPTIONS,

@@ -4,6 +4,7 @@
  * Guarantees: `leading` is false from the instant at which the term ends; a leader that is not known is missing, never
  * made up. `name` is what leader-elector sidecars told: the leader's own name, without what makes its holder unique.
  */
+import { holderName } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
 import { json } from './answer.ts';
 import type { HttpAnswer } from './answer.ts';
@@ -21,12 +22,10 @@ export interface LeaderView {
   readonly fencingToken: number | undefined;
 }
 
-const UUID = /_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 export function leaderAnswer({ lease, holder, leader, remainingMs, fencingToken }: LeaderView): HttpAnswer {
   const leading = remainingMs > 0;
   return json(200, {
-    name: leader?.replace(UUID, ''),
+    name: leader === undefined ? undefined : holderName(leader),
     leader,
     leading,
     lease: `${lease.namespace}/${lease.name}`,

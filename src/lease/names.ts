@@ -114,6 +114,14 @@ export function parseRef(text: string, namespace: string): { readonly namespace:
 /** The holder identity of one process: a fresh UUID for every start. */
 export const holderIdentity = (name: string, uuid: string): string => `${name}_${uuid}`;
 
+const UUID_END = /_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A holder without what makes it unique. */
+export const holderName = (holder: string): string => holder.replace(UUID_END, '');
+
+/** Whether a holder is a process of this name, as `holderIdentity` makes it. */
+export const isProcessOf = (name: string, holder: string): boolean => holder !== name && holderName(holder) === name;
+
 /** Whether somebody calls this holder so: by its whole identity, or by the part before its uuid. */
 export const isCalled = (holder: string, name: string): boolean =>
   holder === name || holder.slice(0, Math.max(holder.lastIndexOf('_'), 0)) === name;

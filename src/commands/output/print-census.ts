@@ -9,6 +9,7 @@
 import type { Census, CensusLease } from '../../census/census.ts';
 import { queryText } from '../../census/census-query.ts';
 import type { CensusQuery } from '../../census/census-query.ts';
+import { isHeld } from '../../census/judge.ts';
 import type { LeaseState } from '../../census/judge.ts';
 import type { Lease } from '../../lease/lease.ts';
 import { leaseToJson, newLease } from '../../lease/lease.ts';
@@ -22,6 +23,8 @@ import { middleCut, printable, truncate } from './text-width.ts';
 export interface CensusPrintOptions extends PrintOptions {
   /** Named when nothing was found; of every namespace gives the table a column NAMESPACE. */
   readonly query: CensusQuery;
+  /** Leases of every kind, each with its kind, in place of identity leases and their hostnames. */
+  readonly kinds?: boolean | undefined;
 }
 
 /**
@@ -34,7 +37,7 @@ export function printCensus(census: Census, options: CensusPrintOptions, one?: C
     options,
     {
       rows: census.leases,
-      document: () => (one ? leaseDocument(one) : censusDocument(census)),
+      document: () => (one ? leaseDocument(one) : options.kinds ? kindsDocument(census) : censusDocument(census)),
       nothing: `No resources found ${printable(queryText(options.query))}`,
     },
   );
@@ -57,13 +60,15 @@ type Row = CensusLease & { readonly deleted?: boolean };
 /** @param asOf the moment from which AGE is counted, asked for at each print */
 export function leaseShape(
   asOf: () => MicroTime | undefined,
-  { output, query }: Pick<CensusPrintOptions, 'output' | 'query'>,
+  { output, query, kinds = false }: Pick<CensusPrintOptions, 'output' | 'query' | 'kinds'>,
 ): Shape<Row> {
   const wide = output === 'wide';
   const ago = (time: MicroTime | undefined): string => humanDuration(time && asOf()?.since(time));
   const columns: Column<Row>[] = [
     { header: 'NAME', cell: (l) => l.name, narrow: wide ? undefined : middleCut },
-    { header: 'HOSTNAME', cell: (l) => l.hostname, max: 128, narrow: wide ? undefined : truncate },
+    kinds
+      ? { header: 'KIND', cell: (l) => l.kind }
+      : { header: 'HOSTNAME', cell: (l) => l.hostname, max: 128, narrow: wide ? undefined : truncate },
     { header: 'STATE', cell: stateCell, colour: (l) => COLOURS[l.state] },
     {
       header: 'HOLDER',
@@ -72,6 +77,7 @@ export function leaseShape(
       narrow: wide ? undefined : truncate,
     },
     { header: 'RENEWED', cell: renewedCell },
+    ...(kinds ? [transitions] : []),
     { header: 'AGE', cell: (l) => ago(l.creationTimestamp) },
   ];
   if (query.namespace === '')
@@ -79,7 +85,7 @@ export function leaseShape(
   if (wide) {
     columns.push(
       { header: 'DURATION', cell: (l) => secondsText(l.leaseDurationSeconds) },
-      { header: 'TRANSITIONS', cell: (l) => l.leaseTransitions?.toString() },
+      ...(kinds ? [] : [transitions]),
       { header: 'ACQUIRED', cell: (l) => l.acquireTime && ago(l.acquireTime) },
       { header: 'LABELS', cell: labelsCell, max: 128 },
       { header: 'PAYLOAD', cell: (l) => l.payload, max: 128 },
@@ -89,6 +95,8 @@ export function leaseShape(
   }
   return { columns, nameLine, document: leaseDocument };
 }
+
+const transitions: Column<Row> = { header: 'TRANSITIONS', cell: (l) => l.leaseTransitions?.toString() };
 
 /** Where a kube-apiserver that takes part in peer proxying can be reached. */
 const PEER_ANNOTATION = 'kubernetes.io/peer-advertise-address';
@@ -142,13 +150,26 @@ function censusDocument(census: Census): Record<string, unknown> {
   };
 }
 
+/** Leases of every kind, and how it is known which of them anybody holds. */
+const kindsDocument = ({ clock, asOf, freshnessMs, freshForMs, leases }: Census): Record<string, unknown> => ({
+  apiVersion: 'leasekeeper.dev/v1alpha1',
+  kind: 'Leases',
+  asOf: asOf?.toString() ?? null,
+  clock,
+  freshForSeconds: freshForMs / 1000,
+  freshnessSeconds: seconds(freshnessMs),
+  items: leases.map(leaseDocument),
+});
+
 /** A lease as an API server prints it, and what the census made of it. */
 function leaseDocument(lease: Row): Record<string, unknown> {
-  const { state, hostname, renewedAgoMs, aheadMs } = lease;
+  const { state, kind, hostname, renewedAgoMs, aheadMs } = lease;
   return {
     ...leaseToJson(lease.source ?? rebuilt(lease)),
     status: {
+      kind,
       state,
+      held: isHeld(state) ?? null,
       hostname: hostname ?? null,
       renewedSecondsAgo: renewedAgoMs === undefined ? null : seconds(renewedAgoMs),
       renewTimeAheadSeconds: aheadMs === undefined ? null : seconds(aheadMs),

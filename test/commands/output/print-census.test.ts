@@ -271,7 +271,14 @@ describe('for programs', () => {
   });
 
   test('a summary without its source is printed all the same', async () => {
-    const kept: CensusLease = { namespace: 'n', name: 'x', uid: UID, state: 'released', terminating: false };
+    const kept: CensusLease = {
+      namespace: 'n',
+      name: 'x',
+      kind: 'unknown',
+      uid: UID,
+      state: 'released',
+      terminating: false,
+    };
     const of = census([kept], { clock: 'observed', freshForMs: 1, freshnessMs: 0 });
     const { items } = JSON.parse((await print('json', of)).stdout) as { items: { spec: unknown; status: unknown }[] };
     assert.deepEqual(items[0]?.spec, { holderIdentity: '' });
