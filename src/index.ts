@@ -29,6 +29,8 @@ export {
   leaseName,
 } from './lease/names.ts';
 export type { NameFormat } from './lease/names.ts';
+export { kindOf } from './lease/lease-kind.ts';
+export type { Kind } from './lease/lease-kind.ts';
 export { LeaseStoreError, isStoreError } from './lease/store.ts';
 export type {
   CallOptions,
@@ -81,7 +83,16 @@ export type { GateMetric, GateName, GateProblem, GateSource, GateSpec, Stage } f
 
 export { LiveCensus } from './census/live-census.ts';
 export type { LiveCensusOptions } from './census/live-census.ts';
-export type { Answer, CensusEvent, CensusSnapshot, InstanceState, UnknownReason } from './census/census-events.ts';
+export type {
+  Answer,
+  CensusEvent,
+  CensusSnapshot,
+  InstanceState,
+  LeaderSwitch,
+  LeaseChange,
+  UnknownReason,
+} from './census/census-events.ts';
+export type { ElectionStanding } from './census/elections.ts';
 export type { CensusOptions } from './census/census-options.ts';
 export { identityLeases } from './census/census-query.ts';
 export type { CensusQuery } from './census/census-query.ts';
@@ -104,6 +115,8 @@ export type {
   ElectionOperation,
   StopReason,
 } from './election/election-events.ts';
+export { stepDown } from './election/step-down.ts';
+export type { StepDownOptions, StepDownOutcome } from './election/step-down.ts';
 export { createSharedWatch } from './election/shared-watch.ts';
 export type { WatchLease } from './election/lease-follower.ts';
 

@@ -11,6 +11,7 @@ import type { ProcessMetrics } from '../../src/observe/metrics.ts';
 import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
 import { recipeMetrics } from '../../src/observe/recipe-metrics.ts';
 import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
+import { switchMetrics } from '../../src/observe/switch-metrics.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import type { PassResult } from '../../src/sweep/sweep-events.ts';
 
@@ -73,6 +74,11 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
       'Census',
       'Of `publish` and `serve`: how many servers there are. A number that is not known is missing, never 0.',
       of(censusMetrics),
+    ],
+    [
+      'Elections of a cluster',
+      'Of `serve --all-namespaces`: elections that it follows without taking part.',
+      of((registry) => switchMetrics(registry, unasked)),
     ],
     [
       'Sweeper',

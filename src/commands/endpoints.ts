@@ -6,7 +6,7 @@
  * before what it observes; `listen` is for afterwards, and before anything begins.
  */
 import type { NodeMonitor, AvailabilityEvent } from '../availability/node-monitor.ts';
-import { queryText } from '../census/census-query.ts';
+import { isAmong, queryText } from '../census/census-query.ts';
 import type { CensusQuery } from '../census/census-query.ts';
 import type { CensusOptions } from '../census/census-options.ts';
 import { LiveCensus } from '../census/live-census.ts';
@@ -24,6 +24,7 @@ import { pageAnswer, plainPage } from '../http/census-page.ts';
 import { PING, censusCheck, certificateCheck, healthz, heartbeatCheck, leaseCheck } from '../http/health-endpoint.ts';
 import type { Check } from '../http/health-endpoint.ts';
 import { leaderAnswer, leaderCheck } from '../http/leader-endpoint.ts';
+import { leasesEndpoint } from '../http/leases-endpoint.ts';
 import type { LeaderView } from '../http/leader-endpoint.ts';
 import { availabilityCheck, nodesEndpoint } from '../http/nodes-endpoint.ts';
 import { ListenError, listen } from '../http/server.ts';
@@ -43,6 +44,7 @@ import { recipeMetrics } from '../observe/recipe-metrics.ts';
 import type { RecipeEvent } from '../observe/recipe-log.ts';
 import type { PublisherView } from '../observe/lease-observers.ts';
 import { sweepMetrics } from '../observe/sweep-metrics.ts';
+import { switchMetrics } from '../observe/switch-metrics.ts';
 import { observers } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -132,6 +134,8 @@ interface CensusEndpoints {
   readonly census: CensusOptions;
   readonly store: Pick<LeaseStore, 'watch'>;
   readonly query: CensusQuery;
+  /** Follows every lease of the cluster, and shows them and the elections among them. */
+  readonly allNamespaces?: boolean | undefined;
   /** Left out: this process only counts, and is ready when it can. */
   readonly publisher?: (() => PublisherView) | undefined;
 }
@@ -139,7 +143,7 @@ interface CensusEndpoints {
 /** Of `publish` and `serve`: a census of its own, and the publisher and the sweeper where there are. */
 export function censusEndpoints(
   frame: Frame,
-  { census: options, store, query, publisher }: CensusEndpoints,
+  { census: options, store, query, allNamespaces = false, publisher }: CensusEndpoints,
 ): Pick<Endpoints<never>, 'listen'> & {
   readonly publisher: Observe<PublisherEvent> | undefined;
   readonly sweep: Observe<SweepEvent>;
@@ -148,13 +152,15 @@ export function censusEndpoints(
   const registry = registryOf(frame);
   const census: LiveCensus = new LiveCensus({
     store,
-    query,
+    query: allNamespaces ? { namespace: '', counted: isAmong(query) } : query,
+    elections: allNamespaces,
     clock,
     random: Math.random,
     ...options,
     observe: observers(
       logCensus(log, clock),
       censusMetrics(registry)(query, () => census.snapshot()),
+      allNamespaces ? switchMetrics(registry, () => census.elections()) : undefined,
     ),
   });
   const ready = (): Check[] => {
@@ -183,6 +189,7 @@ export function censusEndpoints(
           '/v1/instances': instancesEndpoint(census, clock),
           '/v1/count': () => countAnswer(census),
           '/v1/changes': changes.answer,
+          ...(allNamespaces && { '/v1/leases': leasesEndpoint(census, clock) }),
         },
       });
       return { url, services: [...services, { name: 'census', run: (signal) => census.run(signal) }] };

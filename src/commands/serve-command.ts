@@ -20,7 +20,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
     const { store, transport } = connection;
     const { url, services } = await censusEndpoints(
       { address, security: securityFiles(values), log, clock, transport, gates: () => values.featureGates },
-      { census, store, query },
+      { census, store, query, allNamespaces: values.serveAll },
     ).listen();
     log.info({ version, server: connection.server, namespace: query.namespace, url }, 'counting instances');
     systemd.ready(() => 'counting instances');
@@ -30,6 +30,6 @@ export async function run({ given, io }: CommandInput): Promise<number> {
 }
 
 // The same file may switch the endpoints off for `publish`.
-export const grants = permitted(SERVE_TABLE, queryRules, ({ namespace }) => [
-  onLeases(namespace, ['list', 'watch'], 'keeps count by one list and one watch'),
+export const grants = permitted(SERVE_TABLE, queryRules, ({ namespace, serveAll }) => [
+  onLeases(serveAll ? undefined : namespace, ['list', 'watch'], 'keeps count by one list and one watch'),
 ]);

@@ -59,7 +59,24 @@ export const HTTP_OPTIONS = {
   }),
 };
 
-export const SERVE_TABLE = { ...HTTP_OPTIONS, ...LEASE_OPTIONS, ...API_OPTIONS, ...CONFIG_OPTIONS, ...LOG_OPTIONS };
+const SERVE_OPTIONS = {
+  serveAll: {
+    kind: 'boolean',
+    flag: '--all-namespaces',
+    short: '-A',
+    help: 'follow all leases of the cluster: /v1/leases, and metrics of elections, by the same one list and one watch',
+    default: false,
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+export const SERVE_TABLE = {
+  ...HTTP_OPTIONS,
+  ...SERVE_OPTIONS,
+  ...LEASE_OPTIONS,
+  ...API_OPTIONS,
+  ...CONFIG_OPTIONS,
+  ...LOG_OPTIONS,
+};
 
 /** An empty host: every interface. Port 0: a free one. */
 export interface Address {

@@ -116,7 +116,8 @@ const instanceDocument = ({ name, hostname, state, leases }: Instance): Record<s
   leases: leases.map(leaseDocument),
 });
 
-const leaseDocument = (lease: CensusLease): Record<string, unknown> => ({
+/** One lease as JSON. */
+export const leaseDocument = (lease: CensusLease): Record<string, unknown> => ({
   namespace: lease.namespace,
   name: lease.name,
   uid: lease.uid,

@@ -35,6 +35,12 @@ export function logCensus(log: Logger, clock: Pick<Clock, 'monotonic'>): Observe
           { lease: `${namespace}/${name}`, hostname, ahead: `${Math.round(aheadMs / 1000)}s` },
           "the renewTime of a lease is ahead of the API server's clock: its publisher's clock is wrong; it is live only while it is seen to change",
         );
+          return;
+      }
+      case 'switched': {
+        const { namespace, name, from, to, how, switchMs, leaderlessMs } = event;
+        const [took, leaderless] = [switchMs, leaderlessMs].map((ms) => `${(ms / 1000).toFixed(3)}s`);
+        log.info({ lease: `${namespace}/${name}`, from, to, how, took, leaderless }, 'another leader');
         return;
       }
       default:

@@ -37,6 +37,8 @@ interface Meter {
   ) => Histogram;
   /** @param read one value; undefined: missing */
   readonly gauge: (name: string, help: string, read: () => number | undefined) => void;
+  /** @param read how much each has counted, by its labels */
+  readonly counters: Meter['gauges'];
   /** @param read values by their labels */
   readonly gauges: (
     name: string,
@@ -62,6 +64,18 @@ export function meter(registry: Registry): Meter {
           // Without labels reset() would set it to 0.
           if (value === undefined) this.remove();
           else this.set(value);
+        },
+      });
+    },
+    counters(name, help, labelNames, read) {
+      new Counter({
+        name,
+        help,
+        registers,
+        labelNames: [...labelNames],
+        collect() {
+          this.reset();
+          for (const [labels, value] of read()) this.inc(labels, value);
         },
       });
     },

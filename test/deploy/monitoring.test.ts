@@ -19,6 +19,7 @@ import { availabilityMetrics, heartbeatMetrics } from '../../src/observe/heartbe
 import { processRegistry } from '../../src/observe/metrics.ts';
 import { publisherMetrics } from '../../src/observe/publisher-metrics.ts';
 import { sweepMetrics } from '../../src/observe/sweep-metrics.ts';
+import { switchMetrics } from '../../src/observe/switch-metrics.ts';
 import type { PassOutcome, PassResult } from '../../src/sweep/sweep-events.ts';
 import { alerts, ruleGroups } from '../../scripts/docs/alerts.ts';
 import { lease } from '../census/support.ts';
@@ -107,6 +108,8 @@ async function metricsOfAll(world: World): Promise<Known> {
   sweep({ type: 'tickSkipped' } as Parameters<typeof sweep>[0]);
   const election = electionMetrics(registry)({ namespace: 'n', name: 'job' }, () => 0);
   election({ type: 'stopped', reason: 'deadline' } as Parameters<typeof election>[0]);
+  const refs = { namespace: 'n', name: 'job' };
+  switchMetrics(registry, () => [{ ...refs, leaderlessMs: 1, lastSwitch: undefined }]);
   const beat = {
     ...{ nodes: 1, held: 1, failing: 0, backlog: 0, inFlight: 0, overdueMs: 0, writtenAt: 0, nodesSynced: true },
   };
@@ -146,6 +149,8 @@ const C = 'cluster="west"';
 const OF = 'lease_namespace="kube-system",product="kube-apiserver"';
 const P = `${C},namespace="n",pod="p",instance="i"`;
 const sweeps = (outcome: string): string => `leasekeeper_sweep_passes_total{${P},${OF},outcome="${outcome}"}`;
+const LEADERLESS = `leasekeeper_election_leaderless_seconds{${P},lease_namespace="n",name="job"}`;
+const CHANGES = `leasekeeper_election_transitions_total{${P},lease_namespace="n",name="job"}`;
 const LEADS = `leasekeeper_election_time_left_seconds{${P},lease_namespace="n",name="job"}`;
 
 /** Ninety minutes in which all is well: values of series in promtool's words. */
@@ -171,6 +176,9 @@ const WELL: Readonly<Record<string, string>> = {
   [`leasekeeper_heartbeat_nodes_synced{${P}}`]: '1x90',
   [`leasekeeper_heartbeat_overdue_seconds{${P}}`]: '0x90',
   [`leasekeeper_nodes{${P},status="Unknown"}`]: '0x90',
+  // A crash now and then, and one rollout of three pods.
+  [LEADERLESS]: '0x20 3 0x20 0x48',
+  [CHANGES]: '0x20 1x20 2 3 4x46',
 };
 
 /** What becomes of that when there is a cause. */
@@ -206,6 +214,8 @@ const CAUSES: readonly (readonly [alert: string, changes: Readonly<Record<string
   ['LeasekeeperHeartbeatsGone', { [`leasekeeper_heartbeat_nodes{${P}}`]: '5x40 _x50' }],
   ['LeasekeeperNodesNotFollowed', { [`leasekeeper_heartbeat_nodes_synced{${P}}`]: '0x90' }],
   ['LeasekeeperNodeUnknown', { [`leasekeeper_nodes{${P},status="Unknown"}`]: '1x90' }],
+  ['LeasekeeperElectionLeaderless', { [LEADERLESS]: '0x30 0+60x60' }],
+  ['LeasekeeperLeadersChangeOften', { [CHANGES]: '0+0.5x90' }],
 ];
 /** Where one cause is another alert's too. */
 const ALSO: Readonly<Record<string, string>> = { LeasekeeperCensusRefused: 'LeasekeeperCensusUnknown' };
