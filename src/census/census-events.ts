@@ -25,6 +25,7 @@ export type CensusEvent =
   /** An election that was watched has another leader, or the same one in a new term. */
   | ({ readonly type: 'switched' } & LeaderSwitch);
 
+/** What became of one lease. */
 export interface LeaseChange {
   readonly type: 'lease';
   readonly change: 'added' | 'modified' | 'deleted';

@@ -113,6 +113,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
       'Contends for the lease as client-go does, with which it interoperates. The leader starts the command, and ends it (SIGTERM, then SIGKILL, to its whole process group) before anybody else can lead: when renewing fails, and also when leasekeeper itself is killed or stopped, by a watchdog process of its own. A command that leaves its process group (setsid, a daemon) cannot be followed. A lease that somebody deletes, empties or takes ends the command at once, by SIGKILL: others may lead already.',
       'Where leasekeeper and its watchdog are killed in one go, the kernel kills the command, on Linux with setpriv of util-linux; what the command has started runs on then, as does a command that raises its privileges as it starts. Elsewhere nothing ends the command.',
       'As process 1 of a container it reaps only the command itself: what that leaves behind stays as zombies. Run it under an init there: `docker run --init`, tini in the image, or shareProcessNamespace in the pod.',
+      'Without a command it is a sidecar, as the old leader-elector was: with --http-address /leader is 200 on the leader and 503 on the others, for a probe or for the program beside it, and / is JSON that names the leader. 200 is the truth of that moment: what the program does must end within remainingSeconds, and on a step-down or a SIGTERM the next one may lead at once.',
       'A short command under elect runs on every candidate, one after another: each contends until its own has run.',
       WHICH,
       "The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment. SIGTERM and SIGINT go to the command first; the lease is released when it has ended, or is killed after --stop-timeout. A second one ends everything at once. SIGHUP, SIGUSR1 and SIGUSR2 are passed on. The exit code is the last command's, 128 + n when signal n ended it.",
@@ -120,6 +121,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
     ],
     examples: [
       ['one of several replicas works', 'leasekeeper elect --lease default/my-job -- ./my-job --serve'],
+      ['beside a program that asks who leads', 'leasekeeper elect --lease my-job --http-address 4040'],
       ['sweep from one of several pods', 'leasekeeper elect --lease kube-system/sweeper -- leasekeeper sweep'],
     ],
   },

@@ -90,10 +90,10 @@ const DOING: readonly CommandSpec[] = [
   },
   {
     name: 'elect',
-    summary: 'Run a command only while this process leads: leader election on a Lease',
+    summary: 'Run a command only while this process leads, or say who leads: leader election on a Lease',
     options: ELECT_TABLE,
-    arguments: '<command...>',
-    usage: '--lease NAMESPACE/NAME [options] -- COMMAND [ARG...]',
+    arguments: '[command...]',
+    usage: '--lease [NAMESPACE/]NAME [options] [-- COMMAND [ARG...]]',
     load: () => import('./elect-command.ts'),
   },
   {

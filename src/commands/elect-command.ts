@@ -1,5 +1,5 @@
 /**
- * `leasekeeper elect`: runs a command only while this process leads.
+ * `leasekeeper elect`: runs a command only while this process leads; without one it says over HTTP who leads.
  *
  * Guarantees: nothing is begun before every option is checked and the command is known to exist; the command runs under a
  * watchdog that ends it before the lease may be another's, whatever becomes of this process; the lease is released once
@@ -9,9 +9,10 @@ import { hostname } from 'node:os';
 import { securityFiles } from '../config/http-flags.ts';
 import { v4 as uuid } from 'uuid';
 import { ELECT_TABLE, electSettings } from '../config/elect-flags.ts';
-import type { RestartPolicy } from '../config/elect-flags.ts';
+import type { ElectSettings, RestartPolicy } from '../config/elect-flags.ts';
 import { readChecked } from '../config/bindings.ts';
-import type { OptionValues } from '../config/option-spec.ts';
+import type { OptionValues, Problem } from '../config/option-spec.ts';
+import { deleteUnwanted } from '../election/unwanted.ts';
 import { LeaderElector } from '../election/elector.ts';
 import { LeadershipError } from '../election/term.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
@@ -35,16 +36,20 @@ const settingsOf = (values: OptionValues<typeof ELECT_TABLE>) => electSettings(v
 export async function run({ given, args, io }: CommandInput): Promise<number> {
   const { values, problems } = await readChecked(ELECT_TABLE, given, (read) => settingsOf(read).wrong);
   const settings = settingsOf(values);
-  const [command = '', ...rest] = args;
-  const wrong = [...problems, ...commandProblems('elect', command, io.env['PATH'])];
+  const [command, ...rest] = args;
+  const wrong = [...problems, ...workProblems(command, settings, io.env['PATH'])];
   if (wrong.length > 0) throw new UsageError(wrong);
   return runService(values, io, {}, async ({ log, clock, connection, systemd, stop, received }) => {
-    const { lease, restart, stopTimeoutMs: graceMs } = settings;
-    const guarded = new GuardedCommand({ clock, log, command, args: rest, env: io.env, graceMs, received });
+    const { restart, stopTimeoutMs: graceMs } = settings;
+    const { store, transport } = connection;
+    const lease = settings.ref(connection.namespace);
+    const guarded =
+      command === undefined
+        ? undefined
+        : new GuardedCommand({ clock, log, command, args: rest, env: io.env, graceMs, received });
     try {
       const over = new AbortController();
       let exit: { readonly code: number } | undefined;
-      const { transport } = connection;
       const endpoints =
         settings.http &&
         (await import('./endpoints.ts')).electEndpoints(
@@ -56,7 +61,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
             transport,
             gates: () => values.featureGates,
           },
-          settings.lease,
+          lease,
           () => elector,
         );
       const events = new LeaseEvents({
@@ -70,6 +75,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         if (event.type === 'stopped' && exit) over.abort();
       };
       const work = async (term: Term): Promise<void> => {
+        if (!guarded) return asked(term);
         const outcome = await guarded.run(term);
         const { code, why } = ending(outcome);
         // The last one counts, however often it was elected.
@@ -81,15 +87,18 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       };
       const logEvent = logElection(log);
       const elector: LeaderElector = new LeaderElector({
-        store: connection.store,
+        store,
         clock,
         random: Math.random,
-        lease: settings.lease,
+        lease,
         id: settings.id,
         uuid: uuid(),
         ...settings.election,
+        labels: settings.marks.labels,
+        annotations: () => settings.marks.annotations,
+        owners: settings.marks.owners,
         work,
-        onDeadline: guarded.onDeadline,
+        onDeadline: guarded?.onDeadline,
         observe: observers(
           onEvent,
           // How the command ended is reported; whether it runs again is --restart's business.
@@ -100,8 +109,14 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         ),
       });
 
+      const { retryPeriodMs } = settings.election;
+      const tidy = async (): Promise<void> => {
+        const deleting = deleteUnwanted({ store, clock, lease, retryPeriodMs });
+        const deleted = await deleting.catch((err: unknown) => log.warn({ err }, 'the lease was not deleted'));
+        if (deleted) log.info('nobody else took the lease: deleted it');
+      };
       const shown = await endpoints?.listen();
-      guarded.prepare();
+      guarded?.prepare();
       log.info(
         {
           version,
@@ -121,6 +136,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
             name: 'elector',
             async run(signal) {
               await elector.run(signal);
+              if (values.electDeleteOnExit) await tidy();
               over.abort();
             },
           },
@@ -132,10 +148,24 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       });
       return exit?.code ?? EXIT.ok;
     } finally {
-      await guarded.close();
+      await guarded?.close();
     }
   });
 }
+
+/** What is wrong with what is to be done while leading. */
+function workProblems(command: string | undefined, { http }: ElectSettings, path: string | undefined): Problem[] {
+  if (command !== undefined) return commandProblems('elect', command, path);
+  const rule = 'is required, or --http-address to say who leads';
+  return http ? [] : [{ option: 'COMMAND', value: undefined, rule }];
+}
+
+/** Others do the work: it ends when its term does. */
+const asked = ({ signal }: Term): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 
 /** Whether the command, having ended by itself, ends this process too. */
 function endsUs(restart: RestartPolicy, outcome: Outcome): boolean {
@@ -148,7 +178,7 @@ export const grants = permitted(
   ELECT_TABLE,
   (values) => settingsOf(values).wrong,
   (values) => {
-    const { namespace, name } = settingsOf(values).lease;
+    const { namespace, name } = settingsOf(values).ref(undefined);
     return [
       onLeases(namespace, ['create'], 'makes the lease where there is none'),
       // Without list a watch begins with what there is: see kube/list-watch.ts.
@@ -158,6 +188,9 @@ export const grants = permitted(
         'stands by, leads and renews; add list before Kubernetes 1.32 and in 1.33',
         [name],
       ),
+      ...(values.electDeleteOnExit
+        ? [onLeases(namespace, ['delete'], 'deletes it when the last one ends', [name])]
+        : []),
       ...onEvents(namespace, values.featureGates),
     ];
   },

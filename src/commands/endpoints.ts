@@ -246,7 +246,13 @@ export function electEndpoints(
       else if (event.type === 'contending') overdue = false;
       measure(event);
     },
-    listen: () => serve(frame, { registry, ready: checks, live: checks, paths: { '/': leader, '/v1/leader': leader } }),
+    listen: () =>
+      serve(frame, {
+        registry,
+        ready: checks,
+        live: checks,
+        paths: { '/': leader, '/v1/leader': leader, '/leader': () => leaderAnswer(view(), 503) },
+      }),
   };
 }
 

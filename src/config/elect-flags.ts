@@ -4,6 +4,8 @@
  */
 import { ELECTION_BETWEEN, ELECTION_ROWS, candidacyProblems, timing } from '../election/election-options.ts';
 import type { ElectionOptions } from '../election/election-options.ts';
+import type { OwnerReference } from '../lease/lease.ts';
+import { isLabelValue, labelKeyProblem, parseRef, refProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
 import { INT32_MAX, msWithin } from '../runtime/options.ts';
 import { bind, optionsOf, prefixed, wrong } from './bindings.ts';
@@ -20,13 +22,43 @@ export type RestartPolicy = (typeof RESTART_POLICIES)[number];
 /** Milliseconds that the work has to end once its process group was killed. */
 const KILLED_MS = 5_000;
 
+/** `KEY=VALUE`; the value may have more of the sign. */
+const pair = (text: string): [key: string, value: string] => {
+  const at = text.indexOf('=');
+  return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
+};
+
+function annotationProblem(text: string): string | undefined {
+  const [key] = pair(text);
+  if (key === '') return 'must be KEY=VALUE';
+  if (key.startsWith('leasekeeper.dev/')) return 'must not be one of our own keys';
+  return labelKeyProblem(key) && `the key: ${labelKeyProblem(key)}`;
+}
+
+function labelProblem(text: string): string | undefined {
+  return annotationProblem(text) ?? (isLabelValue(pair(text)[1]) ? undefined : 'the value must be a label value');
+}
+
+const owner = (text: string): OwnerReference => {
+  const [apiVersion = '', kind = '', name = '', uid = ''] = text.split(':');
+  return { apiVersion, kind, name, uid };
+};
+
+const ownerProblem = (text: string): string | undefined =>
+  /^[^:\s]+(:[^:\s]+){3}$/.test(text)
+    ? undefined
+    : 'must be APIVERSION:KIND:NAME:UID, as in apps/v1:Deployment:web:UID';
+
+const firstProblem = (texts: readonly string[], problem: (text: string) => string | undefined): string | undefined =>
+  texts.map(problem).find((rule) => rule !== undefined);
+
 const ELECT_OPTIONS = {
   electLease: {
     kind: 'string',
     flag: '--lease',
     completes: 'leases',
-    arg: 'NAMESPACE/NAME',
-    help: 'the lease to contend for; it is created when there is none',
+    arg: '[NAMESPACE/]NAME',
+    help: "the lease to contend for, without a namespace in the context's, or the pod's; it is created when there is none",
   },
   electId: {
     kind: 'string',
@@ -50,13 +82,42 @@ const ELECT_OPTIONS = {
     default: ELECTION_ROWS.workTimeoutMs.default as number,
     rule: msWithin(0, INT32_MAX - KILLED_MS),
   },
+  electLabels: {
+    kind: 'strings',
+    flag: '--label',
+    arg: 'KEY=VALUE',
+    help: 'a label that the lease gets from whoever leads; may be given several times',
+    rule: (labels: readonly string[]) => firstProblem(labels, labelProblem),
+  },
+  electAnnotations: {
+    kind: 'strings',
+    flag: '--annotation',
+    arg: 'KEY=VALUE',
+    help: 'an annotation that the lease gets from whoever leads; may be given several times',
+    rule: (annotations: readonly string[]) => firstProblem(annotations, annotationProblem),
+  },
+  electOwners: {
+    kind: 'strings',
+    flag: '--owner',
+    arg: 'APIVERSION:KIND:NAME:UID',
+    help: 'an owner that a lease which we create gets: when it goes, Kubernetes deletes the lease; may be given several times',
+    rule: (owners: readonly string[]) => firstProblem(owners, ownerProblem),
+  },
+  electDeleteOnExit: {
+    kind: 'boolean',
+    flag: '--delete-on-exit',
+    help: 'at the end delete the lease, when nobody else takes it within 2.2 retry periods',
+    default: false,
+  },
   ...bind(ELECTION_ROWS, {
     electLeaseDuration: { field: 'leaseDurationSeconds', flag: '--lease-duration' },
     electRenewDeadline: { field: 'renewDeadlineMs', flag: '--renew-deadline' },
     electRetryPeriod: { field: 'retryPeriodMs', flag: '--retry-period' },
   }),
   electHttpAddress: {
-    ...addressOption('where to serve who leads, as JSON at /, with /healthz and /metrics: ADDRESS'),
+    ...addressOption(
+      'where to serve who leads: /leader (200 on the leader, else 503), JSON at /, /healthz and /metrics: ADDRESS',
+    ),
     short: '--http',
     default: OFF,
   },
@@ -74,8 +135,15 @@ export const ELECT_TABLE = {
 /** For `config`, which has the options of every command: these flags mean something else there. */
 export const BESIDE_OTHERS = prefixed(ELECT_OPTIONS, 'elect', 'elect');
 
-interface ElectSettings {
-  readonly lease: LeaseRef;
+export interface ElectSettings {
+  /** @param namespace the context's, or the pod's */
+  readonly ref: (namespace: string | undefined) => LeaseRef;
+  /** What stands on the lease besides its record. */
+  readonly marks: {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations: Readonly<Record<string, string>>;
+    readonly owners: readonly OwnerReference[];
+  };
   readonly id: string;
   readonly restart: RestartPolicy;
   readonly stopTimeoutMs: number;
@@ -99,17 +167,21 @@ export function electSettings(
   const latest = Math.max(Math.floor(timing(election).holdMs - killMarginMs), 0);
   const late = broken.length === 0 && electRenewDeadline > latest;
   const rule = `must be at most ${latest} ms with this lease duration: the command is ended in between`;
-  const [namespace = '', name = '', ...more] = (electLease ?? '').split('/');
-  const lease = { namespace, name };
+  const ref = (namespace = 'default'): LeaseRef => parseRef(electLease ?? '', namespace);
   return {
-    lease,
+    ref,
     id,
+    marks: {
+      labels: Object.fromEntries((values.electLabels ?? []).map(pair)),
+      annotations: Object.fromEntries((values.electAnnotations ?? []).map(pair)),
+      owners: (values.electOwners ?? []).map(owner),
+    },
     restart: values.electRestart as RestartPolicy,
     stopTimeoutMs,
     election,
     http: parseAddress(values.electHttpAddress),
     wrong: [
-      ...leaseRules(electLease, name === '' || more.length > 0, lease, id),
+      ...leaseRules(electLease, ref(), id),
       ...broken,
       ...securityRules(values),
       ...wrong('electRenewDeadline', electRenewDeadline, late ? rule : undefined, ['electLeaseDuration']),
@@ -118,9 +190,9 @@ export function electSettings(
 }
 
 /** Which lease is contended for, and as whom. */
-function leaseRules(electLease: string | undefined, malformed: boolean, lease: LeaseRef, id: string): Wrong[] {
-  if (electLease === undefined) return wrong('electLease', undefined, 'is required: NAMESPACE/NAME');
-  if (malformed) return wrong('electLease', electLease, 'must be NAMESPACE/NAME');
+function leaseRules(electLease: string | undefined, lease: LeaseRef, id: string): Wrong[] {
+  if (electLease === undefined) return wrong('electLease', undefined, 'is required: [NAMESPACE/]NAME');
+  if (electLease.split('/').length > 2) return wrong('electLease', electLease, refProblem(electLease));
   return candidacyProblems(lease, id, 'a uuid').flatMap(({ field, rule }) => {
     const [, part] = field.split('.');
     return part === undefined ? wrong('electId', id, rule) : wrong('electLease', electLease, `the ${part} ${rule}`);

@@ -16,6 +16,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { Follower } from '../runtime/follow.ts';
 import { OptionsError, positiveMs } from '../runtime/options.ts';
 
+/** Who is to step down, and for whom. */
 export interface StepDownOptions {
   readonly store: Pick<LeaseStore, 'get' | 'update' | 'watch'>;
   readonly clock: Clock;
@@ -51,7 +52,10 @@ const NEXT_MS = 2_000;
 const AGAIN_MS = 100;
 const REOPEN_MS = 500;
 
-/** @throws OptionsError; LeaseStoreError as `get` and `update` do, `Aborted` when the signal aborts */
+/**
+ * Asks whoever holds a lease to end its term, and waits for what becomes of it.
+ * @throws OptionsError; LeaseStoreError as `get` and `update` do, `Aborted` when the signal aborts
+ */
 export async function stepDown(options: StepDownOptions): Promise<StepDownOutcome> {
   const { store, clock, random, lease: ref, to, waitMs = WAIT_MS, signal } = options;
   const rule = positiveMs(waitMs);

@@ -1,5 +1,5 @@
 /**
- * Who leads, over HTTP.
+ * Who leads, over HTTP: at `/` and `/v1/leader` always with 200, at `/leader` with 200 only on the leader.
  *
  * Guarantees: `leading` is false from the instant at which the term ends; a leader that is not known is missing, never
  * made up. `name` is what leader-elector sidecars told: the leader's own name, without what makes its holder unique.
@@ -22,9 +22,13 @@ export interface LeaderView {
   readonly fencingToken: number | undefined;
 }
 
-export function leaderAnswer({ lease, holder, leader, remainingMs, fencingToken }: LeaderView): HttpAnswer {
+/** @param others the status where another leads, or nobody */
+export function leaderAnswer(
+  { lease, holder, leader, remainingMs, fencingToken }: LeaderView,
+  others: 200 | 503 = 200,
+): HttpAnswer {
   const leading = remainingMs > 0;
-  return json(200, {
+  return json(leading ? 200 : others, {
     name: leader === undefined ? undefined : holderName(leader),
     leader,
     leading,

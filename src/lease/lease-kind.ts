@@ -13,9 +13,12 @@ import { EARLIER_IDENTITY_LABEL, HOSTNAME_LABEL, IDENTITY_LABEL, IDENTITY_LABEL_
 /** Where kubelets keep their nodes' heartbeats. */
 const HEARTBEAT_NAMESPACE = 'kube-node-lease';
 
+/** The words for them. */
 export const KINDS = ['identity', 'heartbeat', ...LEASE_KINDS, 'unknown'] as const;
+/** What a lease is for. */
 export type Kind = (typeof KINDS)[number];
 
+/** What a lease is for; `unknown` where nothing proves it. */
 export function kindOf({ metadata, spec }: Pick<Lease, 'metadata' | 'spec'>): Kind {
   const { labels, namespace } = metadata;
   const said = labels[KIND_LABEL];

@@ -6,7 +6,7 @@ import { readOptions } from '../../src/config/option-spec.ts';
 import type { Problem } from '../../src/config/option-spec.ts';
 
 /** @param flags by key, as text */
-function read(flags: Readonly<Record<string, string>>) {
+function read(flags: Readonly<Record<string, string | readonly string[]>>) {
   const options = Object.fromEntries(
     Object.entries(flags).map(([key, raw]) => {
       const { flag } = ELECT_TABLE[key as keyof typeof ELECT_TABLE];
@@ -23,8 +23,10 @@ const told = (flags: Readonly<Record<string, string>>): Problem[] => read({ elec
 test("client-go's defaults; the operating system's name as id", () => {
   const { settings, problems } = read({ electLease: 'default/job' });
   assert.deepEqual(problems, []);
-  assert.deepEqual(settings, {
-    lease: { namespace: 'default', name: 'job' },
+  const { ref, ...others } = settings;
+  assert.deepEqual(ref('pods'), { namespace: 'default', name: 'job' });
+  assert.deepEqual(others, {
+    marks: { labels: {}, annotations: {}, owners: [] },
     id: 'host-1',
     restart: 'never',
     stopTimeoutMs: 20_000,
@@ -40,12 +42,14 @@ test("client-go's defaults; the operating system's name as id", () => {
 });
 
 test('each problem names its flag, the value and the rule', () => {
-  assert.deepEqual(read({}).problems, [{ option: '--lease', value: undefined, rule: 'is required: NAMESPACE/NAME' }]);
-  for (const lease of ['job', 'a/', 'a/b/c', '']) {
-    assert.deepEqual(read({ electLease: lease }).problems, [
-      { option: '--lease', value: lease, rule: 'must be NAMESPACE/NAME' },
-    ]);
-  }
+  assert.deepEqual(read({}).problems, [{ option: '--lease', value: undefined, rule: 'is required: [NAMESPACE/]NAME' }]);
+  for (const [lease, rule] of [
+    ['a/', 'the name must not be empty'],
+    ['/a', 'the namespace must not be empty'],
+    ['a/b/c', 'must be [NAMESPACE/]NAME'],
+    ['', 'the name must not be empty'],
+  ] as const)
+    assert.deepEqual(read({ electLease: lease }).problems, [{ option: '--lease', value: lease, rule }]);
   assert.match(told({ electLease: 'A/b' })[0]?.rule ?? '', /^the namespace must/);
   assert.match(told({ electLease: 'a/B_' })[0]?.rule ?? '', /^the name must/);
   assert.deepEqual(told({ electId: '' }), [{ option: '--id', value: '', rule: 'must not be empty' }]);
@@ -56,6 +60,43 @@ test('each problem names its flag, the value and the rule', () => {
     { option: '--renew-deadline', value: '10s', rule: 'must be longer than 1.2 times the retry period' },
   ]);
   assert.equal(told({ electHttpAddress: 'nonsense' })[0]?.option, '--http-address');
+});
+
+test('a lease without a namespace is in the pod’s', () => {
+  const { settings } = read({ electLease: 'job' });
+  assert.deepEqual(
+    [settings.ref('pods'), settings.ref(undefined)].map(({ namespace }) => namespace),
+    ['pods', 'default'],
+  );
+});
+
+test('what stands on the lease', () => {
+  const marks = {
+    electLabels: ['team=a', 'example.org/tier='],
+    electAnnotations: ['note=a=b, c'],
+    electOwners: ['apps/v1:Deployment:web:0-1'],
+  };
+  const { settings, problems } = read({ electLease: 'a/b', ...marks });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(settings.marks, {
+    labels: { team: 'a', 'example.org/tier': '' },
+    annotations: { note: 'a=b, c' },
+    owners: [{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', uid: '0-1' }],
+  });
+  for (const [key, value, rule] of [
+    ['electLabels', 'team', /^must be KEY=VALUE$/],
+    ['electLabels', 'team=a b', /^the value must be a label value$/],
+    ['electLabels', 'a b=c', /^the key: name must be/],
+    ['electLabels', 'leasekeeper.dev/kind=lock', /^must not be one of our own keys$/],
+    ['electAnnotations', '=a', /^must be KEY=VALUE$/],
+    ['electOwners', 'Deployment:web', /^must be APIVERSION:KIND:NAME:UID/],
+    ['electOwners', 'a:b:c:', /^must be APIVERSION:KIND:NAME:UID/],
+  ] as const)
+    assert.match(
+      read({ electLease: 'a/b', [key]: ['ok=a', value].slice(key === 'electOwners' ? 1 : 0) }).problems[0]?.rule ?? '',
+      rule,
+      value,
+    );
 });
 
 test('between the renew deadline and the end of the lease there is time to end the command', () => {

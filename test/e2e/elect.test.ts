@@ -96,11 +96,14 @@ describe('elect', { concurrency: 2 }, () => {
 
   test('wrong usage is told at once, all of it', async () => {
     const none = await runProgram(['elect', '--lease', 'a/b']);
-    assert.deepEqual([none.code, none.stderr], [2, "leasekeeper: missing required argument 'command'\n"]);
+    assert.deepEqual(
+      [none.code, none.stderr],
+      [2, 'leasekeeper: COMMAND: is required, or --http-address to say who leads\n'],
+    );
     const wrong = await runProgram([
       'elect',
       '--lease',
-      'a',
+      'a/b/c',
       '--restart',
       'often',
       '--renew-deadline',
@@ -112,7 +115,7 @@ describe('elect', { concurrency: 2 }, () => {
     assert.equal(
       wrong.stderr,
       'leasekeeper: --restart "often": must be one of never, on-failure, always\n' +
-        'leasekeeper: --lease "a": must be NAMESPACE/NAME\n' +
+        'leasekeeper: --lease "a/b/c": must be [NAMESPACE/]NAME\n' +
         'leasekeeper: --lease-duration "15s": must be longer than the renew deadline\n',
     );
   });

@@ -200,13 +200,14 @@ fuzz(
   },
 );
 
-fuzz('lease of elect: NAMESPACE/NAME', texts(['default/leader', 'kube-system/a.b', 'a/b/c', '/']), (electLease) => {
+fuzz('lease of elect: [NAMESPACE/]NAME', texts(['default/leader', 'kube-system/a.b', 'a/b/c', '/']), (electLease) => {
   const defaults = readOptions(ELECT_TABLE, { options: {}, problems: [] }).values;
-  const { lease, wrong } = electSettings({ ...defaults, electLease }, 'host', 250);
+  const { ref, wrong } = electSettings({ ...defaults, electLease }, 'host', 250);
   const parts = electLease.split('/');
-  const good = parts.length === 2 && parts.every((part) => objectNameProblem(part) === undefined);
+  const good = parts.length <= 2 && parts.every((part) => objectNameProblem(part) === undefined);
   assert.equal(wrong.length === 0, good, JSON.stringify(electLease));
-  if (good) assert.deepEqual([lease.namespace, lease.name], parts);
+  const { namespace, name } = ref('pods');
+  if (good) assert.deepEqual([namespace, name], parts.length === 2 ? parts : ['pods', ...parts]);
 });
 
 fuzz(

@@ -93,7 +93,7 @@ export function leaseShape(
       { header: 'UID', cell: (l) => l.uid },
     );
   }
-  return { columns, nameLine, document: leaseDocument };
+  return { columns, nameLine, document: (lease) => leaseDocument(lease, kinds) };
 }
 
 const transitions: Column<Row> = { header: 'TRANSITIONS', cell: (l) => l.leaseTransitions?.toString() };
@@ -146,7 +146,7 @@ function censusDocument(census: Census): Record<string, unknown> {
       state,
       leases: leases.map((lease) => lease.name),
     })),
-    items: census.leases.map(leaseDocument),
+    items: census.leases.map((lease) => leaseDocument(lease)),
   };
 }
 
@@ -158,18 +158,17 @@ const kindsDocument = ({ clock, asOf, freshnessMs, freshForMs, leases }: Census)
   clock,
   freshForSeconds: freshForMs / 1000,
   freshnessSeconds: seconds(freshnessMs),
-  items: leases.map(leaseDocument),
+  items: leases.map((lease) => leaseDocument(lease, true)),
 });
 
 /** A lease as an API server prints it, and what the census made of it. */
-function leaseDocument(lease: Row): Record<string, unknown> {
+function leaseDocument(lease: Row, kinds = false): Record<string, unknown> {
   const { state, kind, hostname, renewedAgoMs, aheadMs } = lease;
   return {
     ...leaseToJson(lease.source ?? rebuilt(lease)),
     status: {
-      kind,
+      ...(kinds ? { kind, held: isHeld(state) ?? null } : {}),
       state,
-      held: isHeld(state) ?? null,
       hostname: hostname ?? null,
       renewedSecondsAgo: renewedAgoMs === undefined ? null : seconds(renewedAgoMs),
       renewTimeAheadSeconds: aheadMs === undefined ? null : seconds(aheadMs),
