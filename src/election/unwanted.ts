@@ -10,7 +10,7 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { POLL_JITTER } from './election-options.ts';
 
-export interface UnwantedOptions {
+interface UnwantedOptions {
   readonly store: Pick<LeaseStore, 'get' | 'delete'>;
   readonly clock: Clock;
   readonly lease: LeaseRef;

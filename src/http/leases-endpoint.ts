@@ -16,7 +16,7 @@ import { json, reuse } from './answer.ts';
 import type { Endpoint, HttpAnswer } from './answer.ts';
 import { leaseDocument } from './census-endpoint.ts';
 
-export interface LeasesSource {
+interface LeasesSource {
   snapshot(): Pick<CensusSnapshot, 'synced' | 'freshnessMs' | 'error' | 'freshForMs'>;
   leases(): { readonly leases: readonly CensusLease[]; readonly asOf: MicroTime } | undefined;
   /** Undefined: not known. */

@@ -72,7 +72,7 @@ test('a lease whose time has not come: which, and by how much; of a thousand som
   const observe = logCensus(log, new ManualClock());
   for (const name of many(1_000)) {
     const lease = { namespace: 'kube-system', name, hostname: 'master-1', uid: 'u', aheadMs: 7_200_400 };
-    observe({ type: 'ahead', lease: { ...lease, state: 'stale', terminating: false } });
+    observe({ type: 'ahead', lease: { ...lease, kind: 'identity', state: 'stale', terminating: false } });
   }
   assert.equal(lines.length, 20);
   assert.match(

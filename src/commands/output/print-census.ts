@@ -55,7 +55,7 @@ const COLOURS: Readonly<Record<LeaseState, string>> = {
 };
 
 /** A lease, or one that is gone, as it was. */
-type Row = CensusLease & { readonly deleted?: boolean };
+export type Row = CensusLease & { readonly deleted?: boolean };
 
 /** @param asOf the moment from which AGE is counted, asked for at each print */
 export function leaseShape(
