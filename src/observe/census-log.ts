@@ -35,7 +35,7 @@ export function logCensus(log: Logger, clock: Pick<Clock, 'monotonic'>): Observe
           { lease: `${namespace}/${name}`, hostname, ahead: `${Math.round(aheadMs / 1000)}s` },
           "the renewTime of a lease is ahead of the API server's clock: its publisher's clock is wrong; it is live only while it is seen to change",
         );
-          return;
+        return;
       }
       case 'switched': {
         const { namespace, name, from, to, how, switchMs, leaderlessMs } = event;
