@@ -11,12 +11,14 @@
  * @param members who shares the keys; without any, nobody is to hold anything
  * @param keys what is shared
  * @param holderOf who holds a key now; a holder that is no member counts as none
+ * @param stays of the keys that a holder has too many of, those with the greater number stay; default all alike
  * @returns for each member, in the order given, the keys that it is to hold, sorted
  */
 export function assign(
   members: readonly string[],
   keys: readonly string[],
   holderOf: (key: string) => string | undefined,
+  stays: (key: string) => number = () => 0,
 ): Map<string, string[]> {
   const held = new Map<string, string[]>(members.map((member) => [member, []]));
   const free: string[] = [];
@@ -33,7 +35,10 @@ export function assign(
   const hasOdd = (member: string): number => Number((held.get(member) as string[]).length > least);
   const ranked = [...held.keys()].sort((a, b) => hasOdd(b) - hasOdd(a) || byText(a, b));
   const shares = new Map(ranked.map((member) => [member, larger-- > 0 ? least + 1 : least]));
-  for (const [member, own] of held) free.push(...own.splice(shares.get(member) ?? 0));
+  for (const [member, own] of held) {
+    own.sort((a, b) => stays(b) - stays(a) || byText(a, b));
+    free.push(...own.splice(shares.get(member) ?? 0));
+  }
   free.sort(byText);
   let next = 0;
   for (const member of ranked) {

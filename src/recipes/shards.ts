@@ -6,18 +6,20 @@
  * and when the holder has not seen the ring for as long as a term lasts. A key that is to move is drained first: its work is
  * asked to end, then its Lease is released, then the next member begins. Sizes differ by at most one once all see the same;
  * a dead member's keys move once its duration has passed, a leaving one's in one round trip.
+ * A key whose holder is asked to step down goes to another member, or to the one that is named, which gives one of its own in return.
  * A member writes one renewal, whatever number of keys it holds.
  * Does not guarantee that keys whose Lease was deleted, or never was there, begin at once: they are waited for, one duration
  * from when the ring was first seen.
  */
-import { versionToken } from '../election/decide.ts';
+import { askedToStepDown, versionToken } from '../election/decide.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
 import { newLease, withChanges } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
-import { KIND_LABEL, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
+import { KIND_LABEL, STEP_DOWN_ANNOTATION, TERM_ANNOTATION, stepDownMark, termMarkText } from '../lease/marks.ts';
 import { MicroTime } from '../lease/micro-time.ts';
+import { isCalled } from '../lease/names.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
 import { recordOf, sameRecord } from '../lease/record.ts';
 import type { LeaseStoreError } from '../lease/store.ts';
@@ -100,6 +102,8 @@ interface Held {
   releasing: boolean;
   /** The work may begin before that. */
   readonly atOnce: boolean;
+  /** It came because another was asked to step down, as the how-many-th of those: it is not the one to be given in return. */
+  readonly asked: number;
   /** The work that runs; undefined: none does. */
   run: { readonly abort: AbortController; readonly term: ShardTerm; ended: Promise<void> } | undefined;
   /** When the work may be begun again, in monotonic milliseconds. */
@@ -130,6 +134,7 @@ export class Shards {
   /** Since when a key names our own term although we do not hold it, by the version seen. */
   readonly #ghosts = new Map<string, { readonly version: string; readonly since: number }>();
   #lastMicros = 0;
+  #asks = 0;
   /** What a request threw that is no store error: a mistake of the program. */
   #mistake: { readonly error: unknown } | undefined;
   readonly #wake = new Wake();
@@ -234,9 +239,15 @@ export class Shards {
     if (!live.includes(leaseName)) live.push(leaseName);
     const holderOf = (name: string): string | undefined =>
       this.#held.has(name) ? leaseName : view.key(name).heldBy?.lease;
-    const mine = new Set(assign(live, [...this.#keys.keys()], holderOf).get(leaseName));
+    const passedOn = this.#passedOn(live, holderOf, now);
+    const keys = [...this.#keys.keys()];
+    const nextOf = (name: string): string | undefined => passedOn.get(name) ?? holderOf(name);
+    const stays = (name: string): number => (passedOn.has(name) ? Infinity : (this.#held.get(name)?.asked ?? 0));
+    const mine = new Set(assign(live, keys, nextOf, stays).get(leaseName));
     for (const held of [...this.#held.values()]) {
-      if (!mine.has(held.leaseName) || held.releasing) this.#drain(held, now);
+      const { holderIdentity: holder = '', leaseTransitions: transitions = 0 } = held.lease.spec;
+      const asked = askedToStepDown(held.lease, { holder, transitions });
+      if (!mine.has(held.leaseName) || held.releasing || asked) this.#drain(held, now);
       else if (!held.run && now >= held.startAt && (held.shown || held.atOnce)) this.#start(held, term);
     }
     for (const name of this.#ghosts.keys()) if (!view.lease(name)) this.#ghosts.delete(name);
@@ -244,7 +255,7 @@ export class Shards {
     for (const name of mine) {
       if (this.#held.has(name) || this.#ghosts.has(name)) continue;
       const { freeAt, lease } = view.key(name);
-      if (now >= freeAt) this.#request(name, now, () => this.#acquire(name, lease, own, term));
+      if (now >= freeAt) this.#request(name, now, () => this.#acquire(name, lease, own, term, passedOn.has(name)));
       else {
         const silent = view.silentMember(name, now);
         if (silent) this.#request(silent.metadata.name, now, () => this.#take(silent));
@@ -252,6 +263,37 @@ export class Shards {
     }
     // One member tidies for all.
     if (live.sort()[0] === leaseName) this.#tidy(now);
+  }
+
+  /**
+   * Keys whose holder has stepped down when it was asked to, and the member that each goes to: the one that is named, else
+   * another than the holder, the one with the fewest keys. For one duration: then all are alike.
+   */
+  #passedOn(
+    live: readonly string[],
+    holderOf: (name: string) => string | undefined,
+    now: number,
+  ): ReadonlyMap<string, string> {
+    const { view } = this.#member;
+    const next = new Map<string, string>();
+    for (const name of this.#keys.keys()) {
+      const { lease, freeAt } = view.key(name);
+      if (!lease?.metadata.annotations[STEP_DOWN_ANNOTATION] || lease.spec.holderIdentity) continue;
+      const asked = stepDownMark(lease);
+      if (asked?.transitions !== lease.spec.leaseTransitions || now >= freeAt + this.#durationMs) continue;
+      const called = (member: string, as: string): boolean => isCalled(view.memberTerm(member)?.holder ?? '', as);
+      const others = live.filter((member) => !called(member, asked?.holder ?? ''));
+      const { to } = asked ?? {};
+      const sizes = new Map(others.map((member) => [member, 0]));
+      for (const key of this.#keys.keys()) {
+        const holder = holderOf(key);
+        if (holder !== undefined && sizes.has(holder)) sizes.set(holder, (sizes.get(holder) ?? 0) + 1);
+      }
+      const smallest = [...sizes].sort(([a, m], [b, n]) => m - n || (a < b ? -1 : 1))[0]?.[0];
+      const chosen = (to === undefined ? undefined : others.find((member) => called(member, to))) ?? smallest;
+      if (chosen !== undefined) next.set(name, chosen);
+    }
+    return next;
   }
 
   /** Follows the record of a key that we hold. */
@@ -317,7 +359,7 @@ export class Shards {
       });
   }
 
-  async #acquire(name: string, base: Lease | undefined, own: MemberTerm, term: Term): Promise<void> {
+  async #acquire(name: string, base: Lease | undefined, own: MemberTerm, term: Term, asked: boolean): Promise<void> {
     const { store, ring } = this.#options;
     const key = this.#keys.get(name);
     if (key === undefined) return;
@@ -339,7 +381,7 @@ export class Shards {
     };
     const labels = { [KIND_LABEL]: 'shard', [RING_LABEL]: ring.name };
     const lease = base
-      ? withChanges(base, { labels, annotations, spec })
+      ? withChanges(base, { labels, annotations: { ...annotations, [STEP_DOWN_ANNOTATION]: undefined }, spec })
       : newLease({ namespace: ring.namespace, name, labels, annotations }, spec);
     const writes = this.#lost.get(name) ?? new OwnWrites();
     const write = writes.sending(time, this.#clock.monotonic(), base, {});
@@ -350,7 +392,7 @@ export class Shards {
       this.#lost.delete(name);
       if (term !== this.#term || term.signal.aborted || term.remainingMs === 0) return;
       // What is created out of nothing may follow what was created and deleted unseen: the view tells, a moment later.
-      this.#hold(key, name, answer, this.#clock.monotonic(), base !== undefined);
+      this.#hold(key, name, answer, this.#clock.monotonic(), base !== undefined, asked ? ++this.#asks : 0);
     } catch (error) {
       if (isStoreError(error) && error.mayHaveCommitted) writes.answerLost(write);
       else if (this.#lost.get(name) === writes && writes.lost.length === 0) this.#lost.delete(name);
@@ -358,7 +400,7 @@ export class Shards {
     }
   }
 
-  #hold(key: string, leaseName: string, lease: Lease, now: number, atOnce = true): void {
+  #hold(key: string, leaseName: string, lease: Lease, now: number, atOnce = true, asked = 0): void {
     const { random } = this.#options;
     this.#ghosts.delete(leaseName);
     this.#held.set(leaseName, {
@@ -370,6 +412,7 @@ export class Shards {
       lost: false,
       releasing: false,
       atOnce,
+      asked,
       run: undefined,
       startAt: 0,
       rest: createBackoff({ firstMs: this.#retryPeriodMs, capMs: MAX_REST_MS, random }),

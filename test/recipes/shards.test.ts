@@ -5,6 +5,7 @@ import { Shards } from '../../src/recipes/shards.ts';
 import type { ShardEvent, ShardTerm } from '../../src/recipes/shards.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import { MEMBER_ANNOTATION } from '../../src/recipes/ring-view.ts';
+import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 import { Cluster, REF } from './support.ts';
@@ -135,6 +136,60 @@ test('one that leaves hands its keys over in one round trip, once its works have
   assert.deepEqual(ring.sizes('b', 'c'), [6, 6]);
   assert.equal(ring.hands.at.size, 12);
   assert.equal(ring.cluster.clock.monotonic(), 20_400);
+});
+
+/** Asks whoever holds a key to step down. */
+function ask(ring: Ring, key: string, to?: string): { readonly from: string } {
+  const name = `ring-k-${key}`;
+  const { holderIdentity: holder = '', leaseTransitions: transitions = 0 } = ring.cluster.peek(name)!.spec;
+  const text = stepDownMarkText({ holder, transitions, to });
+  ring.cluster.store.edit({ namespace: REF.namespace, name }, (lease) =>
+    withChanges(lease, { annotations: { [STEP_DOWN_ANNOTATION]: text } }),
+  );
+  return { from: holder.slice(0, 1) };
+}
+const holderOf = (ring: Ring, key: string): string | undefined => ring.hands.at.get(key)?.holder.slice(0, 1);
+
+test('a key whose holder is asked to step down goes to who is named, which gives one of its own in return', async () => {
+  const ring = await three(50);
+  const begun = ring.hands.begun;
+  let moves = 0;
+  for (let i = 0; i < 12; i++) {
+    const key = String(i);
+    const from = holderOf(ring, key)!;
+    const to = ['a', 'b', 'c'].find((id) => id !== from)!;
+    ask(ring, key, to);
+    await ring.advance(2_000);
+    assert.equal(holderOf(ring, key), to, key);
+    assert.equal(ring.cluster.peek(`ring-k-${key}`)!.metadata.annotations[STEP_DOWN_ANNOTATION], undefined);
+    assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+    moves += 2;
+  }
+  assert.equal(ring.hands.begun - begun, moves, 'no other key has moved');
+  await ring.advance(60_000);
+  assert.equal(ring.hands.begun - begun, moves, 'the next holders are not asked again');
+});
+
+test('asked to step down for nobody in particular, or for somebody who is not there: another member has the key', async () => {
+  const ring = await three();
+  for (const to of [undefined, 'x', 'x_uuid-9']) {
+    const { from } = ask(ring, '5', to);
+    await ring.advance(2_000);
+    assert.notEqual(holderOf(ring, '5'), from);
+    assert.equal(ring.hands.at.size, 12);
+    assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+  }
+});
+
+test('the only member that is asked ends the work, and begins it again in a new term', async () => {
+  const ring = new Ring();
+  ring.start('a', 3);
+  await ring.advance(20_000);
+  const token = ring.hands.last.get('1')!.token;
+  ask(ring, '1');
+  await ring.advance(2_000);
+  assert.equal(ring.hands.begun, 4);
+  assert.ok(ring.hands.last.get('1')!.token > token);
 });
 
 test('one that dies: its keys move once its duration has passed, to all others at once', async () => {
