@@ -40,7 +40,11 @@ async function runHere(args: readonly string[], env: Record<string, string> = {}
 }
 
 /** What kubelet puts in place of the downward API's fields. */
-const FIELDS: Readonly<Record<string, string>> = { 'spec.nodeName': 'control-plane-1', 'status.hostIP': '10.0.0.1' };
+const FIELDS: Readonly<Record<string, string>> = {
+  'spec.nodeName': 'control-plane-1',
+  'metadata.name': 'web-1',
+  'status.hostIP': '10.0.0.1',
+};
 
 describe('the manifests of deploy/', () => {
   it('are objects with a name, once each, with fields and types that Kubernetes knows', () => {
@@ -100,8 +104,9 @@ describe('the manifests of deploy/', () => {
         : [];
       assert.deepEqual(built.map(idOf).sort(), [...objects(directory).map(idOf), ...generated].sort(), directory);
       for (const object of built) {
-        const image = /"image":"([^"]*)"/.exec(JSON.stringify(object))?.[1];
-        if (image !== undefined) assert.equal(image, `leasekeeper:${version}`, `${directory}: ${idOf(object)}`);
+        const images = [...JSON.stringify(object).matchAll(/"image":"([^"]*)"/g)].map(([, image]) => image);
+        if (images.length > 0)
+          assert.ok(images.includes(`leasekeeper:${version}`), `${directory}: ${idOf(object)}: ${images.join()}`);
       }
     }
   });
@@ -185,7 +190,7 @@ describe('the manifests of deploy/', () => {
   });
 
   it('probes and monitors ask where the endpoints are', () => {
-    const PATHS = new Set(['/livez', '/readyz', '/metrics']);
+    const PATHS = new Set(['/livez', '/readyz', '/metrics', '/leader']);
     for (const { what, container } of workloads()) {
       const address = container.args.find((arg) => arg.startsWith('--http-address='));
       const port = Number(address?.split(':').at(-1));

@@ -106,7 +106,8 @@ export function workloads(): Workload[] {
   });
   const [patch] = documents(SIDECAR_PATCH);
   return [...templates, { what: 'sidecar', pod: patch! }].map(({ what, pod }) => {
-    const container = (pod['spec'].containers as Container[]).find(({ name }) => name === 'leasekeeper');
+    const { containers, initContainers = [] } = pod['spec'] as Record<'containers' | 'initContainers', Container[]>;
+    const container = [...containers, ...initContainers].find(({ name }) => name === 'leasekeeper');
     if (!container) throw new Error(`${what} has no container leasekeeper`);
     return { what, pod, container };
   });
@@ -120,6 +121,9 @@ export const RBAC_FILES: Readonly<Record<string, readonly string[]>> = {
   'base/sweep/rbac.yaml': ['sweep'],
   'base/serve/rbac.yaml': ['serve'],
   'base/heartbeat/rbac.yaml': ['heartbeat', '--nodes-selector', 'type=virtual-kubelet'],
+  'overlays/leader-service/rbac.yaml': [
+    ...['elect', '--lease', 'default/web', '--service-account', 'default/web', '--name', 'web'],
+  ],
   'overlays/sidecar/rbac.yaml': [
     ...['publish', '--server-health-url', 'https://127.0.0.1:6443/livez'],
     ...['--name', 'leasekeeper-sidecar', '--user', 'leasekeeper-sidecar'],
