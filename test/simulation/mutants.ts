@@ -326,8 +326,8 @@ const SERVICES: readonly Mutant[] = [
     replace: [
       change(
         ELECTION,
-        'const until = seen.since + seen.durationMs + headStartMs;',
-        'const until = seen.since + seen.durationMs * 0.9 + headStartMs;',
+        'const until = seen.since + seen.durationMs + (meant ? 0 : headStartMs);',
+        'const until = seen.since + seen.durationMs * 0.9 + (meant ? 0 : headStartMs);',
       ),
     ],
   },

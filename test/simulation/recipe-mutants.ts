@@ -127,11 +127,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'shards: a key ends when the ring was not seen for a term',
-    change(
-      SHARDS,
-      'this.#viewMs = Math.min(options.renewDeadlineMs ?? MEMBER_DEFAULTS.renewDeadlineMs, this.#holdMs);',
-      'this.#viewMs = Infinity;',
-    ),
+    change(SHARDS, 'this.#viewMs = Math.min(renewDeadlineMs, this.#holdMs);', 'this.#viewMs = Infinity;'),
   ),
   mutant(
     'shards: what was seen is proved by a write of our own, from its sending',
