@@ -258,6 +258,9 @@ export class Publisher {
       this.#phase = 'waitingForServer';
       return this.#options.renewIntervalMs;
     }
+    const waitMs = this.#hinted ? this.#hints.take() : 0;
+    if (waitMs > 0) return waitMs;
+    this.#hinted = false;
     const peer = this.#peer;
     if (peer) {
       if (this.#lease || this.#writes.lost.length > 0) await this.#withdraw(stop.begun);
@@ -271,9 +274,6 @@ export class Publisher {
   }
 
   async #claim(stop: Stop): Promise<number> {
-    const waitMs = this.#hinted ? this.#hints.take() : 0;
-    if (waitMs > 0) return waitMs;
-    this.#hinted = false;
     let seen: Lease | undefined;
     try {
       seen = await this.#get(stop.begun);
