@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import type { RealApi } from '../support/real-api.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
-import { seenReal } from './support.ts';
-import { story } from './heartbeat-support.ts';
+import { runProgram } from '../support/process.ts';
+import { seenReal, until } from './support.ts';
+import { NODES, heartbeat, lease, makeNode, story } from './heartbeat-support.ts';
 
 describe('on a real API server', { skip: realApiSkip() }, () => {
   let api: RealApi;
@@ -19,5 +20,27 @@ describe('on a real API server', { skip: realApiSkip() }, () => {
     const { error, stdout, stderr } = spawnSync('kubectl', args, { encoding: 'utf8' });
     if (error) return t.diagnostic('kubectl is not installed: its table was not looked at');
     assert.match(stdout, /virtual-1 +virtual-1/, stderr);
+  });
+
+  it('nodes says what their conditions and leases say', async (t) => {
+    const world = { at: seenReal(api), kubeconfig: await api.kubeconfig() };
+    await makeNode(world, 'up');
+    await makeNode(world, 'down', {}, 'False');
+    await makeNode(world, 'lost', {}, 'Unknown');
+    await world.at.call('POST', NODES, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'bare' } });
+    const names = ['up', 'down', 'lost', 'bare'].flatMap((name) => ['--node', name]);
+    heartbeat(t, world, ...names, '--renew-interval', '500ms');
+    await until('their leases', async () => (await lease(world, 'bare')) && lease(world, 'up'));
+    const graces = ['--grace', '30s', '--startup-grace', '1s'];
+    const { code, stdout, stderr } = await runProgram(
+      ['nodes', '--kubeconfig', world.kubeconfig, ...names, ...graces, '--no-headers'],
+      { timeoutMs: 60_000 },
+    );
+    assert.equal(code, 0, stderr);
+    const said = stdout
+      .trimEnd()
+      .split('\n')
+      .map((row) => row.split(/ {2,}/).slice(0, 2).join(' '));
+    assert.deepEqual(said, ['bare Unknown', 'down NotReady', 'lost Unknown', 'up Ready']);
   });
 });

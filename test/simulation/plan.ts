@@ -202,6 +202,7 @@ const HAPPENINGS: Record<Theme, Weights> = {
     weather: 10,
     ...PROCESSES,
     stop: 4,
+    'clock step': 5,
     'overlapping restart': 4,
     ...WATCHES,
     'server down': 3,
