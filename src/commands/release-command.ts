@@ -1,6 +1,7 @@
 /**
  * `leasekeeper release HOSTNAME`: removes one instance whose host is gone. Exits with 1 when there is none, or it is renewed.
  */
+import { queryText } from '../census/census-query.ts';
 import { RELEASE_TABLE, leaseQuery, queryRules } from '../config/shared-flags.ts';
 import { releaseHost } from '../identity/release.ts';
 import { hostnameProblem } from '../lease/names.ts';
@@ -36,8 +37,9 @@ export async function run({ given, args, io: world }: CommandInput): Promise<num
     timeoutMs: values.requestTimeout,
   });
   if (released.length === 0) {
-    const where = `${query.labelSelector} in namespace ${query.namespace}`;
-    throw new CommandError(`there is no lease of host ${JSON.stringify(hostname)} among those with ${where}`);
+    throw new CommandError(
+      `there is no lease of host ${JSON.stringify(hostname)} among those ${printable(queryText(query))}`,
+    );
   }
   const renewed: string[] = [];
   for (const { lease, outcome } of released) {

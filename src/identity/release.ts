@@ -2,7 +2,8 @@
  * Removes one instance: deletes the identity leases of a host that is gone.
  *
  * Guarantees: nothing is deleted while somebody renews one of them, unless forced: that is judged by two looks, never by
- * clocks; each is deleted only in the version that was seen (uid and resourceVersion).
+ * clocks; each is deleted only in the version that was seen (uid and resourceVersion). Other leases that carry the hostname, an
+ * election's or another product's, are left alone.
  */
 import type { Lease } from '../lease/lease.ts';
 import { listPages } from '../lease/list-pages.ts';
@@ -19,8 +20,8 @@ const TRIES = 5;
 export interface ReleaseOptions {
   readonly store: Pick<LeaseStore, 'list' | 'delete'>;
   readonly clock: Clock;
-  /** The identity leases. */
-  readonly query: LeaseQuery;
+  /** The identity leases: of those found, all that match. */
+  readonly query: LeaseQuery & { readonly matches?: ((lease: Lease) => boolean) | undefined };
   readonly hostname: string;
   /** Milliseconds between the two looks: longer than a publisher's renew interval. */
   readonly observeMs: number;
@@ -60,11 +61,12 @@ export async function releaseHost(options: ReleaseOptions): Promise<readonly Rel
 }
 
 async function look({ store, clock, query, hostname, signal, timeoutMs }: ReleaseOptions): Promise<readonly Lease[]> {
+  const { namespace, labelSelector: ours, matches = () => true } = query;
   const ofHost = `${HOSTNAME_LABEL}=${hostnameLabel(hostname)}`;
-  const labelSelector = query.labelSelector ? `${query.labelSelector},${ofHost}` : ofHost;
+  const labelSelector = ours ? `${ours},${ofHost}` : ofHost;
   const { items } = await listPages({
-    ask: (part) => store.list({ ...query, ...part, labelSelector }, { signal, timeoutMs }),
-    keep: ({ leases }) => leases.filter((lease) => hostnameOf(lease) === hostname),
+    ask: (part) => store.list({ namespace, labelSelector, ...part }, { signal, timeoutMs }),
+    keep: ({ leases }) => leases.filter((lease) => matches(lease) && hostnameOf(lease) === hostname),
     now: () => clock.monotonic(),
   });
   return items;

@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { leaseName } from '../../src/lease/names.ts';
 import { runProgram } from '../support/process.ts';
-import { claimed, embedded, publish, seenEmbedded, terminate } from './support.ts';
+import { LEASES, claimed, embedded, publish, seenEmbedded, terminate } from './support.ts';
 
 it('release: refused while the host is renewed, done when it is gone, and never twice', async (t) => {
   const { kubeconfig, server } = await embedded(t);
   const at = seenEmbedded(server);
   const program = publish(t, kubeconfig, 'master-1', '--renew-interval', '300ms');
   await claimed(program, at, 'master-1');
+  const labels = { 'k8s-app': 'my-proxy', 'kubernetes.io/hostname': 'master-1' };
+  await at.call('POST', LEASES, { metadata: { name: 'other', labels }, spec: { holderIdentity: 'x' } });
   const release = (...args: string[]) =>
     runProgram(['release', 'master-1', '--observe', '1s', '--kubeconfig', kubeconfig, ...args]);
   const refused = await release();
@@ -24,5 +26,9 @@ it('release: refused while the host is renewed, done when it is gone, and never 
   assert.deepEqual([done.code, done.stdout], [0, `lease ${leaseName('master-1')} deleted\n`]);
   const none = await release('--force');
   assert.equal(none.code, 1);
-  assert.match(none.stderr, /there is no lease of host "master-1" among those with .* in namespace kube-system/);
+  assert.equal((await at.call('GET', `${LEASES}/other`)).status, 200, 'another product’s');
+  assert.match(
+    none.stderr,
+    /no lease of host "master-1" among those with label apiserver\S+=kube-apiserver in namespace kube-system/,
+  );
 });

@@ -1,6 +1,7 @@
 /** One instance removed: only when nobody renews it, only in the version that was seen, unless forced. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { identityLeases } from '../../src/census/census-query.ts';
 import { releaseHost } from '../../src/identity/release.ts';
 import type { ReleaseOptions } from '../../src/identity/release.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameMarks, leaseName } from '../../src/lease/names.ts';
@@ -44,6 +45,16 @@ describe('releasing a host', () => {
     assert.deepEqual(await release({ hostname: long }), [[leaseName(long), 'deleted']]);
     assert.deepEqual(names(), [leaseName('master-2')]);
     assert.deepEqual(await release(), [], 'there is none any more');
+  });
+
+  it('leaves another product’s lease of the host alone, whatever says which are ours', async () => {
+    const { store, put, release, names } = setup();
+    put(hostname);
+    const labels = { 'k8s-app': 'my-proxy', ...hostnameMarks(hostname).labels };
+    store.put({ name: 'other', labels, spec: { holderIdentity: 'x' } });
+    const query = identityLeases('kube-system', IDENTITY_LABEL, IDENTITY_LABEL_VALUE);
+    assert.deepEqual(await release({ query, force: true }), [[ref.name, 'deleted']]);
+    assert.deepEqual(names(), ['other']);
   });
 
   it('is refused while a publisher renews, and deletes nothing then', async () => {
