@@ -7,6 +7,7 @@
  * - Electors: hundreds in one process, where each write takes long: terms lost.
  *
  *   node test/bench/crowds.ts [herd] [urgent] [electors] [--failovers N (20)] [--candidates N,N (3,30,300,1000)]
+ *     [--how release,kill]
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -144,9 +145,13 @@ async function failovers(
   return seen;
 }
 
-export async function benchHerd(candidates: readonly number[], count: number): Promise<string> {
+export async function benchHerd(
+  candidates: readonly number[],
+  count: number,
+  hows: readonly ('release' | 'kill')[] = ['release', 'kill'],
+): Promise<string> {
   const rows: string[][] = [];
-  for (const how of ['release', 'kill'] as const) {
+  for (const how of hows) {
     for (const n of candidates) {
       const [first, ...rest] = await withServer((world) => failovers(world, n, count, how));
       const [written, times] = [rest.map(({ writes }) => writes), rest.map(({ ms }) => ms)];
@@ -253,11 +258,13 @@ if (import.meta.main) {
     options: {
       failovers: { type: 'string', default: '20' },
       candidates: { type: 'string', default: '3,30,300,1000' },
+      how: { type: 'string', default: 'release,kill' },
     },
   });
   const wanted = (what: string): boolean => positionals.length === 0 || positionals.includes(what);
   const candidates = values.candidates.split(',').map(Number);
-  if (wanted('herd')) console.log(`${await benchHerd(candidates, Number(values.failovers))}\n`);
+  const hows = values.how.split(',') as ('release' | 'kill')[];
+  if (wanted('herd')) console.log(`${await benchHerd(candidates, Number(values.failovers), hows)}\n`);
   if (wanted('urgent')) console.log(`${await benchUrgent()}\n`);
   if (wanted('electors')) console.log(await benchElectors(600, 300, 30));
 }
