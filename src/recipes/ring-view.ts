@@ -286,13 +286,14 @@ export class RingView {
   }
 }
 
-/** False for what is older than what was seen: each acquisition of a key counts on, and nothing counts back. */
+/** False for what is older than what was seen, and for another object of the same name. */
 const follows = (lease: Lease, seen: Lease): boolean =>
-  lease.metadata.uid === seen.metadata.uid && (lease.spec.leaseTransitions ?? 0) >= (seen.spec.leaseTransitions ?? 0);
+  lease.metadata.uid === seen.metadata.uid && !isPutBack(lease, seen);
 
-/** True for a member's record that is older than one that was seen of the same term or a later one. */
+/** True for a record that is older than the one that was seen. Each term counts on; within a term one process tells the time. */
 function isPutBack({ spec }: Lease, { spec: seen }: Lease): boolean {
-  if ((spec.leaseTransitions ?? 0) > (seen.leaseTransitions ?? 0)) return false;
+  const [is, was] = [spec.leaseTransitions ?? 0, seen.leaseTransitions ?? 0];
+  if (is !== was) return is < was;
   return spec.renewTime !== undefined && seen.renewTime !== undefined && spec.renewTime.compare(seen.renewTime) < 0;
 }
 

@@ -32,8 +32,10 @@ export interface Explored {
 export interface Bounds {
   /** Deviations at the most; those that only end another one (a release, a resumption) do not count. */
   readonly deviations: number;
-  /** Real milliseconds. */
+  /** Real milliseconds; after them only what `atLeast` asks for is still run. */
   readonly ms: number;
+  /** Up to so many deviations everything is run, however long it takes. */
+  readonly atLeast?: number;
 }
 
 interface Node {
@@ -65,7 +67,8 @@ export async function explore(scenario: Scenario, bounds: Bounds): Promise<Explo
     const next: Node[] = [];
     for (let i = 0; i < level.length; i++) {
       const node = level[i]!;
-      if (runs > 0 && performance.now() - began > bounds.ms) return result();
+      const late = performance.now() - began > bounds.ms;
+      if (runs > 0 && late && cost > (bounds.atLeast ?? 0)) return result();
       const schedule = scheduleOf(node);
       const scene = await runOnce(scenario, schedule);
       runs++;

@@ -35,7 +35,7 @@ export async function exploreAll<T extends Task>(
 
 function inProcess({ scenario, bounds, mutant }: Task): Promise<Explored> {
   return new Promise((done, fail) => {
-    const child = fork(WORKER, [scenario, String(bounds.deviations), String(bounds.ms)], {
+    const child = fork(WORKER, [scenario, JSON.stringify(bounds)], {
       execArgv: mutant ? ['--import', MUTATE] : [],
       env: { ...process.env, ...(mutant && { LEASEKEEPER_MUTANT: JSON.stringify(mutant.replace) }) },
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],

@@ -384,7 +384,7 @@ const publishers: Scenario = {
         claimed.add(by);
       },
       look() {
-        const undisturbed = ['cut', 'pause', 'stall', 'crash', 'restart'].every((kind) => !scene.made.has(kind));
+        const undisturbed = [...scene.made].every((kind) => kind === 'restore');
         const living = scene.processes.filter(({ alive }) => alive);
         if (undisturbed && living.length === 1 && scene.now > restoredAt + CLAIMED_MS)
           scene.fail('a lease that was put back is claimed at once', `not within ${CLAIMED_MS} ms`);

@@ -212,7 +212,15 @@ function restore({ stage, plan }: Scene, [a, b]: Happening['dice']): void {
   const refs = [...hosts.map(identityRef), ...recipeRefs(api)];
   const ref = refs[Math.floor(a * refs.length)];
   if (!ref) return;
-  const past = api.history.filter((c) => c.name === ref.name && c.after && world.now - c.at < 120_000);
+  // A backup of a recipe's Lease goes over that very object, or makes it again; not over another one of its name.
+  const uid = ref.namespace === RECIPES ? api.peek(ref)?.metadata.uid : undefined;
+  const past = api.history.filter(
+    (c) =>
+      c.name === ref.name &&
+      c.after &&
+      world.now - c.at < 120_000 &&
+      (uid === undefined || c.after.metadata.uid === uid),
+  );
   const chosen = past[Math.floor(b * past.length)];
   if (!chosen?.after || chosen === past.at(-1) || !chaos.inject('restore')) return;
   const { metadata, spec } = chosen.after;

@@ -30,6 +30,19 @@ test(`${SEEDS} seeds: no promise is broken`, async (t) => {
   for (const kind of FAULT_KINDS) assert.ok((tally.faults[kind] ?? 0) > 0, `no fault of kind ${kind} was injected`);
 });
 
+/** Worlds of recipes: the others run in recipes.slow.test.ts. */
+const RECIPE_SEEDS = 120;
+
+test(`${RECIPE_SEEDS} seeds of the recipes' worlds: no promise is broken`, async () => {
+  const tally = await runSeeds(1, RECIPE_SEEDS, 'recipes');
+  assert.equal(tally.failures.length, 0, await failures(tally));
+  const { hands = 0, steps = 0, fires = 0 } = tally.seen;
+  assert.ok(
+    hands > 5 * RECIPE_SEEDS && steps > 20 * RECIPE_SEEDS && fires > RECIPE_SEEDS / 2,
+    `${hands} hands, ${fires} fires`,
+  );
+});
+
 test('the same seed gives the same history, and another one another', async () => {
   const digests = new Set<string>();
   for (const seed of [1, 2, 3, 5, 8, 13, 21, 34]) {

@@ -57,7 +57,7 @@ export class RecipeRules implements RecipeWitness {
   readonly #actors: ReadonlyMap<string, Actor>;
   #open: Hand[] = [];
   /** By what is held. */
-  readonly #highest = new Map<string, { readonly token: number; readonly name: string }>();
+  readonly #highest = new Map<string, { readonly token: number; readonly name: string; readonly era: number }>();
   /** The versions at which eras began. */
   readonly #eras: number[] = [];
   /** Keys' Leases that were put back to a time when nobody held them. */
@@ -91,10 +91,12 @@ export class RecipeRules implements RecipeWitness {
     // Of a semaphore each slot counts for itself.
     const resource = `${what} ${term.lease.name}`;
     const highest = this.#highest.get(resource);
+    const era = this.#eraOf(token);
+    if (highest && era < highest.era) return this.look();
     if (highest && (token < highest.token || (token === highest.token && name !== highest.name))) {
       this.#judge.fail('tokens of recipes grow', `${name} has ${what} with ${token} after ${highest.token}`);
     }
-    this.#highest.set(resource, { token, name });
+    this.#highest.set(resource, { token, name, era });
     this.look();
   }
 
@@ -256,8 +258,10 @@ export class RecipeRules implements RecipeWitness {
 /** Somebody put it back: terms or records of ours are forgotten. */
 function putsBack(before: Lease, after: Lease): boolean {
   const [was, is] = [before, after].map(({ metadata }) => metadata.annotations) as [Notes, Notes];
+  const earlier =
+    before.spec.renewTime && after.spec.renewTime && after.spec.renewTime.compare(before.spec.renewTime) < 0;
   const forgotten = [FIRES_ANNOTATION, DONE_ANNOTATION, SLOTS_ANNOTATION].some((key) => was[key] !== is[key]);
-  return forgotten || (after.spec.leaseTransitions ?? 0) < (before.spec.leaseTransitions ?? 0);
+  return forgotten || earlier === true || (after.spec.leaseTransitions ?? 0) < (before.spec.leaseTransitions ?? 0);
 }
 
 type Notes = Lease['metadata']['annotations'];

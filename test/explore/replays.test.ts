@@ -1,0 +1,60 @@
+/**
+ * The search itself, and schedules that were found when a safety rule was taken out: with the rule in its place nothing is
+ * broken. A violation that `npm run explore` finds prints its line for this list.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MUTANTS } from '../simulation/mutants.ts';
+import { explore, runOnce } from './explore.ts';
+import { exploreAll } from './hunt.ts';
+import { OUT_OF_REACH, huntTasks, reasonOutOfReach } from './reach.ts';
+import { SCENARIOS } from './scenarios.ts';
+import { parseSchedule, scheduleText } from './scene.ts';
+
+const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [];
+
+const scenario = (name: string) => SCENARIOS.find((one) => one.name === name)!;
+
+for (const [name, schedule] of REPLAYS) {
+  test(`${name}, ${schedule}: no promise is broken`, async () => {
+    const { failure } = await runOnce(scenario(name), parseSchedule(schedule));
+    assert.equal(failure?.message, undefined);
+  });
+}
+
+test('each scenario by default breaks no promise, and the same way each time', async () => {
+  for (const one of SCENARIOS) {
+    const [first, second] = [await runOnce(one, []), await runOnce(one, [])];
+    assert.equal(first.failure?.message, undefined, one.name);
+    assert.equal(second.digest(), first.digest(), one.name);
+    assert.ok(first.choices.length > 10, one.name);
+  }
+});
+
+test('all that may go otherwise once in a lock is run, and nothing is broken', async () => {
+  const { complete, found, runs } = await explore(scenario('lock'), { deviations: 1, ms: 0, atLeast: 1 });
+  assert.equal(found?.message, undefined);
+  assert.equal(complete, 1);
+  assert.ok(runs > 50);
+});
+
+test('what goes wrong without a rule is found by itself: a release that is none, a state that was put back', async () => {
+  const bounds = { deviations: 1, ms: 0, atLeast: 1 };
+  const rules = [
+    'election: an empty holder beside its mark is no release',
+    'publisher: what is provably older is claimed at once',
+  ];
+  for (const { found } of await exploreAll(rules.flatMap((rule) => huntTasks(bounds, rule)))) {
+    assert.ok(found);
+    assert.equal(scheduleText(parseSchedule(scheduleText(found.schedule))), scheduleText(found.schedule));
+  }
+});
+
+test('each rule that is out of reach is there, with its reason', () => {
+  for (const name of Object.keys(OUT_OF_REACH))
+    assert.ok(
+      MUTANTS.some(({ rule }) => rule.startsWith(name)),
+      name,
+    );
+  assert.ok(MUTANTS.some((mutant) => reasonOutOfReach(mutant) === undefined));
+});
