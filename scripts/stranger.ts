@@ -5,7 +5,8 @@
  * 26. For each: the package is installed by npm with its dependencies, no more and no larger than promised; README's two
  * programs type-check against it (strict, its declarations too), as ES modules and as CommonJS, and run, with a token and
  * with one of an exec plugin; KubeConfig objects of client-node are taken, and its list, watch and informer work with the
- * embedded server, with tokens and without. So does the command line work: version, help,
+ * embedded server, with tokens and without; replicas of the five smallest programs of the recipes (node-cron,
+ * @nestjs/schedule, a migration, a lock, a semaphore) keep what they promise. So does the command line work: version, help,
  * configuration, `dev` with `publish`, `get` and `count` against it, and a wrong option. A Node that is too old gets one line. Everything happens in folders
  * that are removed at the end. Needs npm's registry, for the package's dependencies and for Node itself (npm's package
  * `node`). Exit code 1 when something is not as it should be.
@@ -13,7 +14,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import type { SpawnSyncReturns } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -193,6 +194,91 @@ async function tryLibrary(stranger: Stranger, development: string, env: NodeJS.P
   }
 }
 
+/** The five smallest programs of the recipes, as deploy/examples has them; and what they import besides. */
+const RECIPES = ['cron/cron.ts', 'cron/nest.ts', 'once/migrate.ts', 'lock/lock.ts', 'semaphore/semaphore.ts'];
+const NEST = ['@nestjs/common@11', '@nestjs/core@11', '@nestjs/schedule@6', 'reflect-metadata@0.2', 'rxjs@7'];
+
+/** A program, and the lines that it has said so far. */
+class Said {
+  readonly lines: string[] = [];
+  readonly exited: Promise<number | null>;
+  readonly kill: (signal: NodeJS.Signals) => void;
+
+  constructor(directory: string, env: NodeJS.ProcessEnv, ...args: string[]) {
+    const child = spawn('node', args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.on('data', (more: Buffer) => {
+      text += more.toString();
+      const whole = text.split('\n');
+      text = whole.pop() ?? '';
+      this.lines.push(...whole);
+    });
+    this.exited = new Promise((resolve) => child.once('close', (code) => resolve(code)));
+    this.kill = (signal) => void child.kill(signal);
+  }
+}
+
+/** Replicas of each, against one API server. What they promise is looked at from outside: by what they print. */
+async function tryRecipes(stranger: Stranger, development: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const { directory } = stranger;
+  npm(directory, 'install', ...NEST);
+  for (const file of RECIPES) await cp(join(root, 'deploy/examples', file), join(directory, file.split('/')[1] ?? ''));
+  const files = RECIPES.map((file) => file.split('/')[1] ?? '');
+  typeCheck(stranger, development, 'nodenext', files, true);
+  const server = spawn('node', ['server.mjs'], { cwd: directory, env, stdio: 'ignore' });
+  const programs: Said[] = [];
+  const start = (...args: string[]): Said => {
+    const program = new Said(directory, { ...env, KUBECONFIG: 'kubeconfig' }, ...args);
+    programs.push(program);
+    return program;
+  };
+  const replicas = (n: number, ...args: string[]): Said[] => Array.from({ length: n }, () => start(...args));
+  const all = (of: readonly Said[]): string[] => of.flatMap(({ lines }) => lines);
+  try {
+    await until('the API server', () => stranger.run(PROGRAM_PATH, 'get', '--kubeconfig', 'kubeconfig').status === 0);
+
+    // In three processes a cron: each fire in one of them.
+    for (const file of ['cron.js', 'nest.js']) {
+      const three = replicas(3, file);
+      await until(`fires of ${file}`, () => all(three).length >= 5);
+      for (const each of three) each.kill('SIGKILL');
+      await Promise.all(three.map(({ exited }) => exited));
+      const fires = all(three);
+      assert.deepEqual(fires.toSorted(), [...new Set(fires)].toSorted(), `${file}: a fire ran twice`);
+    }
+
+    // Five replicas migrate at their start; the first is killed in the middle.
+    const five = replicas(5, 'migrate.js', 'v1');
+    const first = await until('a migration', () => five.find(({ lines }) => lines.length > 0));
+    first.kill('SIGKILL');
+    const others = five.filter((each) => each !== first);
+    assert.deepEqual(await Promise.all(others.map(({ exited }) => exited)), [0, 0, 0, 0]);
+    const said = all(others).toSorted();
+    assert.deepEqual(said, ['migrated to v1', 'migrating to v1', ...Array<string>(3).fill('v1 is there already')]);
+
+    const one = start('lock.js', 'one');
+    await until('the lock', () => one.lines.includes('one: has the lock'));
+    const two = start('lock.js', 'two');
+    await two.exited;
+    assert.deepEqual(two.lines, ['two: somebody else has it']);
+    one.kill('SIGTERM');
+    assert.equal(await one.exited, 0);
+    assert.match(one.lines[1] ?? '', /^one: done, fencing token \d+$/);
+
+    const eight = replicas(8, 'semaphore.js', 'p');
+    assert.deepEqual(new Set(await Promise.all(eight.map(({ exited }) => exited))), new Set([0]));
+    let [now, most] = [0, 0];
+    for (const line of all(eight).toSorted((a, b) => parseInt(a) - parseInt(b) || (a.includes('end') ? -1 : 1))) {
+      now += line.includes('begin') ? 1 : -1;
+      most = Math.max(most, now);
+    }
+    assert.ok(most <= 3 && all(eight).length === 16, all(eight).join('\n'));
+  } finally {
+    for (const program of programs) program.kill('SIGKILL');
+    server.kill('SIGKILL');
+  }
+}
+
 /** Strictly, the declarations of the package too; writes JavaScript where it is to be run. */
 function typeCheck(
   { run }: Stranger,
@@ -210,6 +296,8 @@ function typeCheck(
     'es2022',
     '--skipLibCheck',
     'false',
+    '--experimentalDecorators',
+    '--emitDecoratorMetadata',
     ...types,
     ...(emit ? [] : ['--noEmit']),
   ];
@@ -251,9 +339,11 @@ async function tryCommandLine({ directory, version, run }: Stranger, env: NodeJS
   }
 }
 
-async function until(what: string, look: () => boolean): Promise<void> {
-  const deadline = performance.now() + STEP_MS / 4;
-  while (!look()) {
+async function until<T>(what: string, look: () => T): Promise<NonNullable<T>> {
+  const deadline = performance.now() + STEP_MS / 2;
+  for (;;) {
+    const seen = look();
+    if (seen) return seen;
     if (performance.now() > deadline) throw new Error(`${what} does not come up`);
     await wait(100);
   }
@@ -287,7 +377,8 @@ try {
       }
       await tryLibrary(stranger, development, environment(bin));
       await tryCommandLine(stranger, environment(bin));
-      tell('library, types and command line work');
+      await tryRecipes(stranger, development, environment(bin));
+      tell('library, types, command line and recipes work');
     } catch (error) {
       failed = true;
       tell(`FAILED: ${(error as Error).message}`);

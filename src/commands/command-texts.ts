@@ -175,10 +175,15 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   heartbeat: {
     description: [
       'Writes and renews a Lease for each Node, named as it and owned by it. Renewals lie evenly over the interval; a Node that is deleted is not renewed any more, one that is recreated gets its new uid. At the end the leases stay, and expire by themselves.',
+      'With --share RING several processes keep the Nodes in common: a ring, as of `leasekeeper shard`. What one of them kept that dies is renewed by the others before a Node turns Unknown: 15 s until it is missed, and one renew interval. `leasekeeper members RING` shows who takes part.',
       'With --http-address it serves /metrics, /livez and /readyz. Of its --config file it takes --renew-interval, --lease-duration, --concurrency, --request-timeout and --log-level while it runs; which Nodes, and where their leases lie, needs a restart.',
-      'Needs get, create and update on leases in the namespace, and list and watch on nodes.',
+      'Needs get, create and update on leases in the namespace, and list and watch on nodes; --share what a member of a ring needs, in its namespace.',
     ],
     examples: [
+      [
+        'several processes keep a fleet in common',
+        'leasekeeper heartbeat --nodes-selector type=virtual-kubelet --share default/fleet',
+      ],
       ['a virtual node', 'leasekeeper heartbeat --node virtual-1'],
       ['a fleet of them', 'leasekeeper heartbeat --nodes-selector type=virtual-kubelet'],
     ],

@@ -275,7 +275,7 @@ export function shardEndpoints(frame: Frame, ring: LeaseRef): Endpoints<RecipeEv
 export function heartbeatEndpoints(
   frame: Frame,
   heartbeat: () => Pick<Heartbeat, 'status' | 'options'>,
-): Endpoints<HeartbeatEvent> {
+): Endpoints<HeartbeatEvent> & { recipe(ring: LeaseRef): Observe<RecipeEvent> } {
   const registry = registryOf(frame);
   const measure = heartbeatMetrics(registry, () => heartbeat().status);
   let read = false;
@@ -288,6 +288,7 @@ export function heartbeatEndpoints(
       if (event.type === 'nodesSynced') read = true;
       measure(event);
     },
+    recipe: (ring) => recipeMetrics(registry)('shards', ring),
     listen: () => serve(frame, { registry, ready: () => [check()] }),
   };
 }

@@ -11,6 +11,7 @@ import type { Wrong } from './bindings.ts';
 import { HTTP_SECURITY_OPTIONS, OFF, addressOption, parseAddress, securityRules } from './http-flags.ts';
 import type { Address } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
+import { ringRules } from './recipe-flags.ts';
 import { API_OPTIONS, FILE_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS, WATCH_OPTIONS } from './shared-flags.ts';
 
 /** Which nodes: the same for both commands. */
@@ -40,6 +41,12 @@ export const HEARTBEAT_TABLE = {
     heartbeatInterval: { field: 'renewIntervalMs', flag: '--renew-interval', live: true },
     heartbeatConcurrency: { field: 'concurrency', flag: '--concurrency', live: true },
   }),
+  heartbeatShare: {
+    kind: 'string',
+    flag: '--share',
+    arg: '[NAMESPACE/]RING',
+    help: 'share the Nodes with all processes of this ring: each keeps a part of them, and those of one that dies go to the others',
+  },
   heartbeatHttpAddress: { ...addressOption('where /metrics, /livez and /readyz are served: ADDRESS'), default: OFF },
   ...HTTP_SECURITY_OPTIONS,
   ...API_OPTIONS,
@@ -82,13 +89,19 @@ interface HeartbeatSettings {
 export function heartbeatSettings(values: OptionValues<typeof HEARTBEAT_TABLE>): HeartbeatSettings {
   const capability = { rows: HEARTBEAT_ROWS, between: HEARTBEAT_BETWEEN };
   const { options, wrong: broken } = optionsOf(capability, HEARTBEAT_TABLE, values);
-  const { node = [], nodesSelector, heartbeatHttpAddress } = values;
+  const { node = [], nodesSelector, heartbeatHttpAddress, heartbeatShare: share } = values;
   const none = node.length === 0 && nodesSelector === undefined;
   const rule = none ? 'is needed: which Nodes? Or give --nodes-selector; an empty one means all' : undefined;
   return {
     options,
     address: parseAddress(heartbeatHttpAddress),
-    wrong: [...broken, ...securityRules(values), ...nodeRules(values), ...wrong('node', undefined, rule)],
+    wrong: [
+      ...broken,
+      ...securityRules(values),
+      ...nodeRules(values),
+      ...wrong('node', undefined, rule),
+      ...wrong('heartbeatShare', share, share === undefined ? undefined : ringRules(share)),
+    ],
   };
 }
 

@@ -13,7 +13,9 @@ export type HeartbeatEvent =
   | { readonly type: 'nodesSynced'; readonly names: readonly string[] }
   /** The Nodes cannot be followed: those known, so many, are renewed, others wait; told once each time it begins. */
   | { readonly type: 'nodesLost'; readonly error: LeaseStoreError; readonly known: number }
-  | { readonly type: 'nodeAdded' | 'nodeRecreated' | 'nodeGone'; readonly node: string; readonly uid: string }
+  | { readonly type: 'nodeAdded' | 'nodeRecreated'; readonly node: string; readonly uid: string }
+  /** `moved`: another process keeps it from now on. */
+  | { readonly type: 'nodeGone'; readonly node: string; readonly uid: string; readonly moved?: true }
   /**
    * The first write for a node. `created`: there was no lease. `takenOver`: there was one, from a process before us.
    * `recreated`: it was deleted while we renewed it.

@@ -188,7 +188,7 @@ export class Heartbeat {
         break;
       case 'deleted': {
         const beat = this.#beats.get(event.node.name);
-        if (beat?.node.uid === event.node.uid) this.#drop(beat);
+        if (beat?.node.uid === event.node.uid) this.#drop(beat, event.moved);
         break;
       }
       case 'fresh':
@@ -226,11 +226,11 @@ export class Heartbeat {
     this.#rota.add(beat);
   }
 
-  #drop(beat: Beat): void {
+  #drop(beat: Beat, moved?: true): void {
     beat.gone = true;
     this.#beats.delete(beat.node.name);
     this.#rota.remove(beat);
-    this.#observe({ type: 'nodeGone', node: beat.node.name, uid: beat.node.uid });
+    this.#observe({ type: 'nodeGone', node: beat.node.name, uid: beat.node.uid, ...(moved && { moved }) });
   }
 
   #start(beat: Beat): void {

@@ -29,7 +29,9 @@ export interface NodeInfo {
  */
 export type NodeEvent =
   | { readonly type: 'list'; readonly nodes: readonly NodeInfo[]; readonly serverDate?: MicroTime | undefined }
-  | { readonly type: 'added' | 'modified' | 'deleted'; readonly node: NodeInfo }
+  | { readonly type: 'added' | 'modified'; readonly node: NodeInfo }
+  /** `moved`: the Node is there, and another process has it from now on. */
+  | { readonly type: 'deleted'; readonly node: NodeInfo; readonly moved?: true }
   | { readonly type: 'fresh' }
   | { readonly type: 'lost'; readonly error: LeaseStoreError };
 

@@ -45,7 +45,8 @@ export function logHeartbeat(
       case 'nodeGone':
         // With the last that failed what was told of it is over too: the next failure is news.
         if (failing.delete(event.node) && failing.size === 0) outage.over();
-        one('info', { node: event.node }, 'the Node is gone: its heartbeat ends');
+        if (event.moved) log.debug({ node: event.node }, 'another process keeps this heartbeat from now on');
+        else one('info', { node: event.node }, 'the Node is gone: its heartbeat ends');
         return;
       case 'claimed':
         if (event.how === 'recreated')

@@ -2,7 +2,7 @@
 import { openLeases } from 'leasekeeper';
 
 const [, , name = ''] = process.argv;
-await using leases = await openLeases();
+const leases = await openLeases();
 const asked = new Promise((resolve) => process.once('SIGTERM', resolve));
 const token = await leases.lock('backup').use(
   async (term) => {
@@ -15,3 +15,4 @@ const token = await leases.lock('backup').use(
   { waitMs: 2_000 },
 );
 console.log(token === null ? `${name}: somebody else has it` : `${name}: done, fencing token ${token}`);
+await leases.close();

@@ -5,7 +5,7 @@
 import { openLeases } from 'leasekeeper';
 
 const [, , version = 'v1'] = process.argv;
-await using leases = await openLeases();
+const leases = await openLeases();
 const { ran } = await leases.once('schema', version, async (term) => {
   console.log(`migrating to ${version}`);
   for (let step = 1; step <= 3; step++) {
@@ -15,3 +15,4 @@ const { ran } = await leases.once('schema', version, async (term) => {
   }
 });
 console.log(ran ? `migrated to ${version}` : `${version} is there already`);
+await leases.close();
