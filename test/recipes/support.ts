@@ -12,8 +12,9 @@ export class Cluster {
   #ids = 0;
 
   /** What a recipe of one process is made of. */
-  process(id: string) {
-    const store = this.store.client({ by: id });
+  /** @param watchDelayMs how long each piece of news is under way; default 0 */
+  process(id: string, watchDelayMs?: () => number) {
+    const store = this.store.client({ by: id, watchDelayMs });
     const random = chance(id.length * 7919 + id.charCodeAt(id.length - 1));
     return { store, clock: this.clock, random, lease: REF, id, newId: () => `uuid-${++this.#ids}` };
   }
