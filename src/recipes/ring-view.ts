@@ -24,6 +24,7 @@ import type { LeaseEvent } from '../lease/store.ts';
 export const MEMBER_ANNOTATION = 'leasekeeper.dev/member';
 /** A longer duration is read as this one, so that no text can keep a key for years. */
 const MAX_DURATION_MS = 3_600_000;
+const NONE: readonly never[] = [];
 
 export interface MemberTerm {
   /** The member's Lease, in the ring's namespace. */
@@ -105,6 +106,10 @@ export class RingView {
   readonly #keys = new Map<string, KeyEntry>();
   /** Since when each key's Lease that was there is gone. */
   readonly #gone = new Map<string, number>();
+  /** Terms that keys name, the last of each member; and the labels of the last key. */
+  readonly #terms = new Map<string, MemberTerm>();
+  #labels: Readonly<Record<string, string>> = {};
+  #namespace = '';
   /** When the whole ring was last listed; undefined before the first list. */
   #since: number | undefined;
 
@@ -241,16 +246,16 @@ export class RingView {
       before.lease.metadata.annotations[MEMBER_ANNOTATION] === text &&
       sameRecord(recordOf(before.lease), recordOf(lease));
     if (same) {
-      before.lease = lease;
+      before.lease = this.#slim(lease, before.term);
       return;
     }
-    const term = parseMemberTerm(text);
+    const term = this.#shared(parseMemberTerm(text));
     // Released by its holder: neither a term nor a holder. A text that cannot be read is no release.
     const released = text === undefined && !lease.spec.holderIdentity;
     const notBefore = this.#notBefore(lease, released, now);
     this.#gone.delete(name);
     const freeAt = released ? Math.max(now, notBefore) : Infinity;
-    const entry: KeyEntry = { lease, term, matched: false, notBefore, freeAt };
+    const entry: KeyEntry = { lease: this.#slim(lease, term), term, matched: false, notBefore, freeAt };
     this.#keys.set(name, entry);
     if (!released) this.#judge(entry, now);
   }
@@ -263,6 +268,45 @@ export class RingView {
     const gone = this.#gone.get(name);
     if (gone !== undefined) return gone + this.#durationMs;
     return released && this.#since !== undefined ? now + this.#durationMs : -Infinity;
+  }
+
+  /** The same term of a member, of which many keys name one, once. */
+  #shared(term: MemberTerm | undefined): MemberTerm | undefined {
+    if (!term) return undefined;
+    const known = this.#terms.get(term.lease);
+    if (known && sameMemberTerm(known, term) && known.durationMs === term.durationMs) return known;
+    this.#terms.set(term.lease, term);
+    return term;
+  }
+
+  /**
+   * What is needed of a key's Lease, with as much of it shared as is alike: there may be a hundred thousand. The mark of its
+   * term is left out: every write of a key sets it or removes it.
+   */
+  #slim({ metadata, spec, ...rest }: Lease, term: MemberTerm | undefined): Lease {
+    const { [TERM_ANNOTATION]: _, ...annotations } = metadata.annotations;
+    const { labels, namespace, ownerReferences, finalizers } = metadata;
+    const alike =
+      Object.keys(labels).length === Object.keys(this.#labels).length &&
+      Object.entries(labels).every(([key, value]) => this.#labels[key] === value);
+    if (!alike) this.#labels = labels;
+    const { holderIdentity, acquireTime, renewTime } = spec;
+    return {
+      metadata: {
+        ...metadata,
+        namespace: namespace === this.#namespace ? this.#namespace : (this.#namespace = namespace),
+        labels: this.#labels,
+        annotations,
+        ownerReferences: ownerReferences.length === 0 ? NONE : ownerReferences,
+        finalizers: finalizers.length === 0 ? NONE : finalizers,
+      },
+      spec: {
+        ...spec,
+        ...(term && holderIdentity === term.holder && { holderIdentity: term.holder }),
+        ...(renewTime && acquireTime?.equals(renewTime) && { acquireTime: renewTime }),
+      },
+      ...rest,
+    };
   }
 
   #dropKey(name: string, now: number): void {

@@ -4,7 +4,7 @@
  * KUBEBUILDER_ASSETS names a directory with etcd and kube-apiserver (else ../shared/envtest is tried); GO_PEER a program
  * that does the same writes with the Go client (else ../shared/peers/go-peer is tried). Without them, what needs them
  * says that it was skipped. Talks to loopback only. Flags: --rounds N (3), --seconds N (8), --workers N (16),
- * --only renewals,collect,failover,heartbeats,built,herd,urgent,electors (all).
+ * --only renewals,collect,failover,heartbeats,built,herd,urgent,electors,recipes (all).
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -16,6 +16,7 @@ import { benchCollect } from './collect.ts';
 import { benchElectors, benchHerd, benchUrgent } from './crowds.ts';
 import { benchFailover } from './failover.ts';
 import { benchHeartbeats } from './heartbeats.ts';
+import { benchRecipes } from './recipes.ts';
 import { median, runJson, table } from './measure.ts';
 
 const { values } = parseArgs({
@@ -23,7 +24,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '8' },
     workers: { type: 'string', default: '16' },
-    only: { type: 'string', default: 'renewals,collect,failover,heartbeats,built,herd,urgent,electors' },
+    only: { type: 'string', default: 'renewals,collect,failover,heartbeats,built,herd,urgent,electors,recipes' },
   },
 });
 const root = resolve(import.meta.dirname, '../..');
@@ -57,6 +58,7 @@ try {
   const heartbeats = { nodes: '10000', seconds: '30', interval: '10', peerLeases: '1000' };
   if (wanted.has('heartbeats')) console.log(`\n${await benchHeartbeats(heartbeats)}`);
   if (wanted.has('built')) await benchBuilt(kubeconfig);
+  if (wanted.has('recipes')) console.log(`\n${await benchRecipes()}`);
   if (wanted.has('herd')) console.log(`\n${await benchHerd([3, 30, 300, 1_000], 20)}`);
   if (wanted.has('urgent')) console.log(`\n${await benchUrgent()}`);
   if (wanted.has('electors')) console.log(`\n${await benchElectors(600, 300, 30)}`);
