@@ -33,13 +33,14 @@ describe('on a real API server', { skip: realApiSkip() }, () => {
     await until('their leases', async () => (await lease(world, 'bare')) && lease(world, 'up'));
     const graces = ['--grace', '30s', '--startup-grace', '1s'];
     const { code, stdout, stderr } = await runProgram(
-      ['nodes', '--kubeconfig', world.kubeconfig, ...names, ...graces, '--no-headers'],
+      ['nodes', '--kubeconfig', world.kubeconfig, ...names, ...graces],
       { timeoutMs: 60_000 },
     );
     assert.equal(code, 0, stderr);
     const said = stdout
       .trimEnd()
       .split('\n')
+      .slice(1)
       .map((row) => row.split(/ {2,}/).slice(0, 2).join(' '));
     assert.deepEqual(said, ['bare Unknown', 'down NotReady', 'lost Unknown', 'up Ready']);
   });
