@@ -1,6 +1,6 @@
 /**
- * Writes the references in docs/ and README's table of alerts from what they describe: the options' schema, the metrics'
- * registries, the rules of the alerts, the docstrings.
+ * Writes the references in docs/, and the table of alerts in docs/deploy.md, from what they describe: the options' schema, the
+ * metrics' registries, the rules of the alerts, the docstrings.
  *
  * `node scripts/docs.ts` writes them; `node scripts/docs.ts --check` writes nothing and ends with exit code 1 when one is
  * not what it would be now.
@@ -19,11 +19,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const BEGIN = '<!-- alerts: made by `npm run docs` -->';
 const END = '<!-- end of alerts -->';
 
-/** README, with its table of alerts as it is to be. */
-async function readme(): Promise<string> {
-  const text = await readFile(join(root, 'README.md'), 'utf8');
+const DEPLOY = 'docs/deploy.md';
+
+/** docs/deploy.md, with its table of alerts as it is to be. */
+async function deployPage(): Promise<string> {
+  const text = await readFile(join(root, DEPLOY), 'utf8');
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`README.md: ${BEGIN} and ${END} are missing`);
+  if (begin < 0 || end < begin) throw new Error(`${DEPLOY}: ${BEGIN} and ${END} are missing`);
   return `${text.slice(0, begin + BEGIN.length)}\n\n${alertsTable()}\n\n${text.slice(end)}`;
 }
 
@@ -33,12 +35,12 @@ async function pages(): Promise<Map<string, string>> {
     ['docs/configuration.md', configurationPage()],
     ['docs/metrics.md', metricsPage()],
     ['docs/alerts.md', alertsPage()],
-    ['README.md', await readme()],
+    [DEPLOY, await deployPage()],
     ...apiPages(),
   ]);
   for (const [path, text] of made) {
     const config = await resolveConfig(join(root, path));
-    const wrap = path === 'README.md' ? {} : { proseWrap: 'always' as const };
+    const wrap = path === DEPLOY ? {} : { proseWrap: 'always' as const };
     made.set(path, await format(text, { ...config, ...wrap, filepath: path }));
   }
   return made;

@@ -3,7 +3,7 @@
  * survived. Every number is counted by the runs themselves. Exit code 1 when anything was not survived.
  *
  * `-- --fuzz N` (default 5) multiplies the inputs, `--seeds N` is for the simulation (0 leaves it out), `--readme` writes
- * the table into README.md between its markers.
+ * the table into docs/proof.md between its markers.
  * Faults need a real API server: KUBEBUILDER_ASSETS. Without one the table says so.
  */
 import { spawn } from 'node:child_process';
@@ -171,11 +171,11 @@ console.log(table);
 await rm(dir, { recursive: true, force: true });
 failed ||= lines.some(({ survived }) => !survived);
 if (values.readme) {
-  const readme = await readFile('README.md', 'utf8');
+  const readme = await readFile('docs/proof.md', 'utf8');
   const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`README.md lacks ${BEGIN} … ${END}`);
+  if (from < 0 || to < from) throw new Error(`docs/proof.md lacks ${BEGIN} … ${END}`);
   const { format, resolveConfig } = await import('prettier');
   const written = `${readme.slice(0, from + BEGIN.length)}\n\n${table}\n\n${readme.slice(to)}`;
-  await writeFile('README.md', await format(written, { ...(await resolveConfig('README.md')), filepath: 'README.md' }));
+  await writeFile('docs/proof.md', await format(written, { ...(await resolveConfig('docs/proof.md')), filepath: 'docs/proof.md' }));
 }
 process.exitCode = failed ? 1 : 0;

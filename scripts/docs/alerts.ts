@@ -1,5 +1,5 @@
 /**
- * docs/alerts.md and README's table of alerts, from the rules of deploy/overlays/monitoring.
+ * docs/alerts.md and docs/deploy.md's table of alerts, from the rules of deploy/overlays/monitoring.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +35,7 @@ export function ruleGroups(): Group[] {
 export const alerts = (): Alert[] =>
   ruleGroups().flatMap(({ rules }) => rules.filter((rule): rule is Alert => 'alert' in rule));
 
-const anchor = (name: string): string => `docs/alerts.md#${name.toLowerCase()}`;
+const anchor = (name: string): string => `alerts.md#${name.toLowerCase()}`;
 /** The first sentence. */
 const first = (words: string): string => words.slice(0, words.search(/\.(?= |$)/));
 

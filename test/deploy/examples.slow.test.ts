@@ -9,7 +9,7 @@ import type { RealApi } from '../support/real-api.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../deploy/examples', import.meta.url));
-const README = fileURLToPath(new URL('../../README.md', import.meta.url));
+const GUIDE = fileURLToPath(new URL('../../docs/guides/identity.md', import.meta.url));
 const NAMES = ['members', 'controller', 'virtual-node', 'once', 'operator'];
 /** Of these the embedded server shows enough. */
 const EMBEDDED = ['cron', 'lock', 'semaphore', 'queues', 'chat'];
@@ -29,10 +29,10 @@ describe('the examples', { concurrency: true }, () => {
   describe('on the embedded server', { concurrency: 3 }, () => {
     for (const name of [...NAMES, ...EMBEDDED]) it(name, async (t) => tell(t, name, (await embedded(t)).kubeconfig));
 
-    it('the recipe for leases of your own product, in the README', async (t) => {
+    it('the recipe for leases of your own product, in its guide', async (t) => {
       const dir = await scratch(t);
       await cp(join(EXAMPLES, 'members', 'chat.yaml'), join(dir, 'chat.yaml'));
-      const steps = await consoleSteps(README, '## Leases of your own product');
+      const steps = await consoleSteps(GUIDE, '## Leases of your own product');
       await runConsole(steps, { t, cwd: dir, scratch: dir, kubeconfig: (await embedded(t)).kubeconfig });
     });
   });

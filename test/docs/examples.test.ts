@@ -7,7 +7,8 @@
  *   end with 0;
  * - `ts`: type-checked, strictly, and run; one that handles SIGTERM is asked to stop once it has written a lease;
  * - `yaml`: configuration files are read by our own loader;
- * - `json` parses.
+ * - `json` parses;
+ * - `promql` is tried by test/deploy/monitoring.test.ts, `dockerfile` by `npm run image-check`.
  *
  * Kubernetes objects are taken by a real API server in objects.slow.test.ts; `text` is what `leasekeeper demo` prints:
  * test/e2e/demo.slow.test.ts.
@@ -59,6 +60,21 @@ const NOT_RUN = new Map([
   ],
   ['sh deploy/overlays/sidecar/kubeconfig.sh', 'needs root; test/deploy runs the script'],
   [
+    'DIRECTORY=/etc/leasekeeper OWNER=0:0 sh deploy/overlays/sidecar/kubeconfig.sh',
+    'needs root; test/deploy runs the script',
+  ],
+  ['install -m 644 deploy/leasekeeper.service /etc/systemd/system/', 'needs root; npm run systemd-check does the same'],
+  ['systemctl enable --now leasekeeper', 'needs a systemd; npm run systemd-check starts the unit'],
+  [
+    'podman build -f deploy/Containerfile --build-arg RUNTIME_IMAGE=gcr.io/distroless/nodejs24-debian13@sha256:DIGEST -t REGISTRY/leasekeeper:0.2.0 .',
+    'needs base images; npm run image-check builds with others',
+  ],
+  ['ln -s /opt/package/dist/cli.js /usr/local/bin/leasekeeper', 'needs root'],
+  ['tar -xzf leasekeeper-0.2.0.tgz -C /opt', 'needs root; scripts/check-package.ts runs what the tarball holds'],
+  ["echo '17 3 * * 1 root sh /etc/kubernetes/leasekeeper.sh' > /etc/cron.d/leasekeeper", 'needs root'],
+  ['leasekeeper release master-3', 'looks for a renewal for 12 s; test/e2e runs it'],
+  ['kubectl delete -k deploy/overlays/sweeper', 'needs more than Leases'],
+  [
     'install -D -m 644 -t /etc/kubernetes/patches deploy/overlays/sidecar/patches/kube-apiserver+strategic.yaml',
     'needs root',
   ],
@@ -81,7 +97,7 @@ const HARMLESS = /^(leasekeeper|export|echo|curl|kubectl|ls) /;
 
 /** Sessions, by file or by file and section, that another test runs with what they need, and that test. */
 const CONSOLES_ELSEWHERE = new Map([
-  ['README.md ## Leases of your own product', 'test/deploy/examples.slow.test.ts'],
+  ['docs/guides/identity.md ## Leases of your own product', 'test/deploy/examples.slow.test.ts'],
   ['deploy/examples/controller/README.md', 'test/deploy/examples.slow.test.ts'],
   ['deploy/examples/members/README.md', 'test/deploy/examples.slow.test.ts'],
   ['deploy/examples/chat/README.md', 'test/deploy/examples.slow.test.ts'],
@@ -183,7 +199,7 @@ function unknownOptions(line: string): string[] {
 }
 
 test('every block has a language that is tried here', () => {
-  const known = ['console', 'sh', 'ts', 'yaml', 'json', 'text'];
+  const known = ['console', 'sh', 'ts', 'yaml', 'json', 'text', 'promql', 'dockerfile'];
   assert.ok(all.length > 10);
   assert.deepEqual(all.filter((block) => !known.includes(language(block))).map(where), []);
 });
@@ -216,8 +232,8 @@ describe('console', { concurrency: 2 }, () => {
     const test = CONSOLES_ELSEWHERE.get(file) ?? CONSOLES_ELSEWHERE.get(name);
     if (test !== undefined) {
       it(`${name}: in ${test}`, () => {
-        // It names what it runs: a folder, or the section of the README.
-        const named = heading !== '' && file === 'README.md' ? heading : `'${basename(dirname(file))}'`;
+        // It names what it runs: a folder, or the section of a guide.
+        const named = heading !== '' && file === 'docs/guides/identity.md' ? heading : `'${basename(dirname(file))}'`;
         assert.ok(read(test).includes(named), named);
       });
       continue;

@@ -1,5 +1,5 @@
 /**
- * What README says of deploying: each command and file that it names is there, as far as it can be looked at here.
+ * What docs/deploy.md says: each command and file that it names is there, as far as it can be looked at here.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -9,16 +9,16 @@ import { main } from '../../src/commands/main.ts';
 import { version } from '../../src/version.ts';
 import { ROOT } from './support.ts';
 
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const PAGE = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
 /** Of the machine that is set up, and known to whoever does it. */
 const OTHERS = ['podman', 'kubectl', 'kubeadm', 'install', 'sh'];
 
 /** The command lines of a section's blocks. */
 function commands(heading: string): string[] {
-  const start = README.indexOf(`\n${heading}`);
+  const start = PAGE.indexOf(`\n${heading}`);
   assert.ok(start >= 0, heading);
   const level = heading.split(' ')[0]!.length;
-  const rest = README.slice(start + 1 + heading.length);
+  const rest = PAGE.slice(start + 1 + heading.length);
   const end = rest.search(new RegExp(`^#{1,${level}} `, 'm'));
   const blocks = (end < 0 ? rest : rest.slice(0, end)).matchAll(/^ *```(\w*)\n([\s\S]*?)^ *```$/gm);
   return [...blocks].flatMap(([, language, block = '']) =>
@@ -29,10 +29,10 @@ function commands(heading: string): string[] {
   );
 }
 
-const deploying = [...commands('### As a sidecar of kubeadm'), ...commands('## Deploy')];
+const deploying = [...commands('## As a sidecar of kubeadm'), ...commands('## Into a cluster')];
 
-test('every file of deploy/ that README names exists', () => {
-  const named = [...README.matchAll(/\bdeploy\/[\w./+-]*\w/g)].map(([path]) => path);
+test('every file of deploy/ that docs/deploy.md names exists', () => {
+  const named = [...PAGE.matchAll(/\bdeploy\/[\w./+-]*\w/g)].map(([path]) => path);
   assert.ok(named.length > 12);
   for (const path of named) assert.ok(existsSync(join(ROOT, path)), path);
 });
