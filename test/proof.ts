@@ -176,6 +176,9 @@ if (values.readme) {
   if (from < 0 || to < from) throw new Error(`docs/proof.md lacks ${BEGIN} … ${END}`);
   const { format, resolveConfig } = await import('prettier');
   const written = `${readme.slice(0, from + BEGIN.length)}\n\n${table}\n\n${readme.slice(to)}`;
-  await writeFile('docs/proof.md', await format(written, { ...(await resolveConfig('docs/proof.md')), filepath: 'docs/proof.md' }));
+  await writeFile(
+    'docs/proof.md',
+    await format(written, { ...(await resolveConfig('docs/proof.md')), filepath: 'docs/proof.md' }),
+  );
 }
 process.exitCode = failed ? 1 : 0;
