@@ -3,13 +3,13 @@ import { MUTANTS } from '../simulation/mutants.ts';
 import type { Mutant } from '../simulation/mutation.ts';
 import type { Bounds } from './explore.ts';
 
-const SCENARIO_OF: Readonly<Record<string, string>> = {
-  publisher: 'publishers',
-  election: 'election',
-  lock: 'lock',
-  once: 'once',
-  semaphore: 'semaphore',
-  shards: 'shards',
+const SCENARIOS_OF: Readonly<Record<string, readonly string[]>> = {
+  publisher: ['publishers', 'rivals'],
+  election: ['election', 'late release'],
+  lock: ['lock'],
+  once: ['once'],
+  semaphore: ['semaphore'],
+  shards: ['shards', 'old views'],
 };
 
 /** Rules whose harm no scenario can show, by their names or what their names begin with; and why. */
@@ -26,13 +26,9 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
 export const reasonOutOfReach = ({ rule }: Mutant): string | undefined =>
   OUT_OF_REACH[rule] ?? OUT_OF_REACH[Object.keys(OUT_OF_REACH).find((start) => rule.startsWith(start)) ?? ''];
 
-/** One task for each rule within reach. @param text what its name contains */
+/** Tasks for each rule within reach: one for each scenario that may show it. @param text what its name contains */
 export function huntTasks(bounds: Bounds, text = ''): { scenario: string; bounds: Bounds; mutant: Mutant }[] {
-  return MUTANTS.filter((mutant) => mutant.rule.includes(text) && reasonOutOfReach(mutant) === undefined).map(
-    (mutant) => {
-      const scenario = SCENARIO_OF[mutant.rule.split(':')[0]!];
-      if (scenario === undefined) throw new Error(`no scenario for ${mutant.rule}`);
-      return { scenario, bounds, mutant };
-    },
+  return MUTANTS.filter((mutant) => mutant.rule.includes(text) && reasonOutOfReach(mutant) === undefined).flatMap(
+    (mutant) => (SCENARIOS_OF[mutant.rule.split(':')[0]!] ?? []).map((scenario) => ({ scenario, bounds, mutant })),
   );
 }

@@ -57,17 +57,21 @@ else if (values.mutants !== undefined) {
   const tasks = huntTasks(bounds, values.mutants).filter(({ scenario }) =>
     chosen.some(({ name }) => name === scenario),
   );
-  const answers = await exploreAll(tasks, ({ mutant }, { found, runs }) => {
-    const how = found
-      ? `${runs} runs`.padStart(12) + `  ${found.schedule.length}  ${found.rule}`
-      : `${runs} runs`.padStart(12) + '  NOT MISSED';
-    console.log(`${mutant.rule.padEnd(72)} ${how}`);
-    if (!found) process.exitCode = 1;
+  const missed = new Map<string, string>();
+  await exploreAll(tasks, ({ mutant, scenario }, { found, runs }) => {
+    const how = found ? `${scheduleText(found.schedule)}: ${found.rule}` : 'not missed';
+    console.log(`${mutant.rule.padEnd(72)} ${scenario.padEnd(12)} ${String(runs).padStart(6)} runs  ${how}`);
+    if (found) missed.set(mutant.rule, found.rule);
   });
-  const missed = answers.filter(({ found }) => found).length;
-  console.log(`${missed} of ${answers.length} rules within reach are missed when they are gone`);
+  const all = new Set(tasks.map(({ mutant }) => mutant.rule));
+  const left = [...all].filter((rule) => !missed.has(rule));
+  console.log(`${missed.size} of ${all.size} rules within reach are missed when they are gone`);
+  if (left.length > 0) {
+    console.log(`not: ${left.join('; ')}`);
+    process.exitCode = 1;
+  }
   if (values.json !== undefined) {
-    const rules = answers.map(({ runs, found }, i) => ({ rule: tasks[i]!.mutant.rule, runs, by: found?.rule ?? null }));
+    const rules = [...all].map((rule) => ({ rule, by: missed.get(rule) ?? null }));
     await writeFile(values.json, `${JSON.stringify({ rules }, null, 2)}\n`);
   }
 } else {

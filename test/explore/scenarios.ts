@@ -113,13 +113,13 @@ function follow(process: Process, work: Promise<unknown>): void {
   work.catch((error: unknown) => process.scene.fail('services end without an error', String((error as Error).stack)));
 }
 
-const election: Scenario = {
-  name: 'election',
-  about: 'client-go, which releases late, and two electors of ours contend for one Lease',
+const election = (name: string, about: string, troubles: readonly Trouble[]): Scenario => ({
+  name,
+  about,
   firstMs: 6_000,
   horizonMs: 34_000,
   quietMs: 40_000,
-  troubles: [...MESSAGES, ...PROCESSES, 'delete', 'empty', 'restore'],
+  troubles,
   start(scene) {
     const hands = new Hands(scene, 'one leader at a time');
     const note = (process: Process) => (what: string) => scene.tell(process.name, what);
@@ -163,7 +163,7 @@ const election: Scenario = {
       },
     };
   },
-};
+});
 
 const lock: Scenario = {
   name: 'lock',
@@ -278,13 +278,13 @@ const semaphore: Scenario = {
 
 const KEYS = ['x', 'y'];
 
-const shards: Scenario = {
-  name: 'shards',
-  about: 'two members share two keys',
+const shards = (name: string, about: string, troubles: readonly Trouble[]): Scenario => ({
+  name,
+  about,
   firstMs: 9_000,
   horizonMs: 26_000,
   quietMs: 48_000,
-  troubles: [...MESSAGES, ...PROCESSES, 'delete', 'restore'],
+  troubles,
   start(scene) {
     const hands = new Hands(scene, 'one key never in two hands');
     const members = new Map<string, Shards>();
@@ -324,23 +324,23 @@ const shards: Scenario = {
       },
     };
   },
-};
+});
 
 /** A publisher's freshness window: three renewals, and one request. */
 const WINDOW_MS = 35_000;
 /** A lease that was put back is claimed at the next renewal, and once more where that gets lost. */
 const CLAIMED_MS = 26_000;
 
-const publishers: Scenario = {
-  name: 'publishers',
-  about: 'a publisher, and its next process under the same hostname',
+const publishers = (name: string, about: string, lives: boolean): Scenario => ({
+  name,
+  about,
   firstMs: 25_000,
   horizonMs: 46_000,
   quietMs: 90_000,
   troubles: [...MESSAGES, ...PROCESSES, 'delete', 'restore'],
   start(scene) {
-    const name = leaseName('host');
-    const lease = ref(name);
+    const named = leaseName('host');
+    const lease = ref(named);
     const holders = new Map<string, string>();
     const claimed = new Set<string>();
     let [renewedAt, restoredAt] = [0, Infinity];
@@ -349,8 +349,9 @@ const publishers: Scenario = {
         at === 0 ? 'p' : 'q',
         (process) => {
           // The second one takes the place of the first, as after an update.
-          if (process.slot === 'q') for (const other of scene.processes) if (other !== process) other.alive = false;
-          const holder = holderIdentity(name, process.name);
+          if (process.slot === 'q' && !lives)
+            for (const other of scene.processes) if (other !== process) other.alive = false;
+          const holder = holderIdentity(named, process.name);
           holders.set(process.name, holder);
           const publisher = new Publisher({
             ...{ store: process, clock: process, random: process.random, holder, hostname: 'host' },
@@ -399,6 +400,23 @@ const publishers: Scenario = {
       },
     };
   },
-};
+});
 
-export const SCENARIOS: readonly Scenario[] = [election, publishers, lock, once, semaphore, shards];
+const PEOPLE: readonly Trouble[] = ['delete', 'restore'];
+
+export const SCENARIOS: readonly Scenario[] = [
+  election('election', 'client-go and two electors of ours contend for one Lease', [
+    ...MESSAGES,
+    ...PROCESSES,
+    ...PEOPLE,
+    'empty',
+  ]),
+  election('late release', 'the same, where only connections are bad: client-go releases late', ['cut', 'stall']),
+  publishers('publishers', 'a publisher, and the next process under its hostname in its place', false),
+  publishers('rivals', 'a publisher, and another one under its hostname beside it', true),
+  lock,
+  once,
+  semaphore,
+  shards('shards', 'two members share two keys', [...MESSAGES, ...PROCESSES, ...PEOPLE]),
+  shards('old views', 'the same, where only connections are bad', ['cut', 'stall']),
+];

@@ -68,12 +68,18 @@ function castOf(theme: RecipeTheme, random: Chance): RecipeSlot[] {
     name: `${theme}-${i + 1}`,
     startAt: random.between(0, random.hit(0.3) ? 40_000 : 5_000),
     rate: 1 + (random.hit(0.5) ? random.pick([-0.0049, 0.0049]) : random.between(-0.0049, 0.0049)),
-    skewMs: random.hit(0.7) ? random.between(-300, 300) : random.between(-1, 1) * 10 ** random.between(3.5, 8.5),
+    skewMs: skewOf(theme, random),
     tight,
     skip,
     count: mixed && i % 2 === 1 ? slots + 1 : slots,
     mayWatch: theme === 'shards' || theme === 'members' || random.hit(0.85),
   }));
+}
+
+/** In milliseconds; of cron some are about as far off as fires are remembered. */
+function skewOf(theme: RecipeTheme, random: Chance): number {
+  if (theme === 'cron' && random.hit(0.4)) return random.between(-230_000, 100_000);
+  return random.hit(0.7) ? random.between(-300, 300) : random.between(-1, 1) * 10 ** random.between(3.5, 8.5);
 }
 
 function phaseOf(weights: typeof HAPPENINGS, slots: readonly RecipeSlot[], random: Chance): Phase {
