@@ -173,8 +173,9 @@ export class LeaderElector {
       }
       if (failure && onWorkError === 'reject') throw failure.error;
       if (once) return;
-      if (how === 'ended' && !signal.aborted) {
-        if (candidate.now() - began > timing.leaseDurationMs) rest.reset();
+      if ((how === 'ended' || how === 'steppedDown') && !signal.aborted) {
+        // Who steps down lets others begin, and has not failed: one that is asked again and again is there each time.
+        if (how === 'steppedDown' || candidate.now() - began > timing.leaseDurationMs) rest.reset();
         await sleep(clock, rest.next(), signal);
       }
     }

@@ -22,7 +22,7 @@ export type Work = (term: Term) => Promise<void>;
 
 /** How a term ended. `ended`: its work did, by itself; with its error, where it failed. `abandoned`: its work did not. */
 interface TermOutcome {
-  readonly how: 'ended' | 'lost' | 'stopped' | 'abandoned';
+  readonly how: 'ended' | 'steppedDown' | 'lost' | 'stopped' | 'abandoned';
   readonly failure?: { readonly error: unknown } | undefined;
 }
 
@@ -271,7 +271,7 @@ class Leader {
     if (!lost || (asked && lost === 'deadline')) {
       await this.#candidate.release(this.#look ? undefined : this.#lease);
     }
-    const how = asked ? 'stopped' : lost ? 'lost' : 'ended';
+    const how = asked ? 'stopped' : lost ? 'lost' : this.#steppingDown ? 'steppedDown' : 'ended';
     return { how, failure: askedBefore ? undefined : failure };
   }
 

@@ -4,7 +4,8 @@
  * KUBEBUILDER_ASSETS names a directory with etcd and kube-apiserver (else ../shared/envtest is tried); GO_PEER a program
  * that does the same writes with the Go client (else ../shared/peers/go-peer is tried). Without them, what needs them
  * says that it was skipped. Talks to loopback only. Flags: --rounds N (3), --seconds N (8), --workers N (16),
- * --only renewals,collect,failover,heartbeats,built,herd,urgent,electors,recipes (all).
+ * --only renewals,collect,failover,heartbeats,built,herd,urgent,electors,recipes,leaders,
+ * leases (all).
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -16,6 +17,8 @@ import { benchCollect } from './collect.ts';
 import { benchElectors, benchHerd, benchUrgent } from './crowds.ts';
 import { benchFailover } from './failover.ts';
 import { benchHeartbeats } from './heartbeats.ts';
+import { benchLeaders } from './leaders.ts';
+import { benchLeases } from './leases.ts';
 import { benchRecipes } from './recipes.ts';
 import { median, runJson, table } from './measure.ts';
 
@@ -24,7 +27,10 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '8' },
     workers: { type: 'string', default: '16' },
-    only: { type: 'string', default: 'renewals,collect,failover,heartbeats,built,herd,urgent,electors,recipes' },
+    only: {
+      type: 'string',
+      default: 'renewals,collect,failover,heartbeats,built,herd,urgent,electors,recipes,leaders,leases',
+    },
   },
 });
 const root = resolve(import.meta.dirname, '../..');
@@ -59,6 +65,8 @@ try {
   if (wanted.has('heartbeats')) console.log(`\n${await benchHeartbeats(heartbeats)}`);
   if (wanted.has('built')) await benchBuilt(kubeconfig);
   if (wanted.has('recipes')) console.log(`\n${await benchRecipes()}`);
+  if (wanted.has('leaders')) console.log(`\n${await benchLeaders(api, 120)}`);
+  if (wanted.has('leases')) console.log(`\n${await benchLeases(Number(rounds))}`);
   if (wanted.has('herd')) console.log(`\n${await benchHerd([3, 30, 300, 1_000], 20)}`);
   if (wanted.has('urgent')) console.log(`\n${await benchUrgent()}`);
   if (wanted.has('electors')) console.log(`\n${await benchElectors(600, 300, 30)}`);

@@ -424,6 +424,19 @@ describe('work and its program', () => {
         assert(d.terms.length >= 4);
       }));
 
+  test('asked again and again, each contends again after a retry period', () =>
+    play(async (scene) => {
+      const actors = ['a', 'b'].map((id) => scene.actor(id));
+      await scene.clock.advance(1_000);
+      for (let round = 0; round < 10; round++) {
+        const before = actors.find(({ leads }) => leads)!;
+        const to = actors.find((actor) => actor !== before)!;
+        ask(scene, to.elector.holder);
+        await scene.clock.advance(2_500);
+        assert(to.leads && !before.leads, `round ${round}`);
+      }
+    }));
+
   test('asked to step down for somebody who does not contend: another leads after a retry period', () =>
     play(async (scene) => {
       const a = scene.actor('a');
