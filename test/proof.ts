@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FaultTried, ParserFuzzed, ProofLine, PropertyHeld } from './support/proof.ts';
 import { realApiSkip } from './support/real-api.ts';
+import { ScriptProgress } from './support/script-progress.ts';
 
 const { values } = parseArgs({
   options: {
@@ -41,6 +42,8 @@ let failed = false;
 
 async function run(title: string, args: readonly string[], env: Record<string, string> = {}): Promise<void> {
   process.stderr.write(`${title} …\n`);
+  using progress = new ScriptProgress();
+  progress.begin(title);
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, PROOF_FILE: file, ...env },

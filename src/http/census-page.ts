@@ -56,7 +56,7 @@ td{border:0;padding:0}
 td:empty{display:none}
 td.name{font-weight:600}
 td:not(.name){padding-left:5.5rem;text-indent:-5.5rem}
-td.lease::before,td.holder::before,td.age::before,td.since::before,td.transitions::before{content:attr(data-label);display:inline-block;width:5.5rem;text-indent:0;font:13px system-ui,sans-serif;color:var(--dim)}
+td.lease::before,td.holder::before,td.age::before,td.since::before,td.transitions::before,td.leader::before,td.switch::before{content:attr(data-label);display:inline-block;width:5.5rem;text-indent:0;font:13px system-ui,sans-serif;color:var(--dim)}
 td.state{padding-left:0!important;text-indent:0!important}
 }
 `;
@@ -156,6 +156,27 @@ async function poll(){
   }
   busy=false;
 }
+const ELECTION=['name','leader','age','since','switch'];
+const elections=new Map();
+async function elect(){
+  if(document.hidden)return;
+  try{
+    const d=await(await fetch('v1/leases?kind=election',{signal:AbortSignal.timeout(5000)})).json();
+    const of=d.known?d.leases:d.last?.leases,body=$('contended'),now=new Set();
+    for(const e of of??[]){
+      const key=e.namespace+'/'+e.name;now.add(key);
+      let tr=elections.get(key);
+      if(!tr){tr=document.createElement('tr');tr.setAttribute('role','row');for(const c of ELECTION){const td=document.createElement('td');td.className=c;td.setAttribute('role','cell');td.dataset.label=LABELS[c];tr.append(td)}elections.set(key,tr);body.append(tr)}
+      const s=e.lastSwitch,nobody=e.held===false;
+      tr.className=nobody?'expired':e.held?'live':'';
+      [key,nobody?'nobody'+(e.leaderlessSeconds?' for '+span(e.leaderlessSeconds):''):e.holder??'unknown',e.renewedSecondsAgo===null?'unknown':span(e.renewedSecondsAgo)+' ago',String(e.leaseTransitions??''),s?'took '+span(s.seconds)+', '+s.how+', nobody led for '+span(s.leaderlessSeconds):''].forEach((t,i)=>say(tr.children[i],t));
+    }
+    for(const [key,tr] of elections)if(!now.has(key)){tr.remove();elections.delete(key)}
+    say($('contest'),d.known?elections.size===0?'There are none.':'':'Unknown'+(d.error?' ('+d.error.message+')':'')+(of?'. Below is what was known last.':'.'));
+  }catch{say($('contest'),'leasekeeper does not answer.')}
+}
+const LABELS={leader:'Leader',age:'Renewed',since:'Changes',switch:'Last switch'};
+if($('contended')){setInterval(elect,5000);document.addEventListener('visibilitychange',elect);elect()}
 $('filter').addEventListener('input',draw);
 setInterval(tick,1000);setInterval(poll,1000);document.addEventListener('visibilitychange',poll);poll();
 `;
@@ -184,8 +205,12 @@ const table = (rows: string): string =>
 const footer = (freshForMs: number): string =>
   `<footer>live: renewed within ${freshForMs / 1000} s; stale: not live, not yet expired; changes: how often the lease changed hands. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, <a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>`;
 
-/** The page, always the same. */
-export const pageAnswer = (source: CensusSource, what: string): HttpAnswer =>
+const ELECTIONS = `<section><h2>Elections</h2><p id="contest" class="note" role="status"></p>
+<table role="table" aria-label="Elections"><thead role="rowgroup"><tr role="row">${['Lease', 'Leader', 'Renewed', 'Changes', 'Last switch'].map((heading) => `<th role="columnheader" scope="col">${heading}</th>`).join('')}</tr></thead>
+<tbody role="rowgroup" id="contended"></tbody></table></section>`;
+
+/** The page, always the same. @param elections shows those of /v1/leases too */
+export const pageAnswer = (source: CensusSource, what: string, elections = false): HttpAnswer =>
   html(`${head('leasekeeper', '<noscript><meta http-equiv="refresh" content="0;url=?plain"></noscript>')}<body><main>
 <h1>${escape(what)}</h1>
 <p id="sum">? instances</p>
@@ -196,6 +221,7 @@ export const pageAnswer = (source: CensusSource, what: string): HttpAnswer =>
 ${table('')}
 <p id="none" class="note" hidden>There are no such leases.</p>
 <section id="lately" hidden><h2>Lately</h2><ul id="passes" aria-label="Passes of the sweeper"></ul><ul id="removed" aria-label="Leases that are gone"></ul></section>
+${elections ? ELECTIONS : ''}
 ${footer(source.snapshot().freshForMs)}
 </main><script>${SCRIPT}</script></body></html>
 `);

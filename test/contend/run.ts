@@ -16,6 +16,7 @@ import { contendByRecipes } from './recipes.ts';
 import { playRounds } from './rounds.ts';
 import type { Contest, Settings } from './rounds.ts';
 import { shareKeys } from './shards.ts';
+import { ScriptProgress } from '../support/script-progress.ts';
 
 const CONTESTS: Readonly<Record<string, (settings: Settings) => Promise<Contest>>> = {
   election: contendForLeadership,
@@ -46,8 +47,10 @@ for (const what of values.what.split(',')) {
   const random = chance(Number(values.seed));
   const contest = await begin({ contenders: Number(values.contenders), random });
   console.log(`\n${what}: ${contest.world.contenders.length} contenders, seed ${values.seed}`);
+  using progress = new ScriptProgress();
   try {
     const forMs = Number(values.minutes) * 60_000;
+    progress.begin(what, forMs);
     problems += await playRounds(contest, { forMs, only: values.only, verbose: values.verbose, random });
   } finally {
     await contest.world.stop();

@@ -9,6 +9,7 @@ import { after, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
+import { json } from '../../src/http/answer.ts';
 import { CensusChanges } from '../../src/http/census-changes.ts';
 import { pageAnswer, plainPage } from '../../src/http/census-page.ts';
 import { listen } from '../../src/http/server.ts';
@@ -33,6 +34,7 @@ const skip =
 /** For a state to show itself, on a machine that has much else to do. */
 const TIMEOUT = 30_000;
 
+const WHAT = 'Leases of kube-apiserver in kube-system';
 const named = (i: number, more: Parameters<typeof lease>[0] = {}): Lease =>
   lease({
     hostname: `control-plane-${String(i).padStart(4, '0')}.example.internal`,
@@ -81,7 +83,7 @@ describe('the page in Chromium', { skip, timeout: 600_000 }, () => {
 
   async function show(
     t: it.TestContext,
-    options: { width?: number; dark?: boolean; script?: boolean; path?: string } = {},
+    options: { width?: number; dark?: boolean; script?: boolean; path?: string; elections?: () => object } = {},
     begin = async (_: World): Promise<void> => {},
   ): Promise<Shown> {
     const w = new World();
@@ -91,7 +93,8 @@ describe('the page in Chromium', { skip, timeout: 600_000 }, () => {
       { host: '127.0.0.1', port: 0 },
       {
         '/': (query) =>
-          (query.has('plain') ? plainPage : pageAnswer)(w.census, 'Leases of kube-apiserver in kube-system'),
+          query.has('plain') ? plainPage(w.census, WHAT) : pageAnswer(w.census, WHAT, options.elections !== undefined),
+        ...(options.elections && { '/v1/leases': () => json(200, options.elections?.()) }),
         '/v1/changes': changes.answer,
       },
     );
@@ -273,6 +276,30 @@ describe('the page in Chromium', { skip, timeout: 600_000 }, () => {
     const later = await s.page.request.get(`${s.url}/v1/changes?since=${await s.page.evaluate<string>('next')}`);
     assert.equal(later.headers()['content-encoding'], 'gzip');
     assert.ok(Number(later.headers()['content-length']) < 1_000);
+    assert.deepEqual(s.errors, []);
+  });
+
+  it('elections: who leads, for how long nobody has, and what the last switch took', async (t) => {
+    const election = (name: string, more: object) => ({
+      ...{ namespace: 'default', name, held: true, holder: 'b_2', renewedSecondsAgo: 1, leaseTransitions: 4 },
+      ...{ leaderlessSeconds: 0, lastSwitch: null, ...more },
+    });
+    const lastSwitch = { from: 'a_1', to: 'b_2', how: 'expired', seconds: 17.2, leaderlessSeconds: 2.1 };
+    const empty = { held: false, holder: null, leaderlessSeconds: 75 };
+    let answer: object = {
+      known: true,
+      error: null,
+      leases: [election('job', { lastSwitch }), election('none', empty)],
+    };
+    const s = await show(t, { elections: () => answer }, (w) => w.list(...many(3)));
+    await s.waitFor('shown', "document.querySelectorAll('#contended tr').length === 2");
+    const texts = (i: number) => s.page.locator('#contended tr').nth(i).locator('td').allTextContents();
+    assert.deepEqual(await texts(0), ['default/job', 'b_2', '1 s ago', '4', 'took 17 s, expired, nobody led for 2 s']);
+    assert.deepEqual((await texts(1)).slice(0, 2), ['default/none', 'nobody for 1 min 15 s']);
+    await s.picture('elections');
+    answer = { known: false, error: { code: 'Unavailable', message: 'no connection' }, leases: null, last: answer };
+    await s.waitFor('outage', contains('contest', 'Unknown (no connection). Below is what was known last.'));
+    assert.equal(await s.page.locator('#contended tr').count(), 2);
     assert.deepEqual(s.errors, []);
   });
 

@@ -18,6 +18,7 @@ import type { Caught } from './pool.ts';
 import { asJson, failures, figures, hours, mutantLine } from './report.ts';
 import { simulate } from './simulate.ts';
 import { addTally, emptyTally } from './tally.ts';
+import { ScriptProgress } from '../support/script-progress.ts';
 
 /** The standard number of seeds: what `npm test` runs, and within which each rule must be missed. */
 export const STANDARD_SEEDS = 1_000;
@@ -70,10 +71,13 @@ async function everything(): Promise<void> {
   const seeds = Number(values.seeds);
   const began = performance.now();
   const tally = emptyTally();
+  using progress = new ScriptProgress();
   for (const worlds of ['services', 'recipes'] as const) {
     if (values['no-seeds'] || (values.worlds !== 'all' && values.worlds !== worlds)) continue;
     let told = 0;
+    progress.begin(`${worlds}: seeds`);
     const part = await runSeeds(from, from + seeds - 1, worlds, (sum) => {
+      progress.at(`${worlds}: seeds`, sum.seeds, seeds);
       if (sum.seeds < told + 500) return;
       told = sum.seeds;
       console.log(`${worlds}: ${sum.seeds} seeds, ${hours(sum)} simulated hours, ${sum.failures.length} violations`);
@@ -94,7 +98,12 @@ async function everything(): Promise<void> {
       ({ rule, worlds = 'services' }) =>
         rule.includes(values.mutants) && (values.worlds === 'all' || values.worlds === worlds),
     );
-    caught = await hunt(chosen, STANDARD_SEEDS, (one) => console.log(mutantLine(one)));
+    progress.begin(`rules taken out: ${chosen.length}`);
+    let hunted = 0;
+    caught = await hunt(chosen, STANDARD_SEEDS, (one) => {
+      console.log(mutantLine(one));
+      progress.at('rules taken out', ++hunted, chosen.length);
+    });
     const missed = caught.filter(({ caughtAfter }) => caughtAfter === undefined);
     console.log(`${caught.length - missed.length} of ${caught.length} rules are missed when they are gone`);
     if (missed.length > 0) process.exitCode = 1;

@@ -23,6 +23,7 @@ import type { TcpFault } from '../support/fault-proxy.ts';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
 import { isFlat } from './flat.ts';
 import type { Counters, Sample, Stopped } from './worker.ts';
+import { ScriptProgress } from '../support/script-progress.ts';
 
 const { values } = parseArgs({
   options: {
@@ -173,6 +174,8 @@ const tried = new Map<string, number>();
 console.log(
   `soaking for ${minutes} min at ${speed} × against ${real ? 'a real API server' : 'the embedded API server'}`,
 );
+const progress = new ScriptProgress();
+progress.begin('soaking', minutes * 60_000);
 const end = performance.now() + minutes * 60_000;
 const started = performance.now();
 await wait(3_000);
@@ -208,6 +211,7 @@ for (let tries = 0; tries < 20 && !well; tries++) {
   well = sample?.well ?? false;
   if (!well) await wait(500);
 }
+progress[Symbol.dispose]();
 const seconds = (performance.now() - started) / 1000;
 if (child.exitCode === null) child.send({ stop: true });
 await Promise.race([exited, wait(15_000)]);
