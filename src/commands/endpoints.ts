@@ -171,7 +171,7 @@ export function censusEndpoints(
   };
   const what = `Leases ${queryText(query)}`;
   const changes = new CensusChanges(census, clock);
-  const page = pageAnswer(census, what);
+  const page = pageAnswer(census, what, allNamespaces);
   const plain = reuse(clock, () => plainPage(census, what));
   const measure = sweepMetrics(registry)();
   return {

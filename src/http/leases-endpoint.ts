@@ -65,7 +65,11 @@ export function leasesEndpoint(source: LeasesSource, clock: Clock): Endpoint {
       known && found
         ? [`${head},"leases":`, found.list, ',"last":null}\n']
         : [`${head},"leases":null,"last":`, ...all, '}\n'];
-    return { status: known ? 200 : 503, type: 'application/json; charset=utf-8', body };
+    return {
+      ...{ status: known ? 200 : 503, type: 'application/json; charset=utf-8', body },
+      // Of all leases they may be megabytes.
+      ...(kind === 'election' && { compress: true }),
+    };
   };
 }
 
