@@ -356,7 +356,10 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
           const publisher = new Publisher({
             ...{ store: process, clock: process, random: process.random, holder, hostname: 'host' },
             ...{ namespace: NAMESPACE, leaseDurationSeconds: 3600, renewIntervalMs: 10_000, shutdownPolicy: 'keep' },
-            observe: (event) => scene.tell(process.name, event.type),
+            observe: ({ type }) => {
+              scene.tell(process.name, type);
+              if (type === 'claimed' || type === 'renewed' || type === 'adopted') claimed.add(process.name);
+            },
           });
           follow(process, publisher.run(never));
         },
@@ -382,7 +385,6 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
           ![...scene.made].includes('restore')
         )
           throw new Violation('the superseded does not fight', `${by} took it back after ${silentMs} ms`);
-        claimed.add(by);
       },
       look() {
         const undisturbed = [...scene.made].every((kind) => kind === 'restore');

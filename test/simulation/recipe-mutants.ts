@@ -139,7 +139,11 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'shards: no work begins under a release that is under way',
-    change(SHARDS, 'if (!mine.has(held.leaseName) || held.releasing)', 'if (!mine.has(held.leaseName))'),
+    change(
+      SHARDS,
+      'if (!mine.has(held.leaseName) || held.releasing || asked)',
+      'if (!mine.has(held.leaseName) || asked)',
+    ),
   ),
   mutant(
     'shards: what is created out of nothing waits for the view',
