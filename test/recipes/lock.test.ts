@@ -1,13 +1,19 @@
 /** Lock: value and error come back, waits end in time, what hangs is settled behind. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stepDown } from '../../src/election/step-down.ts';
 import { LeadershipError } from '../../src/election/term.ts';
+import type { Term } from '../../src/election/term.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import { Lock } from '../../src/recipes/lock.ts';
 import { RecipeError } from '../../src/recipes/recipe-error.ts';
+import { Semaphore } from '../../src/recipes/semaphore.ts';
+import { sleep } from '../../src/runtime/clock.ts';
 import { OptionsError } from '../../src/runtime/options.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 import { Cluster, REF, deferred } from './support.ts';
+
+type Work = (term: Term) => Promise<void>;
 
 test("the work's value comes back, and its error; the Lease says its kind and is released after", async () => {
   const cluster = new Cluster();
@@ -49,6 +55,37 @@ test('two never work at once; the next begins with the release; tokens grow', as
   await cluster.until(Promise.all([first, second]));
   assert.ok(cluster.clock.monotonic() - released < 1_000, 'no waiting after the release');
   assert.ok((tokens[0] ?? 0) < (tokens[1] ?? 0));
+});
+
+test('who holds a lock, or a slot, is asked to step down: its work ends, and the one that is named goes first', async () => {
+  for (const [name, use] of [
+    [REF.name, (cluster: Cluster, id: string, work: Work) => new Lock(cluster.process(id)).use(work)],
+    [
+      `${REF.name}-0`,
+      (cluster: Cluster, id: string, work: Work) => new Semaphore({ ...cluster.process(id), count: 1 }).use(work),
+    ],
+  ] as const) {
+    const cluster = new Cluster();
+    const held: string[] = [];
+    const works = ['a', 'b', 'c'].map(async (id, i) => {
+      await sleep(cluster.clock, i * 100);
+      return use(cluster, id, async (term) => {
+        held.push(id);
+        await new Promise<void>((resolve) => term.signal.addEventListener('abort', () => resolve(), { once: true }));
+        assert.equal((term.signal.reason as LeadershipError).code, 'SteppingDown');
+        term.check();
+      });
+    });
+    await cluster.clock.advance(1_000);
+    const { store, clock } = cluster;
+    for (const to of ['c', undefined, undefined]) {
+      const lease = { namespace: REF.namespace, name };
+      const { outcome } = await cluster.until(stepDown({ store, clock, random: () => 0.5, lease, to }));
+      assert.equal(outcome, 'steppedDown');
+    }
+    await cluster.until(Promise.all(works));
+    assert.deepEqual(held, ['a', 'c', 'b'], name);
+  }
 });
 
 test('waitMs ends the waiting: null, or an error where asked for; 0 looks once', async () => {
