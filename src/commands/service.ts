@@ -13,7 +13,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Io } from './command.ts';
 import { connectApi } from './compose.ts';
 import type { ApiWorld } from './compose.ts';
-import { staySmall } from './memory.ts';
+import { forgetStart, staySmall } from './memory.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
 import { Systemd } from './systemd.ts';
 
@@ -37,6 +37,7 @@ export async function runService(
 ): Promise<number> {
   surviveHangup();
   staySmall();
+  using _start = forgetStart();
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const clock = createSystemClock();
   await using connection = await connectApi(values, { ...api, clock, env: io.env });
