@@ -45,6 +45,8 @@ export async function buildLibrary(outdir: string): Promise<void> {
     splitting: true,
     packages: 'external',
     chunkNames: 'lib/[name]-[hash]',
+    // Of node:crypto alone an import takes as long as half of Node's start.
+    plugins: [builtinsAsObjects],
   });
 }
 
@@ -240,8 +242,9 @@ export async function buildCommands(outdir: string): Promise<void> {
     await build({
       ...bundleOptions,
       splitting: false,
-      // They log nothing: nobody reads the name of a class.
+      // They log nothing: nobody reads the name of a class or of a function.
       keepNames: false,
+      minifyIdentifiers: true,
       entryPoints: { 'short-commands': 'src/commands/short-commands.ts' },
       outdir: join(outdir, 'cli'),
       plugins: [shortOnly, ...(bundleOptions.plugins ?? [])],

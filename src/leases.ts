@@ -6,7 +6,6 @@
  * machine's: a test gives its own to the classes below, which need no door.
  */
 import { hostname } from 'node:os';
-import { v4 as uuid } from 'uuid';
 import { leaseLog } from './adapters/pino.ts';
 import type { Logger } from './adapters/pino.ts';
 import { NodeMonitor } from './availability/node-monitor.ts';
@@ -101,7 +100,9 @@ export async function openLeases(options: OpenOptions = {}): Promise<Leases> {
   const clock = createSystemClock();
   const connection = await connect({ ...reach, clock, random: Math.random });
   const log = logger ?? (options.observe === undefined ? stderrLog() : undefined);
-  return new Leases(connection, clock, [observe].flat(), log);
+  // Loaded when it is needed: it brings node:crypto along.
+  const { v4 } = await import('uuid');
+  return new Leases(connection, clock, () => v4(), [observe].flat(), log);
 }
 
 /** Leases of one cluster, opened by `openLeases`. A REF is a `name` in `namespace`, or `another-namespace/name`. */
@@ -112,6 +113,7 @@ export class Leases {
   readonly namespace: string;
   readonly #connection: Connection;
   readonly #machine: { readonly store: LeaseStore; readonly clock: Clock; readonly random: () => number };
+  readonly #uuid: () => string;
   readonly #observers: readonly Observers[];
   readonly #log: Logger | undefined;
   readonly #stop = new AbortController();
@@ -120,11 +122,18 @@ export class Leases {
   #closed: Promise<void> | undefined;
 
   /** @internal use `openLeases` */
-  constructor(connection: Connection, clock: Clock, observers: readonly Observers[], log: Logger | undefined) {
+  constructor(
+    connection: Connection,
+    clock: Clock,
+    uuid: () => string,
+    observers: readonly Observers[],
+    log: Logger | undefined,
+  ) {
     this.store = connection.store;
     this.namespace = connection.namespace ?? 'default';
     this.#connection = connection;
     this.#machine = { store: this.store, clock, random: Math.random };
+    this.#uuid = uuid;
     this.#observers = observers;
     this.#log = log;
   }
@@ -139,7 +148,7 @@ export class Leases {
     { signal }: Until = {},
   ): Promise<ShutdownOutcome> {
     const { observe, hostname: host = hostname(), ...given } = options;
-    const holder = holderIdentity(leaseName(host, given.nameFormat, given.namePrefix), uuid());
+    const holder = holderIdentity(leaseName(host, given.nameFormat, given.namePrefix), this.#uuid());
     const publisher: Publisher = new Publisher({
       ...given,
       ...this.#machine,
@@ -167,7 +176,7 @@ export class Leases {
       ...given,
       ...this.#machine,
       id,
-      uuid: uuid(),
+      uuid: this.#uuid(),
       lease,
       work,
       observe: this.#observe(observe, { lease: shown(lease) }, (to) => to.election?.(lease, () => elector)),
@@ -300,7 +309,7 @@ export class Leases {
     const lease = this.#ref(ref);
     const { id = hostname() } = given;
     const observe = this.#observe<Event>(given.observe, { lease: shown(lease) }, (to) => to.recipe?.(kind, lease));
-    return { ...given, ...this.#machine, id, lease, ring: lease, newId: () => uuid(), uuid: uuid(), observe };
+    return { ...given, ...this.#machine, id, lease, ring: lease, newId: this.#uuid, uuid: this.#uuid(), observe };
   }
 
   /** All who hear of a thing: what its options name, the observers of the door, and the log. */
