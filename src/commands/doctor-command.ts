@@ -31,7 +31,9 @@ export async function run({ given, io: world }: CommandInput): Promise<number> {
     const { check, verdict, found, todo } = finding;
     const word = verdict.padEnd(8);
     const shown = colour ? `\x1b[${COLOURS[verdict]}m${word}\x1b[0m` : word;
-    io.out(`${shown} ${check}: ${printable(found)}${todo === undefined ? '' : `. ${printable(todo)}`}\n`);
+    io.out(
+      `${shown} ${check}: ${printable(found)}${todo === undefined ? '' : `${/[.?!]$/.test(found) ? '' : '.'} ${printable(todo)}`}\n`,
+    );
   };
   using stop = stopSignal();
   try {
