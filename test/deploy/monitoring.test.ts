@@ -210,14 +210,8 @@ const CAUSES: readonly (readonly [alert: string, changes: Readonly<Record<string
   ['LeasekeeperSweepFailing', { [sweeps('completed')]: '5x90' }],
   ['LeasekeeperDeletionsFailing', { [`leasekeeper_sweep_leases_total{${P},${OF},result="failed"}`]: '0+1x90' }],
   // Somebody leads that is not scraped, as one that follows all leases sees.
-  [
-    '',
-    {
-      [LEADS]: '0x90',
-      'leasekeeper_election_leaderless_seconds{cluster="west",lease_namespace="n",name="job"}': '0x90',
-    },
-  ],
-  ['LeasekeeperNobodyLeads', { [LEADS]: '0x90' }],
+  ['', { [LEADS]: '0x90' }],
+  ['LeasekeeperNobodyLeads', { [LEADS]: '0x90', [LEADERLESS]: '_x90' }],
   ['LeasekeeperHeartbeatsLate', { [`leasekeeper_heartbeat_overdue_seconds{${P}}`]: '25x90' }],
   ['LeasekeeperHeartbeatsGone', { [`leasekeeper_heartbeat_nodes{${P}}`]: '5x40 _x50' }],
   ['LeasekeeperNodesNotFollowed', { [`leasekeeper_heartbeat_nodes_synced{${P}}`]: '0x90' }],
