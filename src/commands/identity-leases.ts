@@ -30,9 +30,10 @@ export async function lookAtLeases(
 ): Promise<Census> {
   const clock = createSystemClock();
   using stop = stopSignal();
-  using progress = new ProgressLine(world, clock);
-  const { io } = progress;
-  if (values.observe > 0) progress.show('looking twice', clock.monotonic() + values.observe);
+  // Whether stderr is a terminal costs a short command more than it says.
+  using progress = values.observe > 0 ? new ProgressLine(world, clock) : undefined;
+  progress?.show('looking twice', clock.monotonic() + values.observe);
+  const io = progress?.io ?? world;
   await using connection = await connectApi(values, { clock, env: io.env, light: true });
   const census = await takeCensus({
     store: {
