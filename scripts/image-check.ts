@@ -188,9 +188,11 @@ async function check(): Promise<void> {
       mkdirSync(join(image, 'config'));
       writeFileSync(join(image, 'config/kubeconfig'), server.kubeconfig(), { mode: 0o444 });
       mkdirSync(join(image, 'proc'), { recursive: true });
+      mkdirSync(join(image, 'shared'));
       mount('--bind', image, root);
       mount('-o', 'remount,bind,ro', root);
       mount('-t', 'proc', '-o', 'ro', 'proc', join(root, 'proc'));
+      mount('-t', 'tmpfs', '-o', 'mode=0777', 'tmpfs', join(root, 'shared'));
       const chroot = lookup('chroot')!;
       const run = (...args: string[]): string[] => [
         chroot,
@@ -220,6 +222,18 @@ async function check(): Promise<void> {
       const command = ['--', entry[0]!, '-e', 'process.exit(0)'];
       await until([...run('elect', '--lease=default/check'), ...command], /exit code 0[^]*released the lease/);
       say('elect runs a command');
+      await until(run('elect', '--lease=default/check', `--http=127.0.0.1:${port}`), async () => {
+        const answer = await fetch(`http://127.0.0.1:${port}/leader`);
+        return answer.status === 200;
+      });
+      say('elect without a command leads, and says so at /leader');
+
+      // As docs/deploy.md brings it into a pod of somebody's own: an init container copies it.
+      const copy = "require('node:fs').cpSync('/leasekeeper', '/shared', { recursive: true })";
+      must(chroot, [`--userspec=${user}`, root, entry[0]!, '-e', copy]);
+      const copied = must(chroot, [`--userspec=${user}`, root, entry[0]!, '/shared/dist/cli.js', '--version']);
+      if (copied !== version) throw new Error(`the copy says ${copied}`);
+      say('copied into a shared folder, it runs there');
     } finally {
       await server.close();
     }

@@ -61,7 +61,7 @@ const DOING: readonly CommandSpec[] = [
   },
   {
     name: 'step-down',
-    summary: 'Ask whoever leads, or holds a lock, a slot or a shard, to end its work and to release the lease',
+    summary: 'Ask the leader, or the holder of a lock, a slot or a shard, to end its work and to release the lease',
     options: STEP_DOWN_TABLE,
     arguments: '<lease>',
     completes: { completes: 'leases' },

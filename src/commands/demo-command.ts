@@ -219,7 +219,7 @@ async function until(stage: Stage, what: string, holds: (census: Census) => bool
   }
   const said = stage.processes.map((p) => p.lastWords).filter((words) => words !== '');
   throw new CommandError(
-    `the demo waited ${PATIENCE_MS / 1000} s for ${what}, in vain${said.length > 0 ? `: ${said.join(' | ')}` : ''}`,
+    `the demo waited ${PATIENCE_MS / 1000} s for ${what} without success${said.length > 0 ? `: ${said.join(' | ')}` : ''}`,
   );
 }
 

@@ -86,14 +86,14 @@ const ELECT_OPTIONS = {
     kind: 'strings',
     flag: '--label',
     arg: 'KEY=VALUE',
-    help: 'a label that the lease gets from whoever leads; may be given several times',
+    help: 'a label that the lease gets from the leader; may be given several times',
     rule: (labels: readonly string[]) => firstProblem(labels, labelProblem),
   },
   electAnnotations: {
     kind: 'strings',
     flag: '--annotation',
     arg: 'KEY=VALUE',
-    help: 'an annotation that the lease gets from whoever leads; may be given several times',
+    help: 'an annotation that the lease gets from the leader; may be given several times',
     rule: (annotations: readonly string[]) => firstProblem(annotations, annotationProblem),
   },
   electOwners: {

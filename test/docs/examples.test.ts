@@ -46,6 +46,8 @@ const NOT_RUN = new Map([
   ['npm ci && npm start', 'CI runs both, from a clean checkout'],
   ['npm ci && npm test', 'CI runs both, from a clean checkout; and it would run itself'],
   ['npm ci', 'CI begins with it'],
+  ['go install sigs.k8s.io/controller-runtime/tools/setup-envtest@latest', 'needs Go'],
+  ['export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)', 'needs setup-envtest'],
   ['npm start', 'CI runs it'],
   ['npm test', 'CI runs it; and it would run itself'],
   ['npm ci && npm pack', 'scripts/stranger.ts installs the packed tarball'],
