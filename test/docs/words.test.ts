@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { goneWords } from '../../scripts/check-words.ts';
-import { read } from '../docs/markdown.ts';
+import { read } from './markdown.ts';
 
 test('a word that is gone is found, with what stands in its place', () => {
   const texts = [
