@@ -10,13 +10,15 @@
 import { PAYLOAD_ANNOTATION } from '../lease/marks.ts';
 import type { Term } from '../election/term.ts';
 import type { Lease } from '../lease/lease.ts';
+import { isStoreError } from '../lease/store.ts';
+import type { LeaseStore } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
-import { OptionsError, checkedOptions } from '../runtime/options.ts';
+import { OptionsError, checkedOptions, fillOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
-import { DAMPING_ROWS } from './recipe-options.ts';
-import { RingMember } from './ring-member.ts';
+import { DAMPING_ROWS, MEMBER_ROWS } from './recipe-options.ts';
+import { RingMember, TIDY_DURATIONS } from './ring-member.ts';
 import type { RingMemberOptions } from './ring-member.ts';
 
 /** Bytes of the payload as JSON: it is written with each renewal, and read by every member. */
@@ -59,6 +61,8 @@ export interface MembersOptions extends Omit<RingMemberOptions, 'annotations' | 
 export class Members {
   readonly #clock: Clock;
   readonly #dampingMs: number;
+  readonly #durationMs: number;
+  readonly #store: LeaseStore;
   readonly #member: RingMember;
   readonly #wake = new Wake();
   #payload: string | undefined;
@@ -72,6 +76,8 @@ export class Members {
     const { payload, dampingMs: _, observe, ...rest } = options;
     this.#dampingMs = dampingMs;
     this.#clock = options.clock;
+    this.#store = options.store;
+    this.#durationMs = fillOptions(MEMBER_ROWS, options).leaseDurationSeconds * 1000;
     this.#payload = payloadText(payload);
     this.#member = new RingMember(
       {
@@ -158,7 +164,25 @@ export class Members {
   }
 
   async #lead(term: Term): Promise<void> {
-    while (!term.signal.aborted) await this.#wake.wait(this.#clock, MAX_WAIT_MS, term.signal);
+    while (!term.signal.aborted) {
+      await this.#wake.wait(this.#clock, this.#durationMs, term.signal);
+      const { view, leaseName } = this.#member;
+      // One tidies for all.
+      if (!term.signal.aborted && view.live(this.#clock.monotonic())[0] === leaseName) await this.#tidy(term.signal);
+    }
+  }
+
+  /** Deletes the Leases of members that have gone, in the version that was seen: each restart may leave one. */
+  async #tidy(signal: AbortSignal): Promise<void> {
+    for (const { metadata } of this.#member.view.forsaken(
+      this.#clock.monotonic() - TIDY_DURATIONS * this.#durationMs,
+    )) {
+      const { namespace, name, uid, resourceVersion } = metadata;
+      await this.#store.delete({ namespace, name }, { uid, resourceVersion }, { signal }).catch((error: unknown) => {
+        // Tried again, unless somebody else did it.
+        if (!isStoreError(error)) throw error;
+      });
+    }
   }
 
   #tellAll(): void {

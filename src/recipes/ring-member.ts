@@ -32,6 +32,8 @@ export const RING_LABEL = 'leasekeeper.dev/ring';
 const MAX_PART = 80;
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 4_000;
+/** A member Lease that nobody holds is deleted after so many durations; then no key names it any more. */
+export const TIDY_DURATIONS = 4;
 /** Own writes whose echo may still come; a retry period apart. */
 const MAX_ECHOES = 64;
 

@@ -177,6 +177,12 @@ export class RingView {
     return [...this.#members.values()].filter((m) => m.term === undefined && m.since < since).map(({ lease }) => lease);
   }
 
+  /** Members' Leases whose holders have been silent since then, beyond their duration, or which nobody has held. */
+  forsaken(since: number): Lease[] {
+    const over = ({ term, since: seen }: MemberEntry): boolean => seen + (term?.durationMs ?? 0) < since;
+    return [...this.#members.values()].filter(over).map(({ lease }) => lease);
+  }
+
   /** All members whose Leases somebody holds, silent ones too. */
   members(): { readonly lease: Lease; readonly term: MemberTerm; readonly silentAt: number }[] {
     return [...this.#members.values()].flatMap(({ lease, term, since }) =>

@@ -34,7 +34,7 @@ import { INT32_MAX, checkedOptions, fillOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
 import { assign } from './assign.ts';
 import { KEYS_ROWS, MEMBER_ROWS } from './recipe-options.ts';
-import { RING_LABEL, RingMember, namePart } from './ring-member.ts';
+import { RING_LABEL, RingMember, TIDY_DURATIONS, namePart } from './ring-member.ts';
 import type { RingEvent, RingMemberOptions } from './ring-member.ts';
 import { MEMBER_ANNOTATION, memberTermText, sameMemberTerm } from './ring-view.ts';
 import type { MemberTerm } from './ring-view.ts';
@@ -81,8 +81,6 @@ const MAX_REQUESTS = 32;
 const MAX_REST_MS = 30_000;
 /** The longest pause between two looks at everything, in milliseconds. */
 const MAX_PAUSE_MS = 500;
-/** A member Lease that nobody holds is deleted after so many durations; then no key names it any more. */
-const TIDY_DURATIONS = 4;
 /** Between two tries of a request for one key that failed, in milliseconds. */
 const RETRY_MS = 500;
 

@@ -111,3 +111,20 @@ test('a member that dies and comes back within the damping is no change', async 
   stop.abort();
   await cluster.until(Promise.all([running, reading]));
 });
+
+test('the Leases of members that have gone are deleted, by one of those that live', async () => {
+  const cluster = new Cluster();
+  const [a, b, c] = [start(cluster, 'a'), start(cluster, 'b'), start(cluster, 'c')];
+  await cluster.clock.advance(1_000);
+  b.stop.abort();
+  await cluster.until(b.running);
+  c.store.faults = () => ({ hang: true });
+  c.store.watches.silence();
+  await cluster.clock.advance(3 * MEMBER_MS);
+  for (const id of ['a', 'b', 'c']) assert.ok(cluster.peek(`chat-m-${id}`), 'not at once');
+  await cluster.clock.advance(4 * MEMBER_MS);
+  assert.ok(cluster.peek('chat-m-a'));
+  assert.deepEqual([cluster.peek('chat-m-b'), cluster.peek('chat-m-c')], [undefined, undefined]);
+  assert.deepEqual(a.names(), ['a']);
+  for (const { stop } of [a, c]) stop.abort();
+});
