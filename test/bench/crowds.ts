@@ -1,7 +1,7 @@
 /**
  * Many candidates, many electors, and many other requests, on the embedded server in this process.
  *
- * - Herd: writes of a failover (all PUTs and POSTs until they stop), and the time to the next leader, after a release and after
+ * - Herd: writes of a failover (the one that won, and all that were refused), and the time to the next leader, after a release and after
  *   a kill, by the number of candidates. The first failover stands apart: nobody knows yet of how many others there are.
  * - Urgent: renewals beside requests that hang, on one connection.
  * - Electors: hundreds in one process, where each write takes long: terms lost.
@@ -29,7 +29,7 @@ import { median, table } from './measure.ts';
 
 const clock = createSystemClock();
 const lease = { namespace: 'default', name: 'contended' };
-/** Without a write for so long a failover is over, in milliseconds. */
+/** Where for so long no write was refused a failover is over, in milliseconds. */
 const QUIET_MS = 700;
 const KILLED = { leaseDurationSeconds: 2, renewDeadlineMs: 1_500, retryPeriodMs: 500 };
 /** Anything waited for. */
@@ -115,11 +115,12 @@ async function failovers(
     };
     all.add(me);
   };
-  const writes = (): number => server.requests.matching({ verb: /update|create/ }).length;
-  /** The number of writes, once they have stopped; a leader's renewals come more seldom. */
-  const quiet = async (): Promise<number> => {
-    for (let before = -1, now = writes(); ; [before, now] = [now, writes()]) {
-      if (before === now) return now;
+  const refused = (): number =>
+    server.requests.matching({ verb: /update|create/ }).filter(({ status }) => status === 409).length;
+  /** Those that came too late, once no more are refused, and the one that won; a leader's renewals are no writes of the failover. */
+  const writes = async (): Promise<number> => {
+    for (let before = -1, now = refused(); ; [before, now] = [now, refused()]) {
+      if (before === now) return now + 1;
       await wait(QUIET_MS);
     }
   };
@@ -134,10 +135,7 @@ async function failovers(
     if (how === 'kill') was.kill(true);
     else void was.stop().then(() => begin(candidates + seen.length));
     const at = await Promise.race([next, wait(PATIENCE_MS, NaN, { ref: false })]);
-    if (how === 'release') await quiet();
-    // What a killed one still sends is refused before it is sent; a leader's own renewals are no writes of the failover.
-    const refused = server.requests.matching({ verb: /update|create/ }).filter(({ status }) => status === 409).length;
-    seen.push({ writes: refused + 1, ms: at - from });
+    seen.push({ writes: await writes(), ms: at - from });
     was.kill(false);
     if (how === 'kill') await wait(1_500);
   }
