@@ -63,7 +63,14 @@ export { Publisher } from './identity/publisher.ts';
 export type { PublisherOptions } from './identity/publisher.ts';
 export { ServerHealth } from './identity/server-health.ts';
 export type { HealthProbe, HealthRefusal, ServerHealthOptions } from './identity/server-health.ts';
-export type { HealthTimes, IdentityChanges, IdentityOptions, ShutdownPolicy } from './identity/identity-options.ts';
+export type {
+  BesideServer,
+  HealthTimes,
+  IdentityChanges,
+  IdentityOptions,
+  ShutdownPolicy,
+} from './identity/identity-options.ts';
+export type { MarkOptions } from './runtime/mark-options.ts';
 export type {
   PublisherEvent,
   PublisherOperation,
@@ -134,7 +141,7 @@ export type {
 } from './availability/node-monitor.ts';
 export type { Availability } from './availability/decide.ts';
 export type { NodeAvailability } from './availability/node-register.ts';
-export type { NodeEvent, NodeInfo, NodeSource } from './lease/node-source.ts';
+export type { NodeEvent, NodeInfo, NodeSource, ReadyCondition } from './lease/node-source.ts';
 export type { HeartbeatOptions } from './heartbeat/heartbeat-options.ts';
 export type { AvailabilityOptions } from './availability/availability-options.ts';
 export { createNodesApi } from './kube/node-api.ts';

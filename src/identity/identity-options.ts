@@ -25,7 +25,7 @@ export type ShutdownPolicy = 'auto' | 'keep' | 'delete';
 const SHUTDOWN_POLICIES: readonly ShutdownPolicy[] = ['auto', 'keep', 'delete'];
 
 /** What a publisher does beside an API server that takes part in peer proxying: see `IdentityOptions`. */
-type BesideServer = 'auto' | 'publish';
+export type BesideServer = 'auto' | 'publish';
 
 /** A publisher's options. */
 export interface IdentityOptions extends MarkOptions {
