@@ -386,6 +386,7 @@ export class Publisher {
     this.#lease = lease;
     this.#look = false;
     this.#watched = undefined;
+    this.#goneSince = undefined;
     this.#heldBy = undefined;
     this.#phase = 'holding';
     const { uid, deletionTimestamp } = lease.metadata;

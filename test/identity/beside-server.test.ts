@@ -142,6 +142,12 @@ describe('under one name', () => {
     assert.equal(w.store.peek(shared), undefined);
     await w.clock.advance(2);
     assert.equal(w.store.peek(shared)?.spec.holderIdentity, 'me', 'nobody came');
+    await w.clock.advance(30_000);
+    w.store.remove(shared);
+    await w.clock.advance(4_999);
+    assert.equal(w.store.peek(shared), undefined, 'each time');
+    await w.clock.advance(2);
+    assert.equal(p.phase, 'holding');
     await p.stop();
   });
 

@@ -81,6 +81,8 @@ function publishers({ network, judge, identity }: LivenessParts, living: readonl
     };
     const { hostname } = mine[0]!.slot;
     if (api.all().some((l) => isPeer(l) && hostnameOf(l) === hostname && l.metadata.name !== name)) {
+      // Whose watch is forbidden looks again after minutes.
+      if (mine.some((p) => p.link.store.watches.open === 0)) continue;
       beside(['besideServer']);
       if (isIdentity(lease)) judge.fail('no second lease beside peer proxying', who);
       continue;
@@ -130,7 +132,11 @@ function sweepers({ network, judge, quietSince }: LivenessParts, living: readonl
   for (const lease of leases) {
     const held = lease.spec.holderIdentity !== '' && lease.spec.holderIdentity !== undefined;
     if (held && -left(lease) > bound && world.now - quietSince > bound) {
-      const owner = living.some((a) => a instanceof PublisherActor && a.leaseName === lease.metadata.name);
+      const owner = living.some(
+        (a) =>
+          (a instanceof PublisherActor && a.leaseName === lease.metadata.name) ||
+          (a instanceof ServerActor && a.server.name === lease.metadata.name),
+      );
       if (!owner) judge.fail('what expired is swept', `${hostnameOf(lease)} expired ${-left(lease)} ms ago`);
     }
   }
