@@ -196,7 +196,9 @@ export class IdentityRules {
   #besideServer({ verb, name, before, at, request }: Commit, p: PublisherActor): void {
     const deleted = this.#serverDeleted.get(name);
     const sentAt = request?.at ?? at;
-    if (verb === 'create' && deleted && sentAt > deleted.at && p.heldSince < deleted.at) {
+    // Where its looks failed for long it does not know that the lease was there in between.
+    const knew = deleted && Math.max(p.heldSince, p.link.fairSince + LOOK_SLACK_MS) < deleted.at;
+    if (verb === 'create' && deleted && sentAt > deleted.at && knew) {
       if (deleted.afterMs > SERVER_START_MS && sentAt - deleted.at < SERVER_START_MS * RATE)
         this.#fail(
           'what a server deletes is made by nobody else at once',
