@@ -5,6 +5,7 @@ import type { OwnerReference } from '../lease/lease.ts';
 import { isLabelValue, labelKeyProblem } from '../lease/names.ts';
 import type { OptionRows } from './options.ts';
 
+/** What a caller adds to its Lease. */
 export interface MarkOptions {
   /** Labels that each write puts on the lease; default none. */
   readonly labels: Readonly<Record<string, string>>;
