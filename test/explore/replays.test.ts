@@ -11,7 +11,18 @@ import { OUT_OF_REACH, huntTasks, reasonOutOfReach } from './reach.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { parseSchedule, scheduleText } from './scene.ts';
 
-const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [];
+const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
+  ['late release', '7 cut go1, 16 heal go1'],
+  ['late release', '1 cut go1, 35 heal go1, 57 stall 2'],
+  ['late release', '1 cut go1, 18 heal go1, 49 cut a1'],
+  ['election', '31 pause go1'],
+  ['publishers', '21 hold, 26 release 19'],
+  ['rivals', '20 lose, 25 cut q1'],
+  ['once', '14 stall 2'],
+  ['once', '23 cut a1, 37 heal a1'],
+  ['semaphore', '26 lose'],
+  ['semaphore', '11 empty slots-0'],
+];
 
 const scenario = (name: string) => SCENARIOS.find((one) => one.name === name)!;
 
