@@ -105,11 +105,17 @@ function durationOf(lease: Lease, holder: string, { leaseDurationMs, retryPeriod
   const published = (seconds: number | undefined): number =>
     seconds !== undefined && seconds > 0 ? Math.min(seconds * 1000, MAX_LEASE_DURATION_MS) : leaseDurationMs;
   if (holderIdentity) return published(leaseDurationSeconds);
-  const mark = termMark(lease);
-  if (mark && mark.transitions >= transitionsOf(lease)) return published(mark.durationSeconds);
+  const emptied = emptiedTerm(lease);
+  if (emptied) return published(emptied.durationSeconds);
   // Whom it was released for comes first.
   const next = releasedFor(lease);
   return next === undefined || isCalled(holder, next) ? 0 : retryPeriodMs;
+}
+
+/** The term of a lease that somebody else than its holder emptied; undefined: its holder released it, or holds it. */
+export function emptiedTerm(lease: Lease): ReturnType<typeof termMark> {
+  const mark = lease.spec.holderIdentity ? undefined : termMark(lease);
+  return mark && mark.transitions >= transitionsOf(lease) ? mark : undefined;
 }
 
 /** Whom a released lease was released for; undefined: nobody in particular. */
@@ -128,7 +134,7 @@ export function askedToStepDown(
   { holder, transitions }: { readonly holder: string; readonly transitions: number },
 ): { readonly to: string | undefined } | undefined {
   const { preferredHolder } = lease.spec;
-  if (preferredHolder && preferredHolder !== holder) return { to: preferredHolder };
+  if (preferredHolder && !isCalled(holder, preferredHolder)) return { to: preferredHolder };
   const asked = stepDownMark(lease);
   if (asked?.holder !== holder || asked.transitions !== transitions) return undefined;
   return asked.to !== undefined && isCalled(holder, asked.to) ? undefined : { to: asked.to };

@@ -115,7 +115,11 @@ async function follow(
       clock,
       open: (opened) => store.watch({ namespace, fieldSelector: `metadata.name=${name}` }, opened),
       onEvent,
-      onEnd: () => REOPEN_MS,
+      onEnd: (error) => {
+        // What becomes of the term cannot be seen: that it goes on would be a guess.
+        if (isStoreError(error, 'Forbidden')) throw error;
+        return REOPEN_MS;
+      },
     }).run(aborted);
   } finally {
     cancel();

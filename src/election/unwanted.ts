@@ -8,6 +8,7 @@ import { isStoreError } from '../lease/store.ts';
 import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { emptiedTerm } from './decide.ts';
 import { POLL_JITTER } from './election-options.ts';
 
 interface UnwantedOptions {
@@ -24,10 +25,11 @@ interface UnwantedOptions {
  */
 export async function deleteUnwanted({ store, clock, lease, retryPeriodMs }: UnwantedOptions): Promise<boolean> {
   try {
-    const { metadata, spec } = await store.get(lease);
-    if (spec.holderIdentity) return false;
+    const left = await store.get(lease);
+    // Whose lease was emptied by another may lead on: a newcomer that finds none would not wait for it.
+    if (left.spec.holderIdentity || emptiedTerm(left)) return false;
     await sleep(clock, retryPeriodMs * (1 + POLL_JITTER));
-    const { uid, resourceVersion } = metadata;
+    const { uid, resourceVersion } = left.metadata;
     await store.delete(lease, { uid, resourceVersion });
     return true;
   } catch (error) {

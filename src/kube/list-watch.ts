@@ -10,7 +10,7 @@
  * as the server has accepted to go on from the last version. Only `Forbidden` ends the iteration with an error.
  *
  * A connection that died unnoticed is found within `silenceMs`: kube-apiserver sends a bookmark about every 60 s.
- * Memory is bounded by one page of the list, one line and the transport's buffer: while nobody asks for the next event
+ * Memory is bounded by one list, one line and the transport's buffer: while nobody asks for the next event
  * nothing is read, and a server that has had enough of that ends the watch, which is then taken up again.
  *
  * After the signal aborts, nothing is requested any more and the iteration ends without an error.
@@ -18,7 +18,7 @@
 import { parseLease } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
-import { listPages } from '../lease/list-pages.ts';
+import { MAX_BYTES, MAX_ITEMS, listPages } from '../lease/list-pages.ts';
 import type { Page, PagePart } from '../lease/list-pages.ts';
 import { LeaseStoreError } from '../lease/store.ts';
 import type { CallOptions, LeaseEvent, LeasePage } from '../lease/store.ts';
@@ -193,6 +193,7 @@ async function* follow<Item, P extends Page, Event>(
   const soon = (): boolean => afterList && (!heard || lived() < SHORT_LIFE_MS);
   /** What there is, until the server says that this was all of it. */
   let initial: Item[] | undefined = from.sendInitialEvents ? [] : undefined;
+  let initialBytes = 0;
   try {
     stream = await options.open({ ...from, timeoutSeconds }, { signal });
     opened = clock.monotonic();
@@ -212,6 +213,12 @@ async function* follow<Item, P extends Page, Event>(
         if (told.kind === 'error') return { kind: 'failed', error: told.error, afterList: soon() };
         if (initial && told.kind === 'change') {
           initial.push(told.item);
+          initialBytes += line.length;
+          if (initial.length > MAX_ITEMS || initialBytes > MAX_BYTES)
+            return {
+              kind: 'bad',
+              why: `${initial.length} objects to begin with and no end: more than is read of one list`,
+            };
           continue;
         }
         if (initial && told.kind === 'bookmark' && !told.initialEnd) continue;

@@ -16,8 +16,8 @@ const PAGE_LIMIT = 500;
 const SHRINK = 4;
 /** More of any of these is no list that a cluster has: 100,000 Nodes are 200 pages and 100 MB. */
 const MAX_PAGES = 10_000;
-const MAX_ITEMS = 250_000;
-const MAX_BYTES = 128 * 1024 * 1024;
+export const MAX_ITEMS = 250_000;
+export const MAX_BYTES = 128 * 1024 * 1024;
 /** Characters of a continue token; real ones have a few hundred. */
 const MAX_TOKEN = 4_096;
 /** Milliseconds for the whole list unless others are given: as long as an API server works on one request. */

@@ -365,6 +365,18 @@ describe('work and its program', () => {
       assert.equal(a.terms.length, 1);
     }));
 
+  test('a preferred holder that leads already, by its whole name or the part before the uuid, goes on', () =>
+    play(async (scene) => {
+      const a = scene.actor('a');
+      await scene.clock.advance(1_000);
+      for (const preferredHolder of ['a', 'a_1']) {
+        scene.api.edit(REF, ({ spec }) => ({ spec: { ...spec, preferredHolder } }));
+        await scene.clock.advance(30_000);
+      }
+      assert.equal(a.terms.length, 1);
+      assert(a.leads);
+    }));
+
   test('a preferred holder that does not come: another takes the lease after a retry period', () =>
     play(async (scene) => {
       const a = scene.actor('a');

@@ -157,3 +157,14 @@ test('renewed in between: asked again; and a stop ends the waiting', () =>
     stop.abort();
     await failed;
   }));
+
+test('who may not watch is not answered that the holder goes on', () =>
+  play(async (scene, ask, store) => {
+    scene.actor('a');
+    await scene.clock.advance(1_000);
+    store.faults = ({ verb }) => (verb === 'watch' ? { fail: 'Forbidden' } : undefined);
+    let failure: unknown;
+    void ask().catch((error: unknown) => (failure = error));
+    await scene.until(() => failure !== undefined, 60_000);
+    assert(isStoreError(failure, 'Forbidden'));
+  }));

@@ -59,3 +59,16 @@ test('an API that does not answer is an error', () =>
     store.next('get', { fail: 'Unavailable' });
     await assert.rejects(deleteUnwanted({ store, clock, lease: REF, retryPeriodMs: 2_000 }), LeaseStoreError);
   }));
+
+test('emptied by another, while its leader is cut off and leads on: left alone, so that a newcomer waits', () =>
+  play(async (scene, leave) => {
+    const a = scene.actor('a');
+    await scene.clock.advance(1_000);
+    a.store.faults = () => ({ hang: true });
+    a.store.watches.silence();
+    scene.api.edit(REF, ({ spec }) => ({ spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1 } }));
+    assert.equal(await leave(), false);
+    const late = scene.actor('late');
+    assert(await scene.until(() => late.leads, 20_000));
+    assert(!a.leads, 'one at a time');
+  }));

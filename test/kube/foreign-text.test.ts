@@ -85,6 +85,32 @@ test('a server repeats the credentials: an error in a watch, those before the la
   assert.match(line.error.message, /500 Oops: \[…\] \[…\] \[…\] \[…\]/);
 });
 
+test('a proxy repeats the password of its URL', T, async (t) => {
+  const proxy = await startServer(
+    t,
+    page(407, () => 'no such user: me, S3CRET-of-proxy'),
+  );
+  const url = proxy.url.replace('//', '//me:S3CRET-of-proxy@');
+  const transport = transportTo(t, 'http://server.invalid', { proxyUrl: url });
+  await assert.rejects(transport.request(get), (error) => {
+    assert.doesNotMatch(everything(error), /S3CRET/);
+    return true;
+  });
+  const tunnelling = net.createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => void socket.end('HTTP/1.1 407 S3CRET-of-proxy is wrong\r\n\r\n'));
+  });
+  await new Promise<void>((resolve) => tunnelling.listen(0, '127.0.0.1', resolve));
+  t.after(() => tunnelling.close());
+  const { port } = tunnelling.address() as net.AddressInfo;
+  const secure = transportTo(t, 'https://server.invalid', { proxyUrl: `http://me:S3CRET-of-proxy@127.0.0.1:${port}` });
+  await assert.rejects(secure.request(get), (error) => {
+    assert.match((error as Error).message, /proxy .*\(407 /);
+    assert.doesNotMatch(everything(error), /S3CRET/);
+    return true;
+  });
+});
+
 test('what follows authorization is struck out, whoever it belongs to; other words stay', () => {
   const rows: [string, string][] = [
     ['Authorization: Bearer abc\nHost: h', 'Authorization: […]\nHost: h'],

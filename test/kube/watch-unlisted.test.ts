@@ -127,3 +127,10 @@ test('where the server does not know how, the permission to list is what is miss
   const { done, froms } = await watched([], false);
   assert.deepEqual([(done as Error).message, froms], ['you may not list', []]);
 });
+
+test('a first list without end is given up: memory is bounded', async () => {
+  const big = line('ADDED', { ...leaseJson('big'), x: 'x'.repeat(6 * 1024 * 1024) });
+  const { events } = await watched([{ text: big.repeat(24), ends: false }]);
+  assert.equal(events[0]?.type, 'lost');
+  assert.match(events[0].error.message, /more than is read of one list/);
+});

@@ -34,9 +34,13 @@ export function createSecrets(): { sent(headers: readonly string[]): void; forge
 
 /** @param headers name, value, name, value … */
 function secretsOf(headers: readonly string[]): string[] {
-  const at = headers.indexOf('authorization');
-  if (at === -1) return [];
-  const [, scheme = '', secret = ''] = /^(\w+) (.+)$/.exec(headers[at + 1] ?? '') ?? [];
+  return headers.flatMap((name, at) =>
+    at % 2 === 0 && /^(proxy-)?authorization$/.test(name) ? secretsIn(headers[at + 1] ?? '') : [],
+  );
+}
+
+function secretsIn(value: string): string[] {
+  const [, scheme = '', secret = ''] = /^(\w+) (.+)$/.exec(value) ?? [];
   if (scheme !== 'Basic') return secret === '' ? [] : [secret];
   const pair = Buffer.from(secret, 'base64').toString();
   return [secret, pair, pair.slice(pair.indexOf(':') + 1)].filter((text) => text !== '');

@@ -125,6 +125,10 @@ export function createTransport(options: TransportOptions): Transport {
   const target = direct ? url.origin + basePath : basePath;
   const headersFor = createHeaders(options.userAgent, direct && proxyAuthorization(direct));
   const secrets = createSecrets();
+  const ofProxy = proxy && proxyAuthorization(proxy);
+  const proxyHeaders = ofProxy === undefined ? [] : ['proxy-authorization', ofProxy];
+  // A plugin may go through the proxy before we do.
+  secrets.sent(proxyHeaders);
   let known: Credentials | undefined;
   const running = new Set<() => void>();
   const all = new Set<Pools>();
@@ -254,7 +258,7 @@ export function createTransport(options: TransportOptions): Transport {
           cancel = clock.schedule(leftMs, timedOut);
         }
         used = with_;
-        if (known !== with_) secrets.sent((known = with_).headers);
+        if (known !== with_) secrets.sent([...(known = with_).headers, ...proxyHeaders]);
         here = poolsFor(with_);
         exchange = streaming
           ? new StreamExchange({ done, failed })
