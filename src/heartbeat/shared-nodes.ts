@@ -27,7 +27,7 @@ export class SharedNodes implements NodeSource {
   readonly #mine = new Set<number>();
   readonly #known = new Map<string, NodeInfo>();
   readonly #wake = new Wake();
-  #queue: NodeEvent[] = [];
+  readonly #queue: NodeEvent[] = [];
 
   constructor({ nodes, clock }: { readonly nodes: NodeSource; readonly clock: Clock }) {
     this.#source = nodes;
@@ -47,7 +47,6 @@ export class SharedNodes implements NodeSource {
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<NodeEvent, void, undefined> {
-    this.#queue = [];
     let ended: { readonly error?: unknown } | undefined;
     const reading = this.#read(signal).then(
       () => (ended = {}),

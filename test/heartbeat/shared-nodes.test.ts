@@ -56,6 +56,26 @@ test('only what is in slots of ours is seen; slots come and go', async () => {
   await reading;
 });
 
+test('a slot that is taken between two watches begins, also when the next brings no Nodes', async () => {
+  let opened = 0;
+  const source: NodeSource = {
+    async *watch() {
+      if (++opened === 1) yield { type: 'list', nodes: [node('a'), node('b')] };
+    },
+  };
+  const nodes = new SharedNodes({ nodes: source, clock: new ManualClock() });
+  const names: string[] = [];
+  const read = async (): Promise<void> => {
+    for await (const event of nodes.watch(new AbortController().signal)) {
+      names.push([event.type, 'node' in event ? event.node.name : ''].join(' '));
+    }
+  };
+  await read();
+  nodes.take(nodeSlot('a'));
+  await read();
+  assert.deepEqual(names, ['list ', 'added a']);
+});
+
 test('ten thousand Nodes lie evenly in the slots', () => {
   const sizes = Array<number>(NODE_SLOTS).fill(0);
   for (let i = 0; i < 10_000; i++) sizes[nodeSlot(`node-${i}`)]! += 1;
