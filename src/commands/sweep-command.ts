@@ -7,9 +7,10 @@
 import type { Wrong } from '../config/bindings.ts';
 import { parseAddress, securityFiles, securityRules } from '../config/http-flags.ts';
 import type { Given, OptionValues } from '../config/option-spec.ts';
-import { HEARTBEAT_NAMESPACE, SWEEP_TABLE, heartbeatSweep, sweepSettings } from '../config/sweep-flags.ts';
+import { SWEEP_TABLE, heartbeatSweep, sweepSettings } from '../config/sweep-flags.ts';
 import type { SweepSettings } from '../config/sweep-flags.ts';
 import { createNodesApi } from '../kube/node-api.ts';
+import { HEARTBEAT_NAMESPACE } from '../lease/lease-kind.ts';
 import { createLog } from '../observe/pino-log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';

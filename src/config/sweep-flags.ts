@@ -2,6 +2,7 @@
  * The sweeper's options, as `sweep` and `publish --sweep` take them: the same keys, so that one configuration file serves
  * both; on `publish` the flags begin with `--sweep-`.
  */
+import { HEARTBEAT_NAMESPACE } from '../lease/lease-kind.ts';
 import { KIND_LABEL } from '../lease/marks.ts';
 import { SWEEP_ROWS } from '../sweep/sweep-options.ts';
 import type { SweepOptions } from '../sweep/sweep-options.ts';
@@ -43,9 +44,6 @@ const SWEEP_OPTIONS = {
     sweepAllowAll: { field: 'allowAll', flag: '--allow-all', live: true },
   }),
 } as const satisfies Record<string, OptionSpec>;
-
-/** Where kubelet keeps its heartbeats. */
-export const HEARTBEAT_NAMESPACE = 'kube-node-lease';
 
 /** For `publish`: whether to sweep, and how. */
 export const PUBLISH_SWEEP_OPTIONS = {

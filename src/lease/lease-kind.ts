@@ -11,7 +11,7 @@ import type { LeaseKind } from './marks.ts';
 import { EARLIER_IDENTITY_LABEL, HOSTNAME_LABEL, IDENTITY_LABEL, IDENTITY_LABEL_VALUE, isProcessOf } from './names.ts';
 
 /** Where kubelets keep their nodes' heartbeats. */
-const HEARTBEAT_NAMESPACE = 'kube-node-lease';
+export const HEARTBEAT_NAMESPACE = 'kube-node-lease';
 
 /** The words for them. */
 export const KINDS = ['identity', 'heartbeat', ...LEASE_KINDS, 'unknown'] as const;

@@ -4,9 +4,12 @@
  *
  * Guarantees: a lease goes only when in both looks no Node had its name, and nobody wrote it in between; the Nodes are
  * listed after the leases, so that a lease is never older than the Nodes it is compared with. Where there is no Node at all,
- * nothing goes unless all may: the Nodes are probably not to be seen, not all gone.
+ * nothing goes unless all may: the Nodes are probably not to be seen, not all gone. What says or shows that it is no
+ * heartbeat never goes, whatever the selector finds: a key of a ring is not written while it is held.
  */
+import { kindOf } from '../lease/lease-kind.ts';
 import type { Lease } from '../lease/lease.ts';
+import { KIND_LABEL } from '../lease/marks.ts';
 import type { NodeSource } from '../lease/node-source.ts';
 import { LeaseStoreError } from '../lease/store.ts';
 import { withTimeout } from '../runtime/clock.ts';
@@ -54,9 +57,12 @@ export function planOwnerless(
 ): Plan {
   const kept = noneKept();
   const collect: Plan['collect'][number][] = [];
-  for (const { metadata, spec } of leases) {
+  for (const lease of leases) {
+    const { metadata, spec } = lease;
     const { name, uid, resourceVersion, finalizers } = metadata;
-    if (nodes.has(name) || !first.has(uid)) kept.owned++;
+    // Heartbeats that are kept outside kube-node-lease have no kind.
+    if (!['heartbeat', 'unknown'].includes(kindOf(lease)) || metadata.labels[KIND_LABEL] !== undefined) kept.election++;
+    else if (nodes.has(name) || !first.has(uid)) kept.owned++;
     else if (metadata.deletionTimestamp) kept.terminating++;
     else if (first.get(uid) !== resourceVersion) kept.changed++;
     else {

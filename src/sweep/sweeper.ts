@@ -6,6 +6,8 @@
  * The wait is measured on the monotonic clock, expiry on the API server's; our wall clock is only reported on.
  */
 import type { Lease } from '../lease/lease.ts';
+import { HEARTBEAT_NAMESPACE } from '../lease/lease-kind.ts';
+import { KIND_LABEL } from '../lease/marks.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { listPages } from '../lease/list-pages.ts';
 import type { PagePart } from '../lease/list-pages.ts';
@@ -41,7 +43,8 @@ export interface SweeperOptions extends Given<SweepOptions> {
   /** The lease that this process publishes itself: never collected. */
   readonly own?: OwnLease | undefined;
   /**
-   * The Nodes. With them it deletes no expired leases, but heartbeats whose Node is gone: of namespace `kube-node-lease`, say.
+   * The Nodes. With them it deletes no expired leases, but heartbeats whose Node is gone: by default in
+   * namespace `kube-node-lease` what has no other kind. Whatever else the selector finds stays.
    */
   readonly nodes?: NodeSource | undefined;
   /** When `run` begins a pass after the first; default every five minutes. */
@@ -81,7 +84,8 @@ export class Sweeper {
     this.#observe = containedObserver(observe);
     this.#ticks = ticks;
     this.#nodes = nodes;
-    this.#options = checkedOptions('Sweeper', SWEEP_ROWS, given);
+    const where = nodes && { namespace: HEARTBEAT_NAMESPACE, labelSelector: `!${KIND_LABEL}` };
+    this.#options = checkedOptions('Sweeper', SWEEP_ROWS, { ...where, ...given });
     this.#policy = { ...this.#options, own };
   }
 

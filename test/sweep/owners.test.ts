@@ -72,6 +72,24 @@ test('other namespaces and other kinds stay', async () => {
   assert.deepEqual(world.deletions().sort(), ['gone', 'gone-just-now']);
 });
 
+test('whatever the selector finds, what is no heartbeat stays', async () => {
+  const { world, pass } = setup();
+  const labels = { 'leasekeeper.dev/kind': 'shard' };
+  world.put('ring-k-0', { age: 5_000, duration: 40 }, { namespace: NAMESPACE, labels });
+  world.put(
+    'future',
+    { age: 5_000, duration: 40 },
+    { namespace: NAMESPACE, labels: { 'leasekeeper.dev/kind': 'new' } },
+  );
+  const { kept } = await pass({ labelSelector: '!other' });
+  assert.deepEqual([world.deletions().sort(), kept.election], [['gone', 'gone-just-now'], 2]);
+  // Identity leases, one of them of a server that is about to come back.
+  world.put('server', { age: 60, duration: 3_600 });
+  await world.pass({ nodes: nodesOf(() => ['there']) });
+  await world.pass({ namespace: 'kube-system', labelSelector: '!other', nodes: nodesOf(() => ['there']) });
+  assert.ok(!world.deletions().includes('server'));
+});
+
 test('no Node at all, Nodes that cannot be listed, or not in time: nothing goes', async () => {
   const none = setup(() => []);
   assert.equal((await none.pass()).because, 'noNodes');
