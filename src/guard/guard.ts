@@ -112,7 +112,7 @@ export class Guard {
       if (child.pid === undefined) lost();
     });
     child.once('close', lost);
-    const socket = child.stdio[FD] as Duplex | undefined;
+    const socket = socketOf(child);
     if (!socket) return;
     const take = decoder<Report>((report) => this.#child === child && this.#take(report));
     socket.setEncoding('utf8');
@@ -176,12 +176,12 @@ export class Guard {
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const closed = new AbortController();
     child.once('close', () => closed.abort());
-    (child.stdio[FD] as Duplex | undefined)?.end();
+    socketOf(child)?.end();
     if (await sleep(this.#clock, CLOSE_MS, closed.signal)) child.kill('SIGKILL');
   }
 
   #send(order: Order): void {
-    const socket = this.#child?.stdio[FD] as Duplex | undefined;
+    const socket = this.#child && socketOf(this.#child);
     if (socket?.writable) socket.write(encode(order));
   }
 
@@ -252,6 +252,10 @@ export class Guard {
     run.settle({ how: 'unguarded', why });
   }
 }
+
+/** None where this process has no file descriptor left: the error comes later. */
+const socketOf = ({ stdio }: ChildProcess): Duplex | undefined =>
+  (stdio as ChildProcess['stdio'] | undefined)?.[FD] as Duplex | undefined;
 
 const killAt = ({ expires }: Until): number => expires - KILL_MARGIN_MS;
 

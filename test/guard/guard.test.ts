@@ -284,3 +284,10 @@ test('a stop between the readings of two clocks puts nothing off', async () => {
   assert(start?.do === 'start');
   assert(start.killAt.running <= 15_000 - 250, String(start.killAt.running));
 });
+
+test('without a file descriptor left neither a command nor a credential plugin starts, and the process goes on', () => {
+  const program = fileURLToPath(new URL('out-of-descriptors.ts', import.meta.url));
+  const limited = ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, program];
+  const { stdout, stderr } = spawnSync('sh', limited, { encoding: 'utf8' });
+  assert.match(stdout, /^exec plugin \/bin\/true: it cannot be run \(EMFILE\)\n.*EMFILE\ngoes on\n$/, stderr);
+});

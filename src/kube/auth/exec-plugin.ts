@@ -5,6 +5,7 @@
  * given KUBERNETES_EXEC_INFO; it ends with the signal. Errors name the command and its exit code, never what it printed.
  */
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Clock } from '../../runtime/clock.ts';
 import { clean } from '../wire/foreign-text.ts';
@@ -76,11 +77,13 @@ function run(
       env: { ...process.env, ...env, KUBERNETES_EXEC_INFO: info },
       stdio: [interactive ? 'inherit' : 'ignore', 'pipe', 'inherit'],
     });
+    // Where this process has no file descriptor left there is none, and the error comes later.
+    const stdout = child.stdout as Readable | undefined;
     const end = (why: string): void => {
       ended ??= why;
       child.kill('SIGKILL');
       // What it started may hold its output open.
-      child.stdout.destroy();
+      stdout?.destroy();
     };
     const stop = (): void => end('it was ended with the program');
     const cancel = clock.schedule(limitMs, () => end(`it took longer than ${limitMs / 1000} s and was ended`));
@@ -91,7 +94,7 @@ function run(
       if (error) reject(error);
       else resolve(Buffer.concat(chunks).toString('utf8'));
     };
-    child.stdout.on('data', (chunk: Buffer) => {
+    stdout?.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size <= ANSWER_BYTES) chunks.push(chunk);
       else end('its answer is longer than 1 MiB');
