@@ -97,6 +97,8 @@ interface KeyState {
   readonly heldBy: MemberTerm | undefined;
   /** Monotonic milliseconds from which it may be taken; Infinity: not before something changes. */
   readonly freeAt: number;
+  /** Monotonic milliseconds before which no work begins in what was created: what came and went before may have a holder yet. */
+  readonly notBefore: number;
 }
 
 export class RingView {
@@ -134,7 +136,7 @@ export class RingView {
       for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#dropMember(name, now);
       for (const name of [...this.#keys.keys()]) if (!names.has(name)) this.#dropKey(name, now);
       // Keys first: one that names a term which has ended in the meantime is known to have named it before.
-      for (const lease of event.leases) if (!this.#isMember(lease)) this.#putKey(lease, now);
+      for (const lease of event.leases) if (!this.#isMember(lease)) this.#putKey(lease, now, true);
       for (const lease of event.leases) if (this.#isMember(lease)) this.#putMember(lease, now);
       // What is not there now may have come and gone since the list before.
       this.#since = now;
@@ -195,10 +197,11 @@ export class RingView {
     const entry = this.#keys.get(name);
     if (!entry) {
       const since = Math.max(this.#gone.get(name) ?? -Infinity, this.#since ?? Infinity);
-      return { lease: undefined, heldBy: undefined, freeAt: since + this.#durationMs };
+      const freeAt = since + this.#durationMs;
+      return { lease: undefined, heldBy: undefined, freeAt, notBefore: freeAt };
     }
-    const { lease, term, freeAt } = entry;
-    return { lease, heldBy: term, freeAt };
+    const { lease, term, freeAt, notBefore } = entry;
+    return { lease, heldBy: term, freeAt, notBefore };
   }
 
   /**
@@ -243,7 +246,7 @@ export class RingView {
     for (const key of this.#keys.values()) if (key.term?.lease === name) this.#judge(key, now);
   }
 
-  #putKey(lease: Lease, now: number): void {
+  #putKey(lease: Lease, now: number, listed = false): void {
     const { name } = lease.metadata;
     const before = this.#keys.get(name);
     const text = lease.metadata.annotations[MEMBER_ANNOTATION];
@@ -258,7 +261,7 @@ export class RingView {
     const term = this.#shared(parseMemberTerm(text));
     // Released by its holder: neither a term nor a holder. A text that cannot be read is no release.
     const released = text === undefined && !lease.spec.holderIdentity;
-    const notBefore = this.#notBefore(lease, released, now);
+    const notBefore = this.#notBefore(lease, released || listed, now);
     this.#gone.delete(name);
     const freeAt = released ? Math.max(now, notBefore) : Infinity;
     const entry: KeyEntry = { lease: this.#slim(lease, term), term, matched: false, notBefore, freeAt };
@@ -267,13 +270,13 @@ export class RingView {
   }
 
   /** What was put back, or brought along, proves nothing: the one that held the key may not have learned of it yet. */
-  #notBefore(lease: Lease, released: boolean, now: number): number {
+  #notBefore(lease: Lease, doubtful: boolean, now: number): number {
     const { name } = lease.metadata;
     const before = this.#keys.get(name);
     if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#durationMs;
     const gone = this.#gone.get(name);
     if (gone !== undefined) return gone + this.#durationMs;
-    return released && this.#since !== undefined ? now + this.#durationMs : -Infinity;
+    return doubtful && this.#since !== undefined ? now + this.#durationMs : -Infinity;
   }
 
   /** The same term of a member, of which many keys name one, once. */

@@ -298,6 +298,7 @@ export class Shards {
   #confirm(held: Held): void {
     const seen = this.#member.view.lease(held.leaseName);
     if (seen && sameRecord(recordOf(seen), recordOf(held.lease)) && memberMark(seen) === memberMark(held.lease)) {
+      if (!held.shown && !held.atOnce) held.startAt = this.#member.view.key(held.leaseName).notBefore;
       held.shown = true;
       held.lease = seen;
     } else if (held.shown || this.#member.proof > held.answeredAt) {
@@ -321,7 +322,7 @@ export class Shards {
     if (write) {
       this.#lost.delete(name);
       const key = this.#keys.get(name);
-      if (key !== undefined && !this.#busy.has(name)) this.#hold(key, name, lease, now);
+      if (key !== undefined && !this.#busy.has(name)) this.#hold(key, name, lease, now, write.baseUid !== undefined);
       return;
     }
     const version = lease.metadata.resourceVersion;

@@ -242,6 +242,27 @@ test("a key's Lease that is deleted: its holder ends it at once, and nobody begi
   assert.equal(ring.hands.at.size, 12);
 });
 
+for (const how of ['replay', 'relist'] as const) {
+  test(`a key made and deleted unseen (${how}): whoever makes it again waits for the one that may not know`, async () => {
+    const ring = new Ring();
+    const [a, b] = [ring.start('a', []), ring.start('b', [])];
+    await ring.advance(40_000);
+    b.store.watches.silence();
+    a.shards.update(['z']);
+    await ring.advance(10);
+    assert.deepEqual(a.shards.held, ['z']);
+    a.store.watches.silence();
+    ring.cluster.store.remove({ namespace: REF.namespace, name: 'ring-k-z' });
+    b.shards.update(['y', 'z']);
+    await ring.advance(10);
+    b.store.watches.resume(how);
+    await ring.advance(5_000);
+    assert.ok(ring.hands.at.get('z')?.holder.startsWith('a_'));
+    await ring.advance(12_000);
+    assert.ok(ring.hands.at.get('z')?.holder.startsWith('b_'));
+  });
+}
+
 test("a member's Lease that is deleted or swept: it ends its keys, and all are in some hand again", async () => {
   const ring = await three();
   ring.cluster.store.remove({ namespace: REF.namespace, name: 'ring-m-a' });
