@@ -50,7 +50,7 @@ export interface AvailabilityStatus {
   /** False: the rest is what was known last. */
   readonly known: boolean;
   readonly reason?: NodesUnknownReason | undefined;
-  /** True while both watches are believed to tell everything. */
+  /** True while both watches are believed to miss nothing. */
   readonly synced: boolean;
   readonly error?: LeaseStoreError | undefined;
   readonly graceMs: number;

@@ -80,7 +80,7 @@ export type UnknownReason = 'NotSynced' | 'TooOld' | 'NoServerDate';
 
 /** What a kept census knows at the moment: numbers, or why there are none. */
 export type CensusSnapshot = {
-  /** True while the watch is believed to tell everything. */
+  /** True while the watch is believed to miss nothing. */
   readonly synced: boolean;
   /** Milliseconds since the last proof that nothing was missed; absent before the first. */
   readonly freshnessMs?: number | undefined;

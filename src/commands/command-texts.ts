@@ -78,7 +78,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   serve: {
     description: [
-      'A page that moves by itself (/), the instances and their number as JSON (/v1/instances, /v1/count), metrics for Prometheus (/metrics), /livez and /readyz. One list and one watch, no polling; every answer comes from memory. What is not known is 503 with the last known answer and its age, never a number.',
+      'A page that updates itself (/), the instances and their number as JSON (/v1/instances, /v1/count), metrics for Prometheus (/metrics), /livez and /readyz. One list and one watch, no polling; every answer comes from memory. What is not known is 503 with the last known answer and its age, never a number.',
       'Live means seen to change within --fresh-for by the monotonic clock of this machine. Needs list and watch on leases in the namespace.',
     ],
     examples: [
@@ -100,7 +100,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   'step-down': {
     description: [
       'Writes a request on the lease that names its holder and its term. The holder asks its work to end, and releases the lease once it has; the next holder is not asked again. With --to the others let that one go first, for one retry period.',
-      'Exits with 0 once the lease is released, or, with --to, once that one holds it; with 1 when that has not happened within --wait. A holder that is not of leasekeeper 0.2 or later does not heed requests: it is named, and nothing is written.',
+      'Exits with 0 once the lease is released, or, with --to, once that one holds it; with 1 when that has not happened within --wait. A holder that is not of leasekeeper 0.2 or later ignores requests: it is named, and nothing is written.',
       'Needs get, update and watch on leases in the namespace.',
     ],
     examples: [
@@ -190,13 +190,13 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   nodes: {
     description: [
-      'Judged as the node lifecycle controller does: by the Ready condition, and by when the lease was last seen to be renewed or the kubelet to post, never by comparing clocks. So it has to look on: about one renew interval while all nodes live, the grace period when one does not. A Node that has posted no status is Unknown after --startup-grace, one that was called Unknown until its kubelet posts. With a shorter --wait, what is not decided yet is Pending.',
+      'Judged as the node lifecycle controller does: by the Ready condition, and by when the lease was last seen to be renewed or the kubelet to post, never by comparing clocks. So it has to watch before it answers: about one renew interval while all nodes live, the grace period when one does not. A Node that has posted no status is Unknown after --startup-grace, one that was called Unknown until its kubelet posts. With a shorter --wait, what is not decided yet is Pending.',
       'With --http-address it prints nothing, and serves the same as JSON (/v1/nodes), with /metrics, /livez and /readyz, until SIGTERM: from memory, and 503 with the last known answer and its age while it is not known.',
       'Needs list and watch on nodes and on leases in the namespace.',
     ],
     examples: [
       ['what becomes of them', 'leasekeeper nodes --watch'],
-      ['at once, without looking on', 'leasekeeper nodes --wait 0s'],
+      ['at once, without watching first', 'leasekeeper nodes --wait 0s'],
       ['for Prometheus and other programs', 'leasekeeper nodes --http-address :10271'],
     ],
   },

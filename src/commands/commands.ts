@@ -98,7 +98,7 @@ const DOING: readonly CommandSpec[] = [
   },
   {
     name: 'lock',
-    summary: 'Run a command while this process holds a lock, as flock does, in whatever pod',
+    summary: 'Run a command while this process holds a lock, as flock does, but across machines',
     options: LOCK_TABLE,
     arguments: '<command...>',
     usage: '--lease [NAMESPACE/]NAME [--wait DURATION | --no-wait] [options] -- COMMAND [ARG...]',

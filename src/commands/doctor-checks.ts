@@ -197,7 +197,7 @@ function certificate(endsAt: number | undefined, now: number): Found {
 function distance(ms: number | undefined): Found {
   if (ms === undefined) return skipped('the API server sent no time (no Date header)');
   const away = Math.abs(ms);
-  if (away < SOME_SKEW_MS) return ok("this host's clock goes with the API server's");
+  if (away < SOME_SKEW_MS) return ok("this host's clock agrees with the API server's");
   const found = `this host's clock is ${humanDuration(away)} ${ms > 0 ? 'ahead of' : 'behind'} the API server's`;
   const todo = 'Look at time synchronisation (chronyd, ntpd) on this host, then on the API server.';
   return away > MAX_SKEW_MS
@@ -409,20 +409,20 @@ function duplicates(first: Census, { leases }: Census, { observeMs }: Examined):
       `hostnames that many hosts have: ${names(local.map(({ hostname }) => hostname!))}`,
       'Set --hostname-override there.',
     );
-  return ok('no hostname twice');
+  return ok('no hostname has two leases');
 }
 
 function peers({ leases }: Census, { label }: Examined): Found {
   if (label !== `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}`)
-    return skipped("only kube-apiservers' leases matter to it");
+    return skipped('only leases of kube-apiservers matter to it');
   const servers = leases.filter(({ source }) => source && isServerWithPeers(source));
-  if (servers.length === 0) return ok('no API server takes part in it');
+  if (servers.length === 0) return ok('no API server takes part in peer proxying');
   const beside = leases.filter(({ source, holder }) => holder !== undefined && source && !isServerWithPeers(source));
-  const found = `${servers.length} API servers take part in it`;
+  const found = `API servers that take part in peer proxying: ${servers.length}`;
   return beside.length === 0
     ? ok(found)
     : warning(
-        `${found}, and other leases with their label disturb them: ${names(beside.map(({ name }) => name))}`,
+        `${found}; other leases with their label disturb them: ${names(beside.map(({ name }) => name))}`,
         'Stop the publishers of those, or leave --beside-server at auto. The servers publish themselves.',
       );
 }

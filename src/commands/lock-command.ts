@@ -1,5 +1,5 @@
 /**
- * `leasekeeper lock`: runs a command while this process holds a lock, as flock does, in whatever pod.
+ * `leasekeeper lock`: runs a command while this process holds a lock, as flock does, but across machines.
  *
  * Guarantees: the command runs once, while nobody else holds the lock, and has ended before anybody else can; its exit code
  * is this program's (75 when the lock was not free in time). One that lost the lock before it ended is a failure.

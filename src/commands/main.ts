@@ -16,9 +16,9 @@ import { takeSystemdVariables } from './systemd.ts';
 
 export { finish } from './streams.ts';
 
-const INTRO = `Kubernetes Leases: publish this host's API server as an identity lease, and tell how many servers run.
+const INTRO = `Kubernetes Leases: publish and count servers, elect leaders, lock, share work, keep heartbeats of Nodes.
 
-Each API server publishes a Lease and renews it every few seconds; anyone who lists the leases knows which servers exist, which are alive, and which took over from a process before them.`;
+A Lease says who holds something, and when that was last renewed. Each server publishes one and renews it every few seconds; anyone who lists the leases knows which servers exist, and which are alive. A leader, or the holder of a lock, keeps one in the same way.`;
 
 const OUTRO = `
 Try it without a cluster:

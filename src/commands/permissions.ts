@@ -45,7 +45,14 @@ export const permitted =
 
 export const onEvents = (namespace: string, gates: FeatureGates<GateName>): Grant[] =>
   gates.enabled('LeaseEvents')
-    ? [{ resource: 'events', verbs: ['create'], namespace, why: 'Events about the leases; everything works without' }]
+    ? [
+        {
+          resource: 'events',
+          verbs: ['create'],
+          namespace,
+          why: 'Events about the leases; everything else works without them',
+        },
+      ]
     : [];
 
 /** @param namespace undefined: every one */

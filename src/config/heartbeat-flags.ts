@@ -64,7 +64,7 @@ export const NODES_TABLE = {
     kind: 'duration',
     flag: '--wait',
     arg: 'DURATION',
-    help: 'look on for at most so long, until no node is Pending; default the longer grace period and two seconds',
+    help: 'watch for at most so long, until no node is Pending; default the longer grace period and two seconds',
     weakest: 'flag',
   },
   nodesHttpAddress: {

@@ -107,12 +107,12 @@ export function leasesRules(values: LeasesValues): Wrong[] {
   return [
     ...optionsOf({ rows: LOOK_ROWS }, LOOK_OPTIONS, values).wrong,
     ...wrong('leasesNamespace', leasesNamespace, named ? objectNameProblem(leasesNamespace) : undefined),
-    ...wrong('allNamespaces', undefined, named && allNamespaces ? 'has no place beside --namespace' : undefined),
-    ...wrong('leasesKind', undefined, leasesKind && leaderless ? 'has no place beside --leaderless' : undefined),
+    ...wrong('allNamespaces', undefined, named && allNamespaces ? 'cannot be used with --namespace' : undefined),
+    ...wrong('leasesKind', undefined, leasesKind && leaderless ? 'cannot be used with --leaderless' : undefined),
     ...wrong(
       'observe',
       observe,
-      watch && observe > 0 ? 'has no place beside --watch, which judges by change' : undefined,
+      watch && observe > 0 ? 'cannot be used with --watch, which judges by change' : undefined,
     ),
   ];
 }

@@ -26,13 +26,13 @@ const MARK_OPTIONS = {
     kind: 'strings',
     flag: '--annotation',
     arg: 'KEY=VALUE',
-    help: `${IDENTITY_ROWS.annotations.text}, ${PAYLOAD_ANNOTATION} with a small payload as JSON, say; may be given several times`,
+    help: `${IDENTITY_ROWS.annotations.text}, for instance ${PAYLOAD_ANNOTATION} with a small payload as JSON; may be given several times`,
   },
   owners: {
     kind: 'strings',
     flag: '--owner',
     arg: 'APIVERSION/KIND/NAME/UID',
-    help: `${IDENTITY_ROWS.owners.text}: in its namespace, or of the whole cluster; may be given several times`,
+    help: `${IDENTITY_ROWS.owners.text}; an owner is in its namespace or cluster-scoped; may be given several times`,
   },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -164,7 +164,7 @@ function marksOf(values: PublishValues): { options: MarkOptions; wrong: Wrong[] 
   const owners = (values.owners ?? []).flatMap((text): OwnerReference[] => {
     const [, apiVersion = '', kind = '', name = '', uid = ''] = /^(.+)\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(text) ?? [];
     if (uid !== '') return [{ apiVersion, kind, name, uid }];
-    problems.push(...wrong('owners', text, 'must be APIVERSION/KIND/NAME/UID, v1/Pod/web-0/4f1c… say'));
+    problems.push(...wrong('owners', text, 'must be APIVERSION/KIND/NAME/UID, for instance v1/Pod/web-0/4f1c…'));
     return [];
   });
   return { options: { labels: pairs('labels'), annotations: pairs('annotations'), owners }, wrong: problems };

@@ -161,7 +161,9 @@ export function recipeSettings<T extends Table>(
       ...wrong(
         'recipeId',
         id,
-        /\p{Cc}/u.test(id) || id === '' || id.length > 253 ? 'must be 1 to 253 characters, none of control' : undefined,
+        /\p{Cc}/u.test(id) || id === '' || id.length > 253
+          ? 'must be 1 to 253 characters, without control characters'
+          : undefined,
       ),
       ...broken,
       ...wrong('recipeRenewDeadline', recipeRenewDeadline, late ? rule : undefined, ['recipeLeaseDuration']),

@@ -208,14 +208,14 @@ export function getRules(values: OptionValues<typeof GET_TABLE>, names: readonly
     ...wrong(
       'observe',
       observe,
-      watch && observe > 0 ? 'has no place beside --watch, which judges by change' : undefined,
+      watch && observe > 0 ? 'cannot be used with --watch, which judges by change' : undefined,
     ),
     ...wrong(
       'leaseSelector',
       leaseSelector,
-      named && leaseSelector !== undefined ? 'has no place beside a name' : undefined,
+      named && leaseSelector !== undefined ? 'cannot be used with a name' : undefined,
     ),
-    ...wrong('allNamespaces', undefined, named && allNamespaces ? 'has no place beside a name' : undefined),
+    ...wrong('allNamespaces', undefined, named && allNamespaces ? 'cannot be used with a name' : undefined),
     ...names.flatMap((name) => wrong('NAME', name, objectNameProblem(name))),
   ];
 }

@@ -46,7 +46,7 @@ export const HEARTBEAT_ROWS: OptionRows<HeartbeatOptions> = {
     rule: positive,
     text: 'longest time for one request',
   },
-  concurrency: { default: 64, rule: wholeNumber(1), text: 'requests under way at once' },
+  concurrency: { default: 64, rule: wholeNumber(1), text: 'most requests under way at once' },
 };
 
 export const HEARTBEAT_BETWEEN: readonly RuleBetween<HeartbeatOptions>[] = [

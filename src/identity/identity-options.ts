@@ -217,7 +217,7 @@ export const HEALTH_ROWS: OptionRows<HealthTimes> = {
     unit: 'ms',
     required: true,
     rule: positive,
-    text: 'longest time for one answer of it; default half the renew interval, at most 2s',
+    text: 'longest time for one answer of that URL; default half the renew interval, at most 2s',
   },
   threshold: {
     default: 3,

@@ -111,7 +111,7 @@ async function readAll<P extends Page, Item>(
     const fault = tokens.has(token)
       ? 'goes round in circles: a page continues at one before it'
       : token.length > MAX_TOKEN
-        ? `continues with a token of ${token.length} characters`
+        ? `has a continue token of ${token.length} characters: at most ${MAX_TOKEN} are taken`
         : pages >= MAX_PAGES || items.length > maxItems || bytes > MAX_BYTES
           ? `goes on after ${items.length} items in ${pages} pages: more than is read of one`
           : undefined;

@@ -39,7 +39,7 @@ export function censusMetrics(
   );
   byState('leasekeeper_leases', 'Leases by state. Missing while unknown', ({ answer }) => answer.leaseCounts);
   one('leasekeeper_census_known', '1 while the numbers of instances are known', ({ known }) => Number(known));
-  one('leasekeeper_census_synced', '1 while the watch is believed to tell everything', ({ synced }) => Number(synced));
+  one('leasekeeper_census_synced', '1 while the watch is believed to miss nothing', ({ synced }) => Number(synced));
   one('leasekeeper_census_age_seconds', 'Time since the watch last proved that nothing was missed', ({ freshnessMs }) =>
     seconds(freshnessMs),
   );

@@ -41,7 +41,10 @@ export function heartbeatMetrics(registry: Registry, status: () => HeartbeatStat
     'Time from when a renewal was due until it was sent',
     LATENESS_BUCKETS,
   );
-  const conflicts = counter('conflicts_mended_total', 'Refused writes that were mended within the same renewal');
+  const conflicts = counter(
+    'conflicts_mended_total',
+    'Writes refused by a conflict that succeeded within the same renewal',
+  );
   const disturbances = counter('disturbances_total', 'Heartbeats found written by somebody else, by how', 'kind');
   const claims = counter('claims_total', 'First writes for a node, by how', 'how');
   const failures = counter(
@@ -91,13 +94,11 @@ export function availabilityMetrics(registry: Registry, status: () => Availabili
     },
   );
   gauge('leasekeeper_nodes_known', '1 while it is known which nodes are Ready', () => Number(status().known));
-  gauge('leasekeeper_nodes_synced', '1 while both watches are believed to tell everything', () =>
-    Number(status().synced),
-  );
+  gauge('leasekeeper_nodes_synced', '1 while both watches are believed to miss nothing', () => Number(status().synced));
   gauge('leasekeeper_nodes_age_seconds', 'Time since the watches last proved that nothing was missed', () =>
     seconds(status().freshnessMs),
   );
-  const changes = counter('leasekeeper_nodes_changes_total', 'Nodes whose status became another, by the new one', 'to');
+  const changes = counter('leasekeeper_nodes_changes_total', "Changes of a Node's status, by the new status", 'to');
   const losses = counter(
     'leasekeeper_nodes_watch_losses_total',
     'Times that a watch was lost, by what it watched and the reason',

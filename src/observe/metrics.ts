@@ -142,7 +142,7 @@ export function processRegistry(options: ProcessMetrics): Registry {
   if (answeredAt) {
     gauge(
       'leasekeeper_api_answer_age_seconds',
-      'Time since the API server last answered, a refusal too, an error of the server not. Missing before the first answer',
+      'Time since the API server last answered; a refusal counts, an error of the server does not. Missing before the first answer',
       () => {
         const at = answeredAt();
         return at === undefined ? undefined : (clock.monotonic() - at) / 1000;

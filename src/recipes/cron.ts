@@ -205,7 +205,8 @@ export class Cron {
         const call = { timeoutMs: Math.ceil(left), signal: stop, urgent: true };
         const fieldSelector = `metadata.name=${ref.name}`;
         const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call);
-        if (!serverDate) throw new LeaseStoreError('BadAnswer', { message: 'the API server did not tell its time' });
+        if (!serverDate)
+          throw new LeaseStoreError('BadAnswer', { message: 'the API server sent no time (no Date header)' });
         const lease = leases.find(({ metadata }) => metadata.name === ref.name);
         const record = parseFires(lease?.metadata.annotations[FIRES_ANNOTATION]);
         if (!record) {

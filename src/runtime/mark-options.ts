@@ -50,7 +50,7 @@ export const MARK_ROWS: OptionRows<MarkOptions> = {
       each(labels, (_, value) =>
         isLabelValue(value) ? undefined : `must have a label value, not ${JSON.stringify(value)}`,
       ),
-    text: 'labels that the lease gets besides',
+    text: 'further labels of the lease',
   },
   annotations: {
     default: {},
@@ -59,7 +59,7 @@ export const MARK_ROWS: OptionRows<MarkOptions> = {
       (Buffer.byteLength(JSON.stringify(annotations)) > MAX_ANNOTATIONS_BYTES
         ? `must have at most ${MAX_ANNOTATIONS_BYTES} bytes in all`
         : undefined),
-    text: 'annotations that the lease gets besides',
+    text: 'further annotations of the lease',
   },
   owners: {
     default: [],

@@ -99,7 +99,7 @@ export const SWEEP_ROWS: OptionRows<SweepOptions> = {
   dryRun: { default: false, text: 'report what would be deleted, and why; delete nothing' },
   includeElections: {
     default: false,
-    text: 'also delete leases of elections, locks and their kind: a new one begins again, with transitions 0 and nothing done',
+    text: 'also delete leases of elections, locks and their kind: one that is created again starts at 0 transitions, and no longer knows what was done',
   },
   allowAll: { default: false, text: 'delete even when no unexpired lease would be left' },
 };

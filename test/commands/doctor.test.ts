@@ -294,7 +294,11 @@ test('peer proxying beside leases of ours', async (t) => {
     transitions: undefined,
   });
   const beside = await findings(await kubeconfig(t, { leases: () => [own, leaseObject({ hostname: 'master-2' })] }));
-  is(beside['peer proxying'], 'warning', /1 API servers take part in it, and other leases .*: kube-apiserver-/);
+  is(
+    beside['peer proxying'],
+    'warning',
+    /API servers that take part in peer proxying: 1; other leases .*: kube-apiserver-/,
+  );
 });
 
 test('no server; no kubeconfig', async (t) => {

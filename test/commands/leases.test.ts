@@ -136,12 +136,12 @@ describe('leases', () => {
     assert.equal(wrong.code, 2);
     for (const problem of [
       /--namespace "Default": must be lower-case/,
-      /--all-namespaces: has no place beside --namespace/,
+      /--all-namespaces: cannot be used with --namespace/,
       /--kind .*must be of identity, heartbeat, election, lock/,
-      /--observe "1s": has no place beside --watch/,
+      /--observe "1s": cannot be used with --watch/,
     ])
       assert.match(wrong.err, problem);
-    assert.match((await run('leases --kind lock --leaderless')).err, /--kind: has no place beside --leaderless/);
+    assert.match((await run('leases --kind lock --leaderless')).err, /--kind: cannot be used with --leaderless/);
   });
 });
 

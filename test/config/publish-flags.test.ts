@@ -35,6 +35,6 @@ test('what cannot be read, or is not allowed, is reported by its flag, all at on
   assert.deepEqual(said.sort(), [
     '--label: "kubernetes.io/hostname" is written by leasekeeper itself',
     '--label: must be KEY=VALUE',
-    '--owner: must be APIVERSION/KIND/NAME/UID, v1/Pod/web-0/4f1c… say',
+    '--owner: must be APIVERSION/KIND/NAME/UID, for instance v1/Pod/web-0/4f1c…',
   ]);
 });
