@@ -375,13 +375,7 @@ const SERVICES: readonly Mutant[] = [
   },
   {
     rule: 'election: an empty holder beside its mark is no release',
-    replace: [
-      change(
-        ELECTION,
-        'if (mark && mark.transitions >= transitionsOf(lease)) return published(mark.durationSeconds);',
-        'void mark;',
-      ),
-    ],
+    replace: [change(ELECTION, 'if (emptied) return published(emptied.durationSeconds);', 'void emptied;')],
   },
   {
     rule: 'election: a release takes the mark off',
