@@ -36,7 +36,7 @@ const REOPEN_CAP_MS = 4_000;
 export type AvailabilityEvent =
   /** Nodes and leases are known, for the first time or again after a loss. */
   | { readonly type: 'synced'; readonly nodes: number }
-  /** What is known may be old from now on; told once each time it begins. */
+  /** What is known may be old from now on; reported once each time it begins. */
   | { readonly type: 'lost'; readonly of: 'nodes' | 'leases'; readonly error: LeaseStoreError }
   /** A node appeared (`from` is absent), or its status became another. */
   | { readonly type: 'changed'; readonly node: NodeAvailability; readonly from?: Availability | undefined }
@@ -64,7 +64,7 @@ export interface AvailabilityStatus {
 export interface AvailabilitySnapshot extends AvailabilityStatus {
   /** By name. */
   readonly nodes: readonly NodeAvailability[];
-  /** The API server's clock now, for ages; absent when it never told. */
+  /** The API server's clock now, for ages; absent when it never sent one. */
   readonly serverNow?: MicroTime | undefined;
 }
 
@@ -146,7 +146,7 @@ export class NodeMonitor {
     };
   }
 
-  /** Watches until the signal aborts. Whatever the API reports is told as `lost`, and tried again. */
+  /** Watches until the signal aborts. Every failure of the API is reported as `lost`, and tried again. */
   run(signal: AbortSignal): Promise<void> {
     const leases = { name: 'leases', run: (until: AbortSignal) => this.#leases.run(until) };
     const nodes = { name: 'nodes', run: (until: AbortSignal) => this.#nodes.run(until) };

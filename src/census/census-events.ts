@@ -8,19 +8,19 @@ import type { LeaseState } from './judge.ts';
 
 /** What a kept census tells its observer. */
 export type CensusEvent =
-  /** Everything is known from now on, for the first time or again after a loss. What follows is told as changes to it. */
+  /** Everything is known from now on, for the first time or again after a loss. What follows is reported as changes to it. */
   | { readonly type: 'synced'; readonly first: boolean }
-  /** What is known may be old from now on; told once each time it begins, and again when the reason becomes another. */
+  /** What is known may be old from now on; reported once each time it begins, and again when the reason becomes another. */
   | { readonly type: 'lost'; readonly error: LeaseStoreError }
-  /** The watch had told nothing for too long and was replaced. */
+  /** The watch had been silent for too long and was replaced. */
   | { readonly type: 'restarted'; readonly silentMs: number }
   /** A hostname (or a lease without one) is seen for the first time; changed its state; has no lease any more. */
   | { readonly type: 'appeared'; readonly instance: InstanceState }
   | { readonly type: 'changed'; readonly instance: InstanceState; readonly from: LeaseState }
   | { readonly type: 'gone'; readonly instance: InstanceState }
-  /** A renewTime is ahead of the API server's clock by `lease.aheadMs`: its publisher's clock is wrong. Told once a lease. */
+  /** A renewTime is ahead of the API server's clock by `lease.aheadMs`: its publisher's clock is wrong. Reported once a lease. */
   | { readonly type: 'ahead'; readonly lease: CensusLease }
-  /** One lease came, changed its state, its holder or its hostname, or went. A renewal alone is not told. */
+  /** One lease came, changed its state, its holder or its hostname, or went. A renewal alone is not reported. */
   | LeaseChange
   /** An election that was watched has another leader, or the same one in a new term. */
   | ({ readonly type: 'switched' } & LeaderSwitch);
@@ -75,7 +75,7 @@ export interface Answer {
   readonly ageMs: number;
 }
 
-/** `NotSynced`: nothing was read yet. `TooOld`: see `maxAgeMs`. `NoServerDate`: the API server never told its time. */
+/** `NotSynced`: nothing was read yet. `TooOld`: see `maxAgeMs`. `NoServerDate`: the API server never sent its time. */
 export type UnknownReason = 'NotSynced' | 'TooOld' | 'NoServerDate';
 
 /** What a kept census knows at the moment: numbers, or why there are none. */

@@ -1,5 +1,5 @@
 /**
- * What a census can be told: defaults and rules, stated once.
+ * What a census can be given: defaults and rules, stated once.
  */
 import { notNegativeMs, positiveMs } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
@@ -36,7 +36,7 @@ export const CENSUS_ROWS: OptionRows<CensusOptions> = {
   },
 };
 
-/** What one answer is told: milliseconds. */
+/** What one answer is given: milliseconds. */
 export interface LookTimes {
   /** As of `CensusOptions`. */
   readonly freshForMs: number;

@@ -16,7 +16,7 @@ import type { LeaseSighting, LeaseState } from './judge.ts';
 import type { ServerNow } from './judge.ts';
 import { aheadMs, deadlineOf, observedState, sight } from './judge.ts';
 
-type Told = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' | 'ahead' }>;
+type RegisterEvent = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' | 'ahead' }>;
 
 /** By how much two clocks' rates differ at the most. */
 const CLOCK_RATE_ERROR = 0.01;
@@ -40,10 +40,10 @@ interface CensusRegisterOptions {
   readonly keepSource: boolean;
   /** Which leases are in the numbers; default all. */
   readonly counted?: ((lease: Lease) => boolean) | undefined;
-  readonly observe: Observe<Told>;
+  readonly observe: Observe<RegisterEvent>;
 }
 
-/** What `replace` is told of a list besides its leases. */
+/** What `replace` gets of a list besides its leases. */
 interface ListTimes {
   /** Monotonic milliseconds. */
   readonly now: number;
@@ -166,7 +166,7 @@ export class CensusRegister implements Watched {
     return sight(next, now, first ? Infinity : sinceMs, server);
   }
 
-  /** A sighting that nothing could date, dated when the API server has told its time since. */
+  /** A sighting that nothing could date, dated when the API server has sent its time since. */
   #dated(sighting: LeaseSighting, lease: LeaseSummary, now: number): LeaseSighting {
     const server = Number.isNaN(sighting.renewedAt) ? this.#serverNow(now) : undefined;
     return server ? sight(lease, now, Infinity, server) : sighting;

@@ -102,7 +102,7 @@ export interface LeaseSighting {
  * @param nowMs monotonic milliseconds, taken after the lease arrived
  * @param sinceMs how long ago the change can have been at the most: 0 when it was seen to happen, Infinity for a lease
  *   that is seen for the first time
- * @param server `undefined` when the API server never told its time
+ * @param server `undefined` when the API server never sent its time
  */
 export function sight(lease: Published, nowMs: number, sinceMs: number, server: ServerNow | undefined): LeaseSighting {
   const sign = lastSign(lease);

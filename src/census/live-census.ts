@@ -5,7 +5,7 @@
  * nothing was missed (see freshness.ts): without one no state changes, and past `maxAgeMs` there is no answer but the last
  * one with its age. A watch that tells nothing for half of `maxAgeMs` is replaced. `run` settles when its signal aborts,
  * leaving no timer and no watch.
- * Does not guarantee: that the memory is up to date before `run` has told `synced`.
+ * Does not guarantee: that the memory is up to date before `run` has reported `synced`.
  */
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
@@ -69,7 +69,7 @@ export class LiveCensus {
       freshForMs,
       keepSource,
       counted,
-      // The first list is no news: who wants it asks for the census when `synced` is told. But wrong clocks are.
+      // The first list is no news: who wants it asks for the census when `synced` is reported. But wrong clocks are.
       observe: (event) => {
         if (this.#freshness.proof !== undefined || event.type === 'ahead') this.#observe(event);
         const switched = event.type === 'lease' ? this.#elections?.fold(event) : undefined;
@@ -94,7 +94,7 @@ export class LiveCensus {
     });
   }
 
-  /** Keeps the census until the signal aborts. Whatever the store reports is told as `lost`, and tried again. */
+  /** Keeps the census until the signal aborts. Every failure of the store is reported as `lost`, and tried again. */
   run(signal: AbortSignal): Promise<void> {
     return this.#freshness.run(signal);
   }

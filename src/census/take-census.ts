@@ -2,7 +2,7 @@
  * One look at the leases of a query, or two, for commands that answer once and end.
  *
  * Guarantees: every lease of one consistent state of the API server, or an error (see list-pages.ts for what bounds it); an
- * answer whose time nobody told has no counts. Judged by the API server's earliest `Date`, that of the state which the pages
+ * answer whose time nobody reported has no counts. Judged by the API server's earliest `Date`, that of the state which the pages
  * show.
  */
 import { listPages } from '../lease/list-pages.ts';

@@ -1,5 +1,5 @@
 /**
- * What a command is, what it gets, and how its bad input is told.
+ * What a command is, what it gets, and how its bad input is reported.
  */
 import type { FileText } from '../config/config-file.ts';
 import type { Sources } from '../config/sources.ts';

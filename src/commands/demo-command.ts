@@ -1,5 +1,5 @@
 /**
- * `leasekeeper demo`: the story of identity leases, told by real processes on the embedded API server.
+ * `leasekeeper demo`: the story of identity leases, shown by real processes on the embedded API server.
  *
  * Guarantees: talks to loopback only; ends by itself; every process and file it made is gone afterwards, also when it is
  * interrupted. Every number and table printed is read from the API server, and a story that does not come true ends
@@ -29,7 +29,7 @@ const FRESH_MS = 3_000;
 /** Of the lease that expires. In production an hour, and half a minute between the looks. */
 const SHORT_LEASE = '3s';
 const CONFIRM_AFTER = '3s';
-/** How long the demo waits for what it told to come true. */
+/** How long the demo waits for what it announced to come true. */
 const PATIENCE_MS = 20_000;
 const QUERY = { namespace: 'kube-system', labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}` };
 
@@ -121,7 +121,7 @@ nothing outside this machine is touched, and everything goes ten times faster th
   io.out(`   object (uid)  ${short(before.uid)}  ->  ${short(after.uid)}   ${before.uid === after.uid ? 'the same' : 'ANOTHER'}
    holder        ..._${tail(before.holder)}  ->  ..._${tail(after.holder)}   fresh for every start
    transitions   ${before.leaseTransitions}  ->  ${after.leaseTransitions}
-   a watcher saw ${await seen.told()}
+   a watcher saw ${await seen.counted()}
 
 `);
   expect(before.uid === after.uid && before.holder !== after.holder && after.leaseTransitions === 1, 'the take-over');
@@ -223,8 +223,8 @@ async function until(stage: Stage, what: string, holds: (census: Census) => bool
   );
 }
 
-/** Counts what a watcher is told of master-2's lease. */
-function watchTypes({ connection, signal }: Stage): { told: () => Promise<string>; stop: () => void } {
+/** Counts what a watcher sees of master-2's lease. */
+function watchTypes({ connection, signal }: Stage): { counted: () => Promise<string>; stop: () => void } {
   const stopped = new AbortController();
   signal.addEventListener('abort', () => stopped.abort(), { once: true });
   const counts = { added: 0, modified: 0, deleted: 0 };
@@ -236,7 +236,7 @@ function watchTypes({ connection, signal }: Stage): { told: () => Promise<string
   })();
   watching.catch(() => {});
   return {
-    async told() {
+    async counted() {
       await sleep(clock, 200, signal);
       expect(counts.deleted === 0, 'no DELETED event');
       return `ADDED ${counts.added}, MODIFIED ${counts.modified}, DELETED 0`;

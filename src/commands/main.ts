@@ -78,7 +78,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     });
     if (named) for (const below of spec.commands ?? []) add(command, below);
   };
-  // All of them only where one must be found or told of: each takes its time to make.
+  // All of them only where one must be found or described: each takes its time to make.
   const first = COMMANDS.filter(({ name }) => name === argv[0]);
   for (const spec of first.length > 0 ? first : COMMANDS) add(program, spec);
   try {

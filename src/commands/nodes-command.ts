@@ -1,9 +1,9 @@
 /**
  * `leasekeeper nodes`: which Nodes are Ready, NotReady and Unknown, by their conditions and what is seen of their heartbeats.
  *
- * Guarantees: nothing is told that was not seen: the command looks on until every node showed a sign of life, or did not
+ * Guarantees: nothing is reported that was not seen: the command looks on until every node showed a sign of life, or did not
  * for the grace period; with a shorter --wait what is open is Pending. When Nodes or leases cannot be read at first it ends
- * with that error; with --watch a loss later on is told, and survived. A Node that was asked for by name and is not there
+ * with that error; with --watch a loss later on is reported, and survived. A Node that was asked for by name and is not there
  * is an error as well, once the others were printed. With --http-address it serves the same over HTTP.
  */
 import { securityFiles } from '../config/http-flags.ts';

@@ -1,7 +1,7 @@
 /**
  * The configuration file: YAML or JSON, one map of the options' keys.
  *
- * Guarantees: reading is bounded in size and never throws; every problem is told at once, each with the file, the key or
+ * Guarantees: reading is bounded in size and never throws; every problem is reported at once, each with the file, the key or
  * line, and the rule. A document is data: tags, aliases and merge keys make nothing of it.
  */
 import { constants } from 'node:fs';
@@ -14,7 +14,7 @@ export const API_VERSION = 'leasekeeper.dev/v1alpha1';
 export const KIND = 'LeasekeeperConfiguration';
 /** Bytes: many times what all options take. A megabyte of brackets would keep a running process busy for seconds. */
 export const MAX_FILE_BYTES = 65_536;
-/** Problems told of one file; what is no configuration at all has more than anybody reads. */
+/** Problems reported of one file; what is no configuration at all has more than anybody reads. */
 const MAX_PROBLEMS = 20;
 
 /** The file as it is, or why it cannot be read. */
@@ -66,35 +66,35 @@ interface FileValues {
 export async function parseConfig(text: string, path: string, known: Table): Promise<FileValues> {
   const { map, problems } = await parseMap(text, path);
   if (map === undefined) return { values: {}, problems };
-  const told = [...problems];
+  const found = [...problems];
   for (const [key, wanted] of [
     ['apiVersion', API_VERSION],
     ['kind', KIND],
   ] as const) {
     const value = map[key];
-    if (value !== wanted) told.push({ option: `${path}: ${key}`, value, rule: `must be ${wanted}` });
+    if (value !== wanted) found.push({ option: `${path}: ${key}`, value, rule: `must be ${wanted}` });
   }
   const values: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(map)) {
     if (key === 'apiVersion' || key === 'kind') continue;
-    // Looking for the nearest key takes time; no more is told anyway.
-    if (told.length >= MAX_PROBLEMS) break;
+    // Looking for the nearest key takes time; no more is reported anyway.
+    if (found.length >= MAX_PROBLEMS) break;
     const spec = Object.hasOwn(known, key) ? known[key] : undefined;
     const option = `${path}: ${key}`;
     if (spec === undefined) {
       const near = nearest(key, Object.keys(known));
-      told.push({
+      found.push({
         option,
         value: undefined,
         rule: `unknown key${near === undefined ? '' : `; did you mean ${near}?`}`,
       });
     } else if (raw === null) {
-      told.push({ option, value: raw, rule: 'must have a value; without the key the default holds' });
+      found.push({ option, value: raw, rule: 'must have a value; without the key the default holds' });
     } else {
       values[key] = raw;
     }
   }
-  return { values, problems: told.slice(0, MAX_PROBLEMS) };
+  return { values, problems: found.slice(0, MAX_PROBLEMS) };
 }
 
 /** What is wrong with values that a command does not read itself, but another one would. */

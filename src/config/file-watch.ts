@@ -1,7 +1,7 @@
 /**
  * Watches one file: tells its text whenever it has become another one.
  *
- * Guarantees: a text is told once, however often it is written, and only when two readings a moment apart found the same
+ * Guarantees: a text is reported once, however often it is written, and only when two readings a moment apart found the same
  * text in the same file, untouched in between: a truncated or half-written file between two good ones is not seen, however
  * long the writing takes, unless the writer itself rests for so long. It is noticed however it changes: written in
  * place, renamed over, deleted and made again, through a symbolic link of its directory (a mounted ConfigMap's `..data`);
@@ -26,7 +26,7 @@ const UNREADABLE_MS = 1_000;
 
 interface FileWatchOptions {
   readonly path: string;
-  /** What is known of it; only what differs is told. */
+  /** What is known of it; only what differs is reported. */
   readonly known: FileText;
   readonly clock: Clock;
   /** @param asked by `refresh`, so perhaps the same as before */
@@ -53,7 +53,7 @@ export class FileWatch {
     this.#known = options.known;
   }
 
-  /** The file is read and told as soon as it is quiet, the same or not. */
+  /** The file is read and reported as soon as it is quiet, the same or not. */
   refresh(): void {
     this.#asked = true;
     this.#wake.now();

@@ -1,7 +1,7 @@
 /**
  * What an option of the program is: its flag, its type, its default and its rule, by which all sources are read.
  *
- * Guarantees: reading never throws; every problem is told at once, each with the option as its source writes it, the
+ * Guarantees: reading never throws; every problem is reported at once, each with the option as its source writes it, the
  * value and the rule.
  */
 import { FeatureGatesError, defaultFeatureGates } from '../features/gates.ts';

@@ -1,7 +1,7 @@
 /**
  * Takes a changed configuration file while a service runs.
  *
- * Guarantees: a new file is taken whole or not at all: one that is broken is told once, and what was in force stays until
+ * Guarantees: a new file is taken whole or not at all: one that is broken is reported once, and what was in force stays until
  * it is mended; changes are taken one after another, in the order in which they were made. An option that needs a
  * restart keeps its value and is named.
  */
@@ -27,7 +27,7 @@ export interface Change {
 
 export type ReloadEvent =
   | { readonly type: 'applied'; readonly changes: readonly Change[] }
-  /** Told once for each value that is waiting. */
+  /** Reported once for each value that is waiting. */
   | { readonly type: 'restartNeeded'; readonly changes: readonly Change[] }
   /** What was in force stays. */
   | { readonly type: 'broken'; readonly problems: readonly Problem[] }
@@ -53,7 +53,7 @@ export class Reloader<T extends Table> implements Service {
   readonly #options: ReloaderOptions<T>;
   readonly #watch: FileWatch;
   #values: OptionValues<T>;
-  #told = '';
+  #reported = '';
   #waiting = '';
   #broken = false;
 
@@ -93,7 +93,7 @@ export class Reloader<T extends Table> implements Service {
     if (wrong.length > 0) return this.#refuse(wrong, asked);
     const mended = this.#broken;
     this.#broken = false;
-    this.#told = '';
+    this.#reported = '';
     if (changes.length > 0) {
       await apply(next);
       this.#values = next;
@@ -107,8 +107,8 @@ export class Reloader<T extends Table> implements Service {
   #refuse(problems: readonly Problem[], asked: boolean): void {
     this.#broken = true;
     const text = problems.map(problemText).join('\n');
-    if (text === this.#told && !asked) return;
-    this.#told = text;
+    if (text === this.#reported && !asked) return;
+    this.#reported = text;
     this.#options.observe({ type: 'broken', problems });
   }
 }

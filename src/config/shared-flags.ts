@@ -190,7 +190,7 @@ export const GET_TABLE = {
   ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
 
-/** Which leases `get` prints, and how it is to be told of in messages. */
+/** Which leases `get` prints. */
 export function getQuery(values: OptionValues<typeof GET_TABLE>, names: readonly string[]): CensusQuery {
   const namespace = values.allNamespaces ? '' : values.namespace;
   const [name] = names;

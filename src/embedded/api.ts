@@ -261,11 +261,11 @@ function inMedia(response: ApiResponse, media: View['media'], indented = false):
 
 /** What went wrong, as an answer. */
 export function errorResponse(error: unknown): ApiResponse {
-  const told = error instanceof ApiError ? error : internal(`Internal error occurred: ${String(error)}`);
-  const retryAfter = told.details?.retryAfterSeconds;
+  const failure = error instanceof ApiError ? error : internal(`Internal error occurred: ${String(error)}`);
+  const retryAfter = failure.details?.retryAfterSeconds;
   return json(
-    told.status,
-    JSON.stringify(told),
+    failure.status,
+    JSON.stringify(failure),
     retryAfter === undefined ? NO_HEADERS : { 'retry-after': String(retryAfter) },
   );
 }
@@ -273,10 +273,10 @@ export function errorResponse(error: unknown): ApiResponse {
 /** RFC 7234 warnings: at most as many, and as long, as a header may be. */
 function warningHeaders(warnings: readonly string[]): Readonly<Record<string, string>> {
   if (warnings.length === 0) return NO_HEADERS;
-  const told = warnings
+  const texts = warnings
     .slice(0, 20)
     .map((w) => `299 - ${JSON.stringify(w.replace(/[^\x20-\x7e]/g, '?').slice(0, 256))}`);
-  return { warning: told.join(', ') };
+  return { warning: texts.join(', ') };
 }
 
 function deletedStatus(info: RequestInfo, type: ResourceType, uid: string | undefined): string {

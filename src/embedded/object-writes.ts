@@ -43,7 +43,7 @@ export interface WriteRequest {
   readonly body: string;
   /** Whose the fields are that it sets, where the query does not say so. */
   readonly manager: string;
-  /** To be told to the client, also where the request is refused: added to. */
+  /** To be sent to the client, also where the request is refused: added to. */
   readonly warnings: string[];
 }
 
@@ -348,10 +348,10 @@ function applyConflict(conflicts: readonly FieldConflict[]): ApiError {
   const managers = [...new Set(conflicts.map(({ manager }) => manager))];
   const fieldsOf = (manager: string): string[] => conflicts.filter((c) => c.manager === manager).map((c) => c.field);
   const [only] = conflicts;
-  const told =
+  const text =
     conflicts.length === 1
       ? `1 conflict: conflict with ${only?.manager}: ${only?.field}`
       : `${conflicts.length} conflicts: ` +
         managers.map((m) => [`conflicts with ${m}:`, ...fieldsOf(m).map((f) => `- ${f}`)].join('\n')).join('\n');
-  return new ApiError(409, `Apply failed with ${told}`, { reason: 'Conflict', details: { causes } });
+  return new ApiError(409, `Apply failed with ${text}`, { reason: 'Conflict', details: { causes } });
 }

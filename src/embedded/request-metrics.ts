@@ -20,7 +20,7 @@ export class Metrics {
   /** A watch counts when it is answered, not when it ends. */
   count(info: RequestInfo, status: number, apply: boolean): void {
     const { verb, type, subresource, namespace, name } = info;
-    // Paths that are no resource are told apart from each other by nothing: they are the client's, and without bound.
+    // Paths that are no resource are not distinguished: they are the client's, and without bound.
     const scope = !type
       ? ''
       : name !== '' || verb === 'create'

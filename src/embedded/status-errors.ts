@@ -135,7 +135,7 @@ export const conflict = (r: ResourceName, name: string, why = MODIFIED): ApiErro
     details: aboutResource(r, name),
   });
 
-/** A DELETE's precondition does not hold: told with the kind, where other conflicts tell the resource. */
+/** A DELETE's precondition does not hold: it names the kind, where other conflicts name the resource. */
 export const preconditionFailed = (r: ResourceName, name: string, why: string): ApiError =>
   new ApiError(409, `Operation cannot be fulfilled on ${qualify(r.kind, r.group)} "${name}": ${why}`, {
     reason: 'Conflict',
@@ -191,8 +191,8 @@ export const unsupportedValue = (field: string, value: unknown, supported: reado
 
 /** 422. `kind` is usually the object's kind; Kubernetes says the resource for a missing resourceVersion. */
 export function invalid(group: string, kind: string, name: string, errors: readonly FieldError[]): ApiError {
-  const told = [...new Set(errors.map((e) => `${e.field}: ${e.message}`))];
-  const all = told.length === 1 ? (told[0] as string) : `[${told.join(', ')}]`;
+  const texts = [...new Set(errors.map((e) => `${e.field}: ${e.message}`))];
+  const all = texts.length === 1 ? (texts[0] as string) : `[${texts.join(', ')}]`;
   return new ApiError(422, `${qualify(kind, group)} ${JSON.stringify(name)} is invalid: ${all}`, {
     reason: 'Invalid',
     details: {

@@ -2,7 +2,7 @@
  * One watch: the changes of a collection, through a selector, as lines of JSON.
  *
  * Guarantees: begins with what it was asked to begin with and misses nothing from there; an object that starts or stops
- * to match is told as ADDED or DELETED; bookmarks, where wanted, carry a revision up to which everything was told; ends
+ * to match is sent as ADDED or DELETED; bookmarks, where wanted, carry a revision up to which everything was sent; ends
  * at its timeout; after it has ended it holds no timer and no listener.
  */
 import type { Collection, Scope } from './store/collection.ts';

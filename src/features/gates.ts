@@ -3,7 +3,7 @@
  *
  * Guarantees: a FeatureGates value never changes; `with` makes a new one or tells everything that is wrong at once.
  * Syntax, help and the wording of errors are Kubernetes' own. Two things differ on purpose: there only the first error is
- * told, and a locked gate is moved by AllAlpha or AllBeta; here all errors are told, and locked means locked.
+ * reported, and a locked gate is moved by AllAlpha or AllBeta; here all errors are reported, and locked means locked.
  */
 
 /** Every gate of this program. What users may want to switch off gets a line here. */

@@ -11,7 +11,7 @@ export type HeartbeatOperation = 'get' | 'create' | 'update';
 export type HeartbeatEvent =
   /** The Nodes are known, for the first time or again after a loss. */
   | { readonly type: 'nodesSynced'; readonly names: readonly string[] }
-  /** The Nodes cannot be followed: those known, so many, are renewed, others wait; told once each time it begins. */
+  /** The Nodes cannot be followed: those known, so many, are renewed, others wait; reported once each time it begins. */
   | { readonly type: 'nodesLost'; readonly error: LeaseStoreError; readonly known: number }
   | { readonly type: 'nodeAdded' | 'nodeRecreated'; readonly node: string; readonly uid: string }
   /** `moved`: another process keeps it from now on. */

@@ -1,5 +1,5 @@
 /**
- * What heartbeats can be told: defaults and rules, stated once.
+ * What heartbeats can be given: defaults and rules, stated once.
  */
 import { objectNameProblem } from '../lease/names.ts';
 import { positive, wholeNumber, wholeSeconds } from '../runtime/options.ts';

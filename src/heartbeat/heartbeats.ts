@@ -6,7 +6,7 @@
  * not renewed any more: its lease is left to the garbage collector, by its owner reference. A Node that was recreated gets
  * its new uid into the lease at once. `run` settles when all it began has ended, at the latest one request timeout after its
  * signal; the leases stay, and expire by themselves.
- * Not guaranteed: that nobody else writes these leases. That is told, and overwritten, as kubelet does.
+ * Not guaranteed: that nobody else writes these leases. That is reported, and overwritten, as kubelet does.
  */
 import type { NodeEvent, NodeInfo, NodeSource } from '../lease/node-source.ts';
 import type { LeaseStore } from '../lease/store.ts';
@@ -114,7 +114,7 @@ export class Heartbeat {
   }
 
   /**
-   * Keeps the heartbeats until the signal aborts. Whatever the store reports is told, and tried again.
+   * Keeps the heartbeats until the signal aborts. Every failure of the store is reported, and tried again.
    * @throws what is no LeaseStoreError: a mistake of the program
    */
   async run(signal: AbortSignal): Promise<void> {

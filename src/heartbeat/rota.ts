@@ -12,7 +12,7 @@ import { Wheel } from './wheel.ts';
 
 /** Nodes that come at once and are written before their places come; many at once must not delay those that are due. */
 const AT_ONCE = 16;
-/** The share of the interval by which a renewal may be late before that is told. */
+/** The share of the interval by which a renewal may be late before that is reported. */
 const BEHIND = 0.1;
 
 interface RotaTiming {

@@ -4,7 +4,7 @@
  * Guarantees: the answer to `since=NEXT`, where NEXT is the `next` of an earlier answer, makes of what that reader knew what a
  * new reader is given; a `since` from elsewhere or long ago gets everything. A renewal alone is two numbers. Leases are
  * looked through at most once a second, and never for more than a twentieth of the time; answers to the same question are
- * made once. A lease that leaves is told by its number, which no other lease ever gets.
+ * made once. A lease that leaves is named by its number, which no other lease ever gets.
  */
 import type { CensusLease } from '../census/census.ts';
 import type { LeaseState } from '../census/judge.ts';
@@ -19,10 +19,10 @@ import type { CensusSource } from './census-endpoint.ts';
 const LOOK_MS = 1_000;
 /** Looks that are remembered: who asks for changes since an older one gets everything. */
 const KEPT_LOOKS = 60;
-/** Leases that left, and passes, that are told. */
+/** Leases that left, and passes, that are sent. */
 const LATELY = 10;
 
-/** What is told of a lease, in this order: more would be sent at each change. */
+/** What is sent of a lease, in this order: more would be sent at each change. */
 interface Row {
   readonly id: number;
   readonly lease: CensusLease;

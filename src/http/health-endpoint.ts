@@ -17,7 +17,7 @@ export interface Check {
   readonly note: string;
 }
 
-/** `GET /livez` with `ping`, `GET /readyz` with what can fail. `?verbose` tells each check; a failure is always told. */
+/** `GET /livez` with `ping`, `GET /readyz` with what can fail. `?verbose` tells each check; a failure is always reported. */
 export function healthz(name: string, checks: () => readonly Check[]): Endpoint {
   return (query) => {
     const all = checks();
@@ -79,7 +79,7 @@ export function certificateCheck(endsAt: number, now: number): Check {
   return { name: 'client-certificate', ok: true, note: endsAt > now ? `ends in ${long}` : `ended ${long} ago` };
 }
 
-/** @param required false: told, but no reason not to be ready */
+/** @param required false: reported, but no reason not to be ready */
 export function censusCheck(snapshot: CensusSnapshot, required: boolean): Check {
   const { known, error, freshnessMs } = snapshot;
   const age = freshnessMs === undefined ? '' : `, last known ${(freshnessMs / 1000).toFixed(1)} s ago`;

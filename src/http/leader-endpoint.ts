@@ -2,7 +2,7 @@
  * Who leads, over HTTP: at `/` and `/v1/leader` always with 200, at `/leader` with 200 only on the leader.
  *
  * Guarantees: `leading` is false from the instant at which the term ends; a leader that is not known is missing, never
- * made up. `name` is what leader-elector sidecars told: the leader's own name, without what makes its holder unique.
+ * made up. `name` is what leader-elector sidecars answered: the leader's own name, without what makes its holder unique.
  */
 import { holderName } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';

@@ -44,7 +44,7 @@ const COMMON_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 };
 
-/** It cannot listen where it was told to. `cause` is Node's error, its `code` for instance EADDRINUSE. */
+/** It cannot listen where it should. `cause` is Node's error, its `code` for instance EADDRINUSE. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
   readonly code = 'CannotListen';

@@ -1,10 +1,10 @@
 /**
- * A watch that lasts: list, then follow, and start again from the last known version or from a list, until told to stop.
+ * A watch that lasts: list, then follow, and start again from the last known version or from a list, until its signal aborts.
  *
- * Guarantees: the first event is `list`; what happened while the connection was away is told by the events after it or
+ * Guarantees: the first event is `list`; what happened while the connection was away is in the events after it or
  * by another `list`. When the server ends the watch in order it is renewed at once, without a list and without a pause.
  * Who may watch but not list gets that `list` from the watch itself, where the server has it (`sendInitialEvents`: by
- * default in Kubernetes 1.32 and since 1.34). Everything else is told as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
+ * default in Kubernetes 1.32 and since 1.34). Everything else is reported as `lost` before it is repaired, with growing, jittered pauses (0.25 s to 4 s; a server's
  * Retry-After up to 30 s) where the server or the way to it is at fault. A version that the server answers three times
  * without going on from it is given up for a list. `fresh` comes with each bookmark, and as soon
  * as the server has accepted to go on from the last version. Only `Forbidden` ends the iteration with an error.
@@ -70,7 +70,7 @@ const LEASES: WatchedKind<Lease, LeasePage, LeaseEvent> = {
   changed: (type, lease) => ({ type, lease }),
 };
 
-/** Told alike of every kind. */
+/** Events that every kind has. */
 type CommonEvent = Extract<LeaseEvent, { type: 'fresh' | 'lost' }>;
 
 /** Where a watch begins: after a version, or (then it is empty) with everything that there is. */
@@ -208,11 +208,11 @@ async function* follow<Item, P extends Page, Event>(
       if (!lines) return { kind: 'bad', why: 'a line that is too long' };
       for (const line of lines) {
         if (signal.aborted) break;
-        const told = parseWatchLine(line, what, kind.parse);
-        if (told.kind === 'bad') return told;
-        if (told.kind === 'error') return { kind: 'failed', error: told.error, afterList: soon() };
-        if (initial && told.kind === 'change') {
-          initial.push(told.item);
+        const sent = parseWatchLine(line, what, kind.parse);
+        if (sent.kind === 'bad') return sent;
+        if (sent.kind === 'error') return { kind: 'failed', error: sent.error, afterList: soon() };
+        if (initial && sent.kind === 'change') {
+          initial.push(sent.item);
           initialBytes += line.length;
           if (initial.length > MAX_ITEMS || initialBytes > MAX_BYTES)
             return {
@@ -221,14 +221,14 @@ async function* follow<Item, P extends Page, Event>(
             };
           continue;
         }
-        if (initial && told.kind === 'bookmark' && !told.initialEnd) continue;
+        if (initial && sent.kind === 'bookmark' && !sent.initialEnd) continue;
         heard = true;
-        const reached = told.kind === 'bookmark' ? told.resourceVersion : kind.versionOf(told.item);
+        const reached = sent.kind === 'bookmark' ? sent.resourceVersion : kind.versionOf(sent.item);
         if (reached !== '') seen(reached);
         if (initial) {
           yield kind.listed(initial, undefined);
           initial = undefined;
-        } else yield told.kind === 'bookmark' ? { type: 'fresh' } : kind.changed(told.type, told.item);
+        } else yield sent.kind === 'bookmark' ? { type: 'fresh' } : kind.changed(sent.type, sent.item);
       }
     }
     return { kind: 'closed', livedMs: lived() };

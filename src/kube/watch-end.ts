@@ -22,7 +22,7 @@ interface Next {
   /** Where to go on: the version last seen, or a new list. */
   readonly from: 'version' | 'list';
   readonly pause: boolean;
-  /** To be told before. */
+  /** To be reported before. */
   readonly lost?: LeaseStoreError;
   readonly fatal?: boolean;
 }
@@ -51,7 +51,7 @@ export function afterEnd(end: End, name: string): Next {
   }
 }
 
-/** The server answered and told nothing; a network that is away says nothing about the version. */
+/** The server answered and sent nothing; a network that is away says nothing about the version. */
 export const isFruitless = (end: End): boolean =>
   end.kind === 'closed'
     ? end.livedMs < SHORT_LIFE_MS

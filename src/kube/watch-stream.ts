@@ -1,7 +1,7 @@
 /**
  * The bytes of a watch, as lines and then as what each line tells. Pure.
  *
- * Guarantees: never throws on foreign bytes; keeps no more than one line and one piece; what cannot be read is told as
+ * Guarantees: never throws on foreign bytes; keeps no more than one line and one piece; what cannot be read is reported as
  * `bad`, never left out, for it may have been a change.
  */
 import type { LeaseStoreError } from '../lease/store.ts';
@@ -43,7 +43,7 @@ export class LineSplitter {
 
 type WatchLine<Item> =
   | { readonly kind: 'change'; readonly type: 'added' | 'modified' | 'deleted'; readonly item: Item }
-  /** `initialEnd`: what there was when the watch began has all been told. */
+  /** `initialEnd`: what there was when the watch began has all been sent. */
   | { readonly kind: 'bookmark'; readonly resourceVersion: string; readonly initialEnd?: true }
   | { readonly kind: 'error'; readonly error: LeaseStoreError }
   | { readonly kind: 'bad'; readonly why: string };

@@ -2,7 +2,7 @@
  * What this process wrote to one lease and may find there again: so that a lost answer is distinguished from a second writer, and a
  * write that is still under way is not forgotten.
  *
- * Guarantees: no renewTime is given out while a write with it is remembered, so our writes can be told apart; the last
+ * Guarantees: no renewTime is given out while a write with it is remembered, so our writes can be distinguished; the last
  * acknowledged write is never forgotten; a write without an answer is remembered until something proves that it can no
  * longer take effect, or until 64 newer ones came: what is forgotten counts as another's, which is safe, only slower.
  */

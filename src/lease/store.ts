@@ -52,7 +52,7 @@ export interface LeasePage {
   readonly resourceVersion: string;
   /** Present when more pages follow. */
   readonly continue?: string | undefined;
-  /** The server's clock as its `Date` header told it: whole seconds, cut off. */
+  /** The server's clock as its `Date` header gave it: whole seconds, cut off. */
   readonly serverDate?: MicroTime | undefined;
   /** How long the answer was, where the adapter knows. */
   readonly bytes?: number | undefined;

@@ -1,8 +1,8 @@
 /**
  * What an elector's events say in the log.
  *
- * Guarantees: every term has a line when it begins and one when it ends, with why; who leads is told when it changes; an
- * outage is told once for each kind of failure in it, and its end; renewals are for level debug.
+ * Guarantees: every term has a line when it begins and one when it ends, with why; who leads is logged when it changes; an
+ * outage is logged once for each kind of failure in it, and its end; renewals are for level debug.
  */
 import type { ElectionEvent, StopReason } from '../election/election-events.ts';
 import type { Observe } from '../runtime/observer.ts';

@@ -2,7 +2,7 @@
  * What the events of heartbeats say in the log.
  *
  * Guarantees: an outage of ten thousand nodes is a line for each kind of failure in it and one when it ends, not a line a
- * node; what is told of single nodes is bounded to a few lines a minute, with how many were left out.
+ * node; what is logged of single nodes is bounded to a few lines a minute, with how many were left out.
  */
 import type { HeartbeatEvent } from '../heartbeat/heartbeat-events.ts';
 import type { Observe } from '../runtime/observer.ts';
@@ -10,7 +10,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { Outage, fewLines } from './log.ts';
 import type { Logger } from './log.ts';
 
-/** @param wanted names of Nodes that were asked for: those that are missing are told */
+/** @param wanted names of Nodes that were asked for: those that are missing are logged */
 export function logHeartbeat(
   log: Logger,
   clock: Pick<Clock, 'monotonic'>,
@@ -43,7 +43,7 @@ export function logHeartbeat(
         one('info', { node: event.node, uid: event.uid }, 'the Node was recreated');
         return;
       case 'nodeGone':
-        // With the last that failed what was told of it is over too: the next failure is news.
+        // With the last that failed what was logged of it is over too: the next failure is news.
         if (failing.delete(event.node) && failing.size === 0) outage.over();
         if (event.moved) log.debug({ node: event.node }, 'another process keeps this heartbeat from now on');
         else one('info', { node: event.node }, 'the Node is gone: its heartbeat ends');

@@ -1,7 +1,7 @@
 /**
  * What a publisher's events say in the log.
  *
- * Guarantees: an outage is told once for each kind of failure in it, however many requests it costs, again after every
+ * Guarantees: an outage is logged once for each kind of failure in it, however many requests it costs, again after every
  * `REMIND_EVERY` attempts, and once when it ends; what lies between is for level debug. What others wrote is cut to `MAX_FOREIGN`.
  */
 import type { PublisherEvent } from '../identity/publisher-events.ts';
@@ -12,9 +12,9 @@ import { Outage } from './log.ts';
 import type { Logger } from './log.ts';
 import { spanText } from './sweep-log.ts';
 
-/** A second writer shows at every renewal; it is told again after so many. */
+/** A second writer shows at every renewal; it is logged again after so many. */
 const SECOND_WRITER_EVERY = 360;
-/** Attempts after which a failure that lasts is told again: ten minutes at the default interval. */
+/** Attempts after which a failure that lasts is logged again: ten minutes at the default interval. */
 const REMIND_EVERY = 60;
 /** Of what others wrote: an honest holder or hostname is shorter. */
 const MAX_FOREIGN = 300;
@@ -106,7 +106,7 @@ export function logPublisher(log: Logger): Observe<PublisherEvent> {
         );
         return;
       case 'disturbed':
-        // What follows from another's write is told by what comes next.
+        // What follows from another's write is logged by what comes next.
         if (event.deleted) log.warn(about(event.lease), 'the lease was deleted, or its labels were changed: looking');
         else log.debug(about(event.lease), 'somebody else wrote the lease');
         return;

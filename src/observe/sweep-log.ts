@@ -3,7 +3,7 @@
  *
  * Guarantees: every deletion has a line of its own, with its holder, its host and how long the lease had expired; every
  * pass ends with one line that says what it came to, and when that is not what was wanted, what to do. A failure that
- * repeats within a pass is told once.
+ * repeats within a pass is logged once.
  */
 import type { Observe } from '../runtime/observer.ts';
 import type { Collectable } from '../sweep/decide.ts';

@@ -100,7 +100,7 @@ export class Lock {
     glance?: Glance,
   ): LeaderElector {
     const { newId, observe: given, ...options } = this.#options;
-    const told = containedObserver(given);
+    const contained = containedObserver(given);
     const elector: LeaderElector = new LeaderElector({
       ...options,
       ...(glance && { watch: glance.over(options.watch ?? ownWatch(options.store), () => elector.holder) }),
@@ -109,7 +109,7 @@ export class Lock {
       once: true,
       work,
       observe: (event) => {
-        told(event);
+        contained(event);
         observe(event);
       },
     });

@@ -1,5 +1,5 @@
 /**
- * Follows a watch until told to stop: the one loop of opening, reading, pausing and opening again.
+ * Follows a watch until its signal aborts: the one loop of opening, reading, pausing and opening again.
  *
  * Guarantees: one watch at a time; no event is handed on after the stop, or from a watch that was replaced; `run` settles
  * when its signal aborts and the watch has ended, leaving no timer. What is no LeaseStoreError ends `run`: it is a mistake

@@ -44,7 +44,7 @@ interface FreshnessOptions {
    * Takes in a list or a change.
    * @param sinceMs how long ago it can have happened at the most, in milliseconds: 0 when it is happening, Infinity for
    *   the first list
-   * @param quietMs milliseconds since the watch was opened or last told something: a list was not asked for before
+   * @param quietMs milliseconds since the watch was opened or last sent something: a list was not asked for before
    */
   readonly onNews: (news: LeaseNews, now: number, sinceMs: number, quietMs: number) => void;
   /**
@@ -63,12 +63,12 @@ export class Freshness {
   readonly #follower: Follower<LeaseEvent>;
   readonly #backoff;
   #proof: number | undefined;
-  /** When the watch was opened, or last told something. */
+  /** When the watch was opened, or last sent something. */
   #heardAt = 0;
   #lost: LeaseStoreError | undefined;
   /** The last loss that ended: its first moment, and the one until which its events may still arrive. */
   #gap = { from: 0, until: -Infinity };
-  /** Since the loss the watch told something, but not that nothing was missed. */
+  /** Since the loss the watch sent something, but not that nothing was missed. */
   #heard = false;
   /** The watch was replaced, and the new one has proved nothing yet: replacing that too would never get a list. */
   #replaced = false;

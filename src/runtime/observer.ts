@@ -14,7 +14,7 @@ export function observers<Event>(...listeners: readonly (Observe<Event> | undefi
   };
 }
 
-/** Told of errors that an observer threw: process.emitWarning, or a test's own. */
+/** Gets the errors that an observer threw: process.emitWarning, or a test's own. */
 type ReportThrown = (error: unknown) => void;
 
 const warn: ReportThrown = (error) =>

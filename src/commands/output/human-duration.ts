@@ -7,7 +7,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const YEAR = 365 * DAY;
 
-/** Below each bound: the unit that is told, and the smaller one that follows unless it is 0. The first that fits counts. */
+/** Below each bound: the unit that is reported, and the smaller one that follows unless it is 0. The first that fits counts. */
 const STEPS: readonly (readonly [below: number, unit: Unit, rest?: Unit])[] = [
   [2 * MINUTE, ['s', 1]],
   [10 * MINUTE, ['m', MINUTE], ['s', 1]],

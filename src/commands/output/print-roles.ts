@@ -73,8 +73,8 @@ function rulesOf(grants: readonly Grant[]): { rule: Rule; reason: string }[] {
     const apiGroups = [GROUPS[resource]];
     const rule = { apiGroups, resources: [resource], ...(names && { resourceNames: names }), verbs };
     const reasons = alike.flatMap((grant) => {
-      const told = grant.verbs.filter((verb) => verbs.includes(verb));
-      return told.length > 0 ? [` ${told.join(', ')}: ${grant.why}`] : [];
+      const verbsHere = grant.verbs.filter((verb) => verbs.includes(verb));
+      return verbsHere.length > 0 ? [` ${verbsHere.join(', ')}: ${grant.why}`] : [];
     });
     return [{ rule, reason: reasons.join('\n') }];
   });

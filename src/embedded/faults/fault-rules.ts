@@ -183,7 +183,7 @@ export class Faults {
 
   /**
    * Holds back what watches would tell, those that are open and those to come; the connections stay open.
-   * @returns ends it: what was held back is told then, in order
+   * @returns ends it: what was held back is sent then, in order
    */
   silenceWatches(match?: Matcher): () => void {
     const matches = matcher(match);

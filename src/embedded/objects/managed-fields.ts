@@ -97,8 +97,8 @@ export function serverSideApply(
   const { codec, apiVersion } = type;
   const problems = typeProblems(codec, config, '');
   if (problems.length > 0) {
-    const told = problems.length === 1 ? (problems[0] as string) : `errors:${problems.map((p) => `\n  ${p}`).join('')}`;
-    throw new ApplyError(`failed to create typed patch object (${described(config, type)}): ${told}`);
+    const text = problems.length === 1 ? (problems[0] as string) : `errors:${problems.map((p) => `\n  ${p}`).join('')}`;
+    throw new ApplyError(`failed to create typed patch object (${described(config, type)}): ${text}`);
   }
   const current = live ?? nothing(type);
   const entries = readEntries(current.metadata.managedFields ?? []);

@@ -211,9 +211,9 @@ const validateEvent =
       for (const rule of qualifiedName(reporter)) errors.push(invalidValue(controller, reporter, rule));
       for (const [field, most] of Object.entries(EVENT_LIMITS)) {
         const value = textAt(event, field);
-        const told = field === 'message' ? 'note' : field;
-        if (value === '' && field !== 'message') errors.push(requiredValue(told, ''));
-        if (value.length > most) errors.push(invalidValue(told, '', `can have at most ${most} characters`));
+        const name = field === 'message' ? 'note' : field;
+        if (value === '' && field !== 'message') errors.push(requiredValue(name, ''));
+        if (value.length > most) errors.push(invalidValue(name, '', `can have at most ${most} characters`));
       }
     }
     if (!strict) return errors;

@@ -1,7 +1,7 @@
 /**
  * Kubernetes' rules for names, labels and the metadata of any object.
  *
- * Guarantees: each rule answers with Kubernetes' own wording; all broken rules of an object are told at once; nothing
+ * Guarantees: each rule answers with Kubernetes' own wording; all broken rules of an object are reported at once; nothing
  * here changes what it looks at.
  */
 import { forbiddenValue, invalidValue, requiredValue } from '../status-errors.ts';

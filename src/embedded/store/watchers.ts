@@ -24,7 +24,7 @@ export class Watchers {
   }
 
   /**
-   * @param after changes up to this revision are not told: it may be one that is yet to come
+   * @param after changes up to this revision are not sent: it may be one that is yet to come
    * @returns ends it
    */
   add({ namespace, name }: Scope, after: number, listener: Listener): () => void {

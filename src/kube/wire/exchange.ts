@@ -15,7 +15,7 @@ type Controller = Dispatcher.DispatchController;
 export class TooLargeError extends Error {
   override readonly name = 'TooLargeError';
 }
-/** Why undici is told to destroy a connection; only undici sees it. */
+/** Why undici destroys a connection; only undici sees it. */
 const GIVEN_UP = new Error('given up');
 
 /** Where it ends: called once, either of them. */
