@@ -267,8 +267,35 @@ describe('the manifests of deploy/', () => {
         if (!template) continue;
         const account = template['spec'].serviceAccountName as string;
         assert.ok(ids.has(`ServiceAccount ${metadata.namespace}/${account}`), `${directory}: ${kind}`);
-        const roles = [...ids].filter((id) => id.startsWith('RoleBinding ') && id.endsWith(`/${account}`));
-        assert.equal(roles.length, 1, `${directory}: ${account}`);
+        const of = (prefix: string): string[] =>
+          [...ids].filter((id) => id.startsWith(prefix) && id.endsWith(`/${account}`)).map((id) => id.split(' ')[1]!);
+        assert.notDeepEqual(of('Role '), [], `${directory}: ${account}`);
+        assert.deepEqual(of('RoleBinding '), of('Role '), `${directory}: ${account}`);
+      }
+    }
+  });
+
+  it('what runs twice is kept apart, keeps one pod when nodes are drained, and shares what has one writer', () => {
+    for (const directory of kustomizations().filter((name) => name.startsWith('overlays'))) {
+      for (const { kind, spec } of objects(directory)) {
+        if (kind !== 'Deployment') continue;
+        assert.equal(spec.replicas, 2, directory);
+        const { labels } = spec.template.metadata as { labels: Record<string, string> };
+        if (labels['app.kubernetes.io/name'] !== 'leasekeeper') continue;
+        const [apart] = spec.template.spec.topologySpreadConstraints;
+        assert.equal(apart.topologyKey, 'kubernetes.io/hostname', directory);
+        assert.deepEqual(apart.labelSelector.matchLabels, labels, directory);
+        const budgets = objects(directory).filter((object) => object.kind === 'PodDisruptionBudget');
+        const specs = budgets.map((budget) => JSON.stringify(budget['spec']));
+        const wanted = JSON.stringify({ maxUnavailable: 1, selector: { matchLabels: labels } });
+        assert.ok(specs.includes(wanted), `${directory}: ${specs.join(' ')}`);
+        const { args } = spec.template.spec.containers[0] as { args: string[] };
+        // A heartbeat has one writer, so that two processes have to share.
+        if (args[0] === 'heartbeat')
+          assert.ok(
+            args.some((arg) => arg.startsWith('--share=')),
+            directory,
+          );
       }
     }
   });

@@ -120,7 +120,9 @@ export const RBAC_FILES: Readonly<Record<string, readonly string[]>> = {
   'base/publish/rbac.yaml': ['publish', '--server-health-url', 'https://127.0.0.1:6443/livez'],
   'base/sweep/rbac.yaml': ['sweep'],
   'base/serve/rbac.yaml': ['serve'],
-  'base/heartbeat/rbac.yaml': ['heartbeat', '--nodes-selector', 'type=virtual-kubelet'],
+  'base/heartbeat/rbac.yaml': [
+    ...['heartbeat', '--nodes-selector', 'type=virtual-kubelet', '--share', 'leasekeeper/heartbeat'],
+  ],
   'overlays/leader-service/rbac.yaml': [
     ...['elect', '--lease', 'default/web', '--service-account', 'default/web', '--name', 'web'],
   ],
