@@ -139,6 +139,9 @@ test('JSON patch: what does not fit fails, what is malformed is told apart', () 
   for (const operation of malformed)
     assert.throws(() => jsonPatch({ list: [1] }, [operation]), code('Malformed'), JSON.stringify(operation));
   assert.throws(() => jsonPatch({}, {}), code('Malformed'));
+  // A document that is copied into itself doubles each time.
+  const doubling = Array.from({ length: 8 }, (_, i) => ({ op: 'copy', from: '/a', path: `/a/${i}` }));
+  assert.throws(() => jsonPatch({ a: { text: 'x'.repeat(100_000) } }, doubling), code('Failed'));
 });
 
 test('property: no patch pollutes prototypes or changes its target, and each is a result or a PatchError', () => {

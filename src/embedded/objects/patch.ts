@@ -127,13 +127,20 @@ interface Operation {
 
 /** More operations than this are refused, as kube-apiserver does. */
 const MAX_OPERATIONS = 10_000;
+/** Characters that all copies of a patch may add, kube-apiserver's limit of a body: each may double the document. */
+const MAX_COPIED = 3 * 1024 * 1024;
 
 /** RFC 6902. */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
   if (!isList(patch)) throw new PatchError('Malformed', 'a JSON patch must be a list of operations');
   if (patch.length > MAX_OPERATIONS) throw new PatchError('Malformed', `more than ${MAX_OPERATIONS} operations`);
   const root = structuredClone(target) as Json;
-  for (const operation of patch.map(parseOperation)) apply(root, operation);
+  let copied = 0;
+  for (const operation of patch.map(parseOperation)) {
+    if (operation.op === 'copy') copied += JSON.stringify(get(root, operation.from as string[])).length;
+    if (copied > MAX_COPIED) throw new PatchError('Failed', 'the copies are too large');
+    apply(root, operation);
+  }
   return root;
 }
 
