@@ -17,7 +17,7 @@ export interface HeartbeatOptions {
   readonly requestTimeoutMs: number;
   /**
    * Requests under way at once; default 64: ten thousand nodes are renewed in time while answers take 64 ms, two thousand
-   * while they take a third of a second. More than 64 need a `maxConnections` of `connect` as high.
+   * while they take a third of a second. At most three quarters of the store's urgent calls: of `maxConnections` of `connect`.
    */
   readonly concurrency: number;
 }

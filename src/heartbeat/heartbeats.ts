@@ -29,10 +29,12 @@ const FIRST_BACKOFF_MS = 200;
 /** Waits before a watch of Nodes that ended is opened again, in milliseconds. */
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 10_000;
+/** Of the urgent calls that a store carries at a time. */
+const FLEET_SHARE = 3 / 4;
 
 /** What heartbeats are made of. */
 export interface HeartbeatInit extends Given<HeartbeatOptions> {
-  readonly store: Pick<LeaseStore, 'get' | 'create' | 'update'>;
+  readonly store: Pick<LeaseStore, 'get' | 'create' | 'update' | 'concurrency'>;
   readonly nodes: NodeSource;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
@@ -100,12 +102,19 @@ export class Heartbeat {
     const { namespace } = this.#options;
     this.#options = checkedOptions('Heartbeat', HEARTBEAT_ROWS, { ...changes, namespace }, HEARTBEAT_BETWEEN);
     this.#beatParts = this.#newBeatParts();
-    this.#rota.update(this.#options);
+    this.#rota.update(this.#timing);
+  }
+
+  /** A fleet is many: it leaves some of the store's urgent calls to others, a leader's renewals among them. */
+  get #timing(): HeartbeatOptions {
+    const { concurrency: carried = Infinity } = this.#parts.store;
+    const concurrency = Math.min(this.#options.concurrency, Math.max(Math.floor(carried * FLEET_SHARE), 1));
+    return { ...this.#options, concurrency };
   }
 
   #newRota(): Rota {
     const [clock, observe] = [this.#clock, this.#observe];
-    return new Rota({ clock, timing: this.#options, observe, start: (beat) => this.#start(beat) });
+    return new Rota({ clock, timing: this.#timing, observe, start: (beat) => this.#start(beat) });
   }
 
   #newBeatParts(): BeatParts {

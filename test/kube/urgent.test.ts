@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import type http from 'node:http';
 import { test } from 'node:test';
+import { LeaderElector } from '../../src/election/elector.ts';
 import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
+import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { createLeaseApi } from '../../src/kube/lease-api.ts';
 import { newLease, parseLease } from '../../src/lease/lease.ts';
@@ -10,6 +12,7 @@ import { MicroTime } from '../../src/lease/micro-time.ts';
 import { HOSTNAME_LABEL, IDENTITY_LABEL } from '../../src/lease/names.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { Sweeper } from '../../src/sweep/sweeper.ts';
+import { FakeNodes } from '../heartbeat/world.ts';
 import { json, leaseJson, startServer, transportTo, until } from './support.ts';
 
 const T = { timeout: 20_000 };
@@ -95,4 +98,42 @@ test('a publisher beside a sweeper whose deletions all hang renews each time tha
   assert.equal(hanging.hits, 64, 'no deletion was answered or given up meanwhile');
   stop.abort();
   await Promise.all([publishing, sweeping]);
+});
+
+test('a leader beside a hundred heartbeats that all hang renews each time that it is due', T, async (t) => {
+  const server = await startEmbeddedServer();
+  t.after(() => server.close());
+  const clock = new ManualClock(Date.now());
+  const transport = transportTo(t, server.url, { clock });
+  const store = createLeaseApi({ transport, clock, random: Math.random });
+  const hanging = server.faults.add({ match: { namespace: 'kube-node-lease' }, fault: { type: 'hang' } });
+  const stop = new AbortController();
+  const names = Array.from({ length: 100 }, (_, i) => `node-${i}`);
+  const common = { store, clock, random: () => 0 };
+  const heartbeat = new Heartbeat({
+    ...common,
+    nodes: new FakeNodes(...names),
+    renewIntervalMs: 3_600_000,
+    requestTimeoutMs: 3_599_000,
+    leaseDurationSeconds: 14_400,
+  });
+  const beating = heartbeat.run(stop.signal);
+  while (heartbeat.status.backlog === 0) await clock.advance(36_000);
+  await until(() => hanging.hits === heartbeat.status.inFlight);
+  const elector = new LeaderElector({
+    ...common,
+    lease: { namespace: 'default', name: 'led' },
+    id: 'us',
+    uuid: '1',
+    work: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
+  });
+  const electing = elector.run(stop.signal);
+  await until(() => elector.term !== undefined);
+  for (let renewals = 1; renewals <= 3; renewals++) {
+    await clock.advance(2_000);
+    await until(() => server.requests.count({ method: 'PUT', namespace: 'default' }) === renewals);
+  }
+  stop.abort();
+  await clock.advance(3_600_000);
+  await Promise.all([beating, electing]);
 });
