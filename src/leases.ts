@@ -93,7 +93,7 @@ const IDENTITIES: LeaseQuery = {
  * @example
  * await using leases = await openLeases();
  * await leases.lead('my-operator', async (term) => { … }, { signal });
- * @throws KubeConfigError when the configuration cannot be used
+ * @throws OptionsError; KubeConfigError when the configuration cannot be used
  */
 export async function openLeases(options: OpenOptions = {}): Promise<Leases> {
   const { observe = [], logger, ...reach } = options;

@@ -7,6 +7,8 @@ import { setDefaultCACertificates } from 'node:tls';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { OptionsError, optionProblems, positiveMs, wholeNumber } from '../runtime/options.ts';
+import type { OptionRows } from '../runtime/options.ts';
 import type { CreateHttpClient } from './wire/http-client.ts';
 import { loadKubeConfig } from './auth/kubeconfig.ts';
 import type { LoadOptions } from './auth/kubeconfig.ts';
@@ -44,6 +46,16 @@ export interface ConnectOptions extends LoadOptions {
   readonly ownRootsOnly?: boolean | undefined;
 }
 
+const ROWS: OptionRows<Pick<ConnectOptions, 'requestTimeoutMs' | 'maxConnections' | 'watchSilenceMs'>> = {
+  requestTimeoutMs: { unit: 'ms', rule: positiveMs, text: 'longest time for one attempt' },
+  maxConnections: {
+    type: 'number',
+    rule: (most) => (most === Number.POSITIVE_INFINITY ? undefined : wholeNumber(1)(most)),
+    text: 'requests of one urgency at a time',
+  },
+  watchSilenceMs: { unit: 'ms', rule: positiveMs, text: 'longest silence of a watch that is believed' },
+};
+
 const httpClient = async (light: boolean): Promise<CreateHttpClient> =>
   light ? (await import('./wire/node-client.ts')).nodeClient : (await import('./wire/undici-client.ts')).undiciClient;
 
@@ -71,10 +83,12 @@ function forgetRoots({ ca, insecureSkipTlsVerify, proxyUrl, user }: KubeSettings
 
 /**
  * Reads the configuration and makes a connection; sends nothing yet.
- * @throws KubeConfigError when the configuration cannot be used
+ * @throws OptionsError; KubeConfigError when the configuration cannot be used
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { clock, random } = options;
+  const problems = optionProblems(ROWS, options);
+  if (problems.length > 0) throw new OptionsError('connect', problems);
   const settings = await loadKubeConfig(options);
   if (options.ownRootsOnly) forgetRoots(settings);
   const transport = createTransport({

@@ -7,6 +7,7 @@ import { LeaderElector } from '../../src/election/elector.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
+import { openLeases } from '../../src/leases.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { OptionsError } from '../../src/runtime/options.ts';
 import { Sweeper } from '../../src/sweep/sweeper.ts';
@@ -97,4 +98,24 @@ test('a running service refuses changes that cannot be used, and keeps what it h
   const heartbeat = new Heartbeat({ ...parts, nodes });
   assert.throws(() => heartbeat.update({ leaseDurationSeconds: 10 }), OptionsError);
   assert.equal(heartbeat.options.leaseDurationSeconds, 40);
+});
+
+test('a door whose numbers no request could use is not opened', async () => {
+  const kubeConfig = {
+    currentContext: 'c',
+    contexts: [{ name: 'c', cluster: 'c', user: 'u' }],
+    clusters: [{ name: 'c', server: 'http://127.0.0.1:1' }],
+    users: [{ name: 'u' }],
+  };
+  for (const bad of [Number.NaN, 0, -5]) {
+    await assert.rejects(openLeases({ kubeConfig, requestTimeoutMs: bad, maxConnections: bad }), (error) => {
+      assert(error instanceof OptionsError, String(error));
+      assert.deepEqual(
+        error.problems.map(({ field }) => field),
+        ['requestTimeoutMs', 'maxConnections'],
+      );
+      return true;
+    });
+  }
+  await using _leases = await openLeases({ kubeConfig, requestTimeoutMs: 1, maxConnections: Number.POSITIVE_INFINITY });
 });
