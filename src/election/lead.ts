@@ -74,6 +74,8 @@ class Leader {
   #conflicts = 0;
   /** Another is to lead: the work was asked to end. */
   #steppingDown = false;
+  /** The work listens. */
+  #began = false;
   #stopped = false;
   #ended: { readonly error?: unknown } | undefined;
   #givenUp = false;
@@ -122,7 +124,9 @@ class Leader {
       if (this.#candidate.seen) this.#news(this.#candidate.seen);
       if (held.holds()) void this.#work();
       else this.#ended = {};
+      this.#began = true;
       if (stopped) onAbort();
+      if (this.#steppingDown) held.askToEnd('SteppingDown');
       while (!this.#ended && !this.#givenUp && held.holds()) {
         const pause = this.#nextAt - this.#candidate.now();
         if (pause > 0) await wake.wait(clock, pause);
@@ -179,7 +183,7 @@ class Leader {
     if (asked === undefined || this.#steppingDown || !this.held.holds()) return;
     this.#steppingDown = true;
     this.#candidate.report({ type: 'steppingDown', fencingToken: this.#fencingToken, to: asked.to });
-    this.held.askToEnd('SteppingDown');
+    if (this.#began) this.held.askToEnd('SteppingDown');
   }
 
   async #renew(): Promise<void> {

@@ -365,6 +365,18 @@ describe('work and its program', () => {
       assert.equal(a.terms.length, 1);
     }));
 
+  test('asked to step down before the answer to the acquiring write has come: the work begins, and then is asked', () =>
+    play(async (scene) => {
+      const memory = new MemoryStore({ clock: scene.clock, api: scene.api, by: 'a' });
+      memory.next('create', { answerDelayMs: 500 });
+      const a = scene.actor('a', { memory });
+      await scene.clock.advance(100);
+      scene.api.edit(REF, ({ spec }) => ({ spec: { ...spec, preferredHolder: 'b' } }));
+      await scene.clock.advance(1_000);
+      assert.equal(a.of('stopped')[0]?.reason, 'steppedDown');
+      assert.equal(scene.peek()!.spec.holderIdentity, '');
+    }));
+
   test('a preferred holder that leads already, by its whole name or the part before the uuid, goes on', () =>
     play(async (scene) => {
       const a = scene.actor('a');
