@@ -81,6 +81,19 @@ export async function stepDown(options: StepDownOptions): Promise<StepDownOutcom
   return follow(options, asked, until);
 }
 
+async function look(
+  store: StepDownOptions['store'],
+  ref: LeaseRef,
+  signal: AbortSignal | undefined,
+): Promise<Lease | undefined> {
+  try {
+    return await store.get(ref, { signal });
+  } catch (error) {
+    if (isStoreError(error, 'NotFound')) return undefined;
+    throw error;
+  }
+}
+
 /** Waits for what becomes of the term that was asked to end. */
 async function follow(
   { store, clock, lease: { namespace, name }, to, signal }: StepDownOptions,
@@ -90,12 +103,13 @@ async function follow(
   const { holderIdentity: holder = '', leaseTransitions } = asked.spec;
   const over = new AbortController();
   let outcome: StepDownOutcome = { outcome: 'timedOut', holder };
+  const goesOn = (): boolean => outcome.outcome === 'timedOut';
   const end = (): void => over.abort();
   const see = (lease: Lease | undefined): void => {
     const next = lease?.spec.holderIdentity || undefined;
     if (next === holder && lease?.spec.leaseTransitions === leaseTransitions) return;
     if (next === undefined) {
-      if (outcome.outcome === 'timedOut' && to === undefined) cancelNext = clock.schedule(NEXT_MS, end);
+      if (goesOn() && to === undefined) cancelNext = clock.schedule(NEXT_MS, end);
       outcome = to === undefined ? { outcome: 'steppedDown', holder, next } : { outcome: 'absent', holder };
       return;
     }
@@ -121,6 +135,8 @@ async function follow(
         return REOPEN_MS;
       },
     }).run(aborted);
+    // The watch may have been silent all the while.
+    if (goesOn() && !signal?.aborted) see(await look(store, { namespace, name }, signal));
   } finally {
     cancel();
     cancelNext();

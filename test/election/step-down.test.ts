@@ -168,3 +168,26 @@ test('who may not watch is not answered that the holder goes on', () =>
     await scene.until(() => failure !== undefined, 60_000);
     assert(isStoreError(failure, 'Forbidden'));
   }));
+
+test('a watch that is silent tells nothing: at the end it is looked once more', () =>
+  play(async (scene, ask, store) => {
+    scene.actor('a');
+    await scene.clock.advance(0);
+    const b = scene.actor('b');
+    await scene.clock.advance(1_000);
+    store.faults = ({ verb }) => (verb === 'watch' ? { hang: true } : undefined);
+    const { outcome, tookMs } = await answered(scene, ask());
+    assert.equal(outcome, 'steppedDown');
+    assert.equal(tookMs, 30_000);
+    assert(b.leads);
+    store.faults = ({ verb }) =>
+      verb === 'watch'
+        ? { hang: true }
+        : verb === 'get' && scene.clock.monotonic() > 40_000
+          ? { fail: 'Unavailable' }
+          : undefined;
+    let failure: unknown;
+    void ask().catch((error: unknown) => (failure = error));
+    await scene.until(() => failure !== undefined, 60_000);
+    assert(isStoreError(failure, 'Unavailable'));
+  }));
