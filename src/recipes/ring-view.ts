@@ -12,7 +12,7 @@
  *   that Lease after its silence (transitions grow by nothing else);
  * - else (the term it names does not match the member's Lease, or either of the two is not there) only after the duration from
  *   when that was first seen: names come back, and objects are deleted and restored, while a holder that is cut off goes
- *   on until its deadline.
+ *   on until its deadline. Where no record says that duration it is the longest that was seen of a member.
  * A member's Lease may be taken when its record has been silent for its own duration, as seen from here.
  */
 import type { Lease } from '../lease/lease.ts';
@@ -103,6 +103,7 @@ interface KeyState {
 
 export class RingView {
   readonly #durationMs: number;
+  #longestMs: number;
   readonly #isMember: (lease: Lease) => boolean;
   readonly #members = new Map<string, MemberEntry>();
   readonly #keys = new Map<string, KeyEntry>();
@@ -116,12 +117,18 @@ export class RingView {
   #since: number | undefined;
 
   /**
-   * @param durationMs our own lease duration: how long what is not there is waited for
+   * @param durationMs our own lease duration: how long what is not there is waited for at the least
    * @param isMember tells the two kinds of Lease apart
    */
   constructor(durationMs: number, isMember: (lease: Lease) => boolean) {
     this.#durationMs = durationMs;
+    this.#longestMs = durationMs;
     this.#isMember = isMember;
+  }
+
+  /** How long one of whom nothing tells may go on, in milliseconds: the longest term that was seen, at least our own. */
+  get longestMs(): number {
+    return this.#longestMs;
   }
 
   /** True once the whole ring was seen. */
@@ -197,7 +204,7 @@ export class RingView {
     const entry = this.#keys.get(name);
     if (!entry) {
       const since = Math.max(this.#gone.get(name) ?? -Infinity, this.#since ?? Infinity);
-      const freeAt = since + this.#durationMs;
+      const freeAt = since + this.#longestMs;
       return { lease: undefined, heldBy: undefined, freeAt, notBefore: freeAt };
     }
     const { lease, term, freeAt, notBefore } = entry;
@@ -223,8 +230,8 @@ export class RingView {
     };
     for (const { term, since } of this.#members.values()) if (term) consider(since + term.durationMs);
     for (const { freeAt } of this.#keys.values()) consider(freeAt);
-    if (this.#since !== undefined) consider(this.#since + this.#durationMs);
-    for (const at of this.#gone.values()) consider(at + this.#durationMs);
+    if (this.#since !== undefined) consider(this.#since + this.#longestMs);
+    for (const at of this.#gone.values()) consider(at + this.#longestMs);
     return next;
   }
 
@@ -232,6 +239,7 @@ export class RingView {
     const { name } = lease.metadata;
     const before = this.#members.get(name);
     const term = memberTermOf(lease, this.#durationMs);
+    if (term) this.#longestMs = Math.max(this.#longestMs, term.durationMs);
     if (before && sameRecord(recordOf(before.lease), recordOf(lease))) {
       before.lease = lease;
       return;
@@ -243,6 +251,7 @@ export class RingView {
 
   #dropMember(name: string, now: number): void {
     this.#members.delete(name);
+    this.#terms.delete(name);
     for (const key of this.#keys.values()) if (key.term?.lease === name) this.#judge(key, now);
   }
 
@@ -273,15 +282,16 @@ export class RingView {
   #notBefore(lease: Lease, doubtful: boolean, now: number): number {
     const { name } = lease.metadata;
     const before = this.#keys.get(name);
-    if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#durationMs;
+    if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#longestMs;
     const gone = this.#gone.get(name);
-    if (gone !== undefined) return gone + this.#durationMs;
-    return doubtful && this.#since !== undefined ? now + this.#durationMs : -Infinity;
+    if (gone !== undefined) return gone + this.#longestMs;
+    return doubtful && this.#since !== undefined ? now + this.#longestMs : -Infinity;
   }
 
   /** The same term of a member, of which many keys name one, once. */
   #shared(term: MemberTerm | undefined): MemberTerm | undefined {
     if (!term) return undefined;
+    this.#longestMs = Math.max(this.#longestMs, term.durationMs);
     const known = this.#terms.get(term.lease);
     if (known && sameMemberTerm(known, term) && known.durationMs === term.durationMs) return known;
     this.#terms.set(term.lease, term);
@@ -334,7 +344,7 @@ export class RingView {
     if (key.matched && !putBack && term && member && endsTerm(member.lease, term))
       key.freeAt = Math.min(key.freeAt, Math.max(now, key.notBefore));
     // What broke the match once is waited for from then on, whatever follows.
-    else if (key.freeAt === Infinity) key.freeAt = now + (term?.durationMs ?? this.#durationMs);
+    else if (key.freeAt === Infinity) key.freeAt = Math.max(now + (term?.durationMs ?? this.#longestMs), key.notBefore);
     key.matched = false;
   }
 }

@@ -328,7 +328,7 @@ export class Shards {
     const version = lease.metadata.resourceVersion;
     const ghost = this.#ghosts.get(name);
     if (ghost?.version !== version) this.#ghosts.set(name, { version, since: ghost?.since ?? now });
-    if (now < (this.#ghosts.get(name)?.since ?? now) + this.#durationMs || this.#busy.has(name)) return;
+    if (now < (this.#ghosts.get(name)?.since ?? now) + this.#member.view.longestMs || this.#busy.has(name)) return;
     this.#request(name, now, async () => {
       await this.#options.store.update(released(lease, this.#time()), { urgent: true });
       if (mine) this.#wake.now();
@@ -548,7 +548,7 @@ export class Shards {
     consider(this.#member.proof + this.#viewMs);
     for (const { startAt } of this.#held.values()) consider(startAt);
     for (const at of this.#retryAt.values()) consider(at);
-    for (const { since } of this.#ghosts.values()) consider(since + this.#durationMs);
+    for (const { since } of this.#ghosts.values()) consider(since + this.#member.view.longestMs);
     return next;
   }
 }

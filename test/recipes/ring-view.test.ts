@@ -182,6 +182,14 @@ test('a record put back that names a term which has long given the key away is w
   assert.equal(ring.key('k').freeAt, Infinity);
 });
 
+test('a record put back that names a shorter term is waited for as long as the term that it hides', () => {
+  const ring = held();
+  const long = { ...termOf(A), durationMs: 60_000 };
+  ring.see(modified(key('k', long, { at: 2 })), 1_000);
+  ring.see(modified(key('k', { ...termOf(A), holder: 'z_1' }, { at: 1 })), 2_000);
+  assert.equal(ring.key('k').freeAt, 62_000);
+});
+
 test('a text that cannot be read, or a holder without one, is no release', () => {
   for (const text of ['x', '{}', 'null', '[]', '{"lease":1}']) assert.equal(parseMemberTerm(text), undefined, text);
   const ring = view();

@@ -1,6 +1,7 @@
 /** Shards: a key never in two hands, even sizes, hand-over at once, and every way in which records come and go. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ElectionOptions } from '../../src/election/election-options.ts';
 import { Shards } from '../../src/recipes/shards.ts';
 import type { ShardEvent, ShardTerm } from '../../src/recipes/shards.ts';
 import { withChanges } from '../../src/lease/lease.ts';
@@ -51,7 +52,7 @@ class Ring {
   readonly hands = new Hands();
   readonly members = new Map<string, Member>();
 
-  start(id: string, keys: number | readonly string[] = 12, drainMs = 0): Member {
+  start(id: string, keys: number | readonly string[] = 12, drainMs = 0, times: Partial<ElectionOptions> = {}): Member {
     const { store, clock, random, newId } = this.cluster.process(id);
     const events: ShardEvent[] = [];
     const stop = new AbortController();
@@ -63,6 +64,7 @@ class Ring {
       id,
       uuid: newId(),
       keys,
+      ...times,
       work: this.hands.work(drainMs, this.cluster),
       observe: (event) => void events.push(event),
     });
@@ -262,6 +264,22 @@ for (const how of ['replay', 'relist'] as const) {
     assert.ok(ring.hands.at.get('z')?.holder.startsWith('b_'));
   });
 }
+
+test("a key's Lease that is deleted is waited for as long as the longest term of the ring", async () => {
+  const ring = new Ring();
+  const z = ring.start('z', 3, 0, { leaseDurationSeconds: 60, renewDeadlineMs: 50_000 });
+  await ring.advance(100_000);
+  ring.start('b', 3);
+  await ring.advance(40_000);
+  const [held = ''] = z.shards.held;
+  z.store.watches.silence();
+  ring.cluster.store.remove({ namespace: REF.namespace, name: `ring-k-${held}` });
+  await ring.advance(40_000);
+  assert.ok(ring.hands.at.get(held)?.holder.startsWith('z_'));
+  z.stop.abort();
+  await ring.advance(60_000);
+  assert.ok(ring.hands.at.get(held)?.holder.startsWith('b_'));
+});
 
 test("a member's Lease that is deleted or swept: it ends its keys, and all are in some hand again", async () => {
   const ring = await three();

@@ -83,17 +83,21 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'shards: a term that does not match is waited for',
-    change(VIEW, 'key.freeAt = now + (term?.durationMs ?? this.#durationMs);', 'key.freeAt = now;'),
+    change(
+      VIEW,
+      'key.freeAt = Math.max(now + (term?.durationMs ?? this.#longestMs), key.notBefore);',
+      'key.freeAt = now;',
+    ),
   ),
   mutant(
     'shards: a key that is not there is waited for',
-    change(VIEW, 'heldBy: undefined, freeAt: since + this.#durationMs };', 'heldBy: undefined, freeAt: since };'),
+    change(VIEW, 'const freeAt = since + this.#longestMs;', 'const freeAt = since;'),
   ),
   mutant(
     'shards: what was put back is waited for',
     change(
       VIEW,
-      'if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#durationMs;',
+      'if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#longestMs;',
       'if (before) return before.notBefore;',
     ),
   ),
