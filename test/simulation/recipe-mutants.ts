@@ -149,7 +149,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
     'shards: an old record of our own that was put back is waited for',
     change(
       SHARDS,
-      'if (now < (this.#ghosts.get(name)?.since ?? now) + this.#durationMs || this.#busy.has(name)) return;',
+      'if (now < (this.#ghosts.get(name)?.since ?? now) + this.#member.view.longestMs || this.#busy.has(name)) return;',
       'if (this.#busy.has(name)) return;',
     ),
   ),
