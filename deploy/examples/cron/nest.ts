@@ -30,8 +30,11 @@ class Jobs implements OnApplicationBootstrap {
     const due = this.#next();
     const term = await fires.claimFire('tick', due);
     if (!term) return;
-    console.log(due.toISOString());
-    fires.complete('tick', due);
+    try {
+      console.log(due.toISOString());
+    } finally {
+      fires.complete('tick', due);
+    }
   }
 
   /** The time of the fire that is due, from when it was the next one. */
