@@ -228,6 +228,24 @@ test('a member that restarts under its old name: nothing of its old process is t
   assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
 });
 
+test('who sees a member silent only because its own view stands still takes nothing from it', async () => {
+  for (let offset = 0; offset < 5_000; offset += 250) {
+    const ring = new Ring();
+    const a = ring.start('a', 12, 0, { renewDeadlineMs: 14_000 });
+    await ring.advance(2_500);
+    const b = ring.start('b', 12, 0, { renewDeadlineMs: 14_000 });
+    await ring.advance(60_000 + offset);
+    const before = a.shards.held;
+    assert.equal(before.length, 6);
+    b.store.watches.silence();
+    await ring.advance(40_000);
+    assert.ok(
+      before.every((key) => a.shards.held.includes(key)),
+      `after ${offset} ms`,
+    );
+  }
+});
+
 test("a key's Lease that is deleted: its holder ends it at once, and nobody begins before a duration has passed", async () => {
   const ring = await three();
   const held = ring.members.get('a')?.shards.held[0] as string;
