@@ -307,7 +307,7 @@ describe('census', { concurrency: 3 }, () => {
     assert.equal(parsed.at(-1)?.status.deleted, true);
     assert.match(
       wide.stdout[0]!,
-      /^NAME +HOSTNAME +STATE +HOLDER +RENEWED +AGE +DURATION +TRANSITIONS +ACQUIRED +PEER +UID$/,
+      /^NAME +HOSTNAME +STATE +HOLDER +RENEWED +AGE +DURATION +TRANSITIONS +ACQUIRED +LABELS +PAYLOAD +PEER +UID$/,
     );
     assert.equal(new Set(wide.stdout.map((line) => line.indexOf('UID') >= 0)).size, 2, 'one line of headers');
     for (const [program, signal] of [

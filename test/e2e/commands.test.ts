@@ -60,7 +60,7 @@ describe('looking at the leases', { concurrency: 3 }, () => {
   it('get -o wide, json, yaml and name', async () => {
     const of = async (form: string): Promise<string> => (await run(['get', ...kubeconfig, '-o', form])).stdout;
     const [wide, json, yaml, name] = await Promise.all(['wide', 'json', 'yaml', 'name'].map(of));
-    assert.match(wide!, /^NAME .* DURATION +TRANSITIONS +ACQUIRED +PEER +UID\n/);
+    assert.match(wide!, /^NAME .* DURATION +TRANSITIONS +ACQUIRED +LABELS +PAYLOAD +PEER +UID\n/);
     interface Document {
       readonly counts: object;
       readonly items: { readonly metadata: { readonly name: string }; readonly status: { readonly state: string } }[];
