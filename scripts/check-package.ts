@@ -183,6 +183,21 @@ function checkTypesResolve(tarball: string): string[] {
   return status === 0 ? [] : [`are-the-types-wrong:\n${stdout}${stderr}`];
 }
 
+/** As docs/deploy.md says it without npm: unpacked, and nothing beside it. */
+function checkUnpacked(tarball: string, directory: string): string[] {
+  try {
+    execFileSync('tar', ['-xzf', tarball, '-C', directory]);
+    const program = join(directory, 'package/dist/cli.js');
+    const says = execFileSync(process.execPath, [program, '--version'], { cwd: directory, encoding: 'utf8' });
+    const { version } = JSON.parse(readFileSync(join(directory, 'package/package.json'), 'utf8')) as {
+      version: string;
+    };
+    return says === `${version}\n` ? [] : [`unpacked, it says that it is ${says}`];
+  } catch (error) {
+    return [`unpacked, it does not run: ${String(error)}`];
+  }
+}
+
 const directory = await mkdtemp(join(tmpdir(), 'leasekeeper-packed-'));
 try {
   const packed = pack(directory);
@@ -191,6 +206,7 @@ try {
   const problems = [
     ...(await checkFiles(packed)),
     ...checkInstalled(all),
+    ...checkUnpacked(tarball, directory),
     ...(await checkConsumer()),
     ...(await checkByPublint(tarball)),
     ...checkTypesResolve(tarball),
