@@ -129,6 +129,18 @@ const TRIALS: readonly Trial[] = [
     tried: [],
   },
   {
+    what: 'heartbeat --share',
+    args: (namespace) => [
+      ...['heartbeat', '--nodes-selector=type=virtual', `--share=${namespace}/ring`],
+      ...HEARTBEAT,
+      `--namespace=${namespace}`,
+    ],
+    // A ring begins after one lease duration, 15 s. The Node's lease is made by the member that has the Node's slot.
+    done: /created the lease/,
+    // Of the ring alone; `shard` tries the others.
+    tried: ['leases list', 'leases watch'],
+  },
+  {
     what: 'nodes',
     args: (namespace) => ['nodes', '--node=virtual-1', '--wait=2s', `--namespace=${namespace}`],
   },
@@ -177,7 +189,14 @@ const RECIPES: readonly Trial[] = [
     what: 'shard',
     args: (namespace) => ['shard', `--ring=${namespace}/ring`, '--slots=2', ...QUICK_ELECTION, '--', 'sleep', '600'],
     done: /the key is ours/,
-    tried: ['leases watch', 'leases create', 'leases update'],
+    // It is deleted four durations later.
+    before: async (api, namespace) => {
+      const labels = { 'leasekeeper.dev/ring': 'ring', 'leasekeeper.dev/kind': 'member' };
+      const spec = { holderIdentity: '', leaseDurationSeconds: 1, renewTime: ago(3600) };
+      const lease = { metadata: { name: 'ring-m-gone', labels }, spec };
+      await api.json('POST', `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`, lease);
+    },
+    tried: ['leases watch', 'leases create', 'leases update', 'leases delete'],
   },
   { what: 'members', args: (namespace) => ['members', `${namespace}/ring`] },
   {
