@@ -26,7 +26,7 @@ function run(): void {
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   process.stdout.on('error', stdoutFailed);
-  // Saves parsing the program anew at each start. Where the cache cannot be written Node goes on without.
+  // Saves parsing the program again at each start. Where the cache cannot be written Node goes on without.
   const cache = cacheDirectory();
   if (cache !== undefined && !import.meta.url.endsWith('.ts'))
     process.getBuiltinModule('node:module').enableCompileCache(cache);

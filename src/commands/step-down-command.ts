@@ -1,5 +1,5 @@
 /**
- * `leasekeeper step-down`: asks whoever holds a lease to end its work and to release it. Exits with 0 once it has, and where
+ * `leasekeeper step-down`: asks the holder of a lease to end its work and to release it. Exits with 0 once it has, and where
  * another was named, once that one holds the lease.
  */
 import type { OptionValues } from '../config/option-spec.ts';

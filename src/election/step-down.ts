@@ -1,5 +1,5 @@
 /**
- * Asks the leader of a lease, or whoever holds a lock, a slot or a shard, to end its work and to release.
+ * Asks the leader of a lease, or the holder of a lock, a slot or a shard, to end its work and to release.
  *
  * Guarantees: the request names one term, so that no later one is meant; it is written over the very version that was read;
  * a holder that will not heed it (client-go, or an older program) is not asked. Settles within `waitMs` and one request.
@@ -53,7 +53,7 @@ const AGAIN_MS = 100;
 const REOPEN_MS = 500;
 
 /**
- * Asks whoever holds a lease to end its term, and waits for what becomes of it.
+ * Asks the holder of a lease to end its term, and waits for what becomes of it.
  * @throws OptionsError; LeaseStoreError as `get` and `update` do, `Aborted` when the signal aborts
  */
 export async function stepDown(options: StepDownOptions): Promise<StepDownOutcome> {

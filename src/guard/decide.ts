@@ -33,7 +33,7 @@ type Action =
   | { readonly do: 'wait'; readonly ms: number };
 
 /**
- * A timer stands still with the machine, so what is left to wait is looked at anew this often, in milliseconds. The
+ * A timer stands still with the machine, so what is left to wait is worked out again this often, in milliseconds. The
  * elector reckons with a lag of 100 ms after a suspend.
  */
 const LOOK_MS = 100;

@@ -33,7 +33,7 @@ import { LineSplitter, parseWatchLine } from './watch-stream.ts';
 const DEFAULT_SILENCE_MS = 75_000;
 /** Seconds that the server is asked to keep a watch open, times 1 to 2 at random: client-go's. */
 const WATCH_SECONDS = 300;
-/** Attempts to go on from one version that the server answers without telling anything, until it is listed anew. */
+/** Attempts to go on from one version that the server answers without telling anything, until it is listed again. */
 const FRUITLESS_TRIES = 3;
 /** How often a list is begun again whose state was compacted away while it was read. */
 const LIST_ATTEMPTS = 3;

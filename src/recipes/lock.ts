@@ -5,7 +5,7 @@
  * the Lease is released after the work has ended, and the next waiter is woken by that; a holder that dies is followed once
  * its duration has passed. `use` returns when its time is up, also while a write hangs: what that write may still acquire
  * is released behind it.
- * Does not guarantee an order among waiters; that none waits forever is a matter of chance, drawn anew each time.
+ * Does not guarantee an order among waiters; that none waits forever is a matter of chance, drawn again each time.
  */
 import { LeaderElector } from '../election/elector.ts';
 import type { LeaderElectorOptions } from '../election/elector.ts';

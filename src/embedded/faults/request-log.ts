@@ -42,7 +42,7 @@ export class RequestLog {
     return match === undefined ? this.#total : this.matching(match).length;
   }
 
-  /** Begins anew, the count too. */
+  /** Begins again at 0, the count too. */
   clear(): void {
     this.#entries = [];
     this.#total = 0;
