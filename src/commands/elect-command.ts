@@ -80,7 +80,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         const { code, why } = ending(outcome);
         // The last one counts, however often it was elected.
         if (isStopping(term) || endsUs(restart, outcome)) exit = { code };
-        // What leadership ended, or its end, is no failure of the command.
+        // What the end of the term ended, or that end, is no failure of the command.
         else if (code !== EXIT.ok && !(outcome.how === 'ended' && outcome.asked)) throw new CommandError(why);
         // `stopped` came when the term was lost, before it was known that the command had ended.
         if (exit && term.remainingMs === 0) over.abort();

@@ -225,7 +225,7 @@ export function sweepEndpoints(frame: Frame): Endpoints<SweepEvent> {
   };
 }
 
-/** Of `elect`: as client-go's, a process whose work outlives its leadership is to be restarted. */
+/** Of `elect`: as client-go's, a process whose work outlives its term is to be restarted. */
 export function electEndpoints(
   frame: Frame,
   lease: LeaseRef,

@@ -179,7 +179,7 @@ export function decideCandidate(
   const transitions = seen.transitions === undefined ? 0 : Math.min(seen.transitions + 1, MAX_TRANSITIONS);
   const write = lease && !seen.setBack && ownWrite(holder, writes, lease);
   if (lease && write) {
-    // Leadership is counted from the sending: what was found again too late is written again, as a new term.
+    // A term is counted from the sending: what was found again too late is written again, as a new term.
     if (write.opens && write.sentAt + timing.termMs > nowMs) return { do: 'adopt', lease, write };
     return { do: 'acquire', base: lease, transitions, why: 'own' };
   }

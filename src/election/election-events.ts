@@ -37,7 +37,7 @@ export type ElectionHappening =
       /** The lease's, in this term. */
       readonly transitions: number;
       readonly fencingToken: number;
-      /** When leadership ends unless it is renewed. */
+      /** When the term ends unless it is renewed. */
       readonly deadline: number;
       /** When others may lead: everything must have ended by then. */
       readonly expires: number;

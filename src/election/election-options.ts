@@ -14,7 +14,7 @@ export interface ElectionOptions {
    * At most 3600: what says more is read as an hour by others, and would not be waited for.
    */
   readonly leaseDurationSeconds: number;
-  /** Milliseconds from the sending of the last successful renewal until leadership ends. Default 10000. */
+  /** Milliseconds from the sending of the last successful renewal until the term ends. Default 10000. */
   readonly renewDeadlineMs: number;
   /** Milliseconds from one renewal to the next. Default 2000. */
   readonly retryPeriodMs: number;
@@ -104,7 +104,7 @@ export interface Timing {
   readonly leaseDurationMs: number;
   /** From the sending of a write until nothing may be done any more in its name. */
   readonly holdMs: number;
-  /** From the sending of a write until leadership ends; at most `holdMs`. */
+  /** From the sending of a write until the term ends; at most `holdMs`. */
   readonly termMs: number;
   readonly retryPeriodMs: number;
   readonly workTimeoutMs: number;

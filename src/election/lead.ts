@@ -236,7 +236,7 @@ class Leader {
     this.#candidate.report({ type: 'renewed', fencingToken, deadline, expires, latencyMs, adopted });
   }
 
-  /** Leadership is lost: waits for the work, without a bound unless the elector is to stop. */
+  /** The term is lost: waits for the work, without a bound unless the elector is to stop. */
   async #outlive(): Promise<void> {
     const { clock, wake } = this.#candidate;
     const { expires } = this.held;

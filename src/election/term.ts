@@ -1,5 +1,5 @@
 /**
- * A term of leadership: a deadline, not a boolean.
+ * A term: a deadline, not a boolean.
  *
  * Guarantees: from the deadline on, `check` throws, whatever the event loop did or did not do meanwhile (a blocked loop, a
  * stopped process, a suspended machine), because it asks the monotonic clock; once over, a term never comes back, even if
@@ -40,7 +40,7 @@ export type LeadershipErrorCode =
   /** `elector.run` rejects with it: the work did not end within `workTimeoutMs`; its lease is left to expire. */
   | 'WorkNotEnded';
 
-/** Leadership is over, or about to be: see `code`, and `reason` for why it was lost. */
+/** The term is over, or about to be: see `code`, and `reason` for why it was lost. */
 export class LeadershipError extends Error {
   override readonly name = 'LeadershipError';
   readonly code: LeadershipErrorCode;
@@ -55,7 +55,7 @@ export class LeadershipError extends Error {
 }
 
 /**
- * A term of leadership: a deadline, not a boolean. `check` before each guarded step; send `fencingToken` along where it
+ * A term: a deadline, not a boolean. `check` before each guarded step; send `fencingToken` along where it
  * matters.
  */
 export interface Term {

@@ -9,7 +9,7 @@ import { msUntil } from './instant.ts';
 import type { Instant } from './instant.ts';
 
 export interface Watched {
-  /** The end of leadership, as last heard: the group is asked to end. */
+  /** The end of the term, as last heard: the group is asked to end. */
   readonly endAt: Instant;
   /** Before others may lead, as last heard: the group is killed. */
   readonly killAt: Instant;
@@ -17,7 +17,7 @@ export interface Watched {
   readonly asked: boolean;
   /** By when it must have ended, where it was asked. */
   readonly stopBy: Instant | undefined;
-  /** Leadership is gone, or leasekeeper is. */
+  /** The term is over, or leasekeeper is. */
   readonly doomed: boolean;
   /** The command's own process has ended. */
   readonly exited: boolean;

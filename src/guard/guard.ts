@@ -23,7 +23,7 @@ import type { Order, Report } from './protocol.ts';
 /** Milliseconds from killing the group to the instant at which others may lead: scheduling, and the kill itself. */
 export const KILL_MARGIN_MS = 250;
 /**
- * Milliseconds from the end of leadership until the watchdog asks the command to end by itself: as a rule leasekeeper does
+ * Milliseconds from the end of the term until the watchdog asks the command to end by itself: as a rule leasekeeper does
  * at once, and knows better whether a renewal came in the last moment.
  */
 const ASK_MARGIN_MS = 100;
@@ -43,7 +43,7 @@ interface Ask {
 
 /** Monotonic milliseconds of the guard's clock. */
 export interface Until {
-  /** Leadership ends. */
+  /** The term ends. */
   readonly deadline: number;
   /** Others may lead. */
   readonly expires: number;

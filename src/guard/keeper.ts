@@ -78,7 +78,7 @@ export class Keeper {
     this.#look();
   }
 
-  /** Nobody is left to say how long leadership lasts: it is over. */
+  /** Nobody is left to say how long the term lasts: it is over. */
   orphaned(): void {
     this.#orphaned = true;
     if (this.#running) this.#running.doomed = true;

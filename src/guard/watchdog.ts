@@ -1,6 +1,6 @@
 /**
  * The watchdog of `leasekeeper elect`, a process of its own that loads nothing but this: it is the parent of the command,
- * hears over a socket how long leadership lasts, and ends the command when that is over or leasekeeper is gone.
+ * hears over a socket how long the term lasts, and ends the command when that is over or leasekeeper is gone.
  *
  * Guarantees: the command and what is in its process group are killed before the lease may be another's, when leasekeeper
  * is killed or stopped too. Signals for all processes of a terminal or a service end leasekeeper, not this: it ends when

@@ -39,7 +39,7 @@ export function leaderAnswer(
 }
 
 /**
- * As client-go's: bad when leadership is over and the process has not noticed, or cannot end what it does as leader.
+ * As client-go's: bad when the term is over and the process has not noticed, or cannot end what it does as leader.
  * @param overdue the term is over, others may lead, and its work still runs
  */
 export const leaderCheck = ({ leader, remainingMs }: LeaderView, overdue: boolean): Check => ({
