@@ -104,7 +104,7 @@ export type { CensusOptions } from './census/census-options.ts';
 export { identityLeases } from './census/census-query.ts';
 export type { CensusQuery } from './census/census-query.ts';
 export { takeCensus } from './census/take-census.ts';
-export type { LookOptions } from './census/take-census.ts';
+export type { TakeCensusOptions } from './census/take-census.ts';
 export type { Census, CensusClock, CensusLease, Counts, Instance, LeaseSummary } from './census/census.ts';
 export type { LeaseState } from './census/judge.ts';
 

@@ -37,7 +37,7 @@ export const CENSUS_ROWS: OptionRows<CensusOptions> = {
 };
 
 /** What one answer is given: milliseconds. */
-export interface LookTimes {
+export interface TakeCensusTimes {
   /** As of `CensusOptions`. */
   readonly freshForMs: number;
   /**
@@ -49,7 +49,7 @@ export interface LookTimes {
   readonly timeoutMs: number;
 }
 
-export const LOOK_ROWS: OptionRows<LookTimes> = {
+export const TAKE_CENSUS_ROWS: OptionRows<TakeCensusTimes> = {
   freshForMs: CENSUS_ROWS.freshForMs,
   observeMs: {
     unit: 'ms',

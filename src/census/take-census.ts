@@ -15,8 +15,8 @@ import type { Given } from '../runtime/options.ts';
 import type { Census, ReadLease } from './census.ts';
 import { comparedCensus, publishedCensus, summary } from './census.ts';
 import type { CensusQuery } from './census-query.ts';
-import { LOOK_ROWS } from './census-options.ts';
-import type { LookTimes } from './census-options.ts';
+import { TAKE_CENSUS_ROWS } from './census-options.ts';
+import type { TakeCensusTimes } from './census-options.ts';
 
 /** A state may be compacted away between two pages; who needs longer than that three times has another problem. */
 const ATTEMPTS = 3;
@@ -24,7 +24,7 @@ const ATTEMPTS = 3;
 const MAX_LEASES = 60_000;
 
 /** Where to look, and for what. */
-export interface LookOptions extends Given<LookTimes> {
+export interface TakeCensusOptions extends Given<TakeCensusTimes> {
   readonly store: Pick<LeaseStore, 'list'>;
   readonly query: CensusQuery;
   readonly clock: Clock;
@@ -34,8 +34,8 @@ export interface LookOptions extends Given<LookTimes> {
 }
 
 /** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does, `Aborted` between two looks too */
-export async function takeCensus(given: LookOptions): Promise<Census> {
-  const times = checkedOptions('takeCensus', LOOK_ROWS, given);
+export async function takeCensus(given: TakeCensusOptions): Promise<Census> {
+  const times = checkedOptions('takeCensus', TAKE_CENSUS_ROWS, given);
   const { clock, signal } = given;
   const first = await look(given, times);
   if (times.observeMs === 0) return first;
@@ -45,8 +45,8 @@ export async function takeCensus(given: LookOptions): Promise<Census> {
 }
 
 async function look(
-  { store, query, clock, signal, keepSource }: LookOptions,
-  { freshForMs, timeoutMs }: LookTimes,
+  { store, query, clock, signal, keepSource }: TakeCensusOptions,
+  { freshForMs, timeoutMs }: TakeCensusTimes,
 ): Promise<Census> {
   const { matches = () => true, matching: _, counted: __, ...selected } = query;
   const started = clock.monotonic();

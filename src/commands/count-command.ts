@@ -2,17 +2,17 @@
  * `leasekeeper count`: one number. What is not known is an error, never a number.
  */
 import { queryText } from '../census/census-query.ts';
-import { COUNT_TABLE, leaseQuery, lookRules, queryRules } from '../config/shared-flags.ts';
+import { COUNT_TABLE, leaseQuery, takeCensusRules, queryRules } from '../config/shared-flags.ts';
 import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { lookAtLeases } from './identity-leases.ts';
+import { censusOfLeases } from './identity-leases.ts';
 import { printable } from './output/text-width.ts';
 import { onLeases, permitted } from './permissions.ts';
 
 export async function run({ given, io }: CommandInput): Promise<number> {
-  const values = await readValues(COUNT_TABLE, given, lookRules);
+  const values = await readValues(COUNT_TABLE, given, takeCensusRules);
   const query = leaseQuery(values);
-  const { counts, leases } = await lookAtLeases(values, query, io);
+  const { counts, leases } = await censusOfLeases(values, query, io);
   if (leases.length === 0) io.err(`leasekeeper: no lease found ${printable(queryText(query))}\n`);
   if (counts === undefined) {
     throw new CommandError('the API server sent no time (no Date header): which leases have expired is not known');

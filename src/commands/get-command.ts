@@ -17,7 +17,7 @@ import { createSystemClock } from '../runtime/clock.ts';
 import { CommandError, EXIT, readValues } from './command.ts';
 import type { CommandInput, Io } from './command.ts';
 import { connectApi } from './compose.ts';
-import { aheadLine, lookAtLeases } from './identity-leases.ts';
+import { aheadLine, censusOfLeases } from './identity-leases.ts';
 import { leaseShape, printCensus } from './output/print-census.ts';
 import type { CensusPrintOptions, Row } from './output/print-census.ts';
 import { RowPrinter, printOptions } from './output/printer.ts';
@@ -31,7 +31,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const query = getQuery(values, names);
   const options = { ...printOptions(values.output, io), noHeaders: values.noHeaders, query };
   if (values.watch) return watchLeases(values, () => options, io);
-  const census = await lookAtLeases(values, query, io, options.output !== 'table' && options.output !== 'name');
+  const census = await censusOfLeases(values, query, io, options.output !== 'table' && options.output !== 'name');
   const missing = names.filter((name) => !census.leases.some((lease) => lease.name === name));
   const [one] = census.leases;
   const printed = await printCensus(census, options, names.length === 1 ? one : undefined);

@@ -22,7 +22,7 @@ type Values = OptionValues<typeof API_OPTIONS> & { readonly freshFor: number; re
  * @param keepSource keeps each lease as it was read
  * @throws ConfigurationError, LeaseStoreError
  */
-export async function lookAtLeases(
+export async function censusOfLeases(
   values: Values,
   queryOf: CensusQuery | ((namespace: string) => CensusQuery),
   world: Io,

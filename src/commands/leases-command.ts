@@ -10,7 +10,7 @@ import { LEASES_TABLE, leasesQuery, leasesRules } from '../config/lease-list-fla
 import { EXIT, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { watchLeases } from './get-command.ts';
-import { lookAtLeases } from './identity-leases.ts';
+import { censusOfLeases } from './identity-leases.ts';
 import { printCensus } from './output/print-census.ts';
 import type { CensusPrintOptions } from './output/print-census.ts';
 import { printOptions } from './output/printer.ts';
@@ -28,7 +28,7 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   if (values.watch) return watchLeases(values, optionsOf, io, keep);
   let options: CensusPrintOptions | undefined;
   const whole = values.output === 'json' || values.output === 'yaml' || values.output === 'wide';
-  const found = await lookAtLeases(values, (namespace) => (options = optionsOf(namespace)).query, io, whole);
+  const found = await censusOfLeases(values, (namespace) => (options = optionsOf(namespace)).query, io, whole);
   if (options === undefined) throw new TypeError('a look without a query');
   const printed = await printCensus(keep ? censusOf(found.leases.filter(keep), found) : found, options);
   if (printed.stderr !== '') io.err(printed.stderr);

@@ -1,5 +1,5 @@
 /**
- * `leasekeeper members`: who is in a ring, one look: the holder of each member Lease, its last renewal, its payload.
+ * `leasekeeper members`: who is in a ring now: the holder of each member Lease, its last renewal, its payload.
  */
 import type { OptionValues } from '../config/option-spec.ts';
 import { RING_VIEW_TABLE, ringRules } from '../config/recipe-flags.ts';
@@ -19,7 +19,7 @@ import { printAnswer, printOptions } from './output/printer.ts';
 import type { Shape } from './output/printer.ts';
 import { onLeases, permitted } from './permissions.ts';
 
-interface RingLook {
+interface RingLeases {
   readonly namespace: string;
   readonly ring: string;
   readonly leases: readonly Lease[];
@@ -27,9 +27,9 @@ interface RingLook {
 }
 
 /** All Leases of the ring that stands after the command's name. */
-export async function lookAtRing({ given, args, io }: CommandInput): Promise<{
+export async function readRing({ given, args, io }: CommandInput): Promise<{
   readonly values: OptionValues<typeof RING_VIEW_TABLE>;
-  readonly look: RingLook;
+  readonly found: RingLeases;
 }> {
   const { values, problems } = await readChecked(RING_VIEW_TABLE, given, () => []);
   const [text = ''] = args;
@@ -46,7 +46,7 @@ export async function lookAtRing({ given, args, io }: CommandInput): Promise<{
     now: () => clock.monotonic(),
   });
   if (items.length === 0) io.err(`leasekeeper: no lease of ${query.labelSelector} in namespace ${namespace}\n`);
-  return { values, look: { namespace, ring, leases: items, serverDate } };
+  return { values, found: { namespace, ring, leases: items, serverDate } };
 }
 
 /** Milliseconds since the last renewal, by the API server's clock. */
@@ -61,16 +61,16 @@ export function seemsLive(lease: Lease, date: MicroTime | undefined): boolean {
 }
 
 export async function run(input: CommandInput): Promise<number> {
-  const { values, look } = await lookAtRing(input);
-  const { serverDate: date } = look;
-  const rows = look.leases.filter((lease) => isMember(lease) && lease.spec.holderIdentity);
+  const { values, found } = await readRing(input);
+  const { serverDate: date } = found;
+  const rows = found.leases.filter((lease) => isMember(lease) && lease.spec.holderIdentity);
   const document = (lease: Lease): unknown => {
     const { self: _, ...info } = memberInfo(lease, false);
     return { ...info, live: seemsLive(lease, date), renewTime: lease.spec.renewTime?.toString() ?? null };
   };
   const shape: Shape<Lease> = {
     columns: [
-      { header: 'MEMBER', cell: ({ metadata }) => metadata.name.slice(`${look.ring}-m-`.length) },
+      { header: 'MEMBER', cell: ({ metadata }) => metadata.name.slice(`${found.ring}-m-`.length) },
       { header: 'HOLDER', cell: ({ spec }) => spec.holderIdentity, max: 40 },
       { header: 'STATE', cell: (lease) => (seemsLive(lease, date) ? 'Live' : 'Silent') },
       { header: 'RENEWED', cell: (lease) => humanDuration(renewedAgo(lease, date)) },
@@ -81,10 +81,10 @@ export async function run(input: CommandInput): Promise<number> {
   };
   const answer = {
     rows,
-    document: () => ({ ring: look.ring, namespace: look.namespace, members: rows.map(document) }),
+    document: () => ({ ring: found.ring, namespace: found.namespace, members: rows.map(document) }),
   };
   const printed = await printAnswer(shape, printOptions(values.output, input.io), { ...answer, nothing: 'No members' });
-  if (printed.stderr !== '' && look.leases.length > 0) input.io.err(printed.stderr);
+  if (printed.stderr !== '' && found.leases.length > 0) input.io.err(printed.stderr);
   input.io.out(printed.stdout);
   return EXIT.ok;
 }

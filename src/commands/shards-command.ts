@@ -1,5 +1,5 @@
 /**
- * `leasekeeper shards`: which member of a ring has which key, one look.
+ * `leasekeeper shards`: which member of a ring has which key now.
  *
  * Guarantees: a key counts as held only by the member term that it names, as that member's Lease shows it at this moment.
  */
@@ -8,7 +8,7 @@ import { MEMBER_ANNOTATION, memberTermOf, parseMemberTerm, sameMemberTerm } from
 import { isMember } from '../recipes/ring-member.ts';
 import { EXIT } from './command.ts';
 import type { CommandInput } from './command.ts';
-import { lookAtRing, seemsLive } from './members-command.ts';
+import { readRing, seemsLive } from './members-command.ts';
 import { printAnswer, printOptions } from './output/printer.ts';
 import type { Shape } from './output/printer.ts';
 import { humanDuration } from './output/human-duration.ts';
@@ -25,20 +25,20 @@ interface Row {
 }
 
 export async function run(input: CommandInput): Promise<number> {
-  const { values, look } = await lookAtRing(input);
-  const members = new Map(look.leases.filter(isMember).map((lease) => [lease.metadata.name, lease]));
-  const rows = look.leases
+  const { values, found } = await readRing(input);
+  const members = new Map(found.leases.filter(isMember).map((lease) => [lease.metadata.name, lease]));
+  const rows = found.leases
     .filter((lease) => !isMember(lease))
     .map((lease): Row => {
       const { acquireTime } = lease.spec;
-      const state = stateOf(lease, members, look.serverDate);
-      const held = state === 'Held' && acquireTime && look.serverDate;
+      const state = stateOf(lease, members, found.serverDate);
+      const held = state === 'Held' && acquireTime && found.serverDate;
       return {
         name: lease.metadata.name,
-        key: keyOf(lease, look.ring),
+        key: keyOf(lease, found.ring),
         state,
         holder: lease.spec.holderIdentity || undefined,
-        heldForMs: held ? Math.max(0, look.serverDate.since(acquireTime)) : undefined,
+        heldForMs: held ? Math.max(0, found.serverDate.since(acquireTime)) : undefined,
       };
     })
     .sort((a, b) => a.key.localeCompare(b.key, 'en', { numeric: true }));
@@ -59,9 +59,9 @@ export async function run(input: CommandInput): Promise<number> {
     nameLine: ({ name }) => `lease.coordination.k8s.io/${name}\n`,
     document,
   };
-  const answer = { rows, document: () => ({ ring: look.ring, namespace: look.namespace, keys: rows.map(document) }) };
+  const answer = { rows, document: () => ({ ring: found.ring, namespace: found.namespace, keys: rows.map(document) }) };
   const printed = await printAnswer(shape, printOptions(values.output, input.io), { ...answer, nothing: 'No keys' });
-  if (printed.stderr !== '' && look.leases.length > 0) input.io.err(printed.stderr);
+  if (printed.stderr !== '' && found.leases.length > 0) input.io.err(printed.stderr);
   input.io.out(printed.stdout);
   return EXIT.ok;
 }

@@ -2,7 +2,7 @@
  * The options of `leases` and `step-down`, which are of leases of every kind. They belong to one call of a command.
  */
 import { positiveMs } from '../runtime/options.ts';
-import { LOOK_ROWS } from '../census/census-options.ts';
+import { TAKE_CENSUS_ROWS } from '../census/census-options.ts';
 import type { CensusQuery } from '../census/census-query.ts';
 import { KINDS, kindOf } from '../lease/lease-kind.ts';
 import { objectNameProblem } from '../lease/names.ts';
@@ -13,7 +13,7 @@ import {
   ALL_NAMESPACES,
   API_OPTIONS,
   LOG_OPTIONS,
-  LOOK_OPTIONS,
+  TAKE_CENSUS_OPTIONS,
   NO_HEADERS,
   OUTPUT_OPTIONS,
   WATCH_OPTIONS,
@@ -80,7 +80,7 @@ export const LEASES_TABLE = {
     default: false,
     weakest: 'flag',
   },
-  ...LOOK_OPTIONS,
+  ...TAKE_CENSUS_OPTIONS,
   ...OUTPUT_OPTIONS,
   noHeaders: NO_HEADERS,
   ...WATCH_OPTIONS,
@@ -105,7 +105,7 @@ export function leasesRules(values: LeasesValues): Wrong[] {
   const { allNamespaces, leasesNamespace, leasesKind, leaderless, watch, observe } = values;
   const named = leasesNamespace !== undefined;
   return [
-    ...optionsOf({ rows: LOOK_ROWS }, LOOK_OPTIONS, values).wrong,
+    ...optionsOf({ rows: TAKE_CENSUS_ROWS }, TAKE_CENSUS_OPTIONS, values).wrong,
     ...wrong('leasesNamespace', leasesNamespace, named ? objectNameProblem(leasesNamespace) : undefined),
     ...wrong('allNamespaces', undefined, named && allNamespaces ? 'cannot be used with --namespace' : undefined),
     ...wrong('leasesKind', undefined, leasesKind && leaderless ? 'cannot be used with --leaderless' : undefined),

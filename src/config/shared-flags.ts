@@ -4,7 +4,7 @@
  */
 import { identityLeases } from '../census/census-query.ts';
 import type { CensusQuery } from '../census/census-query.ts';
-import { LOOK_ROWS } from '../census/census-options.ts';
+import { TAKE_CENSUS_ROWS } from '../census/census-options.ts';
 import { defaultFeatureGates } from '../features/gates.ts';
 import { IDENTITY_ROWS } from '../identity/identity-options.ts';
 import { isLabelValue, labelKeyProblem, objectNameProblem } from '../lease/names.ts';
@@ -112,7 +112,7 @@ export const leaseQuery = ({ namespace, labelKey, labelValue }: Which): CensusQu
 export const queryRules = (values: OptionValues<typeof LEASE_OPTIONS>): Wrong[] =>
   optionsOf({ rows: QUERY_ROWS }, LEASE_OPTIONS, values).wrong;
 
-export const LOOK_OPTIONS = bind(LOOK_ROWS, {
+export const TAKE_CENSUS_OPTIONS = bind(TAKE_CENSUS_ROWS, {
   freshFor: { field: 'freshForMs', flag: '--fresh-for' },
   observe: {
     field: 'observeMs',
@@ -125,9 +125,9 @@ export const LOOK_OPTIONS = bind(LOOK_ROWS, {
 });
 
 /** For commands that look once. */
-export const lookRules = (values: OptionValues<typeof LEASE_OPTIONS & typeof LOOK_OPTIONS>): Wrong[] => [
+export const takeCensusRules = (values: OptionValues<typeof LEASE_OPTIONS & typeof TAKE_CENSUS_OPTIONS>): Wrong[] => [
   ...queryRules(values),
-  ...optionsOf({ rows: LOOK_ROWS }, LOOK_OPTIONS, values).wrong,
+  ...optionsOf({ rows: TAKE_CENSUS_ROWS }, TAKE_CENSUS_OPTIONS, values).wrong,
 ];
 
 export const OUTPUT_OPTIONS = {
@@ -180,7 +180,7 @@ export const GET_TABLE = {
     help: 'label selector in place of the identity label; an empty one means all leases',
     weakest: 'flag',
   },
-  ...LOOK_OPTIONS,
+  ...TAKE_CENSUS_OPTIONS,
   ...OUTPUT_OPTIONS,
   noHeaders: NO_HEADERS,
   ...WATCH_OPTIONS,
@@ -204,7 +204,7 @@ export function getRules(values: OptionValues<typeof GET_TABLE>, names: readonly
   const { watch, observe, leaseSelector, allNamespaces } = values;
   const named = names.length > 0;
   return [
-    ...lookRules(values),
+    ...takeCensusRules(values),
     ...wrong(
       'observe',
       observe,
@@ -221,7 +221,7 @@ export function getRules(values: OptionValues<typeof GET_TABLE>, names: readonly
 }
 
 export const COUNT_TABLE = {
-  ...LOOK_OPTIONS,
+  ...TAKE_CENSUS_OPTIONS,
   live: {
     kind: 'boolean',
     flag: '--live',
