@@ -5,7 +5,7 @@ import { registerHooks } from 'node:module';
 
 const SRC = new URL('../../src/', import.meta.url).href;
 
-const BESIDE = /^(@kubernetes\/client-node|node-cron)$/;
+const BESIDE = /^(@kubernetes\/client-node|node-cron|pino|prom-client)$/;
 
 registerHooks({
   resolve(specifier, context, next) {
