@@ -19,7 +19,7 @@ import type { AvailabilityOptions } from './availability-options.ts';
 export type Availability = 'Ready' | 'NotReady' | 'Unknown' | 'Pending';
 
 /** What was seen of one node. */
-export interface NodeSighting {
+export interface NodeObservation {
   /** The latest renewTime ever seen; undefined: none. */
   readonly renewTime: MicroTime | undefined;
   /** Monotonic milliseconds of the last sign of life, or since when the node is looked at. */
@@ -32,7 +32,7 @@ export interface NodeSighting {
 }
 
 /** The beginning, without a lease. */
-export const firstSight = (now: number, ready: ReadyCondition | undefined): NodeSighting => ({
+export const firstObservation = (now: number, ready: ReadyCondition | undefined): NodeObservation => ({
   renewTime: undefined,
   since: now,
   observed: false,
@@ -44,7 +44,7 @@ export const firstSight = (now: number, ready: ReadyCondition | undefined): Node
  * @param now monotonic milliseconds, after the lease arrived
  * @param happened false for a lease that may have been there before we looked: the first list of a monitor
  */
-export function sighted(before: NodeSighting, lease: Lease, now: number, happened: boolean): NodeSighting {
+export function leaseSeen(before: NodeObservation, lease: Lease, now: number, happened: boolean): NodeObservation {
   const { renewTime } = lease.spec;
   if (renewTime === undefined) return before;
   if (before.renewTime === undefined)
@@ -56,7 +56,7 @@ export function sighted(before: NodeSighting, lease: Lease, now: number, happene
  * Takes in the condition of a node that was known before.
  * @param now monotonic milliseconds, after the Node arrived
  */
-export function posted(before: NodeSighting, ready: ReadyCondition | undefined, now: number): NodeSighting {
+export function statusSeen(before: NodeObservation, ready: ReadyCondition | undefined, now: number): NodeObservation {
   if (!ready) return before.ready ? { ...before, ready, bareSince: now } : before;
   const { heartbeatTime } = before.ready ?? {};
   const same = before.ready && (ready.heartbeatTime?.equals(heartbeatTime) ?? heartbeatTime === undefined);
@@ -68,7 +68,7 @@ export function posted(before: NodeSighting, ready: ReadyCondition | undefined, 
  * @returns the verdict, and the monotonic millisecond before which silence does not change it
  */
 export function availabilityOf(
-  { ready, since, observed, bareSince }: NodeSighting,
+  { ready, since, observed, bareSince }: NodeObservation,
   proof: number,
   { graceMs, startupGraceMs }: Pick<AvailabilityOptions, 'graceMs' | 'startupGraceMs'>,
 ): readonly [Availability, number] {

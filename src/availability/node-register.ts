@@ -10,8 +10,8 @@ import type { MicroTime } from '../lease/micro-time.ts';
 import type { NodeInfo } from '../lease/node-source.ts';
 import type { Watched } from '../runtime/freshness.ts';
 import type { AvailabilityOptions } from './availability-options.ts';
-import { availabilityOf, firstSight, posted, sighted } from './decide.ts';
-import type { Availability, NodeSighting } from './decide.ts';
+import { availabilityOf, firstObservation, leaseSeen, statusSeen } from './decide.ts';
+import type { Availability, NodeObservation } from './decide.ts';
 
 /** One Node and what was seen of its lease. */
 export interface NodeAvailability {
@@ -31,8 +31,8 @@ export interface NodeAvailability {
 
 interface Entry {
   node: NodeInfo;
-  sighting: NodeSighting;
-  /** The lease that the sighting began with. */
+  observation: NodeObservation;
+  /** The lease that the observation began with. */
   leaseUid: string | undefined;
   /** That lease was last seen to be owned by another Node: the one of this name before. */
   inherited: boolean;
@@ -73,14 +73,14 @@ export class NodeRegister implements Watched {
     const known = this.#entries.get(node.name);
     if (known?.node.uid === node.uid) {
       known.node = node;
-      known.sighting = posted(known.sighting, node.ready, now);
+      known.observation = statusSeen(known.observation, node.ready, now);
       this.#judge(known, now);
       return;
     }
     const { renewTime, leaseUid } = this.#leases.get(node.name) ?? {};
-    const sighting = { ...firstSight(now, node.ready), renewTime };
-    const [status, until] = availabilityOf(sighting, now, this.#graces);
-    const entry: Entry = { node, sighting, leaseUid, inherited: false, status };
+    const observation = { ...firstObservation(now, node.ready), renewTime };
+    const [status, until] = availabilityOf(observation, now, this.#graces);
+    const entry: Entry = { node, observation, leaseUid, inherited: false, status };
     this.#entries.set(node.name, entry);
     this.#await(until);
     this.#onChange(this.#show(entry, now), known?.status);
@@ -113,7 +113,7 @@ export class NodeRegister implements Watched {
     const known = this.#sawLeases;
     this.#leases.clear();
     // Whatever the Nodes' age, their leases are looked at from now on only.
-    if (!known) for (const entry of this.#entries.values()) entry.sighting = firstSight(now, entry.node.ready);
+    if (!known) for (const entry of this.#entries.values()) entry.observation = firstObservation(now, entry.node.ready);
     for (const lease of leases) this.#put(lease, now, known);
     this.#sawLeases = true;
   }
@@ -158,13 +158,13 @@ export class NodeRegister implements Watched {
     if (!entry) return;
     // What a recreated Node found there, or its predecessor wrote, is no measure any more once that lease is gone with its
     // writer and its clock.
-    if (entry.leaseUid !== leaseUid && (!entry.sighting.observed || entry.inherited))
-      entry.sighting = { ...entry.sighting, renewTime: undefined };
+    if (entry.leaseUid !== leaseUid && (!entry.observation.observed || entry.inherited))
+      entry.observation = { ...entry.observation, renewTime: undefined };
     entry.leaseUid = leaseUid;
     entry.inherited = lease.metadata.ownerReferences.some(({ kind, uid }) => kind === 'Node' && uid !== entry.node.uid);
-    const next = sighted(entry.sighting, lease, now, happened);
-    if (next === entry.sighting) return;
-    entry.sighting = next;
+    const next = leaseSeen(entry.observation, lease, now, happened);
+    if (next === entry.observation) return;
+    entry.observation = next;
     this.#judge(entry, now);
   }
 
@@ -174,7 +174,7 @@ export class NodeRegister implements Watched {
   }
 
   #judge(entry: Entry, now: number): void {
-    const [status, until] = availabilityOf(entry.sighting, this.#looked, this.#graces);
+    const [status, until] = availabilityOf(entry.observation, this.#looked, this.#graces);
     this.#await(until);
     const from = entry.status;
     if (status === from) return;
@@ -182,10 +182,10 @@ export class NodeRegister implements Watched {
     this.#onChange(this.#show(entry, now), from);
   }
 
-  #show({ node, sighting, status }: Entry, now: number): NodeAvailability {
+  #show({ node, observation, status }: Entry, now: number): NodeAvailability {
     const { name, uid, creationTimestamp } = node;
     const lease = this.#leases.get(name);
-    const renewedAgoMs = sighting.observed ? Math.max(0, now - sighting.since) : undefined;
+    const renewedAgoMs = observation.observed ? Math.max(0, now - observation.since) : undefined;
     return { name, uid, status, ...lease, renewedAgoMs, hasLease: lease !== undefined, creationTimestamp };
   }
 }

@@ -12,9 +12,9 @@ import type { Watched } from '../runtime/freshness.ts';
 import type { CensusLease, Group, LeaseSummary } from './census.ts';
 import { Tally, summary } from './census.ts';
 import type { CensusEvent, InstanceState } from './census-events.ts';
-import type { LeaseSighting, LeaseState } from './judge.ts';
+import type { LeaseObservation, LeaseState } from './judge.ts';
 import type { ServerNow } from './judge.ts';
-import { aheadMs, deadlineOf, observedState, sight } from './judge.ts';
+import { aheadMs, deadlineOf, observedState, observationOf } from './judge.ts';
 
 type RegisterEvent = Extract<CensusEvent, { type: 'appeared' | 'changed' | 'gone' | 'lease' | 'ahead' }>;
 
@@ -26,7 +26,7 @@ interface Entry {
   source: Lease | undefined;
   group: Group;
   state: LeaseState;
-  sighting: LeaseSighting;
+  observation: LeaseObservation;
   /** It is in the numbers. */
   counted: boolean;
   /** As of `CensusLease`. */
@@ -85,26 +85,35 @@ export class CensusRegister implements Watched {
     for (const entry of this.#entries.values()) if (entry.round !== this.#round) this.#drop(entry, now);
   }
 
-  /** Takes in one lease as it is now; for `sinceMs` see `sight`. */
+  /** Takes in one lease as it is now; for `sinceMs` see `observationOf`. */
   put(lease: Lease, now: number, sinceMs: number): void {
     const key = `${lease.metadata.namespace}/${lease.metadata.name}`;
     const next = summary(lease);
     const known = this.#entries.get(key);
-    const sighting =
+    const observation =
       known && sameRecord(known.lease, next)
-        ? this.#dated(known.sighting, next, now)
-        : this.#sight(known?.lease, next, now, sinceMs);
+        ? this.#dated(known.observation, next, now)
+        : this.#observed(known?.lease, next, now, sinceMs);
     let state = known?.state;
-    if (!state || known?.sighting !== sighting) {
-      state = next.holder ? observedState(sighting, now, this.#options.freshForMs) : 'released';
+    if (!state || known?.observation !== observation) {
+      state = next.holder ? observedState(observation, now, this.#options.freshForMs) : 'released';
     }
     const source = this.#options.keepSource ? lease : undefined;
     const counted = this.#options.counted?.(lease) ?? true;
     const ahead = aheadMs(next, this.#serverNow(now)?.latest);
-    this.deadline = Math.min(this.deadline, deadlineOf(sighting, state, this.#options.freshForMs));
+    this.deadline = Math.min(this.deadline, deadlineOf(observation, state, this.#options.freshForMs));
     if (!known) {
       const group = this.tally.group(next.hostname, next.namespace, next.name);
-      const entry: Entry = { lease: next, source, group, state, sighting, counted, aheadMs: ahead, round: this.#round };
+      const entry: Entry = {
+        lease: next,
+        source,
+        group,
+        state,
+        observation,
+        counted,
+        aheadMs: ahead,
+        round: this.#round,
+      };
       this.#entries.set(key, entry);
       this.#count(entry, undefined, undefined);
       this.#tellLease('added', entry, undefined, now);
@@ -112,17 +121,17 @@ export class CensusRegister implements Watched {
       return;
     }
     const before = { ...known };
-    const { lease: last, state: from, sighting: lastSighting, aheadMs: lastAhead } = before;
+    const { lease: last, state: from, observation: lastObservation, aheadMs: lastAhead } = before;
     // Equal strings of an old and a new event are two in memory: the old ones, which others share, are kept.
     known.lease = keepEqual(last, next);
     known.source = source;
     known.state = state;
-    known.sighting = sighting;
+    known.observation = observation;
     known.aheadMs = ahead;
     known.round = this.#round;
     known.counted = counted;
     if (last.hostname !== next.hostname || counted !== before.counted) this.#regroup(known, before);
-    else this.#count(known, from, lastSighting);
+    else this.#count(known, from, lastObservation);
     if (from !== state || last.holder !== next.holder || last.hostname !== next.hostname || last.uid !== next.uid) {
       this.#tellLease('modified', known, before, now);
     }
@@ -140,13 +149,13 @@ export class CensusRegister implements Watched {
     let deadline = Infinity;
     for (const entry of this.#entries.values()) {
       const from = entry.state;
-      if (at > deadlineOf(entry.sighting, from, freshForMs)) {
+      if (at > deadlineOf(entry.observation, from, freshForMs)) {
         const before = { ...entry };
-        entry.state = observedState(entry.sighting, at, freshForMs);
-        this.#count(entry, from, entry.sighting);
+        entry.state = observedState(entry.observation, at, freshForMs);
+        this.#count(entry, from, entry.observation);
         if (entry.state !== from) this.#tellLease('modified', entry, before, at);
       }
-      deadline = Math.min(deadline, deadlineOf(entry.sighting, entry.state, freshForMs));
+      deadline = Math.min(deadline, deadlineOf(entry.observation, entry.state, freshForMs));
     }
     this.deadline = deadline;
   }
@@ -160,16 +169,16 @@ export class CensusRegister implements Watched {
    * A lease that was not there before is judged as who looks once judges it, by its published time: an old lease that
    * somebody puts back is no sign of life. Where the API server's time is not known, what happens now is one.
    */
-  #sight(last: LeaseSummary | undefined, next: LeaseSummary, now: number, sinceMs: number): LeaseSighting {
+  #observed(last: LeaseSummary | undefined, next: LeaseSummary, now: number, sinceMs: number): LeaseObservation {
     const server = this.#serverNow(now);
     const first = last?.uid !== next.uid && server !== undefined;
-    return sight(next, now, first ? Infinity : sinceMs, server);
+    return observationOf(next, now, first ? Infinity : sinceMs, server);
   }
 
-  /** A sighting that nothing could date, dated when the API server has sent its time since. */
-  #dated(sighting: LeaseSighting, lease: LeaseSummary, now: number): LeaseSighting {
-    const server = Number.isNaN(sighting.renewedAt) ? this.#serverNow(now) : undefined;
-    return server ? sight(lease, now, Infinity, server) : sighting;
+  /** An observation that nothing could date, dated when the API server has sent its time since. */
+  #dated(observation: LeaseObservation, lease: LeaseSummary, now: number): LeaseObservation {
+    const server = Number.isNaN(observation.renewedAt) ? this.#serverNow(now) : undefined;
+    return server ? observationOf(lease, now, Infinity, server) : observation;
   }
 
   #serverNow(now: number): ServerNow | undefined {
@@ -195,20 +204,20 @@ export class CensusRegister implements Watched {
     this.#count(entry, undefined, undefined);
   }
 
-  #leave({ group, state, sighting, counted, lease: { namespace, name } }: Entry): void {
+  #leave({ group, state, observation, counted, lease: { namespace, name } }: Entry): void {
     if (counted) {
-      if (isEstimate(state, sighting)) this.estimated -= 1;
+      if (isEstimate(state, observation)) this.estimated -= 1;
       this.#tellGroup(group, this.tally.move(group, state, undefined));
       this.changed = true;
     }
     this.tally.prune(group, namespace, name);
   }
 
-  /** Counts an entry whose state or sighting was another before; both `undefined` when it was not counted. */
-  #count(entry: Entry, from: LeaseState | undefined, last: LeaseSighting | undefined): void {
+  /** Counts an entry whose state or observation was another before; both `undefined` when it was not counted. */
+  #count(entry: Entry, from: LeaseState | undefined, last: LeaseObservation | undefined): void {
     if (!entry.counted) return;
     const was = from !== undefined && last !== undefined && isEstimate(from, last);
-    const is = isEstimate(entry.state, entry.sighting);
+    const is = isEstimate(entry.state, entry.observation);
     this.estimated += Number(is) - Number(was);
     const before = this.tally.move(entry.group, from, entry.state);
     if (from !== entry.state || was !== is) this.changed = true;
@@ -236,7 +245,7 @@ export class CensusRegister implements Watched {
   }
 }
 
-const isEstimate = (state: LeaseState, { estimated }: LeaseSighting): boolean => estimated && state === 'live';
+const isEstimate = (state: LeaseState, { estimated }: LeaseObservation): boolean => estimated && state === 'live';
 
 function keepEqual(last: LeaseSummary, next: LeaseSummary): LeaseSummary {
   const { namespace, name } = last;
@@ -251,7 +260,7 @@ function keepEqual(last: LeaseSummary, next: LeaseSummary): LeaseSummary {
   };
 }
 
-function censusLease({ lease, source, state, sighting, aheadMs }: Entry, at: number): CensusLease {
-  const renewedAgoMs = Number.isFinite(sighting.renewedAt) ? Math.max(0, at - sighting.renewedAt) : undefined;
+function censusLease({ lease, source, state, observation, aheadMs }: Entry, at: number): CensusLease {
+  const renewedAgoMs = Number.isFinite(observation.renewedAt) ? Math.max(0, at - observation.renewedAt) : undefined;
   return { ...lease, state, renewedAgoMs, aheadMs, source };
 }

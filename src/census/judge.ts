@@ -3,7 +3,7 @@
  *
  * `publishedState` compares what a lease says with the API server's clock: for one look at it. It is as good as the
  * publisher's clock.
- * `LeaseSighting` measures silence on our own monotonic clock: for anyone who goes on looking. No two clocks have to agree;
+ * `LeaseObservation` measures silence on our own monotonic clock: for anyone who goes on looking. No two clocks have to agree;
  * only the age of what was there before we looked is taken from the published times, and is marked as an estimate.
  *
  * A time that has not come is no sign of life in either way: such a lease is live only once it was seen to change.
@@ -89,7 +89,7 @@ export interface ServerNow {
 }
 
 /** When, on the monotonic clock in milliseconds, a lease was last renewed, and when it will have expired. */
-export interface LeaseSighting {
+export interface LeaseObservation {
   /** NaN when nothing tells; -Infinity when it was not since we look, and its own time has not come. */
   readonly renewedAt: number;
   readonly expiresAt: number;
@@ -104,7 +104,12 @@ export interface LeaseSighting {
  *   that is seen for the first time
  * @param server `undefined` when the API server never sent its time
  */
-export function sight(lease: Published, nowMs: number, sinceMs: number, server: ServerNow | undefined): LeaseSighting {
+export function observationOf(
+  lease: Published,
+  nowMs: number,
+  sinceMs: number,
+  server: ServerNow | undefined,
+): LeaseObservation {
   const sign = lastSign(lease);
   const serverNow = server?.earliest;
   let age = 0;
@@ -121,14 +126,18 @@ export function sight(lease: Published, nowMs: number, sinceMs: number, server: 
 }
 
 /** Judges a lease that somebody holds by how long it has been silent at `atMs`, monotonic milliseconds. */
-export function observedState({ renewedAt, expiresAt }: LeaseSighting, atMs: number, freshForMs: number): LeaseState {
+export function observedState(
+  { renewedAt, expiresAt }: LeaseObservation,
+  atMs: number,
+  freshForMs: number,
+): LeaseState {
   if (atMs > expiresAt) return 'expired';
   if (Number.isNaN(renewedAt)) return 'unknown';
   return atMs - renewedAt <= freshForMs ? 'live' : 'stale';
 }
 
 /** The monotonic millisecond after which silence alone makes the state another; Infinity when it never does. */
-export function deadlineOf({ renewedAt, expiresAt }: LeaseSighting, state: LeaseState, freshForMs: number): number {
+export function deadlineOf({ renewedAt, expiresAt }: LeaseObservation, state: LeaseState, freshForMs: number): number {
   if (!countsAsInstance(state)) return Infinity;
   return state === 'live' ? Math.min(renewedAt + freshForMs, expiresAt) : expiresAt;
 }

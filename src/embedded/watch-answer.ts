@@ -144,7 +144,7 @@ export class WatchStream {
     }
     const after = matches(version.object);
     if (after) this.#send(change, before ? 'MODIFIED' : 'ADDED', version);
-    // Out of the selector's sight: as it was, at the revision of the change.
+    // Out of the selector's reach: as it was, at the revision of the change.
     else if (before) this.#send(change, 'DELETED', previous, true);
   }
 
