@@ -283,9 +283,11 @@ export class RingView {
     const { name } = lease.metadata;
     const before = this.#keys.get(name);
     if (before) return follows(lease, before.lease) ? before.notBefore : now + this.#longestMs;
-    const gone = this.#gone.get(name);
-    if (gone !== undefined) return gone + this.#longestMs;
-    return doubtful && this.#since !== undefined ? now + this.#longestMs : -Infinity;
+    // What was there when the ring was first seen may be as old as the ring.
+    if (this.#since === undefined) return -Infinity;
+    // Between two lists, or before what appears released, others may have come and gone unseen.
+    const gone = doubtful ? now : Math.max(this.#gone.get(name) ?? -Infinity, this.#since);
+    return gone + this.#longestMs;
   }
 
   /** The same term of a member, of which many keys name one, once. */

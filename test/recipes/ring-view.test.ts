@@ -115,6 +115,19 @@ test('a release is believed over what it follows, and not when it was put back',
   assert.equal(released.key('k').freeAt, 300);
 });
 
+test('a key that we created waits where another came and went before it, or may have unseen', () => {
+  const ring = view();
+  ring.see({ type: 'list', leases: [A] }, 0);
+  ring.see({ type: 'added', lease: key('k', termOf(A), { uid: 'first' }) }, 16_000);
+  assert.equal(ring.key('k').notBefore, 15_000, 'nothing was there since the list');
+  ring.see({ type: 'deleted', lease: key('k', termOf(A), { uid: 'first' }) }, 17_000);
+  ring.see({ type: 'added', lease: key('k', termOf(A), { uid: 'second' }) }, 17_001);
+  assert.equal(ring.key('k').notBefore, 32_000, 'the first may still be in a hand that has not learned of its end');
+  ring.see({ type: 'list', leases: [A] }, 40_000);
+  ring.see({ type: 'list', leases: [A, key('k', termOf(A), { uid: 'third' })] }, 60_000);
+  assert.equal(ring.key('k').notBefore, 75_000, 'others may have come and gone between the lists');
+});
+
 test('held by exactly the term that it names, however it was renewed since', () => {
   const ring = held();
   assert.equal(ring.key('k').freeAt, Infinity);

@@ -4,6 +4,7 @@ import { ClientGoActor, ElectorActor, IDENTITIES, PublisherActor } from './actor
 import type { Actor, Stage } from './actors.ts';
 import type { Plan } from './plan.ts';
 import type { ElectionRules } from './rules/election.ts';
+import { RING_DRILLS, ringDrill } from './ring-drills.ts';
 import type { World } from './world.ts';
 
 export interface DrillParts {
@@ -30,6 +31,9 @@ const RECREATED_MS = 1_000;
 export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'failover' || parts.kind === 'release') return electors(parts);
   if (parts.kind === 'deletion') return deletion(parts);
+  const { world, stage, actors, look } = parts;
+  const ring = RING_DRILLS.find((kind) => kind === parts.kind);
+  if (ring) return ringDrill(ring, stage, actors.values(), (until) => world.live(until, look));
 }
 
 async function electors({ kind, world, stage, actors, election, look }: DrillParts): Promise<void> {

@@ -2,6 +2,7 @@
  * What a seed stands for: who takes part, what happens when, and when it is quiet. Drawn before anything runs, so that
  * parts of it can be left out while the rest stays the same.
  */
+import type { RingDrill } from './ring-drills.ts';
 import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
 import type { FaultKind } from './chaos.ts';
@@ -166,7 +167,7 @@ export interface Plan {
   readonly furniture: readonly Furniture[];
   readonly phases: readonly Phase[];
   /** What is tried once the last quiet is over, to measure its bound. */
-  readonly drill: 'failover' | 'release' | 'restart' | 'deletion' | 'none';
+  readonly drill: 'failover' | 'release' | 'restart' | 'deletion' | RingDrill | 'none';
 }
 
 type Weights = Partial<Record<HappeningKind, number>>;

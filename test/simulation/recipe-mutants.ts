@@ -2,9 +2,7 @@
  * The safety rules of recipes, each with the change that takes it out; see mutants.ts.
  *
  * Not here, because only unlikely chains of happenings show them, which test/recipes/ring-view.test.ts writes down one by one:
- * what frees a key at once was seen to match before, is of the same uid, was not put back, and goes with its mark. And
- * test/recipes/shards.test.ts: a silent member's Lease is taken before its keys, which only a renew deadline near the lease
- * duration needs.
+ * what frees a key at once was seen to match before, is of the same uid, was not put back, and goes with its mark.
  */
 import { change } from './mutation.ts';
 import type { Mutant, Replacement } from './mutation.ts';
@@ -63,6 +61,14 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
     change(SEMAPHORE, 'if (held.every((other) => counts.get(other) === count)) return true;', 'return true;'),
   ),
   mutant(
+    "shards: a silent member's Lease is taken before its keys",
+    change(
+      SHARDS,
+      'if (silent) this.#request(silent.metadata.name, now, () => this.#take(silent));',
+      'if (silent) this.#request(name, now, () => this.#acquire(name, lease, own, term, false));',
+    ),
+  ),
+  mutant(
     'shards: a member is silent for its whole duration',
     change(
       VIEW,
@@ -86,6 +92,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   mutant(
     'shards: a key that is not there is waited for',
     change(VIEW, 'const freeAt = since + this.#longestMs;', 'const freeAt = since;'),
+    change(VIEW, 'return gone + this.#longestMs;', 'return gone;'),
   ),
   mutant(
     'shards: what was put back is waited for',
@@ -138,6 +145,14 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   mutant(
     'shards: what is created out of nothing waits for the view',
     change(SHARDS, 'held.run && now >= held.startAt && (held.shown || held.atOnce)', 'held.run && now >= held.startAt'),
+  ),
+  mutant(
+    'shards: what was created after another that came and went is waited for',
+    change(
+      SHARDS,
+      'if (!held.shown && !held.atOnce) held.startAt = this.#member.view.key(held.leaseName).notBefore;',
+      '',
+    ),
   ),
   mutant(
     'shards: an old record of our own that was put back is waited for',

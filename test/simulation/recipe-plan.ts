@@ -4,6 +4,7 @@
  */
 import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
+import { RING_DRILLS } from './ring-drills.ts';
 import type { Happening, HappeningKind, Phase, Plan, RecipeSlot } from './plan.ts';
 
 export const RECIPE_THEMES = ['lock', 'once', 'cron', 'semaphore', 'shards', 'members'] as const;
@@ -47,8 +48,19 @@ export function drawRecipePlan(seed: number): Plan {
   const theme = themeOf(random());
   const slots = castOf(theme, stream(seed, 'cast'));
   const phase = phaseOf(theme === 'shards' ? OF_SHARDS : HAPPENINGS, slots, stream(seed, 'phase 0'));
-  return { seed, theme, slots, nodes: [], furniture: [], phases: [phase], drill: 'none' };
+  return {
+    seed,
+    theme,
+    slots,
+    nodes: [],
+    furniture: [],
+    phases: [phase],
+    drill: theme === 'shards' ? drillOf(stream(seed, 'drill')) : 'none',
+  };
 }
+
+/** Of those with two members, which it takes, half. */
+const drillOf = (random: Chance): Plan['drill'] => (random.hit(0.5) ? random.pick(RING_DRILLS) : 'none');
 
 function themeOf(dice: number): RecipeTheme {
   if (dice < 0.14) return 'lock';
