@@ -13,7 +13,7 @@ import { RECIPES, ShardsActor } from './recipe-actors.ts';
 export const RING_DRILLS = ['heard late', 'created twice', 'own record put back'] as const;
 export type RingDrill = (typeof RING_DRILLS)[number];
 
-/** Until somebody else counts as silent, and a look and a request, in milliseconds. */
+/** Until somebody counts as silent, then a look and a request, in milliseconds. */
 const SILENT_MS = 15_400;
 /** Half of a renewal deadline: what was proved after it holds until somebody who was last heard of before it counts as silent. */
 const HALF_MS = 5_200;
@@ -83,9 +83,9 @@ export async function ringDrill(
     const { holderIdentity = '', leaseTransitions: transitions = 0 } = held.spec;
     const mark = stepDownMarkText({ holder: holderIdentity, transitions, to: other.slot.name });
     api.edit(lease, (l) => withChanges(l, { annotations: { [STEP_DOWN_ANNOTATION]: mark } }));
-    const ended = api.onCommit(({ name, by, after }) => {
-      if (name === lease.name && by === one.name && !after?.spec.holderIdentity) one.link.hush(false);
-    });
+    // It has seen the request, and not yet its own release, where its work takes its time to end.
+    await live(world.now + 40);
+    one.link.hush(false);
     if (await until(() => holds(other), 8_000)) {
       await live(world.now + 200);
       other.link.hush(false);
@@ -93,7 +93,6 @@ export async function ringDrill(
       one.link.resume('relist');
       await live(world.now + 4_000);
     }
-    ended();
   }
   await live(world.now + 5_000);
   for (const actor of ring) actor.link.resume('replay');
