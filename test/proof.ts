@@ -1,9 +1,10 @@
 /**
- * `npm run proof`: tries the faults, fuzzes the parsers, runs the simulation, and prints one Markdown table of what was tried and
- * survived. Every number is counted by the runs themselves. Exit code 1 when anything was not survived.
+ * `npm run proof`: tries the faults, fuzzes the parsers, runs the simulation of services and of recipes, explores the small
+ * scenarios, and prints one Markdown table of what was tried and survived. Every number is counted by the runs themselves.
+ * Exit code 1 when anything was not survived.
  *
- * `-- --fuzz N` (default 5) multiplies the inputs, `--seeds N` is for the simulation (0 leaves it out), `--readme` writes
- * the table into docs/proof.md between its markers.
+ * `-- --fuzz N` (default 5) multiplies the inputs, `--seeds N` is for the simulation, `--explore SECONDS` (default 30) for each
+ * scenario that is explored (0 leaves either out), `--readme` writes the table into docs/proof.md between its markers.
  * Faults need a real API server: KUBEBUILDER_ASSETS. Without one the table says so.
  */
 import { spawn } from 'node:child_process';
@@ -20,11 +21,13 @@ const { values } = parseArgs({
   options: {
     fuzz: { type: 'string', default: '5' },
     seeds: { type: 'string' },
+    explore: { type: 'string', default: '30' },
     readme: { type: 'boolean', default: false },
   },
 });
 const [BEGIN, END] = ['<!-- proof:begin -->', '<!-- proof:end -->'];
 const SIMULATION = 'test/simulation/run.ts';
+const EXPLORATION = 'test/explore/run.ts';
 
 /** What `npm run simulate -- --json FILE` writes. */
 interface Simulated {
@@ -33,6 +36,15 @@ interface Simulated {
   readonly violations: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly mutants?: readonly { readonly rule: string; readonly caughtAfter: number | null }[];
+}
+
+/** What `npm run explore -- --json FILE` writes. */
+interface ExploredScenario {
+  readonly scenario: string;
+  readonly runs: number;
+  readonly complete: number;
+  readonly seconds: number;
+  readonly violation: string | null;
 }
 
 const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-proof-'));
@@ -72,6 +84,9 @@ const { seeds } = values;
 if (seeds !== '0') {
   await run('simulation', [SIMULATION, '--json', simulatedFile, ...(seeds === undefined ? [] : ['--seeds', seeds])]);
 }
+const exploredFile = join(dir, 'exploration.json');
+if (values.explore !== '0')
+  await run('exploration', [EXPLORATION, '--seconds', values.explore, '--json', exploredFile]);
 
 const lines = (await readFile(file, 'utf8'))
   .split('\n')
@@ -120,7 +135,7 @@ async function simulationRows(): Promise<Row[]> {
       'simulation: seeds',
       count(told.seeds),
       told.violations === 0 ? count(told.seeds) : `${told.violations} violations`,
-      `${count(Math.round(told.simulatedHours))} hours`,
+      `services and recipes; ${count(Math.round(told.simulatedHours))} hours`,
     ],
     ...Object.entries(told.faults).map(([kind, n]): Row => [
       `simulated fault: ${kind}`,
@@ -138,6 +153,27 @@ async function simulationRows(): Promise<Row[]> {
           ] as Row,
         ]
       : []),
+  ];
+}
+
+async function explorationRows(): Promise<Row[]> {
+  if (!existsSync(exploredFile))
+    return [['exploration', '0', '0', values.explore === '0' ? 'left out of this run' : 'it did not end']];
+  const { scenarios } = JSON.parse(await readFile(exploredFile, 'utf8')) as { scenarios: readonly ExploredScenario[] };
+  const broken = scenarios.filter(({ violation }) => violation !== null);
+  if (broken.length > 0) failed = true;
+  const runs = sum(scenarios.map((one) => one.runs));
+  return [
+    ...scenarios.map(({ scenario, runs: tried, complete, seconds, violation }): Row => {
+      const all = complete < 1 ? 'a part of those with one deviation' : `all with up to ${complete} deviations`;
+      return [`explored: ${scenario}`, count(tried), violation ?? count(tried), `${all}; ${seconds} s`];
+    }),
+    [
+      '**schedules explored, in all**',
+      count(runs),
+      broken.length === 0 ? count(runs) : `${broken.length} violations`,
+      `${scenarios.length} scenarios, ${count(sum(scenarios.map(({ seconds }) => seconds)))} s`,
+    ],
   ];
 }
 
@@ -163,6 +199,7 @@ const rows: Row[] = [
   ]),
   ['**inputs, in all**', count(inputs(parsers) + inputs(held)), all([...parsers, ...held]), ''],
   ...(await simulationRows()),
+  ...(await explorationRows()),
 ];
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 const table = [

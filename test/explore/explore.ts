@@ -32,8 +32,9 @@ export interface Explored {
 export interface Bounds {
   /** Deviations at the most; those that only end another one (a release, a resumption) do not count. */
   readonly deviations: number;
-  /** Real milliseconds; after them only what `atLeast` asks for is still run. */
+  /** Real milliseconds, and runs; after either only what `atLeast` asks for is still run. */
   readonly ms: number;
+  readonly runs?: number;
   /** Up to so many deviations everything is run, however long it takes. */
   readonly atLeast?: number;
 }
@@ -67,7 +68,7 @@ export async function explore(scenario: Scenario, bounds: Bounds): Promise<Explo
     const next: Node[] = [];
     for (let i = 0; i < level.length; i++) {
       const node = level[i]!;
-      const late = performance.now() - began > bounds.ms;
+      const late = performance.now() - began > bounds.ms || runs >= (bounds.runs ?? Infinity);
       if (runs > 0 && late && cost > (bounds.atLeast ?? 0)) return result();
       const schedule = scheduleOf(node);
       const scene = await runOnce(scenario, schedule);

@@ -9,7 +9,7 @@ const SCENARIOS_OF: Readonly<Record<string, readonly string[]>> = {
   lock: ['lock'],
   once: ['once'],
   semaphore: ['semaphore'],
-  shards: ['shards', 'old views'],
+  shards: ['shards', 'old views', 'heard late'],
 };
 
 const NO_SERVER = 'no kube-apiserver takes part';

@@ -20,6 +20,7 @@ const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
   ['rivals', '20 lose, 25 cut q1'],
   ['once', '14 stall 2'],
   ['once', '23 cut a1, 37 heal a1'],
+  ['heard late', '62 stall 3'],
   ['semaphore', '26 lose'],
   ['semaphore', '11 empty slots-0'],
 ];

@@ -278,16 +278,23 @@ const semaphore: Scenario = {
 
 const KEYS = ['x', 'y'];
 
-const shards = (name: string, about: string, troubles: readonly Trouble[]): Scenario => ({
+/** @param always what happens in any case, and when in milliseconds */
+const shards = (
+  name: string,
+  about: string,
+  troubles: readonly Trouble[],
+  always: Readonly<Record<string, number>> = {},
+): Scenario => ({
   name,
   about,
-  firstMs: 9_000,
+  firstMs: Math.max(9_000, ...Object.values(always)),
   horizonMs: 26_000,
   quietMs: 48_000,
   troubles,
   start(scene) {
     const hands = new Hands(scene, 'one key never in two hands');
     const members = new Map<string, Shards>();
+    for (const [what, ms] of Object.entries(always)) scene.happens(ms, what);
     // Somebody held the keys before, and gave them back.
     const labels = { [RING_LABEL]: 'ring', [KIND_LABEL]: 'shard' };
     for (const key of KEYS) scene.api.put({ ...ref(`ring-k-${key}`), labels, spec: { leaseTransitions: 3 } });
@@ -421,4 +428,14 @@ export const SCENARIOS: readonly Scenario[] = [
   semaphore,
   shards('shards', 'two members share two keys', [...MESSAGES, ...PROCESSES, ...PEOPLE]),
   shards('old views', 'the same, where only connections are bad', ['cut', 'stall']),
+  shards(
+    'heard late',
+    'the same, where one stands still and is then heard for a moment only',
+    ['lose', 'hold', 'stall'],
+    {
+      'pause a1': 5_100,
+      'resume a1': 14_500,
+      'cut a1': 14_600,
+    },
+  ),
 ];

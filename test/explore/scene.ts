@@ -146,6 +146,12 @@ export class Scene {
     });
   }
 
+  /** This happens at that time in any case: it is part of the scenario. */
+  happens(ms: number, what: string): void {
+    const timer = { at: ms, order: 0, who: undefined, fire: () => void this.#apply(what, timer) };
+    this.schedule(undefined, ms, timer.fire);
+  }
+
   fail(rule: string, message: string): void {
     this.failure ??= new Violation(rule, message);
   }
