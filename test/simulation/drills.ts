@@ -2,9 +2,10 @@
 import { MemoryApi } from '../support/memory-api.ts';
 import { ClientGoActor, ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
-import type { Plan } from './plan.ts';
 import type { ElectionRules } from './rules/election.ts';
-import { RING_DRILLS, ringDrill } from './ring-drills.ts';
+import { RING_DRILLS } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { ringDrill } from './ring-drills.ts';
 import type { World } from './world.ts';
 
 export interface DrillParts {

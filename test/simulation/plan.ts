@@ -2,7 +2,6 @@
  * What a seed stands for: who takes part, what happens when, and when it is quiet. Drawn before anything runs, so that
  * parts of it can be left out while the rest stays the same.
  */
-import type { RingDrill } from './ring-drills.ts';
 import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
 import type { FaultKind } from './chaos.ts';
@@ -157,6 +156,10 @@ export interface Phase {
  * no identity lease, under a host's name.
  */
 export type Furniture = 'orphan' | 'released' | 'untimed' | 'foreign';
+
+/** See ring-drills.ts. */
+export const RING_DRILLS = ['heard late', 'created twice', 'own record put back'] as const;
+export type RingDrill = (typeof RING_DRILLS)[number];
 
 export interface Plan {
   readonly seed: number;

@@ -4,7 +4,7 @@
  */
 import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
-import { RING_DRILLS } from './ring-drills.ts';
+import { RING_DRILLS } from './plan.ts';
 import type { Happening, HappeningKind, Phase, Plan, RecipeSlot } from './plan.ts';
 
 export const RECIPE_THEMES = ['lock', 'once', 'cron', 'semaphore', 'shards', 'members'] as const;

@@ -8,10 +8,8 @@ import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts
 import type { LeaseRef } from '../../src/lease/store.ts';
 import type { Actor, Stage } from './actors.ts';
 import { stream } from './chance.ts';
+import type { RingDrill } from './plan.ts';
 import { RECIPES, ShardsActor } from './recipe-actors.ts';
-
-export const RING_DRILLS = ['heard late', 'created twice', 'own record put back'] as const;
-export type RingDrill = (typeof RING_DRILLS)[number];
 
 /** Until somebody counts as silent, then a look and a request, in milliseconds. */
 const SILENT_MS = 15_400;
