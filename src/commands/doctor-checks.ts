@@ -274,6 +274,9 @@ async function rights(world: Examined): Promise<Found> {
   const may = asked.filter(({ allowed }) => allowed === true).map(({ verb }) => verb);
   const not = asked.filter(({ allowed }) => allowed === false).map(({ verb }) => verb) as (keyof typeof VERBS)[];
   if (may.length + not.length === 0) return readsTried(world);
+  const unknown = asked.filter(({ allowed }) => allowed === undefined).map(({ verb }) => verb);
+  if (not.length === 0 && unknown.length > 0)
+    return skipped(`may ${may.join(', ')} leases in ${namespace}; the API server did not say of ${unknown.join(', ')}`);
   if (not.length === 0) return ok(`may ${may.join(', ')} leases in ${namespace}`);
   const needs = [...new Set(not.map((verb) => VERBS[verb]))].join('; ');
   const found = `may not ${not.join(', ')} leases in ${namespace}: needed by ${needs}`;

@@ -59,7 +59,8 @@ export async function run({ given, io: world }: CommandInput): Promise<number> {
       todo: 'Mend it, or name another (--kubeconfig).',
     });
   }
-  const ok = findings.every(({ verdict }) => verdict !== 'failure');
+  // Interrupted, it has not looked at everything.
+  const ok = !stop.signal.aborted && findings.every(({ verdict }) => verdict !== 'failure');
   if (values.output === 'json') io.out(`${JSON.stringify({ ok, findings }, null, 2)}\n`);
   return ok ? EXIT.ok : EXIT.failed;
 }

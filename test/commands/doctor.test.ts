@@ -201,6 +201,21 @@ test('where access is not reviewed, only reads are tried', async (t) => {
   is((await findings(await kubeconfig(t, { answers })))['rights'], 'ok', /may list and get .* writes were not tried/);
 });
 
+test('a review that fails is no right: what is known is said, and no more', async (t) => {
+  let reviews = 0;
+  const answers = {
+    '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': () =>
+      ++reviews % 2 === 0
+        ? refusal(500, 'InternalError', 'etcd is slow')
+        : ([201, { status: { allowed: true } }] as const),
+  };
+  is(
+    (await findings(await kubeconfig(t, { answers })))['rights'],
+    'skipped',
+    /^may .*; the API server did not say of /,
+  );
+});
+
 test('a wrong namespace', async (t) => {
   const answers = {
     '/api/v1/namespaces/kube-sytem': () => refusal(404, 'NotFound', 'namespaces "kube-sytem" not found'),
