@@ -126,7 +126,10 @@ interface World {
 
 async function world(t: Parameters<typeof embedded>[0]): Promise<World> {
   const { server, kubeconfig } = await embedded(t);
-  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'virtual-1', labels: { type: 'virtual-kubelet' } } };
+  // What its status says is known at once; silence has to be waited for.
+  const status = { conditions: [{ type: 'Ready', status: 'False', reason: 'KubeletNotReady' }] };
+  const metadata = { name: 'virtual-1', labels: { type: 'virtual-kubelet' } };
+  const node = { apiVersion: 'v1', kind: 'Node', metadata, status };
   const headers = { 'content-type': 'application/json' };
   const made = server.handle({ method: 'POST', url: '/api/v1/nodes', headers, body: JSON.stringify(node) });
   assert.equal(made.status, 201, made.body);
