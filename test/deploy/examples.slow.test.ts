@@ -1,4 +1,5 @@
 /** The examples do what their READMEs print, command by command: on the embedded server and on a real API server. */
+import assert from 'node:assert/strict';
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -42,6 +43,13 @@ describe('the examples', { concurrency: true }, () => {
     let api: RealApi;
     before(async () => void (api = await startRealApi()));
     after(() => api.stop());
-    for (const name of NAMES) it(name, async (t) => tell(t, name, await api.kubeconfig()));
+    for (const name of NAMES) {
+      it(name, async (t) => {
+        // Nodes that another example left behind would be shared too.
+        const { status, text } = await api.request('DELETE', '/api/v1/nodes');
+        assert.equal(status, 200, text);
+        await tell(t, name, await api.kubeconfig());
+      });
+    }
   });
 });

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
+import { schemaProblems } from '../deploy/schema.ts';
+import type { Manifest } from '../deploy/support.ts';
 import { blocks, markdownFiles } from './markdown.ts';
 
 /** Where a real API server takes them. */
@@ -38,15 +40,26 @@ test('every Kubernetes object is of a kind that is known here', () => {
   );
 });
 
+test('each has fields and types that Kubernetes knows', () => {
+  for (const { where, object } of objects) assert.deepEqual(schemaProblems(object as Manifest), [], where);
+});
+
 const skip = objects.length === 0 ? 'there is none' : realApiSkip();
 test('a real API server takes every Kubernetes object', { skip, timeout: 120_000 }, async (t) => {
   const api = await startRealApi();
   t.after(() => api.stop());
+  let taken = 0;
   for (const { where, object } of objects) {
     const path = `${PATHS[object.kind]}?dryRun=All&fieldValidation=Strict`;
     const { status, text } = await api.request('POST', path, object, {
       headers: { 'content-type': 'application/json' },
     });
-    assert.equal(status, 201, `${where}: ${text}`);
+    // A reduced server serves no Pods; its answer names no object then.
+    if (status === 404 && /"details":\{\}/.test(text)) t.diagnostic(`${where}: this server serves no ${object.kind}`);
+    else {
+      assert.equal(status, 201, `${where}: ${text}`);
+      taken += 1;
+    }
   }
+  if (taken === 0) t.skip('this server serves none of their kinds');
 });
