@@ -9,6 +9,7 @@
  * the one whose count is not the first slot's gives way.
  * A slot that is given back is taken within one round trip; one of a holder that died once its duration has passed.
  */
+import { emptiedTerm } from '../election/decide.ts';
 import { LeaderElector } from '../election/elector.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import { createSharedWatch } from '../election/shared-watch.ts';
@@ -281,7 +282,8 @@ export class Semaphore {
         }
         const first = slots.get(0);
         const counts = new Map([...slots].map(([n, found]) => [n, countOf(found)]));
-        const all = [...slots].filter(([, found]) => found.spec.holderIdentity);
+        // Who was only deprived of the slot may not have noticed yet.
+        const all = [...slots].filter(([, found]) => found.spec.holderIdentity || emptiedTerm(found));
         const dead = all.filter(([, found]) => quiet.dead(found));
         const taken = all.filter((slot) => !dead.includes(slot));
         const records = taken.map(([, found]) => recordOf(found));
@@ -353,7 +355,8 @@ class Silences {
     const now = this.#clock.monotonic();
     const seen = silence(this.#seen.get(lease.metadata.name), lease, now);
     this.#seen.set(lease.metadata.name, seen);
-    return now - seen.since >= (lease.spec.leaseDurationSeconds ?? Infinity) * 1000;
+    const durationSeconds = emptiedTerm(lease)?.durationSeconds ?? lease.spec.leaseDurationSeconds ?? Infinity;
+    return now - seen.since >= durationSeconds * 1000;
   }
 }
 

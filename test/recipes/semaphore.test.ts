@@ -1,6 +1,7 @@
 /** Semaphore: never more than the count, also while counts change. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { withChanges } from '../../src/lease/lease.ts';
 import { LeadershipError } from '../../src/election/term.ts';
 import { SLOTS_ANNOTATION, Semaphore } from '../../src/recipes/semaphore.ts';
 import type { SemaphoreEvent } from '../../src/recipes/semaphore.ts';
@@ -240,6 +241,38 @@ test('holders that died are no obstacle, of whatever count, nor one whose count 
   }));
   const b = new Semaphore({ ...cluster.process('b'), count: 2 });
   assert.equal(await cluster.until(b.use(async () => 'ran')), 'ran');
+});
+
+test('a slot of another count that somebody empties is not free before its holder must have ended', async () => {
+  const cluster = new Cluster();
+  let working = 0;
+  const held: number[] = [];
+  const old = names('old', 2).map((id) =>
+    new Semaphore({ ...cluster.process(id), count: 2 }).use(async (term) => {
+      working++;
+      held.push(term.slot);
+      // The one in the first slot ends soon; the other takes a while after it was asked to.
+      if (term.slot === 0) await new Promise<void>((resolve) => cluster.clock.schedule(3_000, resolve));
+      else {
+        await new Promise<void>((resolve) => term.signal.addEventListener('abort', () => resolve(), { once: true }));
+        await new Promise<void>((resolve) => cluster.clock.schedule(4_000, resolve));
+      }
+      working--;
+    }),
+  );
+  await cluster.clock.advance(2_000);
+  assert.deepEqual(held.toSorted(), [0, 1]);
+  let begun = false;
+  const fresh = new Semaphore({ ...cluster.process('new'), count: 1 }).use(() => {
+    assert.equal(working, 0, 'an old holder still works');
+    begun = true;
+    return Promise.resolve();
+  });
+  await cluster.clock.advance(5_000);
+  assert.equal(working, 1);
+  cluster.store.edit({ ...REF, name: 'job-1' }, (lease) => withChanges(lease, { spec: { holderIdentity: '' } }));
+  await cluster.until(Promise.all([Promise.allSettled(old), fresh]), 120_000);
+  assert.ok(begun);
 });
 
 test('waitMs 0 beside another count: holders that live refuse at once, holders that died are watched for their duration', async () => {
