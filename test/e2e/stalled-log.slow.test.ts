@@ -1,4 +1,4 @@
-/** As stalled-log.test.ts, for longer than any lease there lasts: renewals come while they count. */
+/** Every service works on, and ends in time, while nobody reads its log: for longer than any lease there lasts. */
 import { describeStall } from './stalled-log.ts';
 
 /** The shortest renew deadline is 10 s. */
