@@ -166,7 +166,7 @@ function probe(dir: string, buildah: Buildah, base: string): void {
     `ARG BASE=none
 FROM \${BASE} AS build
 COPY Containerfile /
-RUN --mount=type=cache,target=/root/.npm npm view semver version
+RUN --mount=type=cache,target=/var/cache/npm npm view --cache=/var/cache/npm semver version
 FROM \${BASE}
 COPY --from=build /Containerfile /probe/
 USER ${USER}

@@ -26,7 +26,7 @@ import type { Availability } from './decide.ts';
 import { NodeRegister } from './node-register.ts';
 import type { NodeAvailability } from './node-register.ts';
 
-/** How old an answer may be while no watch is known to be lost, in milliseconds: a quiet one tells of itself once a minute. */
+/** How old an answer may be while no watch is known to be lost, in milliseconds: a quiet one sends a sign once a minute. */
 const QUIET_MS = 90_000;
 /** Waits before a watch of Nodes that ended is opened again, in milliseconds. */
 const REOPEN_FIRST_MS = 500;

@@ -17,7 +17,7 @@ const DOUBLING_MS = 100;
 const LONGEST_DOUBLING_MS = 200;
 /** A lost race multiplies the belief at least by this. */
 const GROWTH = 4;
-/** The longest refusal that tells of a crowd, in milliseconds; a longer one tells of a slow network. */
+/** The longest refusal that a crowd explains, in milliseconds; a longer one means a slow network. */
 const CROWDED_MS = 500;
 /** What is late is late beyond the way there and back, of which this is the most that is allowed for, in milliseconds. */
 const MAX_WAY_MS = 100;

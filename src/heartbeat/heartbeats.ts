@@ -1,7 +1,7 @@
 /**
  * Node heartbeats: keeps the leases of one node or of ten thousand renewed, from one process, until the signal aborts.
  *
- * Guarantees: every Node that the source tells of has a lease owned by its uid, written as soon as it is seen (of many Nodes
+ * Guarantees: every Node of the source has a lease owned by its uid, written as soon as it is seen (of many Nodes
  * at once: within one interval) and renewed once an interval, when its turn comes (see rota.ts). A Node that was deleted is
  * not renewed any more: its lease is left to the garbage collector, by its owner reference. A Node that was recreated gets
  * its new uid into the lease at once. `run` settles when all it began has ended, at the latest one request timeout after its

@@ -19,7 +19,7 @@ export interface Clock {
 
 /** setTimeout's own limit; longer waits are cut into pieces. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
-/** os.uptime reads a file (20 microseconds); it is asked this often, and whenever the wall clock tells of a gap. */
+/** os.uptime reads a file (20 microseconds); it is asked this often, and whenever the wall clock shows a gap. */
 const UPTIME_EVERY_MS = 50;
 /** How far os.uptime and process.hrtime may disagree before the machine is believed to have been suspended. */
 const SUSPEND_TOLERANCE_MS = 40;
