@@ -46,17 +46,17 @@ interface Known extends LeasePart {
 }
 
 export class NodeRegister implements Watched {
-  /** The monotonic millisecond before which silence changes no state; `look` works it out again. */
+  /** The monotonic millisecond before which silence changes no state; `advance` works it out again. */
   deadline = Infinity;
   readonly #graces: Graces;
   readonly #onChange: (entry: NodeAvailability, from: Availability | undefined) => void;
   readonly #entries = new Map<string, Entry>();
   /** Of all leases, whether or not there is such a node: either may come first. */
   readonly #leases = new Map<string, Known>();
-  /** False before the first list of leases: what that holds was there before we looked. */
+  /** False before the first list of leases: what that holds was there before we watched. */
   #sawLeases = false;
   /** How far silence was taken in, and from when on it proves nothing, in monotonic milliseconds. */
-  #looked = -Infinity;
+  #judgedAt = -Infinity;
   #lostAt = Infinity;
 
   /** @param onChange called when a node appears (`from` undefined) or its status becomes another */
@@ -112,15 +112,15 @@ export class NodeRegister implements Watched {
   replaceLeases(leases: readonly Lease[], now: number): void {
     const known = this.#sawLeases;
     this.#leases.clear();
-    // Whatever the Nodes' age, their leases are looked at from now on only.
+    // Whatever the Nodes' age, their leases are watched from now on only.
     if (!known) for (const entry of this.#entries.values()) entry.observation = firstObservation(now, entry.node.ready);
     for (const lease of leases) this.#put(lease, now, known);
     this.#sawLeases = true;
   }
 
   /** Lets silence up to `at` change states. */
-  look(at: number): void {
-    this.#looked = Math.max(this.#looked, Math.min(at, this.#lostAt));
+  advance(at: number): void {
+    this.#judgedAt = Math.max(this.#judgedAt, Math.min(at, this.#lostAt));
     this.deadline = Infinity;
     for (const entry of this.#entries.values()) this.#judge(entry, at);
   }
@@ -133,7 +133,7 @@ export class NodeRegister implements Watched {
   /** All that was posted meanwhile was taken in; silence counts again. */
   foundNodes(): void {
     this.#lostAt = Infinity;
-    this.look(this.#looked);
+    this.advance(this.#judgedAt);
   }
 
   /** How many are in each state. */
@@ -174,7 +174,7 @@ export class NodeRegister implements Watched {
   }
 
   #judge(entry: Entry, now: number): void {
-    const [status, until] = availabilityOf(entry.observation, this.#looked, this.#graces);
+    const [status, until] = availabilityOf(entry.observation, this.#judgedAt, this.#graces);
     this.#await(until);
     const from = entry.status;
     if (status === from) return;

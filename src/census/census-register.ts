@@ -1,7 +1,7 @@
 /**
  * The leases that a kept census remembers, their states, and the numbers they make.
  *
- * Guarantees: taking in one lease costs the same however many there are, but for `replace` and `look`, which go through
+ * Guarantees: taking in one lease costs the same however many there are, but for `replace` and `advance`, which go through
  * all; only what a census shows is kept of a lease. Time comes as an argument: nothing here waits.
  */
 import type { Lease } from '../lease/lease.ts';
@@ -60,7 +60,7 @@ export class CensusRegister implements Watched {
   changed = false;
   /** Leases called live by their published times alone. */
   estimated = 0;
-  /** The monotonic millisecond before which silence changes no state; `look` works it out again. */
+  /** The monotonic millisecond before which silence changes no state; `advance` works it out again. */
   deadline = Infinity;
   readonly #entries = new Map<string, Entry>();
   readonly #options: CensusRegisterOptions;
@@ -144,7 +144,7 @@ export class CensusRegister implements Watched {
   }
 
   /** Lets silence up to `at` change states. */
-  look(at: number): void {
+  advance(at: number): void {
     const { freshForMs } = this.#options;
     let deadline = Infinity;
     for (const entry of this.#entries.values()) {

@@ -196,12 +196,12 @@ export interface ReadLease extends LeaseSummary {
   readonly source?: Lease | undefined;
 }
 
-/** The census of one look, judged by what the leases say and the API server's `Date`. */
+/** The census of one list, judged by what the leases say and the API server's `Date`. */
 export function publishedCensus(
   leases: readonly ReadLease[],
-  look: { readonly serverDate?: MicroTime | undefined; readonly freshForMs: number; readonly freshnessMs?: number },
+  given: { readonly serverDate?: MicroTime | undefined; readonly freshForMs: number; readonly freshnessMs?: number },
 ): Census {
-  const { serverDate, freshForMs, freshnessMs = 0 } = look;
+  const { serverDate, freshForMs, freshnessMs = 0 } = given;
   const judged = leases.map((lease): CensusLease => {
     const sign = lastSign(lease);
     return {
@@ -215,8 +215,8 @@ export function publishedCensus(
 }
 
 /**
- * The census of a second look, judged by what changed since the first; what was not there then is judged by what it says.
- * @param before the first look
+ * The census of a second list, judged by what changed since the first; what was not there then is judged by what it says.
+ * @param before the first list
  * @param observedMs between the two, at the least
  */
 export function comparedCensus(before: Census, after: Census, observedMs = 0): Census {

@@ -50,8 +50,8 @@ export class LiveCensus {
   readonly #register: CensusRegister;
   readonly #elections: Elections | undefined;
   readonly #freshness: Freshness;
-  /** The monotonic millisecond up to which silence was looked at; `undefined` before the first list. */
-  #lookedAt: number | undefined;
+  /** The monotonic millisecond up to which silence was judged; `undefined` before the first list. */
+  #judgedAt: number | undefined;
   #answer: Omit<Answer, 'asOf' | 'ageMs'> | undefined;
   #answeredAt = 0;
 
@@ -122,17 +122,17 @@ export class LiveCensus {
 
   /** All leases as of the last proof, those that are not in the numbers too; `undefined` before the first. */
   leases(): { readonly leases: readonly CensusLease[]; readonly asOf: MicroTime; readonly ageMs: number } | undefined {
-    if (this.#lookedAt === undefined) return undefined;
-    const leases = [...this.#register.leases(this.#lookedAt, 'all')];
-    return { leases, ...this.#moment(this.#lookedAt, this.#clock.monotonic()) };
+    if (this.#judgedAt === undefined) return undefined;
+    const leases = [...this.#register.leases(this.#judgedAt, 'all')];
+    return { leases, ...this.#moment(this.#judgedAt, this.#clock.monotonic()) };
   }
 
   /** Every lease and instance as of the last proof; `undefined` before the first. Takes time with their number. */
   census(): Census | undefined {
-    if (this.#lookedAt === undefined) return undefined;
-    const { asOf, ageMs } = this.#moment(this.#lookedAt, this.#clock.monotonic());
+    if (this.#judgedAt === undefined) return undefined;
+    const { asOf, ageMs } = this.#moment(this.#judgedAt, this.#clock.monotonic());
     const frame = { asOf, clock: 'observed', freshForMs: this.#options.freshForMs, freshnessMs: ageMs } as const;
-    return census(this.#register.leases(this.#lookedAt, 'counted'), frame);
+    return census(this.#register.leases(this.#judgedAt, 'counted'), frame);
   }
 
   #moment(at: number, now: number): { asOf: MicroTime; ageMs: number } {
@@ -155,17 +155,17 @@ export class LiveCensus {
   }
 
   /**
-   * Makes the numbers the answer, as of a proof. Where a look must show first who has fallen silent by then, the moment of the
-   * answer stays the one before: what has changed since is in it, what silence changes is not yet.
+   * Makes the numbers the answer, as of a proof. Where it must first be worked out who has fallen silent by then, the moment of
+   * the answer stays the one before: what has changed since is in it, what silence changes is not yet.
    */
   #settle(proof: number): void {
     const { tally, estimated, changed, deadline } = this.#register;
-    const looked = deadline >= proof;
-    if (looked) this.#lookedAt = proof;
+    const judged = deadline >= proof;
+    if (judged) this.#judgedAt = proof;
     const counts = tally.counts();
-    if (!counts || (!looked && !this.#answer)) return;
+    if (!counts || (!judged && !this.#answer)) return;
     if (changed || !this.#answer) this.#answer = { counts, leaseCounts: { ...tally.leases }, estimated };
     this.#register.changed = false;
-    if (looked) this.#answeredAt = proof;
+    if (judged) this.#answeredAt = proof;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * One look at the leases of a query, or two, for commands that answer once and end.
+ * One list of the leases of a query, or two, for commands that answer once and end.
  *
  * Guarantees: every lease of one consistent state of the API server, or an error (see list-pages.ts for what bounds it); an
  * answer whose time nobody reported has no counts. Judged by the API server's earliest `Date`, that of the state which the pages
@@ -23,7 +23,7 @@ const ATTEMPTS = 3;
 /** More are not counted: an error, in less than 200 MB. */
 const MAX_LEASES = 60_000;
 
-/** Where to look, and for what. */
+/** Which leases to list, and where. */
 export interface TakeCensusOptions extends Given<TakeCensusTimes> {
   readonly store: Pick<LeaseStore, 'list'>;
   readonly query: CensusQuery;
@@ -33,18 +33,18 @@ export interface TakeCensusOptions extends Given<TakeCensusTimes> {
   readonly keepSource?: boolean | undefined;
 }
 
-/** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does, `Aborted` between two looks too */
+/** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does, `Aborted` between two lists too */
 export async function takeCensus(given: TakeCensusOptions): Promise<Census> {
   const times = checkedOptions('takeCensus', TAKE_CENSUS_ROWS, given);
   const { clock, signal } = given;
-  const first = await look(given, times);
+  const first = await list(given, times);
   if (times.observeMs === 0) return first;
   if (!(await sleep(clock, times.observeMs, signal)))
-    throw new LeaseStoreError('Aborted', { message: 'stopped between two looks' });
-  return comparedCensus(first, await look(given, times), times.observeMs);
+    throw new LeaseStoreError('Aborted', { message: 'stopped between two lists' });
+  return comparedCensus(first, await list(given, times), times.observeMs);
 }
 
-async function look(
+async function list(
   { store, query, clock, signal, keepSource }: TakeCensusOptions,
   { freshForMs, timeoutMs }: TakeCensusTimes,
 ): Promise<Census> {

@@ -100,7 +100,7 @@ nothing outside this machine is touched, and everything goes ten times faster th
   await show(stage);
 
   const [, second, third] = stage.processes as [PublisherProcess, PublisherProcess, PublisherProcess];
-  const before = lease(await look(stage), 'master-2');
+  const before = lease(await readCensus(stage), 'master-2');
   io.out(`2. master-2 crashes (kill -9). Nobody tells the API server; the lease just is not renewed any more. Once it has
    not been for ${FRESH_MS / 1000} s (30 s in production) it is stale: its server is probably dead, but still counted until the
    lease expires.
@@ -116,7 +116,7 @@ nothing outside this machine is touched, and everything goes ten times faster th
 `);
   publish(stage, 'master-2');
   await until(stage, 'master-2 to be live again', (c) => lease(c, 'master-2').state === 'live');
-  const after = lease(await look(stage), 'master-2');
+  const after = lease(await readCensus(stage), 'master-2');
   await show(stage);
   io.out(`   object (uid)  ${short(before.uid)}  ->  ${short(after.uid)}   ${before.uid === after.uid ? 'the same' : 'ANOTHER'}
    holder        ..._${tail(before.holder)}  ->  ..._${tail(after.holder)}   fresh for every start
@@ -177,7 +177,7 @@ async function sweep(stage: Stage): Promise<void> {
     io.out(`   ${String(msg)}: ${String(hostname)}, expired for ${String(expiredFor)}\n\n`);
   }
   await show(stage);
-  expect((await look(stage)).leases.length === 2, 'two leases to be left');
+  expect((await readCensus(stage)).leases.length === 2, 'two leases to be left');
 }
 
 function publish({ kubeconfig, processes }: Stage, host: string): void {
@@ -195,13 +195,13 @@ function publish({ kubeconfig, processes }: Stage, host: string): void {
   );
 }
 
-async function look({ connection, signal }: Stage): Promise<Census> {
+async function readCensus({ connection, signal }: Stage): Promise<Census> {
   return takeCensus({ store: connection.store, query: QUERY, clock, freshForMs: FRESH_MS, signal });
 }
 
 /** Prints what `leasekeeper get` and `leasekeeper count` would. */
 async function show(stage: Stage): Promise<void> {
-  const census = await look(stage);
+  const census = await readCensus(stage);
   const color = stage.io.terminal && !stage.io.env['NO_COLOR'];
   const rows = census.leases.map((l) => ({ ...l, name: `${l.name.slice(0, 24)}...`, holder: `..._${tail(l.holder)}` }));
   const shape = leaseShape(() => census.asOf, { output: 'table', query: { namespace: QUERY.namespace } });
@@ -214,7 +214,7 @@ async function show(stage: Stage): Promise<void> {
 async function until(stage: Stage, what: string, holds: (census: Census) => boolean): Promise<void> {
   const deadline = clock.monotonic() + PATIENCE_MS;
   while (clock.monotonic() < deadline) {
-    if (holds(await look(stage))) return;
+    if (holds(await readCensus(stage))) return;
     if (!(await sleep(clock, 200, stage.signal))) throw new CommandError('interrupted');
   }
   const said = stage.processes.map((p) => p.lastWords).filter((words) => words !== '');

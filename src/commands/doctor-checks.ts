@@ -86,7 +86,7 @@ export async function* examine(world: Examined): AsyncGenerator<Finding, void, u
   yield say('rights', await rights(world));
 
   progress('reading the leases');
-  const first = await look(world);
+  const first = await list(world);
   if (first instanceof LeaseStoreError) {
     yield say('leases', failure(first.message, 'Nothing can be counted or swept until they can be listed.'));
   } else {
@@ -94,7 +94,7 @@ export async function* examine(world: Examined): AsyncGenerator<Finding, void, u
     if (observeMs > 0) {
       progress('looking again', clock.monotonic() + observeMs);
       if (!(await sleep(clock, observeMs, signal))) return;
-      const second = await look(world);
+      const second = await list(world);
       if (second instanceof LeaseStoreError) {
         yield say(
           'leases',
@@ -313,7 +313,7 @@ async function readsTried({
       );
 }
 
-async function look({
+async function list({
   connection: { store },
   query,
   clock,

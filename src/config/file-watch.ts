@@ -5,7 +5,7 @@
  * text in the same file, untouched in between: a truncated or half-written file between two good ones is not seen, however
  * long the writing takes, unless the writer itself rests for so long. It is noticed however it changes: written in
  * place, renamed over, deleted and made again, through a symbolic link of its directory (a mounted ConfigMap's `..data`);
- * at once where the system tells, else by a look every half minute. Nothing is left when `run` settles.
+ * at once where the system tells, else by a check every half minute. Nothing is left when `run` settles.
  */
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
@@ -19,7 +19,7 @@ import type { FileText } from './config-file.ts';
 
 /** Milliseconds between two readings that must agree; a kubelet's or an editor's steps lie closer together. */
 const QUIET_MS = 250;
-/** Milliseconds between looks that nothing prompted: network file systems tell nothing. */
+/** Milliseconds between checks that nothing prompted: network file systems tell nothing. */
 export const POLL_MS = 30_000;
 /** Milliseconds until a file that is not as it was, but no text either, is believed: it may be on its way. */
 const UNREADABLE_MS = 1_000;
@@ -65,7 +65,7 @@ export class FileWatch {
       while (!signal.aborted) {
         await this.#watchDirectory();
         // It may have changed before there was a watch.
-        await this.#lookWhenQuiet(signal);
+        await this.#checkWhenQuiet(signal);
         await this.#wake.wait(clock, POLL_MS, signal);
       }
     } finally {
@@ -74,7 +74,7 @@ export class FileWatch {
     }
   }
 
-  async #lookWhenQuiet(signal: AbortSignal): Promise<void> {
+  async #checkWhenQuiet(signal: AbortSignal): Promise<void> {
     const { clock, onChange } = this.#options;
     let last = await this.#read();
     if (!this.#asked && same(last.file, this.#known)) return;
@@ -110,7 +110,7 @@ export class FileWatch {
   /** Watches the directory, not the file: that one is replaced. */
   async #watchDirectory(): Promise<void> {
     const directory = dirname(this.#options.path);
-    // The directory itself may have been replaced; where it is away, the next look tells.
+    // The directory itself may have been replaced; where it is away, the next check tells.
     const inode = await stat(directory).then(
       ({ ino }) => ino,
       () => undefined,
@@ -133,7 +133,7 @@ export class FileWatch {
       });
       this.#watcher = watcher;
     } catch {
-      // Out of inotify instances, say: the looks remain.
+      // Out of inotify instances, say: the checks remain.
     }
   }
 }

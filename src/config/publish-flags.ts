@@ -82,7 +82,7 @@ export const PUBLISH_TABLE = {
 export type PublishValues = OptionValues<typeof PUBLISH_TABLE>;
 
 /** The two looks of a sweep are at least so many renew intervals apart. */
-const LOOKS_APART = 3;
+const RENEWALS_BETWEEN_LOOKS = 3;
 /** The server beside us is asked this often in a renew interval. */
 const PROBES_PER_INTERVAL = 3;
 const MAX_HEALTH_TIMEOUT_MS = 2_000;
@@ -126,8 +126,8 @@ export function publishSettings(values: PublishValues, osHostname: string): Publ
   }
   if (sweep) {
     // The living must have had the time to renew between the two looks; who sets 0 does without.
-    const least = LOOKS_APART * renewIntervalMs;
-    const rule = `must be at least ${LOOKS_APART} renew intervals (${least} ms), or 0s`;
+    const least = RENEWALS_BETWEEN_LOOKS * renewIntervalMs;
+    const rule = `must be at least ${RENEWALS_BETWEEN_LOOKS} renew intervals (${least} ms), or 0s`;
     const close = sweepConfirmAfter > 0 && sweepConfirmAfter < least;
     const said = new Set(all.map(({ key }) => key));
     all.push(...sweep.wrong.filter(({ key }) => !said.has(key)));

@@ -97,7 +97,7 @@ export class Candidate {
     this.#queue = CallQueue.of(store);
   }
 
-  /** What was last seen of the lease; undefined before the first look. */
+  /** What was last seen of the lease; undefined before the first read. */
   get seen(): Observation | undefined {
     return this.#seen;
   }
@@ -167,7 +167,7 @@ export class Candidate {
    * Reads the lease and notes it.
    * @throws LeaseStoreError when it cannot be read; that there is none is an answer
    */
-  look(call: Call): Promise<Lease | undefined> {
+  read(call: Call): Promise<Lease | undefined> {
     return this.#call(call, async (options) => {
       const before = this.#seen;
       let lease: Lease | undefined;
@@ -176,7 +176,7 @@ export class Candidate {
       } catch (error) {
         if (!isStoreError(error, 'NotFound')) throw error;
       }
-      this.writes.looked(lease, this.now());
+      this.writes.observed(lease, this.now());
       this.#answered(lease, before);
       return lease;
     });
@@ -227,7 +227,7 @@ export class Candidate {
   /**
    * Gives the lease back, so that others need not wait for it to expire; ends, whatever the API does, within a term's
    * length. After a conflict it is looked at again, and given up as soon as it is not ours any more.
-   * @param known the version that we believe to hold; undefined: look first
+   * @param known the version that we believe to hold; undefined: read first
    */
   async release(known: Lease | undefined): Promise<void> {
     const { clock, random, timing, holder } = this;
@@ -239,7 +239,7 @@ export class Candidate {
     while (this.now() < until) {
       try {
         if (lease === undefined) {
-          lease = await this.look(call);
+          lease = await this.read(call);
           if (lease === undefined || !ownWrite(holder, this.writes, lease)) {
             if (answerLost && !lease?.spec.holderIdentity) this.report({ type: 'released' });
             return;

@@ -149,7 +149,7 @@ export function ownWrite(holder: string, writes: OwnWrites<TermWrite>, lease: Le
 
 export type CandidateAction =
   /** Nothing was seen yet. */
-  | { readonly do: 'look' }
+  | { readonly do: 'read' }
   /** Nothing to do before this instant, unless the lease changes. */
   | { readonly do: 'wait'; readonly until: number }
   /** Write a new term over exactly this version; undefined: create it. */
@@ -174,7 +174,7 @@ export function decideCandidate(
   seen: Observation | undefined,
   nowMs: number,
 ): CandidateAction {
-  if (seen === undefined) return { do: 'look' };
+  if (seen === undefined) return { do: 'read' };
   const { lease } = seen;
   const transitions = seen.transitions === undefined ? 0 : Math.min(seen.transitions + 1, MAX_TRANSITIONS);
   const write = lease && !seen.setBack && ownWrite(holder, writes, lease);
@@ -218,17 +218,17 @@ export function decideLeader(state: LeaderState, lease: Lease | undefined): Lead
 export function decideNews(
   state: LeaderState,
   { lease, deleted }: Observation,
-): LeaderAction | { readonly do: 'look' } | { readonly do: 'nothing' } {
+): LeaderAction | { readonly do: 'read' } | { readonly do: 'nothing' } {
   const { holder, writes, held } = state;
   if (lease === undefined) {
-    return deleted === held.metadata.uid ? { do: 'stop', reason: 'deleted' } : { do: 'look' };
+    return deleted === held.metadata.uid ? { do: 'stop', reason: 'deleted' } : { do: 'read' };
   }
   const write = ownWrite(holder, writes, lease);
   // The answer to a write that is under way says the same.
   if (write && write !== writes.acknowledged && !writes.lost.includes(write)) return { do: 'nothing' };
   const newer = isNewer(lease, held);
   if (newer) return decideLeader(state, lease);
-  return newer === false || write ? { do: 'nothing' } : { do: 'look' };
+  return newer === false || write ? { do: 'nothing' } : { do: 'read' };
 }
 
 /** Undefined: the server's versions are no numbers. */

@@ -69,7 +69,7 @@ class Leader {
   #lease: Acquired['lease'];
   #nextAt: number;
   /** True: the next request is a GET. */
-  #look = false;
+  #mustRead = false;
   /** Since the last renewal. */
   #conflicts = 0;
   /** Another is to lead: the work was asked to end. */
@@ -167,8 +167,8 @@ class Leader {
   #news(seen: Observation): void {
     const action = decideNews(this.#state(), seen);
     if (action.do === 'stop' || action.do === 'adopt') this.#take(action);
-    else if (action.do === 'look') {
-      this.#look = true;
+    else if (action.do === 'read') {
+      this.#mustRead = true;
       this.#nextAt = this.#candidate.now();
     }
   }
@@ -191,11 +191,11 @@ class Leader {
     const { held } = this;
     const timeoutMs = (): number => candidate.attemptMs(held.remainingMs);
     const call = { deadline: held.deadline, timeoutMs, signal: this.#lost.signal };
-    const looking = this.#look;
+    const mustRead = this.#mustRead;
     try {
-      if (looking) {
-        const action = decideLeader(this.#state(), await candidate.look(call));
-        this.#look = false;
+      if (mustRead) {
+        const action = decideLeader(this.#state(), await candidate.read(call));
+        this.#mustRead = false;
         const { sentAt } = held;
         this.#take(action);
         if (!held.holds() || held.sentAt > sentAt) return;
@@ -209,18 +209,18 @@ class Leader {
     } catch (error) {
       if (!(error instanceof LeaseStoreError)) throw error;
       if (held.lost) return;
-      if (!looking && (error.code === 'Conflict' || error.code === 'NotFound')) {
+      if (!mustRead && (error.code === 'Conflict' || error.code === 'NotFound')) {
         candidate.report({ type: 'slowPath', fencingToken: this.#fencingToken });
         this.#conflicts++;
-        this.#look = true;
+        this.#mustRead = true;
         return;
       }
       // Where answers get lost, a read tells whether the renewal took effect; another write might never.
-      this.#look = looking || error.mayHaveCommitted;
+      this.#mustRead = mustRead || error.mayHaveCommitted;
       const { remainingMs } = held;
       const retryInMs = renewPause(this.#backoff.next(error.retryAfterMs), remainingMs);
       this.#nextAt = candidate.now() + retryInMs;
-      candidate.report({ type: 'failed', operation: looking ? 'get' : 'renew', error, retryInMs, remainingMs });
+      candidate.report({ type: 'failed', operation: mustRead ? 'get' : 'renew', error, retryInMs, remainingMs });
     }
   }
 
@@ -273,7 +273,7 @@ class Leader {
     }
     // After a missed deadline the lease may still be ours; nobody needs to wait for it when we leave.
     if (!lost || (asked && lost === 'deadline')) {
-      await this.#candidate.release(this.#look ? undefined : this.#lease);
+      await this.#candidate.release(this.#mustRead ? undefined : this.#lease);
     }
     const how = asked ? 'stopped' : lost ? 'lost' : this.#steppingDown ? 'steppedDown' : 'ended';
     return { how, failure: askedBefore ? undefined : failure };

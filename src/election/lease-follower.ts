@@ -51,7 +51,7 @@ export class LeaseFollower {
     this.#pollLater();
     try {
       const deadline = this.#candidate.now() + timing.leaseDurationMs;
-      await this.#candidate.look({ deadline, timeoutMs: () => timing.termMs / 2, signal });
+      await this.#candidate.read({ deadline, timeoutMs: () => timing.termMs / 2, signal });
       return true;
     } catch (error) {
       if (!(error instanceof LeaseStoreError)) throw error;

@@ -81,7 +81,7 @@ export async function stepDown(options: StepDownOptions): Promise<StepDownOutcom
   return follow(options, asked, until);
 }
 
-async function look(
+async function read(
   store: StepDownOptions['store'],
   ref: LeaseRef,
   signal: AbortSignal | undefined,
@@ -136,7 +136,7 @@ async function follow(
       },
     }).run(aborted);
     // The watch may have been silent all the while.
-    if (goesOn() && !signal?.aborted) see(await look(store, { namespace, name }, signal));
+    if (goesOn() && !signal?.aborted) see(await read(store, { namespace, name }, signal));
   } finally {
     cancel();
     cancelNext();

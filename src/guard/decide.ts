@@ -29,16 +29,16 @@ type Action =
   | { readonly do: 'ended' }
   | { readonly do: 'kill' }
   | { readonly do: 'ask' }
-  /** Look again after so many milliseconds. */
+  /** Decide again after so many milliseconds. */
   | { readonly do: 'wait'; readonly ms: number };
 
 /**
  * A timer stands still with the machine, so what is left to wait is worked out again this often, in milliseconds. The
  * elector reckons with a lag of 100 ms after a suspend.
  */
-const LOOK_MS = 100;
+const CHECK_MS = 100;
 /** A process that ends tells its parent; the rest of its group tells nobody. */
-const LOOK_AT_REST_MS = 20;
+const CHECK_AT_REST_MS = 20;
 
 export function decide(w: Watched, now: Instant): Action {
   if (w.exited && w.gone) return { do: 'ended' };
@@ -46,5 +46,5 @@ export function decide(w: Watched, now: Instant): Action {
   if (w.doomed || untilKill <= 0) return { do: 'kill' };
   const untilAsk = w.asked ? Infinity : msUntil(w.endAt, now);
   if (!w.asked && (w.exited || untilAsk <= 0)) return { do: 'ask' };
-  return { do: 'wait', ms: Math.min(untilKill, untilAsk, w.exited ? LOOK_AT_REST_MS : LOOK_MS) };
+  return { do: 'wait', ms: Math.min(untilKill, untilAsk, w.exited ? CHECK_AT_REST_MS : CHECK_MS) };
 }

@@ -75,14 +75,14 @@ export class Keeper {
       running.stopBy = later(now(), running.graceMs);
       this.#ask(running, order.signal);
     }
-    this.#look();
+    this.#step();
   }
 
   /** Nobody is left to say how long the term lasts: it is over. */
   orphaned(): void {
     this.#orphaned = true;
     if (this.#running) this.#running.doomed = true;
-    this.#look();
+    this.#step();
   }
 
   #start(order: Extract<Order, { do: 'start' }>): void {
@@ -116,9 +116,9 @@ export class Keeper {
       report({ report: 'started', pid: result.pid, bound: result.bound });
       result.onExit((code, signal) => {
         running.exit = { code, signal, asked: running.asked };
-        this.#look();
+        this.#step();
       });
-      this.#look();
+      this.#step();
     });
   }
 
@@ -130,7 +130,7 @@ export class Keeper {
     this.#options.signalGroup(running.pid, 'SIGCONT');
   }
 
-  #look(): void {
+  #step(): void {
     this.#cancel();
     const running = this.#running;
     if (running?.pid === undefined) return;
@@ -145,15 +145,15 @@ export class Keeper {
       case 'kill':
         running.asked = true;
         signalGroup(running.pid, 'SIGKILL');
-        this.#cancel = schedule(KILL_AGAIN_MS, () => this.#look());
+        this.#cancel = schedule(KILL_AGAIN_MS, () => this.#step());
         return;
       case 'ask':
         running.stopBy = later(now(), running.graceMs);
         this.#ask(running, 'SIGTERM');
-        this.#look();
+        this.#step();
         return;
       case 'wait':
-        this.#cancel = schedule(action.ms, () => this.#look());
+        this.#cancel = schedule(action.ms, () => this.#step());
     }
   }
 }

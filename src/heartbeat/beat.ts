@@ -68,14 +68,14 @@ export interface BeatParts {
 export async function renew(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<BeatResult> {
   const { clock } = parts;
   const began = beat.held;
-  let look = began === undefined;
+  let mustRead = began === undefined;
   for (let conflicts = 0, requests = 0; ;) {
     let operation: HeartbeatOperation = 'get';
     try {
-      if (look) {
+      if (mustRead) {
         if (requests++ > 0) parts.onExtra();
         keep(beat, await read(beat, parts, signal), parts);
-        look = false;
+        mustRead = false;
       }
       if (beat.gone || signal.aborted) return { kind: 'dropped' };
       operation = beat.held ? 'update' : 'create';
@@ -88,8 +88,8 @@ export async function renew(beat: Beat, parts: BeatParts, signal: AbortSignal): 
     } catch (error) {
       if (!isStoreError(error)) throw error;
       if (error.code === 'Aborted') return { kind: 'dropped' };
-      look = afterFailure(operation, error) === 'look';
-      if (!look || ++conflicts > CONFLICTS_AT_ONCE) return { kind: 'failed', operation, error };
+      mustRead = afterFailure(operation, error) === 'read';
+      if (!mustRead || ++conflicts > CONFLICTS_AT_ONCE) return { kind: 'failed', operation, error };
     }
   }
 }
@@ -106,12 +106,12 @@ async function read(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise<
     const by = disturbance(beat.node, seen, beat.own);
     const found = beat.own?.find(seen);
     if (found) beat.own?.stored(found, seen);
-    else beat.own?.looked(seen, clock.monotonic());
+    else beat.own?.observed(seen, clock.monotonic());
     if (by) observe({ type: 'disturbed', node: beat.node.name, by });
     return seen;
   } catch (error) {
     if (!isStoreError(error) || afterFailure('get', error) !== 'again') throw error;
-    beat.own?.looked(undefined, clock.monotonic());
+    beat.own?.observed(undefined, clock.monotonic());
     return undefined;
   }
 }

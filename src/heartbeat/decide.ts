@@ -148,13 +148,13 @@ export function disturbance(node: NodeInfo, seen: Lease, own: OwnWrites | undefi
 }
 
 /**
- * What a refused request asks for. `look`: read what is there and write again at once; `again`: write again at once;
+ * What a refused request asks for. `read`: read what is there and write again at once; `again`: write again at once;
  * `wait`: try again after a pause.
  */
-type AfterFailure = 'look' | 'again' | 'wait';
+type AfterFailure = 'read' | 'again' | 'wait';
 
 export function afterFailure(operation: 'get' | 'create' | 'update', error: LeaseStoreError): AfterFailure {
   if (operation === 'get') return error.code === 'NotFound' ? 'again' : 'wait';
   const changed = error.code === 'Conflict' || error.code === 'AlreadyExists' || error.code === 'NotFound';
-  return changed ? 'look' : 'wait';
+  return changed ? 'read' : 'wait';
 }

@@ -16,9 +16,9 @@ import { frame, numbers, seconds } from './census-endpoint.ts';
 import type { CensusSource } from './census-endpoint.ts';
 
 /** Milliseconds for which the leases are not looked through again. */
-const LOOK_MS = 1_000;
-/** Looks that are remembered: who asks for changes since an older one gets everything. */
-const KEPT_LOOKS = 60;
+const SCAN_MS = 1_000;
+/** Scans that are remembered: who asks for changes since an older one gets everything. */
+const KEPT_SCANS = 60;
 /** Leases that left, and passes, that are sent. */
 const LATELY = 10;
 
@@ -26,7 +26,7 @@ const LATELY = 10;
 interface Row {
   readonly id: number;
   readonly lease: CensusLease;
-  /** The look that found it, or anything but its renewal, new; the one that found it renewed. */
+  /** The scan that found it, or anything but its renewal, new; the one that found it renewed. */
   changedAt: number;
   renewedAt: number;
 }
@@ -48,14 +48,14 @@ export class CensusChanges {
   /** Tells this process's numbers from those of one before it. */
   readonly #epoch: string;
   readonly #rows = new Map<string, Row>();
-  /** What left, by the look that missed it. */
-  #gone: { readonly id: number; readonly look: number }[] = [];
+  /** What left, by the scan that missed it. */
+  #gone: { readonly id: number; readonly scan: number }[] = [];
   #removed: Removed[] = [];
   #passes: (Pass & { readonly at: number })[] = [];
-  /** Of the last look that found something new among those. */
+  /** Of the last scan that found something new among those. */
   #latelyAt = 0;
-  #look = 0;
-  /** Of the last look, on the monotonic clock: the moment that its times are of. */
+  #scan = 0;
+  /** Of the last scan, on the monotonic clock: the moment that its times are of. */
   #of: number | undefined;
   #lastId = 0;
   #answers = new Map<number, HttpAnswer>();
@@ -65,56 +65,56 @@ export class CensusChanges {
     this.#source = source;
     this.#clock = clock;
     this.#epoch = Math.round(clock.wallMicros()).toString(36);
-    this.#refresh = reuse(clock, () => this.#lookThrough(), LOOK_MS);
+    this.#refresh = reuse(clock, () => this.#walk(), SCAN_MS);
   }
 
   /** To be called for each pass of a sweeper in this process. */
   passed(result: Pass): void {
     this.#passes = [{ ...result, at: this.#clock.monotonic() }, ...this.#passes].slice(0, LATELY);
-    this.#latelyAt = this.#look + 1;
+    this.#latelyAt = this.#scan + 1;
   }
 
   readonly answer: Endpoint = (query) => {
     this.#refresh();
-    const [, epoch, look] = /^(\w+)\.(\d{1,15})$/.exec(query.get('since') ?? '') ?? [];
-    const asked = epoch === this.#epoch ? Number(look) : 0;
-    const since = asked > this.#look || asked < this.#look - KEPT_LOOKS ? 0 : asked;
+    const [, epoch, scan] = /^(\w+)\.(\d{1,15})$/.exec(query.get('since') ?? '') ?? [];
+    const asked = epoch === this.#epoch ? Number(scan) : 0;
+    const since = asked > this.#scan || asked < this.#scan - KEPT_SCANS ? 0 : asked;
     const made = this.#answers.get(since) ?? this.#answerSince(since);
     this.#answers.set(since, made);
     return made;
   };
 
-  #lookThrough(): void {
+  #walk(): void {
     const census = this.#source.census();
     const now = this.#clock.monotonic();
     this.#answers = new Map();
-    this.#look += 1;
-    const look = this.#look;
+    this.#scan += 1;
+    const scan = this.#scan;
     this.#of = census && now - census.freshnessMs;
     const seen = new Set<string>();
     for (const lease of census?.leases ?? []) {
       const key = `${lease.namespace}/${lease.name}/${lease.uid}`;
       seen.add(key);
       const known = this.#rows.get(key);
-      const changedAt = known && sameBut(known.lease, lease) ? known.changedAt : look;
+      const changedAt = known && sameBut(known.lease, lease) ? known.changedAt : scan;
       const renewed = known?.lease.renewTime?.toString() !== lease.renewTime?.toString();
       this.#rows.set(key, {
         id: known?.id ?? ++this.#lastId,
         lease,
         changedAt,
-        renewedAt: renewed ? look : (known?.renewedAt ?? look),
+        renewedAt: renewed ? scan : (known?.renewedAt ?? scan),
       });
     }
     for (const [key, { id, lease }] of this.#rows) {
       if (seen.has(key)) continue;
       this.#rows.delete(key);
-      this.#gone.push({ id, look });
+      this.#gone.push({ id, scan });
       if (lease.state !== 'expired') continue;
       const removed = { name: lease.hostname ?? lease.name, lease: lease.name, state: lease.state, at: now };
       this.#removed = [removed, ...this.#removed].slice(0, LATELY);
-      this.#latelyAt = look;
+      this.#latelyAt = scan;
     }
-    this.#gone = this.#gone.filter((one) => one.look >= look - KEPT_LOOKS);
+    this.#gone = this.#gone.filter((one) => one.scan >= scan - KEPT_SCANS);
   }
 
   #answerSince(since: number): HttpAnswer {
@@ -131,7 +131,7 @@ export class CensusChanges {
     const ago = (at: number): number => Math.round((now - at) / 1000);
     return {
       ...json(200, {
-        next: `${this.#epoch}.${this.#look}`,
+        next: `${this.#epoch}.${this.#scan}`,
         all: since === 0,
         known,
         ...frame(snapshot),
@@ -140,7 +140,7 @@ export class CensusChanges {
         ageSeconds: this.#of === undefined ? null : seconds(now - this.#of),
         leases,
         renewed,
-        gone: this.#gone.filter(({ look }) => look > since).map(({ id }) => id),
+        gone: this.#gone.filter(({ scan }) => scan > since).map(({ id }) => id),
         ...(this.#latelyAt > since && {
           lately: {
             passes: this.#passes.map(({ at, outcome, because = null, seen, deleted, dryRun }) => ({

@@ -23,7 +23,7 @@ const NOT_OURS: MarkChanges = Object.fromEntries(KIND_ANNOTATIONS.map((key) => [
 const WINDOW_INTERVALS = 3;
 /** How long a server that deletes its lease at its start may take to make the next, in milliseconds. */
 const SERVER_START_MS = 5_000;
-/** Looks that found our holder with another's renewTime: then it is an API server that keeps what it finds. */
+/** Reads that found our holder with another's renewTime: then it is an API server that keeps what it finds. */
 const SERVER_RENEWALS = 2;
 
 /** Who we are: fixed for the life of the process, but for the times. */
@@ -80,7 +80,7 @@ export interface Memory {
   readonly watched: Silence | undefined;
   /** Since when the lease that we knew is gone, monotonic milliseconds. */
   readonly goneSince: number | undefined;
-  /** Looks before this one, each within our window of the next, that found our holder with another's renewTime. */
+  /** Reads before this one, each within our window of the next, that found our holder with another's renewTime. */
   readonly foreignRenewals: number;
 }
 

@@ -54,7 +54,7 @@ export type PublisherEvent =
   | { readonly type: 'clockDistance'; readonly distanceMs: number; readonly exceeded: boolean }
   /** Our clock was stepped back by more than `maxSkewMs`: renewTime goes back with it. */
   | { readonly type: 'clockSteppedBack'; readonly byMs: number }
-  /** Somebody changed or deleted our lease; we look at once. */
+  /** Somebody changed or deleted our lease; we read it at once. */
   | { readonly type: 'disturbed'; readonly lease: Lease; readonly deleted: boolean }
   | {
       readonly type: 'failed';

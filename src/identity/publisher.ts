@@ -42,7 +42,7 @@ import type {
 } from './publisher-events.ts';
 import type { HealthRefusal, ServerHealth } from './server-health.ts';
 
-/** Looks that hints of the watch may cause: so many at once, and one more after so many milliseconds. */
+/** Reads that hints of the watch may cause: so many at once, and one more after so many milliseconds. */
 const [HINTS_AT_ONCE, HINT_EVERY_MS] = [5, 1_000];
 /** First wait after a failure, in milliseconds (component-helpers' own). */
 const FIRST_BACKOFF_MS = 200;
@@ -99,8 +99,8 @@ export class Publisher {
   /** The version that we hold, as last answered. */
   #lease: Lease | undefined;
   /** True: the next request is a GET. */
-  #look = true;
-  /** True: only a hint asks for the look. */
+  #mustRead = true;
+  /** True: only a hint asks for the read. */
   #hinted = false;
   /** The other's record while we stand by, and the other holder while another holds the lease. */
   #watched: Silence | undefined;
@@ -238,7 +238,7 @@ export class Publisher {
     running.catch(() => stop.begin());
     try {
       this.#phase = 'claiming';
-      this.#look = true;
+      this.#mustRead = true;
       // A lease beside a server that takes part in peer proxying would disturb its peers, however short it is there.
       const known = AbortSignal.any([stop.begun, this.#neighbours.known]);
       if (!known.aborted) await sleep(this.#clock, this.#options.requestTimeoutMs, known);
@@ -252,7 +252,7 @@ export class Publisher {
     }
   }
 
-  /** One step of at most a look and a write; milliseconds until the next. */
+  /** One step of at most a read and a write; milliseconds until the next. */
   async #turn(stop: Stop): Promise<number> {
     if (this.#health?.healthy === false) {
       this.#phase = 'waitingForServer';
@@ -269,7 +269,7 @@ export class Publisher {
       return this.#interval();
     }
     if (this.#phase === 'waitingForServer') this.#phase = this.#lease ? 'holding' : 'claiming';
-    if (this.#lease === undefined || this.#look) return this.#claim(stop);
+    if (this.#lease === undefined || this.#mustRead) return this.#claim(stop);
     return this.#write('renew', renewed(this.#self, this.#lease, this.#time()), stop);
   }
 
@@ -366,7 +366,7 @@ export class Publisher {
       // Where something on the way sends a request twice, the answer may be a conflict with our own write.
       else if (!changed) this.#writes.refused(write);
       // Only a GET can tell how things stand.
-      if (changed || error.mayHaveCommitted) this.#look = true;
+      if (changed || error.mayHaveCommitted) this.#mustRead = true;
       if (stop.begun.aborted) return 0;
       if (!changed) return this.#failed(operation, error);
       return ++this.#conflicts <= CONFLICTS_AT_ONCE ? 0 : this.#backoff.next();
@@ -384,7 +384,7 @@ export class Publisher {
 
   #hold(lease: Lease): void {
     this.#lease = lease;
-    this.#look = false;
+    this.#mustRead = false;
     this.#watched = undefined;
     this.#goneSince = undefined;
     this.#heldBy = undefined;
@@ -414,7 +414,7 @@ export class Publisher {
     this.#succeeded();
     this.#foreign = { at: -Infinity, times: 0 };
     this.#lease = undefined;
-    this.#look = true;
+    this.#mustRead = true;
     this.#claiming = undefined;
     this.#heldBy = lease.spec.holderIdentity ?? '';
     if (this.#phase === phase) return;
@@ -465,7 +465,7 @@ export class Publisher {
       this.#observe({ type: 'disturbed', lease, deleted });
     } else if (!['superseded', 'besideServer', 'foreign'].includes(this.#phase)) return;
     this.#hinted = true;
-    this.#look = true;
+    this.#mustRead = true;
     this.#wake.now();
   }
 
@@ -475,8 +475,8 @@ export class Publisher {
       healthy,
       ...(typeof reason === 'string' ? { reason } : { reason: reason.refused, refused: true }),
     });
-    // While it was away our lease may have been collected or taken: look before the first renewal.
-    this.#look = true;
+    // While it was away our lease may have been collected or taken: read before the first renewal.
+    this.#mustRead = true;
     this.#wake.now();
   }
 
@@ -529,7 +529,7 @@ export class Publisher {
           known = undefined;
           if (outcome === 'terminating') this.#writes.forgetLost();
           // A PUT that is still under way carries the uid that is gone now; a POST does not.
-          this.#writes.looked(undefined, this.#clock.monotonic());
+          this.#writes.observed(undefined, this.#clock.monotonic());
         } else {
           operation = 'get';
           const seen = await this.#get(signal);
@@ -551,7 +551,7 @@ export class Publisher {
         if (!isStoreError(error)) throw error;
         if (signal.aborted) break;
         if (operation === 'delete' && (error.code === 'Conflict' || error.code === 'NotFound')) {
-          // Changed since, by a write of ours whose answer was lost, by a successor, or it is gone: look again.
+          // Changed since, by a write of ours whose answer was lost, by a successor, or it is gone: read again.
           known = undefined;
           if (++conflicts > CONFLICTS_AT_ONCE) await sleep(this.#clock, backoff.next(), signal);
         } else await sleep(this.#clock, this.#failed(operation, error, backoff), signal);
@@ -569,7 +569,7 @@ export class Publisher {
     } catch (error) {
       if (!isStoreError(error, 'NotFound')) throw error;
     }
-    this.#writes.looked(seen, this.#clock.monotonic());
+    this.#writes.observed(seen, this.#clock.monotonic());
     return seen;
   }
 

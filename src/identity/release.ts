@@ -44,11 +44,11 @@ interface ReleasedLease {
  */
 export async function releaseHost(options: ReleaseOptions): Promise<readonly ReleasedLease[]> {
   const { clock, observeMs, force, signal } = options;
-  let leases = await look(options);
+  let leases = await list(options);
   if (leases.length > 0 && !force) {
     const before = new Map(leases.map((lease) => [lease.metadata.name, recordOf(lease)]));
     await sleep(clock, observeMs, signal);
-    leases = await look(options);
+    leases = await list(options);
     const renewed = leases.filter((lease) => {
       const record = before.get(lease.metadata.name);
       return !record || !sameRecord(record, recordOf(lease));
@@ -60,7 +60,7 @@ export async function releaseHost(options: ReleaseOptions): Promise<readonly Rel
   return released;
 }
 
-async function look({ store, clock, query, hostname, signal, timeoutMs }: ReleaseOptions): Promise<readonly Lease[]> {
+async function list({ store, clock, query, hostname, signal, timeoutMs }: ReleaseOptions): Promise<readonly Lease[]> {
   const { namespace, labelSelector: ours, matches = () => true } = query;
   const ofHost = `${HOSTNAME_LABEL}=${hostnameLabel(hostname)}`;
   const labelSelector = ours ? `${ours},${ofHost}` : ofHost;
@@ -84,7 +84,7 @@ async function remove(options: ReleaseOptions, seen: Lease): Promise<ReleasedLea
       if (isStoreError(error, 'NotFound')) return 'gone';
       if (!isStoreError(error, 'Conflict')) throw error;
       if (!force || tries === TRIES) return 'renewed';
-      lease = (await look(options)).find((one): boolean => one.metadata.name === name);
+      lease = (await list(options)).find((one): boolean => one.metadata.name === name);
     }
   }
   return 'gone';

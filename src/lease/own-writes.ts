@@ -83,7 +83,7 @@ export class OwnWrites<More = object> {
   }
 
   /**
-   * The write is the lease's record now, as an answer or a look says. Lost are then only PUTs that were made from this very
+   * The write is the lease's record now, as an answer or a read says. Lost are then only PUTs that were made from this very
    * version, and POSTs: what found the name taken may yet find it free.
    */
   stored(write: OwnWrite<More>, lease: Lease): void {
@@ -102,10 +102,10 @@ export class OwnWrites<More = object> {
   }
 
   /**
-   * Forgets the lost writes that a look proves to be over.
+   * Forgets the lost writes that a read proves to be over.
    * @param nowMs monotonic milliseconds
    */
-  looked(seen: Lease | undefined, nowMs: number): void {
+  observed(seen: Lease | undefined, nowMs: number): void {
     this.#forget((write) => this.#lost.includes(write) && !isRecord(write, seen) && settledBy(write, seen, nowMs));
   }
 
@@ -132,7 +132,7 @@ const isRecord = ({ renewTime }: OwnWrite<unknown>, lease: Lease | undefined): b
   renewTime.equals(lease?.spec.renewTime);
 
 /**
- * True when a look proves that a write can no longer take effect, or that it has.
+ * True when a read proves that a write can no longer take effect, or that it has.
  * @param nowMs monotonic milliseconds
  */
 function settledBy(write: OwnWrite<unknown>, seen: Lease | undefined, nowMs: number): boolean {

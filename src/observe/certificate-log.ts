@@ -9,9 +9,9 @@ import type { Logger } from './log.ts';
 
 const DAY_MS = 86_400_000;
 const WARN_MS = 30 * DAY_MS;
-/** Milliseconds between two looks: the first ones, and those at a certificate that ends within the hour. */
-const LOOK_MS = 5_000;
-/** Milliseconds between two looks at any other, or at none: a process that mostly waits is not woken for them. */
+/** Milliseconds between two checks: the first ones, and those at a certificate that ends within the hour. */
+const CHECK_MS = 5_000;
+/** Milliseconds between two checks at any other, or at none: a process that mostly waits is not woken for them. */
 const SELDOM_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
@@ -24,9 +24,9 @@ export async function logCertificate(
   let saidAt: number | undefined;
   let saidEnded = false;
   let at: number | undefined;
-  let looks = 0;
+  let checks = 0;
   const waitMs = (): number =>
-    looks++ === 0 || (at !== undefined && at - clock.wallMicros() / 1000 < HOUR_MS) ? LOOK_MS : SELDOM_MS;
+    checks++ === 0 || (at !== undefined && at - clock.wallMicros() / 1000 < HOUR_MS) ? CHECK_MS : SELDOM_MS;
   do {
     at = endsAt();
     if (at === undefined) continue;

@@ -69,7 +69,7 @@ interface Run {
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
 
-const NO_LOOK = 'nobody knows whether the fire before still runs: its Lease could not be read in time';
+const UNREAD = 'nobody knows whether the fire before still runs: its Lease could not be read in time';
 
 /** Claims fires: a `RunCoordinator` for node-cron, or `claimFire` from any scheduler. */
 export class Cron {
@@ -177,7 +177,7 @@ export class Cron {
               type: 'lost',
               job,
               fireTime,
-              error: new LeaseStoreError('Timeout', { message: NO_LOOK }),
+              error: new LeaseStoreError('Timeout', { message: UNREAD }),
               stored: false,
             });
         } else if (!(error instanceof LeadershipError || stop.aborted)) return fail(error);

@@ -67,7 +67,7 @@ export class Once {
       lock.use(
         async (term): Promise<OnceOutcome<T>> => {
           // The acquiring write was made over the last record, and nobody else records while this term holds.
-          const done = this.#read(await this.#look(term));
+          const done = this.#read(await this.#lease(term));
           if (done.has(key)) return { ran: false };
           if (withDone(done, key) === undefined) throw this.#full(key);
           term.check();
@@ -124,7 +124,7 @@ export class Once {
   }
 
   /** Reads the Lease, again and again while the term holds. */
-  async #look(term: Term): Promise<Lease> {
+  async #lease(term: Term): Promise<Lease> {
     const { clock, random } = this.#options;
     const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
     for (;;) {

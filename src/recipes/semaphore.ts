@@ -4,7 +4,7 @@
  *
  * Guarantees: never more than `count` works at once, also while programs that ask for another count come and go: one that
  * comes with another count than the first slot says waits until all holders of the old one have gone. Each acquisition writes
- * its count on the slot, in the same PUT, and the work begins only after a look, later than that, has shown no slot that is
+ * its count on the slot, in the same PUT, and the work begins only after a list, later than that, has shown no slot that is
  * held with another count. So of two that acquire at the same moment with different counts at least one sees the other, and
  * the one whose count is not the first slot's gives way.
  * A slot that is given back is taken within one round trip; one of a holder that died once its duration has passed.
@@ -37,8 +37,8 @@ import type { UseOptions, UseOutcome } from './waiting.ts';
 
 /** With which count a slot was acquired; the first slot's says how many there are. */
 export const SLOTS_ANNOTATION = 'leasekeeper.dev/slots';
-/** Between two looks at a semaphore with another count, in milliseconds. */
-const LOOK_AGAIN_MS = 1_000;
+/** Between two reads of a semaphore with another count, in milliseconds. */
+const READ_AGAIN_MS = 1_000;
 const SOON_MS = 100;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
@@ -113,7 +113,7 @@ export class Semaphore {
     let reported = false;
     let watched = false;
     while (!signal.aborted) {
-      const { theirs, held, dead, doubtMs } = await this.#look(signal, quiet);
+      const { theirs, held, dead, doubtMs } = await this.#slots(signal, quiet);
       const other = theirs !== undefined && theirs !== count;
       if (other && !reported) {
         reported = true;
@@ -124,13 +124,13 @@ export class Semaphore {
         if (extend && !watched && doubtMs > 0) extend(doubtMs);
         else if (!watched || doubtMs === 0) allTaken();
         watched = true;
-        await sleep(clock, LOOK_AGAIN_MS, signal);
+        await sleep(clock, READ_AGAIN_MS, signal);
         continue;
       }
       // Only the first slot's holder may say how many there are. Where another gets it, that one says so in a moment.
       const agreed = theirs === count;
       const slots = agreed ? shuffled(count, random) : [0];
-      // A dead one is followed by this round's own look at it.
+      // A dead one is followed by this round's own read of it.
       const passed = new Set(agreed ? [] : dead.map(({ holder }) => holder));
       if (passed.size > 0) extend?.(Math.max(...dead.map(recordDurationMs)));
       if (
@@ -235,7 +235,7 @@ export class Semaphore {
   async #agreed(slot: number, term: Term, quiet: Silences): Promise<boolean> {
     const { store, clock, count } = this.#options;
     for (;;) {
-      const { theirs, held, counts, first } = await this.#look(term.signal, quiet);
+      const { theirs, held, counts, first } = await this.#slots(term.signal, quiet);
       if (term.remainingMs === 0 || term.signal.aborted) return false;
       if (theirs !== count) {
         if (slot !== 0 || first?.spec.holderIdentity !== term.holder) return false;
@@ -245,7 +245,7 @@ export class Semaphore {
         continue;
       }
       if (held.every((other) => counts.get(other) === count)) return true;
-      await sleep(clock, LOOK_AGAIN_MS, term.signal);
+      await sleep(clock, READ_AGAIN_MS, term.signal);
     }
   }
 
@@ -253,7 +253,7 @@ export class Semaphore {
    * Reads all slots, consistently: what the first says of their number, and which are held by somebody not known to be dead.
    * `doubtMs`: for how long they have to be silent, where the published times say that all of them may be dead.
    */
-  async #look(
+  async #slots(
     signal: AbortSignal,
     quiet: Silences,
   ): Promise<{

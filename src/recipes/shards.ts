@@ -249,7 +249,7 @@ export class Shards {
       else if (!held.run && now >= held.startAt && (held.shown || held.atOnce)) this.#start(held, term);
     }
     for (const name of this.#ghosts.keys()) if (!view.lease(name)) this.#ghosts.delete(name);
-    for (const name of view.keys) this.#lookAtGhost(name, own, mine.has(name), now);
+    for (const name of view.keys) this.#checkGhost(name, own, mine.has(name), now);
     for (const name of mine) {
       if (this.#held.has(name) || this.#ghosts.has(name)) continue;
       const { freeAt, lease } = view.key(name);
@@ -312,7 +312,7 @@ export class Shards {
    * A key that names our own term although we do not hold it: our own write whose answer was lost, or an older record that
    * was put back, under which another may still work until it notices.
    */
-  #lookAtGhost(name: string, own: MemberTerm, mine: boolean, now: number): void {
+  #checkGhost(name: string, own: MemberTerm, mine: boolean, now: number): void {
     const { heldBy, lease } = this.#member.view.key(name);
     if (this.#held.has(name) || !lease || !heldBy || !sameMemberTerm(heldBy, own)) {
       this.#ghosts.delete(name);

@@ -29,7 +29,7 @@ export interface UseOptions {
 /** How one contention for one term ended. */
 export type UseOutcome<T> = { readonly ran: true; readonly value: T } | { readonly ran: false };
 
-/** Milliseconds that a look and a write may take where nobody wants to wait. */
+/** Milliseconds that a read and a write may take where nobody wants to wait. */
 const NOW_MS = 5_000;
 
 /**
@@ -101,7 +101,7 @@ export class Waiting {
 
 /**
  * For those who do not want to wait: whether another's Lease may be that of a dead holder. Published times only say whether
- * it is worth a look; that it is dead, the elector finds by its silence.
+ * it is worth a read; that it is dead, the elector finds by its silence.
  */
 export class Glance {
   readonly #clock: Clock;

@@ -71,10 +71,10 @@ export function createSystemClock(sources: TimeSources = SYSTEM_SOURCES): Clock 
       const ahead = sources.wall() - running;
       if (running >= nextUptime || Math.abs(ahead - lastAhead) > UPTIME_EVERY_MS) {
         lastAhead = ahead;
-        const look = bootAhead(sources);
-        running = look.running;
+        const reading = bootAhead(sources);
+        running = reading.running;
         nextUptime = running + UPTIME_EVERY_MS;
-        const missed = look.least - atStart;
+        const missed = reading.least - atStart;
         if (missed > suspended + SUSPEND_TOLERANCE_MS) suspended = missed;
       }
       latest = Math.max(latest, running + suspended);

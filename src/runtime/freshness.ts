@@ -13,8 +13,8 @@ import { Follower } from './follow.ts';
 
 /** How long silence may wait for the next event to prove it before the watch is replaced, in milliseconds. */
 const PROOF_SLACK_MS = 1_000;
-/** How long after a proof, or a stall, silence is acted upon, in milliseconds. It also spaces the looks at every lease. */
-const LOOK_AFTER_MS = 100;
+/** How long after a proof, or a stall, silence is acted upon, in milliseconds. It also spaces the walks over all leases. */
+const ACT_AFTER_MS = 100;
 /** How long after a loss what the watch tells may have happened during it, in milliseconds. */
 const CATCH_UP_MS = 1_000;
 /** Waits before a watch that ended is opened again, in milliseconds. */
@@ -26,7 +26,7 @@ export interface Watched {
   /** The monotonic millisecond before which silence changes nothing; Infinity: it never does. It may be too early. */
   readonly deadline: number;
   /** Lets silence up to `at` change what it must, and works the deadline out again. */
-  look(at: number): void;
+  advance(at: number): void;
 }
 
 /** What was seen of the leases themselves. */
@@ -164,8 +164,8 @@ export class Freshness {
   #arm(now: number): void {
     if (this.#replaced) return;
     const { watched, quietMs = Infinity } = this.#options;
-    const look = watched.deadline < now ? now + LOOK_AFTER_MS : watched.deadline + PROOF_SLACK_MS;
-    const at = Math.min(now + quietMs, look);
+    const due = watched.deadline < now ? now + ACT_AFTER_MS : watched.deadline + PROOF_SLACK_MS;
+    const at = Math.min(now + quietMs, due);
     if (at < this.#armedFor) this.#setTimer(at);
   }
 
@@ -178,14 +178,14 @@ export class Freshness {
   #wake(): void {
     const now = this.#clock.monotonic();
     // A timer this late is that of a stalled process: the first of what waits in its socket may be all that was read.
-    this.#putOff = !this.#putOff && now - this.#armedFor > LOOK_AFTER_MS;
+    this.#putOff = !this.#putOff && now - this.#armedFor > ACT_AFTER_MS;
     this.#armedFor = Infinity;
-    if (this.#putOff) return this.#setTimer(now + LOOK_AFTER_MS);
+    if (this.#putOff) return this.#setTimer(now + ACT_AFTER_MS);
     const { watched, quietMs = Infinity } = this.#options;
     const proof = this.#proof ?? -Infinity;
     if (!this.#lost && now > watched.deadline) {
       // The deadline is that of leases as they were: most have been renewed since.
-      watched.look(proof);
+      watched.advance(proof);
       this.#options.onProof(proof, undefined);
     }
     const silent = now >= watched.deadline + PROOF_SLACK_MS || now - proof >= quietMs;

@@ -84,7 +84,7 @@ const brief = (seen: Observation | undefined, now: number, sent: Sent[] = [], he
 
 describe('a candidate', () => {
   const cases: [string, unknown, unknown][] = [
-    ['has seen nothing', brief(undefined, 0), ['look']],
+    ['has seen nothing', brief(undefined, 0), ['read']],
     ['creates what is absent', brief(see(undefined), 0), ['absent', 0, undefined]],
     ['takes an empty holder at once', brief(see(lease({ holder: '' })), 0), ['released', 4, '7']],
     ['waits for the published duration', brief(see(lease(), 100), 100), ['wait', 15_100]],
@@ -285,8 +285,8 @@ describe('a leader whom its watch shows', () => {
     ['another holder', outcome(lease({ rv: '11' })), 'taken'],
     ['another who writes in its name', outcome(lease({ ...ours, renew: at(3).toString(), rv: '11' })), 'taken'],
     ['that its lease was deleted', outcome(undefined, 'u'), 'deleted'],
-    ['that a lease before it was deleted', outcome(undefined, 't'), 'look'],
-    ['a list without its lease, which may be old', outcome(undefined), 'look'],
+    ['that a lease before it was deleted', outcome(undefined, 't'), 'read'],
+    ['a list without its lease, which may be old', outcome(undefined), 'read'],
     ['a lease that was created again', outcome(lease({ ...ours, uid: 'v', rv: '11' })), 'deleted'],
     ['what it was answered', outcome(lease({ ...ours, rv: '10' })), 'nothing'],
     ['its own record with a label more', outcome(lease({ ...ours, rv: '11' })), 2_000],
@@ -298,7 +298,7 @@ describe('a leader whom its watch shows', () => {
 
   test('versions that are no numbers: it looks, unless the record is its own', () => {
     const opaque = { held: lease({ ...ours, rv: 'a' }) };
-    assert.equal(outcome(lease({ holder: '', rv: 'b' }), undefined, opaque), 'look');
+    assert.equal(outcome(lease({ holder: '', rv: 'b' }), undefined, opaque), 'read');
     assert.equal(outcome(lease({ ...ours, rv: 'b' }), undefined, opaque), 'nothing');
   });
 });

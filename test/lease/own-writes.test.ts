@@ -46,7 +46,7 @@ describe('own writes', () => {
       [undefined, []],
     ] as const) {
       const { writes } = lostAfterAcknowledged(lease({}));
-      writes.looked(seen, 1);
+      writes.observed(seen, 1);
       assert.deepEqual(times(writes.lost), open);
     }
   });
@@ -60,7 +60,7 @@ describe('own writes', () => {
       [lease({ acquireTime: t(5), renewTime: t(9) }, '9'), 1, []],
     ] as const) {
       const { writes } = lostAfterAcknowledged(undefined);
-      writes.looked(seen, nowMs);
+      writes.observed(seen, nowMs);
       assert.deepEqual(times(writes.lost), open);
     }
   });
@@ -68,7 +68,7 @@ describe('own writes', () => {
   it('what a look shows as stored is no longer waited for once it is taken for the last write', () => {
     const { writes, lost } = lostAfterAcknowledged(undefined);
     const seen = lease({ acquireTime: t(5), renewTime: t(5) }, '9');
-    writes.looked(seen, 1);
+    writes.observed(seen, 1);
     assert.equal(writes.find(seen), lost);
     writes.stored(lost, seen);
     assert.deepEqual([times(writes.all), times(writes.lost)], [[5], []]);

@@ -136,8 +136,8 @@ const SERVICES: readonly Mutant[] = [
     replace: [
       change(
         PUBLISHER,
-        'if (changed || error.mayHaveCommitted) this.#look = true;',
-        'if (error.mayHaveCommitted) this.#look = true;',
+        'if (changed || error.mayHaveCommitted) this.#mustRead = true;',
+        'if (error.mayHaveCommitted) this.#mustRead = true;',
       ),
     ],
   },
@@ -502,9 +502,9 @@ const SERVICES: readonly Mutant[] = [
   {
     rule: 'freshness: silence counts only as far as it is proved',
     replace: [
-      change(FRESHNESS, 'watched.look(proof);', 'watched.look(now);'),
+      change(FRESHNESS, 'watched.advance(proof);', 'watched.advance(now);'),
       // A late timer that is put off finds a newer proof, most of the time.
-      change(FRESHNESS, 'if (this.#putOff) return this.#setTimer(now + LOOK_AFTER_MS);', ''),
+      change(FRESHNESS, 'if (this.#putOff) return this.#setTimer(now + ACT_AFTER_MS);', ''),
     ],
   },
 ];

@@ -14,9 +14,9 @@ import type { CredentialSource, Credentials } from './material.ts';
 import { pluginSource } from './plugins.ts';
 import type { KubeSettings } from './settings.ts';
 
-/** Milliseconds between two looks at a file. Kubelet writes a new token at 80 % of its life: minutes before the end. */
+/** Milliseconds between two reads of a file. Kubelet writes a new token at 80 % of its life: minutes before the end. */
 const CHECK_MS = 10_000;
-/** Milliseconds until the next look after one that failed. */
+/** Milliseconds until the next read after one that failed. */
 const RECHECK_MS = 1_000;
 
 const NONE: CredentialSource = {
@@ -26,8 +26,8 @@ const NONE: CredentialSource = {
 };
 const NOTHING: Credentials = { headers: [], secureContext: undefined };
 
-/** True when it is time to look at files again. */
-class Look {
+/** True when it is time to read files again. */
+class Recheck {
   // By the wall clock, which takes a fraction of the time to ask (no system file is read); after a step back it is time, too.
   readonly #clock: Clock;
   #last: number;
@@ -74,7 +74,7 @@ export function createCredentials(
   let stamps = stampsOf(files);
   let reading: Promise<void> | undefined;
   let refused = false;
-  const look = new Look(clock);
+  const recheck = new Recheck(clock);
 
   const read = async (): Promise<void> => {
     const now = stampsOf(files);
@@ -91,7 +91,7 @@ export function createCredentials(
       }
       stamps = now;
     } catch {
-      look.soon(RECHECK_MS);
+      recheck.soon(RECHECK_MS);
     } finally {
       reading = undefined;
       refused = false;
@@ -99,7 +99,7 @@ export function createCredentials(
   };
   return {
     current() {
-      if (look.due() && !reading) {
+      if (recheck.due() && !reading) {
         if (stampsOf(files) !== stamps) reading = read();
         else refused = false;
       }
@@ -107,7 +107,7 @@ export function createCredentials(
     },
     rejected(credentials) {
       refused = true;
-      look.soon(0);
+      recheck.soon(0);
       source.rejected(credentials);
     },
     close() {
@@ -132,10 +132,10 @@ function sourceOf(settings: KubeSettings, clock: Clock): CredentialSource {
   const files = watchedFiles(settings);
   let state = load(settings, files);
   let current: Credentials = { headers: headersOf(user, state.token), ...trust(settings, state) };
-  const look = new Look(clock);
+  const recheck = new Recheck(clock);
 
   const fileSource = (): Credentials => {
-    if (files.length === 0 || !look.due()) return current;
+    if (files.length === 0 || !recheck.due()) return current;
     try {
       const next = load(settings, files, state);
       if (next.token === state.token && next.tls === state.tls) return current;
@@ -146,7 +146,7 @@ function sourceOf(settings: KubeSettings, clock: Clock): CredentialSource {
       };
       state = next;
     } catch {
-      look.soon(RECHECK_MS);
+      recheck.soon(RECHECK_MS);
     }
     return current;
   };
@@ -157,7 +157,7 @@ function sourceOf(settings: KubeSettings, clock: Clock): CredentialSource {
   return {
     current: fileSource,
     rejected(credentials) {
-      if (credentials === current) look.soon(0);
+      if (credentials === current) recheck.soon(0);
     },
     close: () => undefined,
   };
