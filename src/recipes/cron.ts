@@ -68,6 +68,10 @@ interface Run {
 /** First wait between two tries of a claim, in milliseconds. */
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
+/** One request may take half of what is left, in milliseconds, unless that is less than this. */
+const LEAST_HALF_MS = 500;
+/** Of a Lease. */
+const MAX_NAME = 253;
 
 const UNREAD = 'nobody knows whether the fire before still runs: its Lease could not be read in time';
 
@@ -146,7 +150,8 @@ export class Cron {
   #lock(job: string, observe?: Observe<ElectionEvent>): Lock {
     const { observe: _, lease, ...options } = this.#options;
     const name = `${lease.name}-${namePart(job)}`;
-    return new Lock({ ...options, observe, lease: { namespace: lease.namespace, name } }, 'cron');
+    const fitting = name.length > MAX_NAME ? namePart(name) : name;
+    return new Lock({ ...options, observe, lease: { namespace: lease.namespace, name: fitting } }, 'cron');
   }
 
   /** Claims while no other fire of the job runs; that one is claimed is held for as long as it runs. */
@@ -200,11 +205,11 @@ export class Cron {
     const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     let failure: LeaseStoreError | undefined;
     let stored: false | undefined = false;
-    for (let left = claimTimeoutMs; left > 0 && !stop.aborted; left = until - clock.monotonic()) {
+    const call = () => ({ timeoutMs: attemptMs(until - clock.monotonic()), signal: stop, urgent: true });
+    while (clock.monotonic() < until && !stop.aborted) {
       try {
-        const call = { timeoutMs: Math.ceil(left), signal: stop, urgent: true };
         const fieldSelector = `metadata.name=${ref.name}`;
-        const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call);
+        const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call());
         if (!serverDate)
           throw new LeaseStoreError('BadAnswer', { message: 'the API server sent no time (no Date header)' });
         const lease = leases.find(({ metadata }) => metadata.name === ref.name);
@@ -219,12 +224,7 @@ export class Cron {
           return undefined;
         }
         if (verdict.do === 'run') return this.#run(lease as Lease);
-        return this.#run(
-          await this.#write(lease, firesText(verdict.fires), {
-            ...call,
-            timeoutMs: Math.max(1, Math.ceil(until - clock.monotonic())),
-          }),
-        );
+        return this.#run(await this.#write(lease, firesText(verdict.fires), call()));
       } catch (error) {
         if (!isStoreError(error)) throw error;
         // One that had no time says less than the one before.
@@ -275,6 +275,9 @@ export class Cron {
     return { term, end: () => this.#stop.signal.removeEventListener('abort', onStop) };
   }
 }
+
+/** Of one that hangs, time is left for another: its answer may be lost, and the claim stored. */
+const attemptMs = (leftMs: number): number => Math.max(1, Math.ceil(leftMs / 2 < LEAST_HALF_MS ? leftMs : leftMs / 2));
 
 /** Characters of a time as ISO text. */
 const ISO_LENGTH = 24;

@@ -211,3 +211,21 @@ test('closed while a claim is answered: the term that comes of it is asked to en
     assert.equal(term?.signal.aborted ?? true, true, `after ${ticks} turns`);
   }
 });
+
+test('a claim whose answer never comes is looked for while there is time: what was stored runs', async () => {
+  for (const verb of ['create', 'update', 'list'] as const) {
+    const cluster = new Cluster();
+    const a = cron(cluster, 'a');
+    if (verb === 'update') assert.ok(await cluster.until(a.cron.claimFire('earlier', at(cluster))));
+    a.store.next(verb, { lose: 'Timeout' });
+    assert.ok(await cluster.until(a.cron.claimFire('job', at(cluster))), verb);
+    assert.ok(!a.events.some(({ type }) => type === 'lost'));
+  }
+});
+
+test("overlap 'skip' with names of any length", async () => {
+  const cluster = new Cluster();
+  const lease = { namespace: 'default', name: 'x'.repeat(253) };
+  const c = new Cron({ ...cluster.process('a'), lease, overlap: 'skip' });
+  for (const job of ['a', 'b', 'j'.repeat(253)]) assert.ok(await cluster.until(c.claimFire(job, at(cluster))), job);
+});
