@@ -73,8 +73,8 @@ export class Semaphore {
     checkedOptions('Semaphore', SEMAPHORE_ROWS, options);
     this.#options = options;
     this.#observe = containedObserver(options.observe);
-    // Checks the Lease and its times.
-    this.#elector({ slot: 0, watch: undefined, work: async () => {}, observe: () => {} });
+    // Checks the Leases, of which the last has the longest name, and their times.
+    this.#elector({ slot: options.count - 1, watch: undefined, work: async () => {}, observe: () => {} });
   }
 
   /** As Lock's `use`, with a slot's number in the term. */

@@ -330,3 +330,15 @@ test('slots that cannot be read are reported: nothing hangs in silence', async (
   assert.equal(await cluster.until(using), null);
   assert.ok(events.some((event) => event.type === 'failed' && event.error.code === 'Forbidden'));
 });
+
+test('a name that leaves no room for the number of the last slot is refused at once', () => {
+  const cluster = new Cluster();
+  const make = (length: number) =>
+    new Semaphore({
+      ...cluster.process('a'),
+      lease: { namespace: 'default', name: 'x'.repeat(length) },
+      count: 101,
+    });
+  assert.throws(() => make(250), OptionsError);
+  assert.doesNotThrow(() => make(249));
+});
