@@ -7,6 +7,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { DEV_TABLE } from '../config/shared-flags.ts';
 import { startEmbeddedServer } from '../embedded/embedded-server.ts';
+import { aborted } from '../runtime/clock.ts';
 import { CommandError, EXIT, UsageError, programName, readValues } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { stopSignal, surviveHangup } from './signals.ts';
@@ -35,10 +36,7 @@ Its kubeconfig is ${file}. Try, in another terminal:
 
 Ctrl-C ends it, and everything in it.
 `);
-    await new Promise<void>((resolve) => {
-      if (stop.signal.aborted) resolve();
-      else stop.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await aborted(stop.signal);
   } finally {
     await server.close();
     await rm(file, { force: true });

@@ -20,6 +20,7 @@ import type { Term } from '../election/term.ts';
 import { createEventsApi } from '../kube/events-api.ts';
 import { logElection } from '../observe/election-log.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
+import { aborted } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import { version } from '../version.ts';
@@ -75,7 +76,8 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
         if (event.type === 'stopped' && exit) over.abort();
       };
       const work = async (term: Term): Promise<void> => {
-        if (!guarded) return asked(term);
+        // Others do the work: it ends when its term does.
+        if (!guarded) return aborted(term.signal);
         const outcome = await guarded.run(term);
         const { code, why } = ending(outcome);
         // The last one counts, however often it was elected.
@@ -159,13 +161,6 @@ function workProblems(command: string | undefined, { http }: ElectSettings, path
   const rule = 'is required, or --http-address to say who leads';
   return http ? [] : [{ option: 'COMMAND', value: undefined, rule }];
 }
-
-/** Others do the work: it ends when its term does. */
-const asked = ({ signal }: Term): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 
 /** Whether the command, having ended by itself, ends this process too. */
 function endsUs(restart: RestartPolicy, outcome: Outcome): boolean {

@@ -14,6 +14,7 @@ import { logHeartbeat } from '../observe/heartbeat-log.ts';
 import { logRecipe } from '../observe/recipe-log.ts';
 import { Shards } from '../recipes/shards.ts';
 import { observers } from '../runtime/observer.ts';
+import { aborted } from '../runtime/clock.ts';
 import { runServices } from '../runtime/services.ts';
 import type { Service } from '../runtime/services.ts';
 import { version } from '../version.ts';
@@ -71,7 +72,7 @@ export async function run(input: CommandInput): Promise<number> {
           keys: NODE_SLOTS,
           async work({ key, signal }) {
             shared.take(Number(key));
-            await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+            await aborted(signal);
             shared.give(Number(key));
           },
           observe: observers(logRecipe(log), endpoints?.recipe(ring)),

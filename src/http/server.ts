@@ -15,7 +15,7 @@ import type { Server as SecureServer } from 'node:https';
 import { isIP } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { createSystemClock } from '../runtime/clock.ts';
+import { aborted, createSystemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Service } from '../runtime/services.ts';
 import { text } from './answer.ts';
@@ -137,9 +137,7 @@ export async function listen(
       security = next;
     },
     async run(signal) {
-      if (!signal.aborted) {
-        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-      }
+      await aborted(signal);
       await close(server);
     },
     [Symbol.asyncDispose]: () => close(server),

@@ -21,7 +21,7 @@ import type { CallOptions, LeaseStore, LeaseStoreError } from '../lease/store.ts
 import { TokenBucket } from '../runtime/token-bucket.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Backoff } from '../runtime/backoff.ts';
-import { sleep } from '../runtime/clock.ts';
+import { aborted, sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { checkedOptions } from '../runtime/options.ts';
 import type { Given } from '../runtime/options.ts';
@@ -638,9 +638,3 @@ function createStop(clock: Clock, signal: AbortSignal, { requestTimeoutMs, shutd
 
 const checkedIdentity = (given: Given<IdentityOptions>): IdentityOptions =>
   checkedOptions('Publisher', IDENTITY_ROWS, given, IDENTITY_BETWEEN);
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });

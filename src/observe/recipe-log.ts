@@ -56,6 +56,12 @@ export function logRecipe(log: Logger, normal: 'debug' | 'info' = 'debug'): Obse
       case 'ringSynced':
         if (ring.over()) log.info('the ring is followed again');
         return;
+      case 'tidyFailed':
+        log.warn(
+          { member: event.lease.name, code: event.error.code, err: event.error },
+          'the lease of a member that has gone could not be deleted: others of its kind may be left too',
+        );
+        return;
       case 'keyHeld':
         keys.over();
         log[normal]({ key: event.key, fencingToken: event.fencingToken }, 'the key is ours');

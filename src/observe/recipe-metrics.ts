@@ -87,6 +87,8 @@ export function recipeMetrics(registry: Registry): (kind: RecipeKind, lease: Lea
           return fail('key', event.error.code);
         case 'ringLost':
           return event.error && fail('watch', event.error.code);
+        case 'tidyFailed':
+          return fail('delete', event.error.code);
         case 'claimed':
           return fire('ours');
         case 'refused':

@@ -8,17 +8,14 @@
  * Does not guarantee that two members see the same at one moment; for work that must not be done twice there are shards.
  */
 import { PAYLOAD_ANNOTATION } from '../lease/marks.ts';
-import type { Term } from '../election/term.ts';
 import type { Lease } from '../lease/lease.ts';
-import { isStoreError } from '../lease/store.ts';
-import type { LeaseStore } from '../lease/store.ts';
-import { sleep } from '../runtime/clock.ts';
+import { aborted, sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
-import { OptionsError, checkedOptions, fillOptions } from '../runtime/options.ts';
+import { OptionsError, checkedOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
-import { DAMPING_ROWS, MEMBER_ROWS } from './recipe-options.ts';
-import { RingMember, TIDY_DURATIONS } from './ring-member.ts';
+import { DAMPING_ROWS } from './recipe-options.ts';
+import { RingMember } from './ring-member.ts';
 import type { RingMemberOptions } from './ring-member.ts';
 
 /** Bytes of the payload as JSON: it is written with each renewal, and read by every member. */
@@ -61,10 +58,7 @@ export interface MembersOptions extends Omit<RingMemberOptions, 'annotations' | 
 export class Members {
   readonly #clock: Clock;
   readonly #dampingMs: number;
-  readonly #durationMs: number;
-  readonly #store: LeaseStore;
   readonly #member: RingMember;
-  readonly #wake = new Wake();
   #payload: string | undefined;
   #news: (() => void)[] = [];
   #begun = false;
@@ -76,8 +70,6 @@ export class Members {
     const { payload, dampingMs: _, observe, ...rest } = options;
     this.#dampingMs = dampingMs;
     this.#clock = options.clock;
-    this.#store = options.store;
-    this.#durationMs = fillOptions(MEMBER_ROWS, options).leaseDurationSeconds * 1000;
     this.#payload = payloadText(payload);
     this.#member = new RingMember(
       {
@@ -85,7 +77,8 @@ export class Members {
         observe: containedObserver(observe),
         annotations: () => ({ ...(this.#payload !== undefined && { [PAYLOAD_ANNOTATION]: this.#payload }) }),
       },
-      (term) => this.#lead(term),
+      // The Lease is all that a member holds.
+      ({ signal }) => aborted(signal),
       () => this.#tellAll(),
     );
   }
@@ -163,28 +156,6 @@ export class Members {
     return JSON.stringify(again) === JSON.stringify(changes);
   }
 
-  async #lead(term: Term): Promise<void> {
-    while (!term.signal.aborted) {
-      await this.#wake.wait(this.#clock, this.#durationMs, term.signal);
-      const { view, leaseName } = this.#member;
-      // One tidies for all.
-      if (!term.signal.aborted && view.live(this.#clock.monotonic())[0] === leaseName) await this.#tidy(term.signal);
-    }
-  }
-
-  /** Deletes the Leases of members that have gone, in the version that was seen: each restart may leave one. */
-  async #tidy(signal: AbortSignal): Promise<void> {
-    for (const { metadata } of this.#member.view.forsaken(
-      this.#clock.monotonic() - TIDY_DURATIONS * this.#durationMs,
-    )) {
-      const { namespace, name, uid, resourceVersion } = metadata;
-      await this.#store.delete({ namespace, name }, { uid, resourceVersion }, { signal }).catch((error: unknown) => {
-        // Tried again, unless somebody else did it.
-        if (!isStoreError(error)) throw error;
-      });
-    }
-  }
-
   #tellAll(): void {
     for (const listener of this.#news) listener();
   }
@@ -216,7 +187,7 @@ export function memberInfo({ metadata, spec }: Lease, self: boolean): MemberInfo
 
 /** Reads what another wrote; undefined: nothing, or nothing that can be read. */
 function parsePayload(text: string | undefined): Payload | undefined {
-  if (text === undefined || text.length > MAX_PAYLOAD_BYTES) return undefined;
+  if (text === undefined || Buffer.byteLength(text) > MAX_PAYLOAD_BYTES) return undefined;
   try {
     const json: unknown = JSON.parse(text);
     return typeof json === 'object' && json !== null && !Array.isArray(json) ? (json as Payload) : undefined;

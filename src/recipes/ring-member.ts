@@ -3,7 +3,8 @@
  *
  * Guarantees: one renewal, whatever the ring holds; `proof` never runs ahead: everything that was committed before it has
  * been seen (the watch has shown a write of our own that was sent then, and shows changes in their order); work runs in a
- * term of the member Lease, and has ended before the next term begins.
+ * term of the member Lease, and has ended before the next term begins. Of all members one deletes what those that have gone
+ * left behind.
  */
 import { createHash } from 'node:crypto';
 import { LeaderElector } from '../election/elector.ts';
@@ -14,9 +15,10 @@ import type { Lease, OwnerReference } from '../lease/lease.ts';
 import { KIND_LABEL } from '../lease/marks.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { holderIdentity, isLabelValue, objectNameProblem } from '../lease/names.ts';
-
+import { isStoreError } from '../lease/store.ts';
 import type { LeaseEvent, LeaseRef, LeaseStore, LeaseStoreError } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
+import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Follower } from '../runtime/follow.ts';
 import { containedObserver } from '../runtime/observer.ts';
@@ -32,8 +34,8 @@ export const RING_LABEL = 'leasekeeper.dev/ring';
 const MAX_PART = 80;
 const REOPEN_FIRST_MS = 500;
 const REOPEN_CAP_MS = 4_000;
-/** A member Lease that nobody holds is deleted after so many durations; then no key names it any more. */
-export const TIDY_DURATIONS = 4;
+/** A member Lease that nobody holds, or whose holder died, is deleted after so many durations; then no key names it any more. */
+const TIDY_DURATIONS = 4;
 /** Own writes whose echo may still come; a retry period apart. */
 const MAX_ECHOES = 64;
 
@@ -59,10 +61,13 @@ export interface RingMemberOptions extends Partial<ElectionOptions> {
   readonly observe?: Observe<ElectionEvent | RingEvent> | undefined;
 }
 
-/** The ring cannot be followed (reported once each time it begins), and can be again. */
+/** What a member reports of its ring, besides its own Lease. */
 export type RingEvent =
+  /** The ring cannot be followed: reported once each time it begins. */
   | { readonly type: 'ringLost'; readonly ring: LeaseRef; readonly error: LeaseStoreError | undefined }
-  | { readonly type: 'ringSynced'; readonly ring: LeaseRef };
+  | { readonly type: 'ringSynced'; readonly ring: LeaseRef }
+  /** The Lease of a member that has gone could not be deleted: reported once until one could. */
+  | { readonly type: 'tidyFailed'; readonly ring: LeaseRef; readonly lease: LeaseRef; readonly error: LeaseStoreError };
 
 export class RingMember {
   readonly view: RingView;
@@ -75,6 +80,7 @@ export class RingMember {
   readonly #echoes: { readonly renewTime: MicroTime; readonly sentAt: number }[] = [];
   readonly #onNews: () => void;
   readonly #work: (term: Term) => Promise<void>;
+  readonly #durationMs: number;
   #proof = -Infinity;
   #sentAt = -Infinity;
   #lost = false;
@@ -96,8 +102,8 @@ export class RingMember {
     this.holder = holderIdentity(id, uuid);
     // Checked now, not at the start.
     this.#elector();
-    const { leaseDurationSeconds } = fillOptions(MEMBER_ROWS, options);
-    this.view = new RingView(leaseDurationSeconds * 1000, isMember);
+    this.#durationMs = fillOptions(MEMBER_ROWS, options).leaseDurationSeconds * 1000;
+    this.view = new RingView(this.#durationMs, isMember);
     const backoff = createBackoff({ firstMs: REOPEN_FIRST_MS, capMs: REOPEN_CAP_MS, random });
     const labelSelector = `${RING_LABEL}=${ring.name}`;
     this.#follower = new Follower({
@@ -130,17 +136,43 @@ export class RingMember {
     const sides = new AbortController();
     const over = new AbortController();
     let failure: { readonly error: unknown } | undefined;
-    const following = this.#follower.run(sides.signal).catch((error: unknown) => {
-      failure = { error };
-      over.abort();
-    });
+    const beside = [this.#follower.run(sides.signal), this.#tidy(sides.signal)].map((side) =>
+      side.catch((error: unknown) => {
+        failure ??= { error };
+        over.abort();
+      }),
+    );
     try {
       await this.#elector().run(AbortSignal.any([signal, over.signal]));
     } finally {
       sides.abort();
-      await following;
+      await Promise.all(beside);
     }
     if (failure) throw failure.error;
+  }
+
+  /** Deletes the Leases of members that have gone, in the version that was seen: each restart may leave one. */
+  async #tidy(signal: AbortSignal): Promise<void> {
+    const { clock, store, ring } = this.#options;
+    let refused = false;
+    while (await sleep(clock, this.#durationMs, signal)) {
+      const now = clock.monotonic();
+      // One tidies for all.
+      if (this.view.live(now)[0] !== this.leaseName) continue;
+      for (const { metadata } of this.view.forsaken(now - TIDY_DURATIONS * this.#durationMs)) {
+        const { namespace, name, uid, resourceVersion } = metadata;
+        try {
+          await store.delete({ namespace, name }, { uid, resourceVersion }, { signal });
+          refused = false;
+        } catch (error) {
+          if (!isStoreError(error)) throw error;
+          // Somebody else did it, or it has come back.
+          if (signal.aborted || isStoreError(error, 'Conflict', 'NotFound')) continue;
+          if (!refused) this.#observe({ type: 'tidyFailed', ring, lease: { namespace, name }, error });
+          refused = true;
+        }
+      }
+    }
   }
 
   #elector(): LeaderElector {

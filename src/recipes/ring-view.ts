@@ -181,11 +181,6 @@ export class RingView {
     return this.#members.get(name)?.term;
   }
 
-  /** Members' Leases that nobody has held since then, in monotonic milliseconds. */
-  deserted(since: number): Lease[] {
-    return [...this.#members.values()].filter((m) => m.term === undefined && m.since < since).map(({ lease }) => lease);
-  }
-
   /** Members' Leases whose holders have been silent since then, beyond their duration, or which nobody has held. */
   forsaken(since: number): Lease[] {
     const over = ({ term, since: seen }: MemberEntry): boolean => seen + (term?.durationMs ?? 0) < since;

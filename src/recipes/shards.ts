@@ -34,7 +34,7 @@ import { INT32_MAX, checkedOptions, fillOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
 import { assign } from './assign.ts';
 import { KEYS_ROWS, MEMBER_ROWS } from './recipe-options.ts';
-import { RING_LABEL, RingMember, TIDY_DURATIONS, namePart } from './ring-member.ts';
+import { RING_LABEL, RingMember, namePart } from './ring-member.ts';
 import type { RingEvent, RingMemberOptions } from './ring-member.ts';
 import { MEMBER_ANNOTATION, memberTermText, sameMemberTerm } from './ring-view.ts';
 import type { MemberTerm } from './ring-view.ts';
@@ -259,8 +259,6 @@ export class Shards {
         if (silent) this.#request(silent.metadata.name, now, () => this.#take(silent));
       }
     }
-    // One member tidies for all.
-    if (live.sort()[0] === leaseName) this.#tidy(now);
   }
 
   /**
@@ -320,9 +318,11 @@ export class Shards {
     }
     const write = this.#lost.get(name)?.find(lease);
     if (write) {
+      // Shown before its answer is there: that one decides, or, once it is lost, this.
+      if (this.#busy.has(name)) return;
       this.#lost.delete(name);
       const key = this.#keys.get(name);
-      if (key !== undefined && !this.#busy.has(name)) this.#hold(key, name, lease, now, write.baseUid !== undefined);
+      if (key !== undefined) this.#hold(key, name, lease, now, write.baseUid !== undefined);
       return;
     }
     const version = lease.metadata.resourceVersion;
@@ -510,14 +510,6 @@ export class Shards {
     const taken = withChanges(silent, { annotations: { [TERM_ANNOTATION]: undefined }, spec });
     const lease = await this.#options.store.update(taken, { urgent: true });
     this.#observe({ type: 'memberTaken', member: lease.metadata.name, lease });
-  }
-
-  #tidy(now: number): void {
-    const { store } = this.#options;
-    for (const { metadata } of this.#member.view.deserted(now - TIDY_DURATIONS * this.#durationMs)) {
-      const { namespace, name, uid, resourceVersion } = metadata;
-      this.#request(name, now, () => store.delete({ namespace, name }, { uid, resourceVersion }));
-    }
   }
 
   /** Reports, once, that a key is not held any more. @param why it was lost; undefined: it was given back */

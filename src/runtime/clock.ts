@@ -134,6 +134,13 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<b
   });
 }
 
+/** Resolves once the signal has aborted. */
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
 /**
  * Runs `work` with a signal that aborts when the parent does, or after `ms` with a reason that `isTimeout` knows.
  * Leaves no timer or listener once the work has settled. Waits for the work: work that ignores its signal is not left

@@ -5,6 +5,7 @@
  * begins only once it has ended, with the setting of then: of several settings in between only the last one counts. Nothing
  * runs any more when `run` settles.
  */
+import { aborted } from './clock.ts';
 import type { Service } from './services.ts';
 
 export class Latest<Setting> implements Service {
@@ -46,11 +47,7 @@ export class Latest<Setting> implements Service {
       this.#changed = new AbortController();
       const stop = AbortSignal.any([signal, this.#changed.signal]);
       await this.#work(this.#setting, stop);
-      if (!stop.aborted) await aborted(stop);
+      await aborted(stop);
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

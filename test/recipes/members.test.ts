@@ -5,6 +5,7 @@ import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import type { LeaseStore } from '../../src/lease/store.ts';
 import { Members } from '../../src/recipes/members.ts';
+import type { MembersOptions } from '../../src/recipes/members.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 import { Cluster, REF } from './support.ts';
@@ -127,4 +128,36 @@ test('the Leases of members that have gone are deleted, by one of those that liv
   assert.deepEqual([cluster.peek('chat-m-b'), cluster.peek('chat-m-c')], [undefined, undefined]);
   assert.deepEqual(a.names(), ['a']);
   for (const { stop } of [a, c]) stop.abort();
+});
+
+test('a refused deletion of what a member left behind is reported once', async () => {
+  const cluster = new Cluster();
+  const a = start(cluster, 'a');
+  const events: string[] = [];
+  const { store, clock, random, newId } = cluster.process('b');
+  const observe: MembersOptions['observe'] = (event) => {
+    if (event.type === 'tidyFailed') events.push(`${event.lease.name} ${event.error.code}`);
+  };
+  const stop = new AbortController();
+  const running = new Members({ store, clock, random, ring: RING, id: 'b', uuid: newId(), observe }).run(stop.signal);
+  await cluster.clock.advance(1_000);
+  a.stop.abort();
+  await cluster.until(a.running);
+  store.faults = ({ verb }) => (verb === 'delete' ? { fail: 'Forbidden' } : undefined);
+  await cluster.clock.advance(10 * MEMBER_MS);
+  assert.deepEqual(events, ['chat-m-a Forbidden']);
+  store.faults = undefined;
+  await cluster.clock.advance(2 * MEMBER_MS);
+  assert.equal(cluster.peek('chat-m-a'), undefined);
+  stop.abort();
+  await cluster.until(running);
+});
+
+test('a payload is counted in bytes', () => {
+  const cluster = new Cluster();
+  const { store, clock, random, newId } = cluster.process('a');
+  const make = (n: number) =>
+    new Members({ store, clock, random, ring: RING, id: 'a', uuid: newId(), payload: { name: 'é'.repeat(n) } });
+  assert.throws(() => make(2_100), /must be at most 4096 bytes as JSON/);
+  assert.doesNotThrow(() => make(2_000));
 });

@@ -551,3 +551,27 @@ test('each key that was held is said to be over once', async () => {
   await ring.cluster.until(member.running);
   assert.equal(said(), 0);
 });
+
+test('a key whose record is shown before its answer is lost is ours as soon as that is known', async () => {
+  const ring = new Ring();
+  const { store } = ring.start('a', 1);
+  store.next('create', undefined, { lose: 'Timeout' });
+  await ring.advance(15_000);
+  assert.equal(ring.cluster.peek('ring-k-0')?.spec.holderIdentity?.startsWith('a_'), true);
+  assert.deepEqual(ring.sizes('a'), [0]);
+  await ring.advance(10_000);
+  assert.deepEqual(ring.sizes('a'), [1]);
+});
+
+test('the Lease of a member that died without a key is deleted too', async () => {
+  const ring = new Ring();
+  ring.start('a', 1);
+  await ring.advance(20_000);
+  const b = ring.start('b', 1);
+  await ring.advance(5_000);
+  assert.deepEqual(ring.sizes('a', 'b'), [1, 0]);
+  cut(b);
+  await ring.advance(6 * 15_000);
+  assert.equal(ring.cluster.peek('ring-m-b'), undefined);
+  assert.deepEqual(ring.sizes('a'), [1]);
+});
