@@ -15,6 +15,7 @@ import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, isLocalName } from '../lease/name
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { inWords } from '../runtime/printable.ts';
 import { version } from '../version.ts';
 import { humanDuration } from './output/human-duration.ts';
 
@@ -477,11 +478,11 @@ const texts = (value: unknown): string[] =>
 function webhooksOnLeases(list: unknown, namespace: string): Webhook[] {
   const { items: configurations } = (list ?? {}) as { items?: unknown };
   return items(configurations).flatMap((configuration) => {
-    const { name: of = '?' } = (configuration['metadata'] ?? {}) as { name?: string };
+    const { name: of = '?' } = (configuration['metadata'] ?? {}) as { name?: unknown };
     return items(configuration['webhooks'])
       .filter(({ rules, namespaceSelector }) => items(rules).some(onLeases) && !leftOut(namespaceSelector, namespace))
       .map(({ name, timeoutSeconds, failurePolicy }) => ({
-        name: `${of}/${String(name)}`,
+        name: `${inWords(of)}/${inWords(name)}`,
         timeoutSeconds: typeof timeoutSeconds === 'number' ? timeoutSeconds : 10,
         fails: failurePolicy !== 'Ignore',
       }));

@@ -261,7 +261,12 @@ function inMedia(response: ApiResponse, media: View['media'], indented = false):
 
 /** What went wrong, as an answer. */
 export function errorResponse(error: unknown): ApiResponse {
-  const failure = error instanceof ApiError ? error : internal(`Internal error occurred: ${String(error)}`);
+  const failure =
+    error instanceof ApiError
+      ? error
+      : internal(
+          `Internal error occurred: ${error instanceof Error ? `${error.name}: ${error.message}` : typeof error}`,
+        );
   const retryAfter = failure.details?.retryAfterSeconds;
   return json(
     failure.status,

@@ -29,7 +29,7 @@ import type { WriteOptions } from './request-options.ts';
 import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from './objects/patch.ts';
 import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
-import { isObject } from './objects/schema.ts';
+import { asText, isObject } from './objects/schema.ts';
 import type { Codec, Json } from './objects/schema.ts';
 import { formatTime } from './objects/time-formats.ts';
 import { validateMeta, validateMetaUpdate } from './objects/validation.ts';
@@ -143,9 +143,10 @@ export class Writer {
     const { value, duplicates } = parseBody(request.body, APPLY, options.fieldValidation);
     const config = value ?? {};
     if (!isObject(config)) throw badRequest('error decoding YAML: the body must be an object');
-    const { apiVersion = '', kind = '', metadata } = config as Record<string, unknown>;
+    const { metadata } = config;
+    const [apiVersion, kind] = [asText(config['apiVersion']), asText(config['kind'])];
     if (apiVersion !== type.apiVersion || kind !== type.kind) {
-      throw badRequest(`invalid object type: ${String(apiVersion) || '/'}, Kind=${String(kind)}`);
+      throw badRequest(`invalid object type: ${apiVersion || '/'}, Kind=${kind}`);
     }
     if (isObject(metadata) && (metadata['managedFields'] ?? undefined) !== undefined) {
       throw badRequest('metadata.managedFields must be nil');

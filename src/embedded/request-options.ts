@@ -11,7 +11,7 @@ import {
   unsupportedValue,
 } from './status-errors.ts';
 import type { FieldError } from './status-errors.ts';
-import { objectMediaType, parseBody } from './objects/object-body.ts';
+import { kindOf, objectMediaType, parseBody, unregistered } from './objects/object-body.ts';
 import type { FieldValidation } from './objects/object-body.ts';
 import { deleteOptions } from './objects/resources.ts';
 import type { ResourceType } from './objects/resources.ts';
@@ -102,9 +102,8 @@ export function readDeleteOptions(
   } else {
     const parsed = parseBody(body, objectMediaType(contentType)).value ?? {};
     if (!isObject(parsed)) throw badRequest('the body must be DeleteOptions');
-    if ((parsed['kind'] ?? 'DeleteOptions') !== 'DeleteOptions') {
-      throw badRequest(`${String(parsed['kind'])} is no DeleteOptions`);
-    }
+    const { kind = 'DeleteOptions', apiVersion = 'v1' } = kindOf(parsed, badRequest);
+    if (kind !== 'DeleteOptions') throw badRequest(unregistered(kind, apiVersion));
     try {
       given = deleteOptions.decode(parsed, new DecodeContext()) as Json;
     } catch (error) {

@@ -14,6 +14,7 @@ import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep } from '../runtime/clock.ts';
+import { errorText } from '../runtime/printable.ts';
 import { later, systemNow } from './instant.ts';
 import type { Instant } from './instant.ts';
 import { childGroups, groupGone, signalGroup } from './process-group.ts';
@@ -136,7 +137,7 @@ export class Guard {
         this.prepare();
       } catch (error) {
         // For want of memory, say: there may be some at the next election.
-        settle({ how: 'unguarded', why: error instanceof Error ? error.message : String(error) });
+        settle({ how: 'unguarded', why: errorText(error) });
         return;
       }
       this.#send({ do: 'start', command, args, env, graceMs, ...this.#instants(until) });

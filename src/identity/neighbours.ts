@@ -12,6 +12,7 @@ import type { LeaseEvent, LeaseStore } from '../lease/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Follower } from '../runtime/follow.ts';
 import type { Observe } from '../runtime/observer.ts';
+import { errorText } from '../runtime/printable.ts';
 import type { Self } from './decide.ts';
 import type { PublisherEvent } from './publisher-events.ts';
 
@@ -78,7 +79,7 @@ export class Neighbours {
     } catch (cause) {
       // Hints only: whatever goes wrong with them, the publisher goes on.
       if (isStoreError(cause)) throw cause;
-      const message = cause instanceof Error ? cause.message : String(cause);
+      const message = errorText(cause);
       throw new LeaseStoreError('BadAnswer', { message, cause });
     }
   }

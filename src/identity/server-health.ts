@@ -5,6 +5,7 @@
 import { sleep, withTimeout } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { checkedOptions } from '../runtime/options.ts';
+import { errorText } from '../runtime/printable.ts';
 import { HEALTH_ROWS } from './identity-options.ts';
 import type { HealthTimes } from './identity-options.ts';
 
@@ -75,7 +76,7 @@ export class ServerHealth {
     try {
       return await withTimeout(clock, timeoutMs, signal, (s) => probe(s));
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return errorText(error);
     }
   }
 }

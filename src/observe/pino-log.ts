@@ -7,7 +7,7 @@
  */
 import pino from 'pino';
 import type { Logger } from 'pino';
-import { escapeQuoted, printable } from '../runtime/printable.ts';
+import { escapeQuoted, inWords, printable } from '../runtime/printable.ts';
 
 interface LogOptions {
   readonly level: string;
@@ -64,7 +64,7 @@ function textLine(json: string, journal: boolean): string {
     fields.push(`error=${fieldText(message)}`);
     if (typeof stack === 'string') fields.push(stackText(stack));
   }
-  const text = `${localTime(String(time))} ${String(level).toUpperCase().padEnd(5)} ${[printable(String(msg)), ...fields].join('  ')}`;
+  const text = `${localTime(String(time))} ${String(level).toUpperCase().padEnd(5)} ${[printable(inWords(msg)), ...fields].join('  ')}`;
   // A stack has lines of its own.
   return `${journal ? text.replace(/^/gm, `<${PRIORITIES[String(level)] ?? 6}>`) : text}\n`;
 }

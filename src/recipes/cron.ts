@@ -294,7 +294,11 @@ function fireProblems(job: string, fireTime: Date): { field: string; value: unkn
     problems.push({ field: 'job', value: job, rule: 'must be 1 to 253 characters' });
   }
   if (!(fireTime instanceof Date) || Number.isNaN(fireTime.getTime())) {
-    problems.push({ field: 'fireTime', value: String(fireTime), rule: 'must be a valid Date' });
+    problems.push({
+      field: 'fireTime',
+      value: fireTime instanceof Date ? 'Invalid Date' : fireTime,
+      rule: 'must be a valid Date',
+    });
   }
   return problems;
 }

@@ -4,6 +4,9 @@
  * Guarantees: an observer that throws changes nothing for the service that called it; the first error of each is reported
  * as a warning of the process, with its stack.
  */
+import { inWords } from './printable.ts';
+
+/** How services tell what happened. One that throws changes nothing for its caller; its first error becomes a warning. */
 export type Observe<Event> = (event: Event) => void;
 
 /** Several listeners as one; one that throws keeps no other from the event. */
@@ -18,9 +21,9 @@ export function observers<Event>(...listeners: readonly (Observe<Event> | undefi
 type ReportThrown = (error: unknown) => void;
 
 const warn: ReportThrown = (error) =>
-  process.emitWarning(`an observer threw, and is called again with the next event: ${String(error)}`, {
+  process.emitWarning(`an observer threw, and is called again with the next event: ${inWords(error)}`, {
     type: 'LeasekeeperWarning',
-    ...(error instanceof Error && error.stack !== undefined && { detail: error.stack }),
+    ...(error instanceof Error && typeof error.stack === 'string' && { detail: error.stack }),
   });
 
 /** The observer, without its errors: the first is reported, the service goes on. Undefined: nobody listens. */

@@ -4,6 +4,7 @@
  *
  * Guarantees: filling in defaults never throws; checking reports every problem at once, each with field, value and rule.
  */
+import { inWords } from './printable.ts';
 
 /** One thing that is wrong with the options of a capability: which field, the value it has, and the rule it breaks. */
 export interface OptionProblem {
@@ -30,8 +31,8 @@ export class OptionsError extends Error {
 
 /** A value in a message: short, and with its type where JSON has no word for it. */
 function shown(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  const text = typeof value === 'function' ? 'a function' : (JSON.stringify(value) ?? typeof value);
+  if (typeof value === 'function') return 'a function';
+  const text = typeof value === 'string' ? JSON.stringify(value) : inWords(value);
   return text.length > 82 ? `${text.slice(0, 78)}...` : text;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Text that others wrote, made fit to be shown on a terminal.
+ * What others wrote, made fit to be shown: text on a terminal, values and errors in messages.
  *
- * Guarantees: what comes out has no control character, no line break, nothing that turns the direction of writing and
- * nothing invisible.
+ * Guarantees: what `printable` gives has no control character, no line break, nothing that turns the direction of writing
+ * and nothing invisible; `inWords` and `errorText` never throw.
  */
 
 const PLAIN = /^[ -~]*$/;
@@ -34,4 +34,27 @@ export function escapeQuoted(text: string): string {
     for (let i = 0; i < character.length; i++) out += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
     return out;
   });
+}
+
+/**
+ * Any value as text: errors and plain values as they print themselves, objects as JSON. Objects that have no form as text
+ * (JSON with a `toString` that is no function, one that contains itself) become `{…}`.
+ */
+export function inWords(value: unknown): string {
+  try {
+    const json = typeof value === 'object' && !(value instanceof Error) ? JSON.stringify(value) : undefined;
+    return json ?? String(value);
+  } catch {
+    return Array.isArray(value) ? '[…]' : typeof value === 'object' ? '{…}' : typeof value;
+  }
+}
+
+/** The message of an error, or in words whatever else was thrown. */
+export function errorText(error: unknown): string {
+  try {
+    if (error instanceof Error) return inWords(error.message);
+  } catch {
+    // It refuses to be looked at.
+  }
+  return inWords(error);
 }

@@ -102,6 +102,7 @@ const MORE_NASTY = [
   '\ud800',
   '__proto__',
   'constructor',
+  'toString',
   'null',
   'NaN',
   '1e999',
@@ -166,7 +167,7 @@ function applyEdit(text: string, { how, from, length, piece, times }: Edit): str
 export function nearly(...valid: readonly unknown[]): fc.Arbitrary<unknown> {
   const stranger = fc.oneof(
     fc.jsonValue({ maxDepth: 2 }),
-    fc.constantFrom<unknown>(...NASTY, ...MORE_NASTY, 0, -1, 1.5, 2 ** 31, 1e308, null, {}, [], true),
+    fc.constantFrom<unknown>(...NASTY, ...MORE_NASTY, 0, -1, 1.5, 2 ** 31, 1e308, null, {}, [], true, { toString: '' }),
   );
   const edit = fc.record({
     steps: fc.array(fc.nat(20), { maxLength: 6 }),

@@ -6,7 +6,18 @@
  * it would change, and removes what it owned before and now leaves out, unless others own it too. What is given is not
  * changed.
  */
-import { DecodeContext, DecodeError, FREE, asObject, equal, isList, isObject, memberCodec, setKey } from './schema.ts';
+import {
+  DecodeContext,
+  DecodeError,
+  FREE,
+  asObject,
+  asText,
+  equal,
+  isList,
+  isObject,
+  memberCodec,
+  setKey,
+} from './schema.ts';
 import type { Codec, Json } from './schema.ts';
 import { RESOURCES, emptyObject } from './resources.ts';
 import type { ResourceType } from './resources.ts';
@@ -226,8 +237,8 @@ function stored(merged: Json, config: Json, type: ResourceType): KubeObject {
 }
 
 function described(config: Json, type: ResourceType): string {
-  const { name = '', namespace = '' } = asObject(config['metadata']) as Record<string, string | undefined>;
-  return `${namespace}/${name}; ${type.apiVersion}, Kind=${type.kind}`;
+  const { name, namespace } = asObject(config['metadata']);
+  return `${asText(namespace)}/${asText(name)}; ${type.apiVersion}, Kind=${type.kind}`;
 }
 
 // ---- Sets of fields

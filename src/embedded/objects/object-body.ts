@@ -6,7 +6,7 @@
  */
 import { badRequest, unsupportedMediaType } from '../status-errors.ts';
 import type { ResourceType } from './resources.ts';
-import { DecodeContext, DecodeError, isList, isObject } from './schema.ts';
+import { DecodeContext, DecodeError, isList, isObject, textField } from './schema.ts';
 import type { Json } from './schema.ts';
 import type { KubeObject } from './object-version.ts';
 
@@ -159,6 +159,21 @@ export interface Decoded {
   readonly warnings: readonly string[];
 }
 
+/** What a body says to be, as far as it does. @throws the error that `refuse` makes where that is no text */
+export function kindOf(
+  body: Json,
+  refuse: (why: string) => Error,
+): Readonly<Record<'kind' | 'apiVersion', string | undefined>> {
+  try {
+    return { apiVersion: textField(body, '', 'apiVersion'), kind: textField(body, '', 'kind') };
+  } catch (error) {
+    throw refuse(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
+  }
+}
+
+export const unregistered = (kind: string, version: string): string =>
+  `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(version)}`;
+
 /**
  * @param refuse makes the error of a body that cannot be decoded, or not strictly
  * @throws ApiError of another kind or version, a field of a wrong type, what `Strict` refuses
@@ -172,11 +187,8 @@ export function decodeObject(
 ): Decoded {
   const body = value ?? {};
   if (!isObject(body)) throw badRequest("couldn't get version/kind; json parse error: the body must be an object");
-  const { kind, apiVersion } = body;
-  if ((kind ?? type.kind) !== type.kind || (apiVersion ?? type.apiVersion) !== type.apiVersion) {
-    const [given, version] = [kind ?? type.kind, apiVersion ?? type.apiVersion].map((v) => JSON.stringify(v));
-    throw refuse(`no kind ${given} is registered for version ${version}`);
-  }
+  const { kind = type.kind, apiVersion = type.apiVersion } = kindOf(body, refuse);
+  if (kind !== type.kind || apiVersion !== type.apiVersion) throw refuse(unregistered(kind, apiVersion));
   const context = new DecodeContext(floats);
   let decoded: Json;
   try {

@@ -5,7 +5,7 @@
  * cannot be read throws PatchError `Malformed`, one that does not fit the document `Failed`, one whose directives mean
  * nothing `Unknown`.
  */
-import { FREE, asObject, equal, isList, isObject, memberCodec, setKey } from './schema.ts';
+import { FREE, asObject, equal, isList, isObject, memberCodec, setKey, textField } from './schema.ts';
 import type { Codec, Json } from './schema.ts';
 
 type PatchErrorCode = 'Malformed' | 'Failed' | 'Unknown';
@@ -146,15 +146,23 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
 
 function parseOperation(json: unknown): Operation {
   if (!isObject(json)) throw new PatchError('Malformed', 'an operation must be an object');
-  const { op, path, from, value = null } = json;
+  const [op = '', path, from] = ['op', 'path', 'from'].map((name) => operationText(json, name));
   const pointers =
     op === 'move' || op === 'copy' ? { path: pointer(path), from: pointer(from) } : { path: pointer(path) };
-  return { op: String(op), ...pointers, value };
+  return { op, ...pointers, value: json['value'] ?? null };
+}
+
+function operationText(operation: Json, name: string): string | undefined {
+  try {
+    return textField(operation, 'jsonPatchOp', name);
+  } catch (error) {
+    throw new PatchError('Malformed', (error as Error).message);
+  }
 }
 
 /** The document itself cannot be named: no operation applies to it. */
-function pointer(text: unknown): string[] {
-  const parts = typeof text === 'string' ? text.split('/').slice(1) : [];
+function pointer(text = ''): string[] {
+  const parts = text.split('/').slice(1);
   if (parts.length === 0) throw new PatchError('Failed', `${JSON.stringify(text)} names no field`);
   return parts.map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
 }

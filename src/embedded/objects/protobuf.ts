@@ -7,7 +7,7 @@
 import { badRequest, unsupportedMediaType } from '../status-errors.ts';
 import { BODY_TYPE_NAMES } from './object-body.ts';
 import { RESOURCES, deleteOptions } from './resources.ts';
-import { asObject, count, int64, isList, list, setKey, struct, text } from './schema.ts';
+import { asObject, asText, count, int64, isList, list, setKey, struct, text } from './schema.ts';
 import type { Codec, Json } from './schema.ts';
 
 const listMeta = struct('ListMeta', {
@@ -85,7 +85,7 @@ export function toProtobuf(object: Json): Buffer {
 }
 
 /** Whether an object, or the list of its kind, has a form in protobuf. */
-export const hasProtobuf = ({ apiVersion, kind }: Json): boolean => CODECS.has(`${String(apiVersion)} ${String(kind)}`);
+export const hasProtobuf = ({ apiVersion, kind }: Json): boolean => CODECS.has(`${asText(apiVersion)} ${asText(kind)}`);
 
 /** One event of a watch, from its JSON. */
 export function protobufFrame(event: string): Buffer {

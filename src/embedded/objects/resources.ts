@@ -172,7 +172,7 @@ const eventSeries = (always: Json): Codec => struct('EventSeries', { count, last
 function textAt(object: unknown, path: string): string {
   let at: unknown = object;
   for (const part of path.split('.')) at = isObject(at) ? at[part] : undefined;
-  return at === undefined || at === null ? '' : String(at as string | number | boolean);
+  return at === undefined || at === null ? '' : typeof at === 'string' ? at : JSON.stringify(at);
 }
 
 /** Characters of each text of an Event that has an eventTime. */

@@ -34,7 +34,7 @@ export class DecodeContext {
     const field = this.path.filter((part) => !part.startsWith('['));
     const into = field.length > 0 ? `Go struct field ${this.owner}.${field.join('.')}` : 'Go value';
     throw new DecodeError(
-      `json: cannot unmarshal ${goKind(value)}${isInt(value, goType) ? ` ${written ?? String(value)}` : ''} into ${into} of type ${goType}`,
+      `json: cannot unmarshal ${goKind(value)}${isInt(value, goType) ? ` ${written ?? JSON.stringify(value)}` : ''} into ${into} of type ${goType}`,
     );
   }
 
@@ -69,6 +69,18 @@ export const isObject = (v: unknown): v is Json => typeof v === 'object' && v !=
 export const isList = (v: unknown): v is unknown[] => Array.isArray(v);
 
 export const asObject = (v: unknown): Json => (isObject(v) ? v : {});
+
+/** What a client wrote, where text belongs: anything else reads as ''. An object of JSON may have a `toString` that is none. */
+export const asText = (v: unknown): string => (typeof v === 'string' ? v : '');
+
+/** Text that may be absent or null. @throws DecodeError for anything else */
+export function textField(object: Json, struct: string, name: string): string | undefined {
+  const value = object[name] ?? undefined;
+  if (value === undefined || typeof value === 'string') return value;
+  throw new DecodeError(
+    `json: cannot unmarshal ${goKind(value)} into Go struct field ${struct}.${name} of type string`,
+  );
+}
 
 /** Assigns also a key named `__proto__`, which must stay an ordinary key. */
 export function setKey(target: Json, key: string, value: unknown): void {

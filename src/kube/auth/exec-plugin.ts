@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Clock } from '../../runtime/clock.ts';
+import { inWords } from '../../runtime/printable.ts';
 import { clean } from '../wire/foreign-text.ts';
 import { isHeaderText, load } from './material.ts';
 import type { PluginAnswer } from './material.ts';
@@ -121,7 +122,7 @@ async function readAnswer(stdout: string, apiVersion: string, failed: (words: st
     throw failed('its answer is no ExecCredential');
   }
   if (answer.apiVersion !== apiVersion) {
-    throw failed(`its answer is of ${clean(String(answer.apiVersion), 100)}, not of ${apiVersion} as configured`);
+    throw failed(`its answer is of ${clean(inWords(answer.apiVersion), 100)}, not of ${apiVersion} as configured`);
   }
   const status = (answer.status ?? {}) as Record<string, unknown>;
   const text = (key: string): string | undefined => {
