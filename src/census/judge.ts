@@ -118,9 +118,10 @@ export function observationOf(
     age = known = sign && serverNow ? Math.min(Math.max(serverNow.since(sign), 0), sinceMs) : Number.NaN;
     if (aheadMs(lease, server?.latest) !== undefined) age = sinceMs;
   }
-  const { renewTime, leaseDurationSeconds } = lease;
+  const { renewTime, acquireTime, leaseDurationSeconds } = lease;
   let left = UNTIMED_LEASE_LIFE_MS;
-  if (renewTime && leaseDurationSeconds !== undefined) left = leaseDurationSeconds * 1000 - (known || 0);
+  if ((renewTime ?? acquireTime) && leaseDurationSeconds !== undefined)
+    left = leaseDurationSeconds * 1000 - (known || 0);
   else if (serverNow) left = expiryOf(lease)?.since(serverNow) ?? left;
   return { renewedAt: nowMs - age, expiresAt: nowMs + left, estimated: sinceMs > 0 };
 }

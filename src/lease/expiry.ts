@@ -11,20 +11,26 @@ export const UNTIMED_LEASE_LIFE_MS = 3_600_000;
 /** The fields of a lease that say when it expires. */
 export interface PublishedTimes {
   readonly renewTime?: MicroTime | undefined;
+  /** Counts where there is no renewTime, as konnectivity's agents count. */
+  readonly acquireTime?: MicroTime | undefined;
   readonly leaseDurationSeconds?: number | undefined;
   readonly creationTimestamp?: MicroTime | undefined;
 }
 
-/** The instant from which the lease is expired, by its own fields; `undefined` when not even its creation is known. */
+/**
+ * The instant from which the lease is expired, by its own fields; `undefined` when not even its creation is known. What is
+ * never renewed is left for its hour, whatever its acquireTime: this decides about deletions.
+ */
 export function publishedExpiry({ spec, metadata }: Lease): MicroTime | undefined {
   const { renewTime, leaseDurationSeconds } = spec;
   return expiryOf({ renewTime, leaseDurationSeconds, creationTimestamp: metadata.creationTimestamp });
 }
 
 export function expiryOf(times: PublishedTimes): MicroTime | undefined {
-  const { renewTime, leaseDurationSeconds, creationTimestamp: created } = times;
-  if (renewTime !== undefined && leaseDurationSeconds !== undefined) {
-    return MicroTime.fromEpochMicrosClamped(renewTime.epochMicros + leaseDurationSeconds * 1e6);
+  const { leaseDurationSeconds, creationTimestamp: created } = times;
+  const sign = times.renewTime ?? times.acquireTime;
+  if (sign !== undefined && leaseDurationSeconds !== undefined) {
+    return MicroTime.fromEpochMicrosClamped(sign.epochMicros + leaseDurationSeconds * 1e6);
   }
   return created && MicroTime.fromEpochMicrosClamped(created.epochMicros + UNTIMED_LEASE_LIFE_MS * 1000);
 }

@@ -32,6 +32,11 @@ describe('the state of one lease, by the API server’s Date', () => {
     ['no holder', { holder: null }, 'released'],
     ['an empty holder, long ago', { holder: '', renewedAgoMs: 9e9 }, 'released'],
     ['no renewTime: acquireTime', { renewedAgoMs: null, acquiredAgoMs: 5_000, createdAgoMs: 60_000 }, 'live'],
+    [
+      'no renewTime: past acquireTime and duration',
+      { renewedAgoMs: null, acquiredAgoMs: 3_600_001, createdAgoMs: 0 },
+      'expired',
+    ],
     ['no renewTime: creation', { renewedAgoMs: null, createdAgoMs: 60_000 }, 'stale'],
     ['no renewTime, an hour old', { renewedAgoMs: null, createdAgoMs: 3_600_001 }, 'expired'],
     ['no duration, young', { durationSeconds: null, createdAgoMs: 60_000 }, 'live'],
