@@ -102,7 +102,7 @@ test('Pending until seen to be renewed, Ready then, Unknown 50 s after the last 
   assert.equal(w.status('a'), 'Ready', 'and Ready again with the next renewal');
 });
 
-test('a monitor that starts anew knows nothing: no node is Ready, or Unknown, by its published time', async (t) => {
+test('a monitor that starts again knows nothing: no node is Ready, or Unknown, by its published time', async (t) => {
   const w = await world(t, ['a', 'b', 'ahead'], ['a', 'b']);
   w.renew('a', -86_400);
   w.renew('ahead', 86_400);
@@ -177,7 +177,7 @@ test('a lease that is deleted is missed only after the grace period; an older on
   assert.equal(w.status(), 'Unknown');
 });
 
-test('a Node that is deleted goes, one made anew begins anew, leases without a Node are none', async (t) => {
+test('a Node that is deleted goes, a recreated one begins again, leases without a Node are none', async (t) => {
   const w = await world(t, ['a'], ['a', 'orphan']);
   await w.pass(10_000, 'a');
   w.nodes.remove('a');
@@ -190,7 +190,7 @@ test('a Node that is deleted goes, one made anew begins anew, leases without a N
   assert.equal(w.status(), 'Ready');
 });
 
-test('a Node made anew while the watch was away begins anew, too', async (t) => {
+test('a Node recreated while the watch was away begins again, too', async (t) => {
   const w = await world(t, ['a']);
   await w.pass(10_000, 'a');
   w.nodes.quietly(() => w.nodes.add('a'));
@@ -199,7 +199,7 @@ test('a Node made anew while the watch was away begins anew, too', async (t) => 
   assert.equal(w.status(), 'Pending');
 });
 
-test('while the API is lost no node becomes Unknown; renewed meanwhile or not is told afterwards', async (t) => {
+test('while the API is lost no node becomes Unknown; who renewed meanwhile is reported afterwards', async (t) => {
   const w = await world(t, ['a', 'b']);
   await w.pass(10_000, 'a', 'b');
   w.store.watches.lose(storeError('Unavailable', 'gone'));
@@ -228,7 +228,7 @@ test('a watch that died unnoticed is not taken for dead nodes', async (t) => {
   assert.deepEqual([unknown, w.status('b')], [[], 'Ready']);
 });
 
-test('all nodes die: told once, without asking for lists for ever', async (t) => {
+test('all nodes die: reported once, without asking for lists for ever', async (t) => {
   const w = await world(t, ['a', 'b']);
   await w.pass(10_000, 'a', 'b');
   await w.pass(60_000);
@@ -275,7 +275,7 @@ test('a list that was answered before a stall says nothing of the time since', a
   assert.deepEqual(unknowns(w), []);
 });
 
-test("the grace period is the controller manager's; every rule is told", () => {
+test("the grace period is the controller manager's; every rule is reported", () => {
   assert.deepEqual(fillOptions(AVAILABILITY_ROWS, {}), {
     namespace: NAMESPACE,
     graceMs: 50_000,
@@ -336,7 +336,7 @@ test('the grace period begins when leases are first read, however long only the 
   assert.deepEqual([w.status('a'), w.status('b')], ['Ready', 'Unknown']);
 });
 
-test('the lease of the Node before, by a clock that was ahead, does not hide the renewals of a Node made anew', async (t) => {
+test('the lease of the Node before, by a clock that was ahead, does not hide the renewals of a recreated Node', async (t) => {
   const w = await world(t, ['a'], []);
   w.renew('a', 86_400);
   await w.restart();

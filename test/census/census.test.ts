@@ -70,7 +70,7 @@ test('a renewal in the future is shown with its distance, and is no life', () =>
   ]);
 });
 
-describe('two looks, judged by change', () => {
+describe('two lists, judged by change', () => {
   const table: [string, Sketch, Sketch, LeaseState][] = [
     ['renewed by a clock hours behind', { renewedAgoMs: 7e6 }, { renewedAgoMs: 7e6 - 10_000 }, 'live'],
     ['renewed by a clock days behind', { renewedAgoMs: 9e7 }, { renewedAgoMs: 9e7 - 10_000 }, 'live'],
@@ -81,26 +81,26 @@ describe('two looks, judged by change', () => {
     ['a label', {}, { annotations: { a: 'b' } }, 'stale'],
     ['not renewed, and expired', { renewedAgoMs: 4e6 }, { renewedAgoMs: 4e6 }, 'expired'],
     ['released', {}, { holder: '' }, 'released'],
-    ['made anew by an old copy', { uid: 'x' }, { uid: 'y', renewedAgoMs: 60_000 }, 'stale'],
+    ['recreated by an old copy', { uid: 'x' }, { uid: 'y', renewedAgoMs: 60_000 }, 'stale'],
   ];
-  const look = (sketch: Sketch, serverDate?: MicroTime): Census =>
+  const listed = (sketch: Sketch, serverDate?: MicroTime): Census =>
     published([lease(sketch)], { serverDate, freshForMs: FRESH });
   for (const [name, first, second, state] of table) {
     test(`${name}: ${state}`, () => {
-      const made = comparedCensus(look(first, at(0)), look(second, at(12_000)));
+      const made = comparedCensus(listed(first, at(0)), listed(second, at(12_000)));
       assert.deepEqual([made.leases[0]?.state, made.clock], [state, 'observed']);
     });
   }
 
   test('without a Date who is renewed is live all the same, and who is not is unknown', () => {
-    assert.equal(comparedCensus(look({}), look({ renewedAgoMs: 0 })).leases[0]?.state, 'live');
-    assert.equal(comparedCensus(look({}), look({})).counts, undefined);
+    assert.equal(comparedCensus(listed({}), listed({ renewedAgoMs: 0 })).leases[0]?.state, 'live');
+    assert.equal(comparedCensus(listed({}), listed({})).counts, undefined);
   });
 
-  test('what was not there at the first look is judged by what it says', () => {
+  test('what was not there at the first list is judged by what it says', () => {
     const none = published([], { serverDate: at(0), freshForMs: FRESH });
-    assert.equal(comparedCensus(none, look({}, at(12_000))).leases[0]?.state, 'live');
-    assert.equal(comparedCensus(none, look({ renewedAgoMs: 60_000 }, at(12_000))).leases[0]?.state, 'stale');
+    assert.equal(comparedCensus(none, listed({}, at(12_000))).leases[0]?.state, 'live');
+    assert.equal(comparedCensus(none, listed({ renewedAgoMs: 60_000 }, at(12_000))).leases[0]?.state, 'stale');
   });
 });
 

@@ -177,7 +177,7 @@ test('taken from one that lived, a late renewal, a lease that was deleted', asyn
   assert.equal(w.leaderless()!['apps/late'], 0);
   await w.change(election({ name: 'gone' }), 'deleted');
   await w.change(election({ name: 'gone', holder: 'c', renewed: 16_500, acquired: 16_500, transitions: 0 }), 'added');
-  assert.equal(w.switches.length, 1, 'neither a late renewal nor a lease made anew is a switch');
+  assert.equal(w.switches.length, 1, 'neither a late renewal nor a recreated lease is a switch');
   await w.change(election({ name: 'gone' }), 'deleted');
   assert.deepEqual(Object.keys(w.leaderless()!), ['apps/op', 'apps/late']);
   assert.doesNotMatch(await w.registry.metrics(), /name="gone"/);

@@ -62,8 +62,8 @@ async function start(
   };
   t.after(stop);
   await settle();
-  const tell = async (...told: LeaseEvent[]): Promise<void> => {
-    store.tell(...told);
+  const tell = async (...events: LeaseEvent[]): Promise<void> => {
+    store.tell(...events);
     await settle();
   };
   const renew = (hostname: string, sketch: Sketch = {}): Promise<void> => {
@@ -75,7 +75,7 @@ async function start(
 }
 
 const gone = (): LeaseStoreError => new LeaseStoreError('Unavailable', { message: 'connection refused' });
-const told = (w: World, type: CensusEvent['type']): CensusEvent[] => w.events.filter((e) => e.type === type);
+const events = (w: World, type: CensusEvent['type']): CensusEvent[] => w.events.filter((e) => e.type === type);
 
 describe('before and at the start', () => {
   test('nothing is known before the first list', async (t) => {
@@ -155,7 +155,7 @@ describe('before and at the start', () => {
     const slow = w.list();
     await w.clock.advance(8_000);
     await w.tell(slow, { type: 'added', lease: lease({ hostname: 'b', renewedAgoMs: -8_000 }) });
-    assert.deepEqual([w.counts(), told(w, 'ahead')], ['2/2/0/0/0', []]);
+    assert.deepEqual([w.counts(), events(w, 'ahead')], ['2/2/0/0/0', []]);
   });
 
   test('a lease that is seen for the first time is judged as who looks once judges it', async (t) => {
@@ -234,7 +234,7 @@ describe('servers come, change and go', () => {
     assert.equal(w.counts(), '1/1/0/0/0');
     await w.renew('b', { holder: '' });
     assert.equal(w.counts(), '0/0/0/0/1');
-    assert.deepEqual(told(w, 'gone'), [{ type: 'gone', instance: { hostname: 'a', name: 'a', state: 'live' } }]);
+    assert.deepEqual(events(w, 'gone'), [{ type: 'gone', instance: { hostname: 'a', name: 'a', state: 'live' } }]);
   });
 
   test('a release is one though nothing but the holder changed', async (t) => {
@@ -265,7 +265,7 @@ describe('servers come, change and go', () => {
     await w.tell({ type: 'deleted', lease: lease({ hostname: 'a' }) });
     assert.equal(w.counts(), '1/1/0/0/0');
     await w.tell({ type: 'added', lease: lease({ hostname: 'b' }) });
-    assert.deepEqual(told(w, 'appeared').concat(told(w, 'gone')), [
+    assert.deepEqual(events(w, 'appeared').concat(events(w, 'gone')), [
       { type: 'appeared', instance: { hostname: 'b', name: 'b', state: 'live' } },
     ]);
   });
@@ -294,7 +294,7 @@ describe('servers come, change and go', () => {
     assert.equal(w.counts(), '1/0/1/0/0');
   });
 
-  test('a renewal alone is not told to the observer', async (t) => {
+  test('a renewal alone is not reported to the observer', async (t) => {
     const w = await start(t, [{ hostname: 'a' }]);
     await w.clock.advance(10_000);
     await w.renew('a');
@@ -312,7 +312,7 @@ describe('when the API is not there', () => {
     await w.tell({ type: 'fresh' });
     w.store.onOpen = undefined;
     await w.tell({ type: 'lost', error: gone() }, { type: 'lost', error: gone() });
-    assert.equal(told(w, 'lost').length, 1);
+    assert.equal(events(w, 'lost').length, 1);
     await w.clock.advance(30_000);
     const s = w.service.snapshot();
     assert.deepEqual([short(s), s.synced, s.freshnessMs, s.error?.code], ['2/1/1/0/0', false, 30_000, 'Unavailable']);
@@ -337,11 +337,11 @@ describe('when the API is not there', () => {
     assert.equal(w.counts(), 'TooOld', 'nothing before what may wait behind the list was read');
     await w.clock.advance(100);
     assert.equal(w.counts(), '2/1/1/0/0');
-    assert.deepEqual(told(w, 'synced'), [
+    assert.deepEqual(events(w, 'synced'), [
       { type: 'synced', first: true },
       { type: 'synced', first: false },
     ]);
-    assert.deepEqual([...told(w, 'appeared'), ...told(w, 'gone')], []);
+    assert.deepEqual([...events(w, 'appeared'), ...events(w, 'gone')], []);
   });
 
   test('a server that renewed once and died while nobody looked is not called live when it is found', async (t) => {
@@ -368,7 +368,7 @@ describe('when the API is not there', () => {
     assert.equal(w.counts(), '2/1/1/0/0');
   });
 
-  test('a renewal that is told late is as old as it is, whatever clock the publisher has', async (t) => {
+  test('a renewal that is reported late is as old as it is, whatever clock the publisher has', async (t) => {
     const w = await start(t, [
       { hostname: 'a', renewedAgoMs: 0 },
       { hostname: 'b', renewedAgoMs: 0 },
@@ -388,7 +388,7 @@ describe('when the API is not there', () => {
     assert.equal(w.counts(), '2/1/1/0/0');
   });
 
-  test('so is one that is told just after the watch says that it goes on', async (t) => {
+  test('so is one that is reported just after the watch says that it goes on', async (t) => {
     const w = await start(t, [
       { hostname: 'a', renewedAgoMs: 0 },
       { hostname: 'b', renewedAgoMs: 0 },
@@ -414,16 +414,16 @@ describe('when the API is not there', () => {
     w.leases.delete(lease({ hostname: 'b' }).metadata.name);
     await w.tell(w.list());
     assert.equal(w.counts(), '1/1/0/0/0');
-    assert.deepEqual(told(w, 'gone'), [{ type: 'gone', instance: { hostname: 'b', name: 'b', state: 'live' } }]);
+    assert.deepEqual(events(w, 'gone'), [{ type: 'gone', instance: { hostname: 'b', name: 'b', state: 'live' } }]);
   });
 
-  test('silence that nothing proves is told of nobody', async (t) => {
+  test('silence that nothing proves is reported for no lease', async (t) => {
     const w = await start(t, [{ hostname: 'a', renewedAgoMs: 20_000 }]);
     await w.clock.advance(5_000);
     w.leases.set(lease().metadata.name, lease({ hostname: 'a', renewedAgoMs: -5_000 }));
     await w.clock.advance(10_000);
     assert.equal(w.store.opened, 2);
-    assert.deepEqual([w.counts(), told(w, 'changed')], ['1/1/0/0/0', []]);
+    assert.deepEqual([w.counts(), events(w, 'changed')], ['1/1/0/0/0', []]);
   });
 
   test('a watch that goes on after a loss without a word on what is missing is replaced', async (t) => {
@@ -443,7 +443,7 @@ describe('when the API is not there', () => {
     await w.clock.advance(1);
     assert.equal(w.store.opened, 2);
     assert.deepEqual([w.counts(), w.service.snapshot().freshnessMs], ['2/2/0/0/0', 0]);
-    assert.deepEqual(told(w, 'restarted'), [{ type: 'restarted', silentMs: 15_000 }]);
+    assert.deepEqual(events(w, 'restarted'), [{ type: 'restarted', silentMs: 15_000 }]);
   });
 
   test('a watch that never tells its list is not replaced again and again', async (t) => {
@@ -479,7 +479,7 @@ describe('when the API is not there', () => {
     assert.deepEqual([w.counts(), w.store.opened], ['201/1/200/0/0', 1]);
   });
 
-  test('a watch that is forbidden is told and tried again until it is allowed', async (t) => {
+  test('a watch that is forbidden is reported and tried again until it is allowed', async (t) => {
     const w = await start(t, [{ hostname: 'a', renewedAgoMs: 0 }], { quiet: true });
     w.store.tell(new LeaseStoreError('Forbidden', { message: 'no list' }));
     await settle();
@@ -499,7 +499,7 @@ describe('when the API is not there', () => {
     await w.renew('b');
     await w.clock.advance(500);
     assert.equal(w.counts(), '2/2/0/0/0');
-    assert.deepEqual(told(w, 'changed'), []);
+    assert.deepEqual(events(w, 'changed'), []);
   });
 
   test('nor when a timer of before the stall fires between the first of them and the rest', async (t) => {
@@ -514,7 +514,7 @@ describe('when the API is not there', () => {
     await w.renew('b');
     await w.clock.advance(500);
     assert.equal(w.counts(), '2/2/0/0/0');
-    assert.deepEqual(told(w, 'changed'), []);
+    assert.deepEqual(events(w, 'changed'), []);
     assert.equal(w.store.opened, 1);
   });
 });
@@ -526,10 +526,10 @@ test('a list that was answered before a stall calls nobody stale whose renewal w
   await w.tell(old);
   await w.renew('a');
   await w.clock.advance(500);
-  assert.deepEqual([w.counts(), told(w, 'changed')], ['1/1/0/0/0', []]);
+  assert.deepEqual([w.counts(), events(w, 'changed')], ['1/1/0/0/0', []]);
 });
 
-test('run settles when told, with no watch and no timer left', async (t) => {
+test('run settles when asked, with no watch and no timer left', async (t) => {
   const w = await start(t, [{ hostname: 'a' }]);
   assert.ok(w.clock.pending > 0);
   await w.stop();

@@ -86,8 +86,8 @@ describe('for any leases', () => {
         const taken = leases.map((l) =>
           l.spec.holderIdentity ? { ...l, spec: { ...l.spec, holderIdentity: holder } } : l,
         );
-        const look = { serverDate: at(0), freshForMs: 30_000 };
-        assert.deepEqual(published(taken, look).counts, published(leases, look).counts);
+        const frame = { serverDate: at(0), freshForMs: 30_000 };
+        assert.deepEqual(published(taken, frame).counts, published(leases, frame).counts);
       }),
       { numRuns: 500 },
     );
@@ -96,15 +96,15 @@ describe('for any leases', () => {
   test('a renewal makes no instance fewer', () => {
     fc.assert(
       fc.property(fc.array(anyLease, { minLength: 1 }), fc.nat(), (leases, pick) => {
-        const look = { serverDate: at(0), freshForMs: 30_000 };
+        const frame = { serverDate: at(0), freshForMs: 30_000 };
         const index = pick % leases.length;
         const renewed = leases.map((l, i) => {
           const spec = { ...l.spec, holderIdentity: 'h', leaseDurationSeconds: 3600, renewTime: at(0) };
           return i === index ? { ...l, spec } : l;
         });
-        const before = published(leases, look).instances.length;
+        const before = published(leases, frame).instances.length;
         // Of two with one name the later counts: renewing a hidden one changes nothing.
-        assert.ok(published(renewed, look).instances.length >= before);
+        assert.ok(published(renewed, frame).instances.length >= before);
       }),
       { numRuns: 500 },
     );
@@ -138,7 +138,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 1, max: 40_000 }).map((advance) => ({ advance })) },
 );
 
-test('for any course of events the numbers kept are those of counting anew', async () => {
+test('for any course of events the numbers kept are those of a new count', async () => {
   let known = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {

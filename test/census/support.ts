@@ -58,9 +58,9 @@ export function lease(sketch: Sketch = {}): Lease {
 /** A lease as a census reads it. */
 export const read = (source: Lease): ReadLease => ({ ...summary(source), source });
 
-/** The census of one look at these. */
-export const published = (leases: readonly Lease[], look: Parameters<typeof publishedCensus>[1]): Census =>
-  publishedCensus(leases.map(read), look);
+/** The census of one list of these. */
+export const published = (leases: readonly Lease[], frame: Parameters<typeof publishedCensus>[1]): Census =>
+  publishedCensus(leases.map(read), frame);
 
 /** A store whose watches tell what the test puts in. */
 export class ScriptedWatch {
@@ -68,7 +68,7 @@ export class ScriptedWatch {
   opened = 0;
   /** Watches whose iteration has not ended. */
   open = 0;
-  /** Told first by each watch that is opened, if set. */
+  /** Called first by each watch that is opened, if set. */
   onOpen: (() => readonly LeaseEvent[]) | undefined;
   #inbox: (LeaseEvent | Error)[] = [];
   #wake = (): void => {};

@@ -36,7 +36,7 @@ test('all pages make one census, as of the earliest Date', async () => {
   );
 });
 
-test('a state that was compacted away between pages is read anew; the half that was read does not count', async () => {
+test('a state that was compacted away between pages is read again; the half that was read does not count', async () => {
   let calls = 0;
   const store = {
     async list(q: PageQuery): Promise<LeasePage> {
@@ -68,7 +68,7 @@ test('what fails is thrown, and not as a number', async () => {
   assert.equal(calls, 4);
 });
 
-test('two looks: who was renewed in between is live, whatever the clocks say', async () => {
+test('two lists: who was renewed in between is live, whatever the clocks say', async () => {
   const clock = new ManualClock(NOW);
   const list = (): Promise<LeasePage> => {
     const later = clock.monotonic() >= 12_000 ? 10_000 : 0;
@@ -79,9 +79,9 @@ test('two looks: who was renewed in between is live, whatever the clocks say', a
     ];
     return Promise.resolve(page({ leases, serverDate: at(clock.monotonic()) }));
   };
-  const looking = takeCensus({ store: { list }, query, clock, observeMs: 12_000 });
+  const taking = takeCensus({ store: { list }, query, clock, observeMs: 12_000 });
   await clock.advance(12_000);
-  const made = await looking;
+  const made = await taking;
   assert.deepEqual(made.counts, { instances: 3, live: 2, stale: 1, expired: 0, released: 0 });
   assert.deepEqual([made.clock, made.asOf?.toString()], ['observed', at(12_000).toString()]);
 

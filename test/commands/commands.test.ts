@@ -40,9 +40,9 @@ test('config has every option that a file may set', () => {
 
 test('a window of nothing is refused: it would call every server dead', async () => {
   for (const args of [['count', '--live'], ['get'], ['get', '--watch']]) {
-    let told = '';
-    const io = { env: {}, terminal: false, out: () => {}, err: (text: string) => void (told += text) };
+    let errors = '';
+    const io = { env: {}, terminal: false, out: () => {}, err: (text: string) => void (errors += text) };
     assert.equal(await main([...args, '--fresh-for=0s'], io), 2);
-    assert.match(told, /--fresh-for "0s": must be at least 1s/);
+    assert.match(errors, /--fresh-for "0s": must be at least 1s/);
   }
 });

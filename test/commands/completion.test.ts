@@ -11,11 +11,11 @@ import { main } from '../../src/commands/main.ts';
 import { startEmbeddedServer } from '../../src/embedded/embedded-server.ts';
 
 async function run(args: readonly string[], env: Record<string, string> = {}) {
-  const told = { out: '', err: '' };
-  const out = (text: string): void => void (told.out += text);
-  const err = (text: string): void => void (told.err += text);
+  const output = { out: '', err: '' };
+  const out = (text: string): void => void (output.out += text);
+  const err = (text: string): void => void (output.err += text);
   const code = await main(args, { env, terminal: false, out, err });
-  return { code, ...told };
+  return { code, ...output };
 }
 
 /** The candidates, without what is said about them, and the directive. */

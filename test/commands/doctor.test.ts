@@ -47,7 +47,7 @@ function leaseObject({
 interface Api {
   /** What answers a path, in place of what a healthy server does. */
   readonly answers?: Readonly<Record<string, (request: IncomingMessage) => readonly [status: number, body: object]>>;
-  readonly leases?: (look: number) => readonly object[];
+  readonly leases?: (nth: number) => readonly object[];
   /** Milliseconds that its clock is ahead of ours. */
   readonly aheadMs?: number;
   /** With TLS, and this client certificate in the kubeconfig. */
@@ -61,7 +61,7 @@ const forbidden = (what: string) => () =>
   refusal(403, 'Forbidden', `${what} is forbidden: User "me" cannot do that in the namespace "kube-system"`);
 
 async function kubeconfig(t: TestContext, api: Api): Promise<string> {
-  let looks = 0;
+  let lists = 0;
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     let sent = '';
     for await (const part of request) sent += String(part);
@@ -79,7 +79,7 @@ async function kubeconfig(t: TestContext, api: Api): Promise<string> {
       return [201, { status: { allowed: api.allowed?.includes(verb) ?? true } }];
     }
     if (path.endsWith('/leases')) {
-      const items = (api.leases ?? (() => [leaseObject({ hostname: 'master-1' })]))(++looks);
+      const items = (api.leases ?? (() => [leaseObject({ hostname: 'master-1' })]))(++lists);
       return [
         200,
         { kind: 'LeaseList', apiVersion: 'coordination.k8s.io/v1', metadata: { resourceVersion: '9' }, items },
@@ -125,15 +125,15 @@ async function write(t: TestContext, cluster: object, user: object = {}): Promis
 }
 
 async function doctor(config: string, ...args: string[]) {
-  const told = { out: '', err: '' };
+  const output = { out: '', err: '' };
   const io = {
     ...{ env: {}, terminal: false },
-    out: (text: string) => void (told.out += text),
-    err: (text: string) => void (told.err += text),
+    out: (text: string) => void (output.out += text),
+    err: (text: string) => void (output.err += text),
   };
   const given = ['doctor', `--kubeconfig=${config}`, '--observe=0s', '--hostname-override=master-1', ...args];
   const code = await main(given, io);
-  return { code, ...told };
+  return { code, ...output };
 }
 
 /** The findings by what was looked at. */
@@ -246,11 +246,11 @@ test('a clock ten minutes off', async (t) => {
   assert.equal(ahead.code, 1);
 });
 
-test('a hostname twice: two leases, or a holder that changes between the looks', async (t) => {
+test('a hostname twice: two leases, or a holder that changes between the lists', async (t) => {
   const twins = [leaseObject({ hostname: 'master-1' }), leaseObject({ hostname: 'master-1', name: 'apiserver-abc' })];
   const two = await findings(await kubeconfig(t, { leases: () => twins }));
   is(two['duplicates'], 'warning', /more than one lease: master-1 \(.*apiserver-abc.*\)/);
-  const leases = (look: number) => [leaseObject({ hostname: 'master-1', holder: `holder-${look}` })];
+  const leases = (nth: number) => [leaseObject({ hostname: 'master-1', holder: `holder-${nth}` })];
   is(
     (await findings(await kubeconfig(t, { leases }), '--observe=10ms'))['duplicates'],
     'failure',

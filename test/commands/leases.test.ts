@@ -28,19 +28,19 @@ const failed = (error: unknown): string => (error instanceof Error ? error.messa
 async function world(t: TestContext) {
   const { kubeconfig, at } = await embedded(t);
   const run = async (line: string): Promise<Run> => {
-    const told = { out: '', err: '' };
+    const output = { out: '', err: '' };
     const io = {
       env: { KUBECONFIG: kubeconfig },
       terminal: false,
-      out: (text: string) => void (told.out += text),
-      err: (text: string) => void (told.err += text),
+      out: (text: string) => void (output.out += text),
+      err: (text: string) => void (output.err += text),
     };
     // As the entry does with what goes wrong.
     const code = await main(line.split(' '), io).catch((error: unknown) => {
-      told.err += `leasekeeper: ${failed(error)}\n`;
+      output.err += `leasekeeper: ${failed(error)}\n`;
       return 1;
     });
-    return { code, ...told };
+    return { code, ...output };
   };
   return { kubeconfig, at, run };
 }

@@ -18,12 +18,12 @@ interface Printed {
 }
 
 async function run(line: string, env: Record<string, string> = {}) {
-  const told = { out: '', err: '' };
-  const out = (text: string): void => void (told.out += text);
-  const err = (text: string): void => void (told.err += text);
+  const output = { out: '', err: '' };
+  const out = (text: string): void => void (output.out += text);
+  const err = (text: string): void => void (output.err += text);
   const words = line === '' ? [] : line.split(' ');
   const code = await main(['rbac', ...words], { env, terminal: false, out, err });
-  return { code, ...told };
+  return { code, ...output };
 }
 
 async function printed(line: string, env: Record<string, string> = {}): Promise<Printed[]> {
@@ -142,7 +142,7 @@ test('options count from whichever source they come', async (t) => {
   const file = join(dir, 'config.yaml');
   await writeFile(file, 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\nsweepDryRun: true\n');
   assert.deepEqual(await rules(`sweep --config ${file}`), ['leases kube-system list']);
-  // Whoever reads a file may be told there to give its lease up.
+  // Who reads a file may be asked by it to give its lease up.
   const [leases] = await rules(`publish --config ${file}`);
   assert.equal(leases, 'leases kube-system get,list,watch,create,update,delete');
 });
@@ -188,7 +188,7 @@ test('a name stays text, whatever it looks like', async () => {
   );
 });
 
-test('what is wrong is told at once, as the command itself would', async () => {
+test('what is wrong is reported at once, as the command itself would', async () => {
   const cases: readonly (readonly [string, ...RegExp[]])[] = [
     ['publsh', /^leasekeeper: COMMAND "publsh": must be one of publish, .*; did you mean publish\?$/m],
     ['sweep --service-account x', /--service-account "x": must be NAMESPACE\/NAME/],

@@ -13,7 +13,7 @@ const settings = (more: object = {}, schedule = '*/5 * * * *'): SweepSettings =>
   options: fillOptions(SWEEP_ROWS, more),
 });
 
-function start(wish: SweepSettings | undefined) {
+function start(settings: SweepSettings | undefined) {
   const world = new World();
   world.put('live', { age: 1 });
   const schedules: string[] = [];
@@ -21,7 +21,7 @@ function start(wish: SweepSettings | undefined) {
   const { store, clock, events } = world;
   const service = sweepService(
     { store, clock, random: () => 0, observe: (e) => void events.push(e) },
-    wish,
+    settings,
     (schedule) => {
       schedules.push(schedule);
       return Promise.resolve(() => {

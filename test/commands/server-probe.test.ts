@@ -59,10 +59,10 @@ test('credentials go to the API server itself and to no other origin', T, async 
       assert.equal(await (await probeOf(t, `${url}/livez`, config))(), undefined);
     }
   }
-  const told = (seen: typeof own.seen): boolean[] =>
+  const sawToken = (seen: typeof own.seen): boolean[] =>
     seen.map(({ headers }) => 'authorization' in headers || 'impersonate-user' in headers);
-  assert.deepEqual(told(foreign.seen), [false, false, false]);
-  assert.deepEqual(told(own.seen), [true, false, true, false, true, false]);
+  assert.deepEqual(sawToken(foreign.seen), [false, false, false]);
+  assert.deepEqual(sawToken(own.seen), [true, false, true, false, true, false]);
   assert.equal(own.seen[0]?.headers.authorization, 'Bearer abc');
 });
 

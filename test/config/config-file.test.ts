@@ -58,7 +58,7 @@ test('reading takes time by the length, not by its square', async () => {
   assert.ok(many < few * 10, `four times the keys took ${many / few} times as long`);
 });
 
-test('a key that comes twice is told with its line, in maps within the map too', async () => {
+test('a key that comes twice is reported with its line, in maps within the map too', async () => {
   const text = 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\nsweep: true\nsweep: false\n';
   assert.deepEqual((await parseConfig(text, 'file', {})).problems, [
     { option: 'file:4', value: undefined, rule: 'Map keys must be unique' },

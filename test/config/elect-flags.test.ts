@@ -18,7 +18,8 @@ function read(flags: Readonly<Record<string, string | readonly string[]>>) {
   const { wrong, ...settings } = electSettings(values, 'host-1', 250);
   return { settings, problems: [...problems, ...named(wrong, ELECT_TABLE, given, broken)] };
 }
-const told = (flags: Readonly<Record<string, string>>): Problem[] => read({ electLease: 'a/b', ...flags }).problems;
+const problemsOf = (flags: Readonly<Record<string, string>>): Problem[] =>
+  read({ electLease: 'a/b', ...flags }).problems;
 
 test("client-go's defaults; the operating system's name as id", () => {
   const { settings, problems } = read({ electLease: 'default/job' });
@@ -50,16 +51,16 @@ test('each problem names its flag, the value and the rule', () => {
     ['', 'the name must not be empty'],
   ] as const)
     assert.deepEqual(read({ electLease: lease }).problems, [{ option: '--lease', value: lease, rule }]);
-  assert.match(told({ electLease: 'A/b' })[0]?.rule ?? '', /^the namespace must/);
-  assert.match(told({ electLease: 'a/B_' })[0]?.rule ?? '', /^the name must/);
-  assert.deepEqual(told({ electId: '' }), [{ option: '--id', value: '', rule: 'must not be empty' }]);
-  assert.deepEqual(told({ electLeaseDuration: '2500ms', electRenewDeadline: '2s', electRetryPeriod: '1s' }), [
+  assert.match(problemsOf({ electLease: 'A/b' })[0]?.rule ?? '', /^the namespace must/);
+  assert.match(problemsOf({ electLease: 'a/B_' })[0]?.rule ?? '', /^the name must/);
+  assert.deepEqual(problemsOf({ electId: '' }), [{ option: '--id', value: '', rule: 'must not be empty' }]);
+  assert.deepEqual(problemsOf({ electLeaseDuration: '2500ms', electRenewDeadline: '2s', electRetryPeriod: '1s' }), [
     { option: '--lease-duration', value: '2.5s', rule: 'must be whole seconds from 1 to 3600' },
   ]);
-  assert.deepEqual(told({ electRetryPeriod: '9s' }), [
+  assert.deepEqual(problemsOf({ electRetryPeriod: '9s' }), [
     { option: '--renew-deadline', value: '10s', rule: 'must be longer than 1.2 times the retry period' },
   ]);
-  assert.equal(told({ electHttpAddress: 'nonsense' })[0]?.option, '--http-address');
+  assert.equal(problemsOf({ electHttpAddress: 'nonsense' })[0]?.option, '--http-address');
 });
 
 test('a lease without a namespace is in the pod’s', () => {
@@ -100,8 +101,8 @@ test('what stands on the lease', () => {
 });
 
 test('between the renew deadline and the end of the lease there is time to end the command', () => {
-  assert.deepEqual(told({ electRenewDeadline: '14500ms' }), []);
-  assert.deepEqual(told({ electRenewDeadline: '14501ms' }), [
+  assert.deepEqual(problemsOf({ electRenewDeadline: '14500ms' }), []);
+  assert.deepEqual(problemsOf({ electRenewDeadline: '14501ms' }), [
     {
       option: '--renew-deadline',
       value: '14.501s',
@@ -111,7 +112,7 @@ test('between the renew deadline and the end of the lease there is time to end t
 });
 
 test('credentials need TLS, a certificate its key', () => {
-  const rules = (flags: Record<string, string>) => told(flags).map(({ option, rule }) => `${option} ${rule}`);
+  const rules = (flags: Record<string, string>) => problemsOf(flags).map(({ option, rule }) => `${option} ${rule}`);
   assert.deepEqual(rules({ httpTlsCert: 'c', httpTlsKey: 'k', httpTokenFile: 't', httpClientCa: 'a' }), []);
   assert.deepEqual(rules({ httpTlsCert: 'c' }), ['--http-tls-cert needs --http-tls-key']);
   assert.deepEqual(rules({ httpTlsKey: 'k' }), ['--http-tls-key needs --http-tls-cert']);

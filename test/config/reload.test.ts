@@ -227,7 +227,7 @@ describe('a watched configuration file', { concurrency: 4 }, () => {
     assert.deepEqual(renewals(w), [8, 6]);
   });
 
-  it('deleted it is told once; made again it is taken', async (t) => {
+  it('deleted it is reported once; made again it is taken', async (t) => {
     const dir = await directory(t);
     const path = join(dir, 'conf', 'lk.yaml');
     await mkdir(join(dir, 'conf'));
@@ -243,7 +243,7 @@ describe('a watched configuration file', { concurrency: 4 }, () => {
     assert.deepEqual(renewals(w), [9]);
   });
 
-  it('a broken one is told once, the old one stays in force; mended it is taken', async (t) => {
+  it('a broken one is reported once, the old one stays in force; mended it is taken', async (t) => {
     const path = join(await directory(t), 'lk.yaml');
     await writeFile(path, text(10));
     const w = await start(t, path);
@@ -266,7 +266,7 @@ describe('a watched configuration file', { concurrency: 4 }, () => {
     assert.deepEqual(renewals(w), [3]);
   });
 
-  it('mended to what is in force: that is told, and nothing applied', async (t) => {
+  it('mended to what is in force: that is reported, and nothing applied', async (t) => {
     const path = join(await directory(t), 'lk.yaml');
     await writeFile(path, text(10));
     const w = await start(t, path);
@@ -315,7 +315,7 @@ describe('a watched configuration file', { concurrency: 4 }, () => {
     assert.equal(w.applied[0]?.leaseDuration, 120_000);
   });
 
-  it('asked to (SIGHUP) it is read and told, changed or not', async (t) => {
+  it('asked to (SIGHUP) it is read and reported, changed or not', async (t) => {
     const path = join(await directory(t), 'lk.yaml');
     await writeFile(path, text(10));
     const w = await start(t, path);

@@ -1,4 +1,4 @@
-/** Four sources, one schema: which one counts, and how everything that is wrong is told. */
+/** Four sources, one schema: which one counts, and how everything that is wrong is reported. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { COMMANDS, allOptions } from '../../src/commands/commands.ts';
@@ -21,15 +21,15 @@ async function read({ flags = {}, env = {}, file, whole }: Given) {
   const from = sources({ table: TABLE, all: () => ALL, flags: { config: 'lk.yaml', ...flags }, env });
   const given = await from.given({ text: whole ?? HEAD + (file ?? '') });
   const { values, problems } = readOptions(TABLE, given);
-  return { values, told: problems.map(problemText), warnings: from.warnings };
+  return { values, problems: problems.map(problemText), warnings: from.warnings };
 }
 
 describe('sources', () => {
   it('defaults < file < environment < flags', async () => {
     const file = 'renewInterval: 1s\nleaseDuration: 1m\nnamespace: file';
     const env = { LEASEKEEPER_RENEW_INTERVAL: '2s', LEASEKEEPER_LEASE_DURATION: '2m' };
-    const { values, told } = await read({ file, env, flags: { renewInterval: '3s' } });
-    assert.deepEqual(told, []);
+    const { values, problems } = await read({ file, env, flags: { renewInterval: '3s' } });
+    assert.deepEqual(problems, []);
     assert.equal(values.renewInterval, 3_000);
     assert.equal(values.leaseDuration, 120_000);
     assert.equal(values.namespace, 'file');
@@ -47,12 +47,12 @@ describe('sources', () => {
   });
 
   it('gates are refused in the words of Kubernetes, of whatever source, all at once', async () => {
-    const { told } = await read({
+    const { problems } = await read({
       file: 'featureGates: {Foo: true, APIServerIdentity: "true", ApiServerIdentiy: true}',
       env: { LEASEKEEPER_FEATURE_GATES: 'APIServerIdentity' },
       flags: { featureGates: ['APIServerIdentity=yes', 'Bar=false'] },
     });
-    assert.deepEqual(told, [
+    assert.deepEqual(problems, [
       'lk.yaml: featureGates.APIServerIdentity "true": invalid value of APIServerIdentity=true, err: must be true or false, without quotes',
       'lk.yaml: featureGates.Foo true: unrecognized feature gate: Foo',
       'lk.yaml: featureGates.ApiServerIdentiy true: unrecognized feature gate: ApiServerIdentiy; did you mean APIServerIdentity?',
@@ -63,12 +63,12 @@ describe('sources', () => {
   });
 
   it('tells everything that is wrong at once: source and field, value, rule', async () => {
-    const { told } = await read({
+    const { problems } = await read({
       file: 'renewIntervall: 1s\nleaseDuration: 20\nserverHealthThreshold: "3"\nhostname: 12\ncontext:\nsweepQps: many\n__proto__: 1',
       env: { LEASEKEEPER_LOG_LEVEL: 'loud' },
       flags: { shutdownPolicy: 'stay' },
     });
-    assert.deepEqual(told.sort(), [
+    assert.deepEqual(problems.sort(), [
       '--shutdown-policy "stay": must be one of auto, keep, delete',
       'LEASEKEEPER_LOG_LEVEL "loud": must be one of debug, info, warn, error',
       'lk.yaml: __proto__: unknown key',
@@ -83,8 +83,11 @@ describe('sources', () => {
   });
 
   it('a weaker value that is not used is not read', async () => {
-    const { told, values } = await read({ env: { LEASEKEEPER_RENEW_INTERVAL: 'x' }, flags: { renewInterval: '3s' } });
-    assert.deepEqual(told, []);
+    const { problems, values } = await read({
+      env: { LEASEKEEPER_RENEW_INTERVAL: 'x' },
+      flags: { renewInterval: '3s' },
+    });
+    assert.deepEqual(problems, []);
     assert.equal(values.renewInterval, 3_000);
   });
 
@@ -94,8 +97,8 @@ describe('sources', () => {
       undefined,
       '\t',
     );
-    const { values, told } = await read({ whole });
-    assert.deepEqual(told, []);
+    const { values, problems } = await read({ whole });
+    assert.deepEqual(problems, []);
     assert.equal(values.renewInterval, 7_000);
   });
 
@@ -124,19 +127,19 @@ describe('sources', () => {
     ['the file itself', `${HEAD}config: other.yaml`, /^lk\.yaml: config: unknown key/],
   ] as const) {
     it(`${what} is refused`, async () => {
-      const { told } = await read({ whole });
-      assert.ok(told.length >= 1);
-      assert.match(told[0]!, rule);
-      assert.ok(told.length <= 20);
+      const { problems } = await read({ whole });
+      assert.ok(problems.length >= 1);
+      assert.match(problems[0]!, rule);
+      assert.ok(problems.length <= 20);
     });
   }
 
   it('a bomb of aliases is refused at once', async () => {
     const levels = Array.from({ length: 12 }, (_, i) => `k${i}: &k${i} [${`*k${i - 1}, `.repeat(9)}*k${i - 1}]`);
     const began = performance.now();
-    const { told } = await read({ whole: `${HEAD}k-1: &k-1 [x]\n${levels.join('\n')}` });
+    const { problems } = await read({ whole: `${HEAD}k-1: &k-1 [x]\n${levels.join('\n')}` });
     assert.ok(performance.now() - began < 2_000);
-    assert.match(told[0]!, /aliases/);
+    assert.match(problems[0]!, /aliases/);
   });
 });
 
@@ -154,7 +157,7 @@ describe('the environment', () => {
       LEASEKEEPER_METRICS_SERVICE_HOST: '10.0.0.8',
       LEASEKEEPER_METRICS_PORT: 'tcp://10.0.0.8:80',
     };
-    assert.deepEqual(await read({ env }).then(({ told, warnings }) => [told, warnings]), [[], []]);
+    assert.deepEqual(await read({ env }).then(({ problems, warnings }) => [problems, warnings]), [[], []]);
   });
 
   it('no option has a name that Kubernetes might set', () => {
@@ -162,10 +165,10 @@ describe('the environment', () => {
   });
 
   it('an unknown variable is a warning, with the nearest known one', async () => {
-    const { told, warnings } = await read({
+    const { problems, warnings } = await read({
       env: { LEASEKEEPER_RENEW_INTERVALL: '1s', LEASEKEEPER_ZZZ: '', OTHER: '' },
     });
-    assert.deepEqual(told, []);
+    assert.deepEqual(problems, []);
     assert.deepEqual(warnings, [
       'LEASEKEEPER_RENEW_INTERVALL: unknown variable, ignored; did you mean LEASEKEEPER_RENEW_INTERVAL?',
       'LEASEKEEPER_ZZZ: unknown variable, ignored',

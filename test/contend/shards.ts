@@ -48,7 +48,7 @@ export async function shareKeys({ contenders, random }: Settings): Promise<Conte
       now.size === members.length
     );
   };
-  /** Does something, and waits until the keys are spread anew. */
+  /** Does something, and waits until the keys are spread again. */
   const settle = async (
     what: keyof typeof figures,
     members: readonly Contender[],
@@ -122,7 +122,7 @@ export async function shareKeys({ contenders, random }: Settings): Promise<Conte
     },
     summary: () => [
       `${all().length} holds of ${KEYS} keys`,
-      ...Object.entries(figures).map(([what, times]) => `spread anew after ${what}: ${spread(times)}`),
+      ...Object.entries(figures).map(([what, times]) => `spread again after ${what}: ${spread(times)}`),
       `a leaving member's key is free for: ${spread(handOvers)}`,
     ],
   };

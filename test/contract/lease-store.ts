@@ -146,7 +146,7 @@ export function leaseStoreContract(name: string, setup: () => Promise<ContractSe
         });
       }
 
-      it('gives a lease that is made anew another uid', async () => {
+      it('gives a recreated lease another uid', async () => {
         const first = await create();
         await store.delete(first.metadata, first.metadata);
         const second = await create({ name: first.metadata.name });
@@ -196,7 +196,7 @@ export function leaseStoreContract(name: string, setup: () => Promise<ContractSe
         assert.equal(await exists(first.metadata), false);
       });
 
-      it('conflicts with a lease made anew, even at its version', async () => {
+      it('conflicts with a recreated lease, even at its version', async () => {
         const first = await create();
         await store.delete(first.metadata, first.metadata);
         const { metadata } = await create({ name: first.metadata.name });
@@ -451,7 +451,7 @@ export function leaseStoreContract(name: string, setup: () => Promise<ContractSe
         }
       });
 
-      it('ends without an error when told, before, while opening and later', { timeout: 10_000 }, async () => {
+      it('ends without an error when asked, before, while opening and later', { timeout: 10_000 }, async () => {
         const before = new AbortController();
         before.abort();
         for await (const event of store.watch({ namespace: on.namespace }, before.signal)) assert.fail(event.type);

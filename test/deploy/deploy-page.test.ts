@@ -10,7 +10,7 @@ import { version } from '../../src/version.ts';
 import { ROOT } from './support.ts';
 
 const PAGE = readFileSync(join(ROOT, 'docs/deploy.md'), 'utf8');
-/** Of the machine that is set up, and known to whoever does it. */
+/** Of the machine that is set up, and known to the one who does it. */
 const OTHERS = ['podman', 'kubectl', 'kubeadm', 'install', 'sh'];
 
 /** The command lines of a section's blocks. */
@@ -65,7 +65,7 @@ test('every command line is one', async () => {
         err
           .trim()
           .split('\n')
-          .every((told) => told.includes(missing)),
+          .every((failure) => failure.includes(missing)),
         `${line}\n${err}`,
       );
   }

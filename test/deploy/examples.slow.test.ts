@@ -19,7 +19,7 @@ const EMBEDDED = ['cron', 'lock', 'semaphore', 'queues', 'chat'];
 async function tell(t: it.TestContext, name: string, kubeconfig: string): Promise<void> {
   const dir = await scratch(t);
   await cp(EXAMPLES, dir, { recursive: true });
-  // Beside it would stand the package.json of whoever uses the library.
+  // Beside it would stand the package.json of anyone who uses the library.
   await writeFile(join(dir, 'package.json'), '{ "type": "module" }');
   const steps = await consoleSteps(join(dir, name, 'README.md'));
   await runConsole(steps, { t, cwd: join(dir, name), scratch: dir, kubeconfig });

@@ -110,8 +110,8 @@ describe('deploy/Containerfile', () => {
     const cli = join(image, 'dist', 'cli.js');
     // Nothing of this process's environment: an image has no home and no temporary directory to write to.
     const env = { TMPDIR: '/nonexistent', HOME: '/nonexistent' };
-    const told = spawnSync(process.execPath, [cli, '--version'], { ...user, env, cwd: '/', encoding: 'utf8' });
-    assert.deepEqual([told.stdout, told.stderr, told.status], [`${version}\n`, '', 0]);
+    const printed = spawnSync(process.execPath, [cli, '--version'], { ...user, env, cwd: '/', encoding: 'utf8' });
+    assert.deepEqual([printed.stdout, printed.stderr, printed.status], [`${version}\n`, '', 0]);
 
     const args = [
       'publish',

@@ -29,14 +29,14 @@ import type { Manifest } from './support.ts';
 const idOf = ({ kind, metadata }: Manifest): string => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
 
 async function runHere(args: readonly string[], env: Record<string, string> = {}) {
-  const told = { out: '', err: '' };
+  const output = { out: '', err: '' };
   const io = {
     env,
     terminal: false,
-    out: (more: string) => void (told.out += more),
-    err: (more: string) => void (told.err += more),
+    out: (more: string) => void (output.out += more),
+    err: (more: string) => void (output.err += more),
   };
-  return { code: await main(args, io), ...told };
+  return { code: await main(args, io), ...output };
 }
 
 /** What kubelet puts in place of the downward API's fields. */

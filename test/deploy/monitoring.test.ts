@@ -35,7 +35,7 @@ const OPERATIONS = Object.keys({
   ...{ get: 0, create: 0, takeOver: 0, renew: 0, delete: 0, watch: 0 },
 } satisfies Record<PublisherOperation, 0>);
 const COUNTS = { Ready: 1, NotReady: 0, Unknown: 1, Pending: 1 } satisfies Record<Availability, number>;
-/** What Prometheus or whoever sets it up adds, by what is scraped; `le` is of every histogram. */
+/** What Prometheus or anyone who sets it up adds, by what is scraped; `le` is of every histogram. */
 const TARGET = ['cluster', 'namespace', 'pod', 'instance', 'job', 'service', 'container', 'le'];
 
 /** Labels and their values, as `label` and `label=value`, by the name of the series. */
@@ -262,7 +262,7 @@ describe('monitoring', () => {
     const names = new Set<string>();
     for (const { alert, expr, labels, annotations } of alerts()) {
       assert.deepEqual(unknownIn(expr, known), [], alert);
-      assert.match(expr, /by \(cluster\b/, `${alert}: clusters are told apart`);
+      assert.match(expr, /by \(cluster\b/, `${alert}: clusters are distinguished`);
       assert.match(labels.severity, /^(warning|critical)$/, alert);
       const { summary, description, runbook } = annotations;
       for (const words of [description, runbook]) assert.match(words, /^[A-Z].*\.$/, alert);

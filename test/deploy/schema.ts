@@ -1,6 +1,6 @@
 /**
  * Fields of Kubernetes objects by the published OpenAPI, as client-node's models hold it: an unknown field or a value of
- * another type is told. What a server checks beyond that (required fields, formats) is not.
+ * another type is reported. What a server checks beyond that (required fields, formats) is not.
  *
  * The kinds of the Prometheus operator are in no package here. Theirs are written by hand, as far as deploy/ uses them,
  * from the operator's API reference (monitoring.coreos.com/v1).

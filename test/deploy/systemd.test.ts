@@ -51,7 +51,7 @@ describe('the systemd unit', () => {
     assert.ok(Number(exposure) <= 1.2, stdout);
   });
 
-  it('is not restarted for a wrong configuration, is told of by the program, and is watched', () => {
+  it('is not restarted for a wrong configuration, is notified by the program, and is watched', () => {
     for (const line of [`RestartPreventExitStatus=${EXIT.usage}`, 'Type=notify', 'Restart=always'])
       assert.ok(UNIT.includes(`\n${line}\n`), line);
     assert.match(UNIT, /^WatchdogSec=\d+$/m);

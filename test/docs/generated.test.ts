@@ -17,7 +17,7 @@ import { markdownFiles, read } from './markdown.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = (name: string): Promise<string> => readFile(join(root, 'docs', name), 'utf8');
 
-test('none is stale: npm run docs makes them anew', async () => {
+test('none is stale: npm run docs makes them again', async () => {
   assert.deepEqual(await stalePages(), []);
 });
 

@@ -1,4 +1,4 @@
-/** `publish` under the very name of a real API server that publishes itself: that one keeps its lease, whoever comes first. */
+/** `publish` under the very name of a real API server that publishes itself: that one keeps its lease, also when it comes later. */
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { it } from 'node:test';

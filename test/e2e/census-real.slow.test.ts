@@ -64,10 +64,10 @@ describe('census on a real API server', { skip: realApiSkip() }, () => {
   });
 
   it('tells a claim as an Event of the lease, as kubectl describe shows it', { skip: kubectlSkip() }, async (t) => {
-    const program = publish(t, kubeconfig, 'told', '--shutdown-policy=delete');
-    await claimed(program, at, 'told');
+    const program = publish(t, kubeconfig, 'described', '--shutdown-policy=delete');
+    await claimed(program, at, 'described');
     const described = await until('the Event', async () => {
-      const args = ['--kubeconfig', kubeconfig, '-n', 'kube-system', 'describe', 'lease', leaseName('told')];
+      const args = ['--kubeconfig', kubeconfig, '-n', 'kube-system', 'describe', 'lease', leaseName('described')];
       const { stdout } = await promisify(execFile)('kubectl', args);
       return /LeaseClaimed/.test(stdout) && stdout;
     });

@@ -220,15 +220,15 @@ describe('usage', { concurrency: 3 }, () => {
     });
   }
 
-  it('all bad values are told at once, each with its rule', async () => {
+  it('all bad values are reported at once, each with its rule', async () => {
     const { code, stdout, stderr } = await run([
       'publish',
       ...['--hostname-override=', '--lease-duration=10', '--renew-interval=soon', '--shutdown-policy=never'],
       ...['--server-health-url=ftp://x', '--log-level=loud', '--server-health-threshold=0'],
     ]);
     assert.deepEqual([code, stdout], [2, '']);
-    const told = stderr.trimEnd().split('\n');
-    const options = told.map((line) => /^leasekeeper: (--[a-z-]+) "?[^"]*"?: must [a-z0-9]/.exec(line)?.[1]);
+    const lines = stderr.trimEnd().split('\n');
+    const options = lines.map((line) => /^leasekeeper: (--[a-z-]+) "?[^"]*"?: must [a-z0-9]/.exec(line)?.[1]);
     const all = ['--hostname-override', '--lease-duration', '--log-level', '--renew-interval'];
     all.push('--server-health-threshold', '--server-health-url', '--shutdown-policy');
     assert.deepEqual(options.sort(), all, stderr);
@@ -264,11 +264,11 @@ describe('usage', { concurrency: 3 }, () => {
     await program.waitForLine(/created the lease/);
     program.signal('SIGINT');
     assert.equal((await program.exitWithin(10_000)).code, 0);
-    const told = program.stderr.map((line) => JSON.parse(line) as Record<string, string>);
-    for (const { time, level, msg } of told) {
+    const lines = program.stderr.map((line) => JSON.parse(line) as Record<string, string>);
+    for (const { time, level, msg } of lines) {
       assert.match(`${time} ${level}`, /^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (info|warn)$/);
       assert.ok(msg);
     }
-    assert.equal(told.find(({ msg }) => msg === 'created the lease')?.['lease'], leaseName('master-1'));
+    assert.equal(lines.find(({ msg }) => msg === 'created the lease')?.['lease'], leaseName('master-1'));
   });
 });

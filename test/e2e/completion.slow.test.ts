@@ -25,21 +25,21 @@ async function bash(t: TestContext, env: Record<string, string>): Promise<(keys:
   });
   t.after(() => void shell.kill('SIGKILL'));
   let seen = '';
-  let look = (): void => {};
+  let check = (): void => {};
   shell.stdout.setEncoding('utf8').on('data', (text: string) => {
     seen += text;
-    look();
+    check();
   });
   const until = (pattern: RegExp): Promise<RegExpExecArray> =>
     new Promise((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`not seen within 20 s: ${pattern}, but: ${seen}`)), 20_000);
-      look = () => {
+      check = () => {
         const found = pattern.exec(seen);
         if (!found) return;
         clearTimeout(late);
         resolve(found);
       };
-      look();
+      check();
     });
   shell.stdin.write('source <(leasekeeper completion bash); echo REA""DY\n');
   await until(/^READY/m);

@@ -44,7 +44,7 @@ describe('the configuration of a running publisher', { concurrency: 2 }, () => {
     assert.equal(await at.lease('gated'), undefined);
   });
 
-  it('a broken file is told once and the old one stays; SIGHUP reads it again; what needs a restart is named', async (t) => {
+  it('a broken file is reported once and the old one stays; SIGHUP reads it again; what needs a restart is named', async (t) => {
     const { kubeconfig, at } = await embedded(t);
     const path = join(await scratch(t), 'lk.yaml');
     await writeFile(path, `${HEAD}renewInterval: 500ms\nleaseDuration: 30s\n`);
@@ -57,7 +57,7 @@ describe('the configuration of a running publisher', { concurrency: 2 }, () => {
     await renewedAfter(at, 'host', lease, 3_000);
     assert.equal(lines(program, /not usable/).length, 1);
     program.signal('SIGHUP');
-    await until('it to be told again', () => lines(program, /not usable/).length === 2);
+    await until('it to be reported again', () => lines(program, /not usable/).length === 2);
     await writeFile(path, `${HEAD}renewInterval: 400ms\nleaseDuration: 20s\nhostname: other\nlogLevel: debug\n`);
     await program.waitForLine(/configuration changed {2}changes=.*leaseDuration: 30s -> 20s/);
     await until('the new duration', async () => (await at.lease('host'))?.spec.leaseDurationSeconds === 20);

@@ -46,9 +46,9 @@ describe('dev', { concurrency: 3 }, () => {
     assert.equal(await kubectl('apply', '-f', file), 'lease.coordination.k8s.io/mine created\n');
     const watching = spawn('kubectl', [...base, 'get', 'lease', '--watch']);
     t.after(() => void watching.kill('SIGKILL'));
-    let told = '';
-    watching.stdout.on('data', (text: Buffer) => (told += text.toString()));
-    await until('the watch to begin', () => /^mine +first /m.test(told), 20_000);
+    let output = '';
+    watching.stdout.on('data', (text: Buffer) => (output += text.toString()));
+    await until('the watch to begin', () => /^mine +first /m.test(output), 20_000);
     await writeFile(file, manifest('second'));
     assert.equal(await kubectl('apply', '-f', file), 'lease.coordination.k8s.io/mine configured\n');
     const patched = await kubectl('patch', 'lease', 'mine', '-p', '{"spec":{"leaseDurationSeconds":42}}');
@@ -58,7 +58,7 @@ describe('dev', { concurrency: 3 }, () => {
     assert.match(yaml, /^ {2}holderIdentity: second\n {2}leaseDurationSeconds: 42$/m);
     // Newer ones name the namespace too.
     assert.match(await kubectl('delete', 'lease', 'mine'), /^lease\.coordination\.k8s\.io "mine" deleted/);
-    await until('the watcher to be told', () => /^mine +second /m.test(told));
+    await until('the watcher to see it', () => /^mine +second /m.test(output));
     assert.equal(await kubectl('get', 'lease'), '');
   });
 

@@ -94,7 +94,7 @@ describe('elect', { concurrency: 2 }, () => {
     assert.equal((await lease(at, 'gone')).spec.holderIdentity, '');
   });
 
-  test('wrong usage is told at once, all of it', async () => {
+  test('wrong usage is reported at once, all of it', async () => {
     const none = await runProgram(['elect', '--lease', 'a/b']);
     assert.deepEqual(
       [none.code, none.stderr],
@@ -177,7 +177,7 @@ describe('elect', { concurrency: 2 }, () => {
       command: ['sh', '-c', `${count('always')} test $n = 2 && exec sleep 60; exit 0`],
     });
     assert.equal((await failing.exitWithin(15_000)).code, 0, failing.output());
-    // Each time elected anew.
+    // Each time elected again.
     const [one, two] = failing.stdout.map(Number);
     assert.equal(failing.stdout.length, 2);
     assert(one! < two!);
@@ -219,7 +219,13 @@ describe('elect', { concurrency: 2 }, () => {
 
   test('--http tells who leads; Events stand at the lease', async (t) => {
     const candidate = (id: string) =>
-      elect(t, { kubeconfig, lease: 'told', id, args: ['--http=0', '--log-format=json'], command: ['sleep', '60'] });
+      elect(t, {
+        kubeconfig,
+        lease: 'events',
+        id,
+        args: ['--http=0', '--log-format=json'],
+        command: ['sleep', '60'],
+      });
     const url = async (program: ReturnType<typeof candidate>): Promise<string> =>
       (JSON.parse(await program.waitForLine(/"url"/)) as { url: string }).url;
     const get = async (base: string, path = '/'): Promise<string> => (await fetch(base + path)).text();
@@ -236,11 +242,11 @@ describe('elect', { concurrency: 2 }, () => {
     assert.deepEqual([from.name, from.leading, from.leader, from.fencingToken], ['a', false, seen.holder, undefined]);
     assert.match(
       await get(one, '/metrics'),
-      /^leader_election_master_status\{lease_namespace="[^"]+",name="told"\} 1$/m,
+      /^leader_election_master_status\{lease_namespace="[^"]+",name="events"\} 1$/m,
     );
     assert.match(
       await get(two, '/metrics'),
-      /^leader_election_master_status\{lease_namespace="[^"]+",name="told"\} 0$/m,
+      /^leader_election_master_status\{lease_namespace="[^"]+",name="events"\} 0$/m,
     );
     assert.match(await get(two, '/healthz?verbose'), /leaderElection ok: standing by; a_\S+ leads/);
     leader.signal('SIGTERM');
@@ -249,7 +255,7 @@ describe('elect', { concurrency: 2 }, () => {
     const events = await until('Events', async () => {
       const { json } = await at.call('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
       const { items } = json as { items: { note: string; reason: string; metadata: { name: string } }[] };
-      const ours = items.filter((e) => e.reason === 'LeaderElection' && e.metadata.name.startsWith('told.'));
+      const ours = items.filter((e) => e.reason === 'LeaderElection' && e.metadata.name.startsWith('events.'));
       return ours.length >= 2 && ours.map(({ note }) => note.replace(/_\S+/, ''));
     });
     assert.ok(events.includes('a became leader') && events.includes('b became leader'), events.join());
@@ -257,7 +263,7 @@ describe('elect', { concurrency: 2 }, () => {
     await standby.exitWithin(5_000);
   });
 
-  test('no command without its watchdog: killed, it takes the command along; both begin anew', async (t) => {
+  test('no command without its watchdog: killed, it takes the command along; both begin again', async (t) => {
     const file = join(dir, 'unguarded');
     const program = elect(t, { kubeconfig, lease: 'unguarded', id: 'a', command: stubborn(file) });
     const first = await leads(file, 'a');

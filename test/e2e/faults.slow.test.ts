@@ -44,7 +44,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
     t.after(() => proxy.close());
     return { proxy, kubeconfig: await api.kubeconfig({ server: proxy.url }) };
   }
-  /** The fault is told once, whatever it costs in attempts, and so is its end. */
+  /** The fault is reported once, whatever it costs in attempts, and so is its end. */
   const toldOnce = (program: Program, problem: RegExp): void => {
     assert.equal(lines(program, problem).length, 1, program.output());
     assert.equal(lines(program, /requests succeed again/).length, 1, program.output());
@@ -181,8 +181,8 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
         match: ({ headers }) => headers['authorization'] === `Bearer ${api.token()}`,
         fault: { answer: { status: 401, body: statusBody(401, 'Unauthorized', 'Unauthorized') } },
       });
-      const told = await program.waitForLine(/ERROR .*renewing the lease failed.*401 Unauthorized/);
-      assert.match(told, /renew the token or certificate/);
+      const line = await program.waitForLine(/ERROR .*renewing the lease failed.*401 Unauthorized/);
+      assert.match(line, /renew the token or certificate/);
       await writeFile(join(dir, 'next'), api.token('second'));
       await rename(join(dir, 'next'), file);
       // At the next 401, not only when the file is looked at anyway, every 10 s.
@@ -198,9 +198,9 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
     it('403: names the verb and the resource that RBAC lacks, and goes on once they are granted', async (t) => {
       const program = publish(t, await api.kubeconfig({ user: 'narrow' }), 'narrow', ...QUICK);
       const before = await claimed(program, at, 'narrow');
-      const told = await program.waitForLine(/ERROR .*renewing the lease failed.*403 Forbidden/);
-      assert.match(told, /cannot update resource \\?"leases\\?" .*kube-system/);
-      assert.match(told, /Role/);
+      const line = await program.waitForLine(/ERROR .*renewing the lease failed.*403 Forbidden/);
+      assert.match(line, /cannot update resource \\?"leases\\?" .*kube-system/);
+      assert.match(line, /Role/);
       await api.allow('narrow', { namespace: 'kube-system', rules: LEASE_RULES(['update']) });
       await renewedAfter(at, 'narrow', before);
       await program.waitForLine(/requests succeed again/);
@@ -213,11 +213,11 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       const kubeconfig = await api.kubeconfig();
       const dying = publish(t, kubeconfig, 'dying', ...QUICK, '-n', 'dying');
       const missing = publish(t, kubeconfig, 'missing', ...QUICK, '--namespace=nowhere');
-      const told = await dying.waitForLine(/ERROR .*creating the lease failed.*being terminated/, {
+      const line = await dying.waitForLine(/ERROR .*creating the lease failed.*being terminated/, {
         timeoutMs: 60_000,
       });
-      assert.doesNotMatch(told, /RoleBinding/, 'a permission would not help');
-      assert.match(told, /wait until the namespace is gone/);
+      assert.doesNotMatch(line, /RoleBinding/, 'a permission would not help');
+      assert.match(line, /wait until the namespace is gone/);
       const none = await missing.waitForLine(/ERROR .*creating the lease failed.*namespaces .*nowhere.* not found/);
       assert.match(none, /create the namespace, or use another/);
       await api.createNamespace('nowhere');
@@ -240,9 +240,9 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
         fault: { answer: { status: 422, body: statusBody(422, 'Invalid', message) } },
       });
       const program = publish(t, kubeconfig, 'refused', ...QUICK);
-      const told = await program.waitForLine(/ERROR .*creating the lease failed.*422 Invalid/);
-      assert.match(told, /spec\.leaseDurationSeconds: Invalid value: 60: must be 42/);
-      assert.match(told, /correct what is named here/);
+      const line = await program.waitForLine(/ERROR .*creating the lease failed.*422 Invalid/);
+      assert.match(line, /spec\.leaseDurationSeconds: Invalid value: 60: must be 42/);
+      assert.match(line, /correct what is named here/);
       await until('more attempts', () => proxy.count('POST', LEASES) >= 3);
       allow();
       await claimed(program, at, 'refused');
@@ -257,7 +257,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       proxy.set('refuse');
       proxy.cut();
       await program.waitForLine(/WARN .*renewing the lease failed/);
-      await until('attempts in vain', () => proxy.accepted >= 8);
+      await until('failed attempts', () => proxy.accepted >= 8);
       const during = (await at.lease('refusing'))!;
       proxy.set('pass');
       await renewedAfter(at, 'refusing', during, 2_000);
@@ -271,8 +271,8 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
     const program = publish(t, await api.kubeconfig(), 'outage', ...QUICK);
     const before = await claimed(program, at, 'outage');
     await api.apiServer.kill();
-    const told = await program.waitForLine(/WARN .*renewing the lease failed.*ECONNREFUSED/);
-    assert.match(told, /is the API server running/);
+    const line = await program.waitForLine(/WARN .*renewing the lease failed.*ECONNREFUSED/);
+    assert.match(line, /is the API server running/);
     api.apiServer.start();
     await api.ready();
     const during: LeaseJson = (await at.lease('outage'))!;

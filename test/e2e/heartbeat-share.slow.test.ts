@@ -6,7 +6,7 @@ import { embedded, until } from './support.ts';
 
 /** `NODES=5000` for a fleet. */
 const NODES = Number(process.env['NODES'] ?? 200);
-const LOOK_MS = 120_000;
+const WAIT_MS = 120_000;
 
 test(
   'one of two dies: its Nodes are renewed by the other before they turn Unknown',
@@ -29,16 +29,16 @@ test(
       const held = keys.filter(({ state }) => state === 'Held').map(({ holder }) => holder);
       return [...new Set(held)].map((holder) => held.filter((one) => one === holder).length);
     };
-    await until('an even share', async () => (await holders()).join() === '64,64', LOOK_MS);
+    await until('an even share', async () => (await holders()).join() === '64,64', WAIT_MS);
     const all = { ready: NODES, notReady: 0, unknown: 0, pending: 0 };
-    const look = async (): Promise<Record<string, number>> => {
-      const { stdout } = await runProgram(['nodes', '-o', 'json'], { env, timeoutMs: LOOK_MS });
+    const tally = async (): Promise<Record<string, number>> => {
+      const { stdout } = await runProgram(['nodes', '-o', 'json'], { env, timeoutMs: WAIT_MS });
       return (JSON.parse(stdout) as { counts: Record<string, number> }).counts;
     };
-    assert.deepEqual(await look(), all);
+    assert.deepEqual(await tally(), all);
     // From now on each Node has to be seen renewed, within the 50 s of the node lifecycle controller.
     await dies.kill();
-    assert.deepEqual(await look(), all);
-    await until('all with the other', async () => (await holders()).join() === '128', LOOK_MS);
+    assert.deepEqual(await tally(), all);
+    await until('all with the other', async () => (await holders()).join() === '128', WAIT_MS);
   },
 );

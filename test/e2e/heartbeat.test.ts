@@ -8,7 +8,7 @@ import { embedded, scratch, until } from './support.ts';
 import { LEASES, ask, heartbeat, lease, makeNode, ownedBy, story, urlOf } from './heartbeat-support.ts';
 
 describe('on the embedded server', { concurrency: 3 }, () => {
-  it('a node: claimed, renewed, deleted, made anew, stopped', async (t) => {
+  it('a node: claimed, renewed, deleted, recreated, stopped', async (t) => {
     await story(t, await embedded(t));
   });
 
@@ -171,7 +171,7 @@ describe('on the embedded server', { concurrency: 3 }, () => {
     await write('heartbeatInterval: 9s\nheartbeatDuration: 8s\nnode: [a]\n');
     await program.waitForLine(/not usable.*heartbeatInterval .*9s.*: must be shorter/, { from: 'stderr' });
     program.signal('SIGHUP');
-    await until('it told again', () => program.stderr.filter((line) => /not usable/.test(line)).length === 2);
+    await until('it to be reported again', () => program.stderr.filter((line) => /not usable/.test(line)).length === 2);
     program.signal('SIGTERM');
     assert.equal((await program.exitWithin(5_000)).code, 0, program.output());
   });

@@ -32,7 +32,7 @@ describe('the manifests of deploy/ on a real API server', { skip: realApiSkip() 
     t.after(() => api.stop());
     const taken: string[] = [];
     const unknown = new Set<string>();
-    // Whoever has the Prometheus operator has its namespace.
+    // Anyone who has the Prometheus operator has its namespace.
     await api.createNamespace('monitoring');
     const rank = ({ kind }: Manifest): number => (kind === 'Namespace' ? 0 : 1);
     for (const object of allObjects().toSorted((a, b) => rank(a) - rank(b))) {
@@ -45,9 +45,9 @@ describe('the manifests of deploy/ on a real API server', { skip: realApiSkip() 
       const headers = { 'content-type': 'application/apply-patch+yaml' };
       const at = `${path}/${object.metadata.name}?fieldManager=kubectl&fieldValidation=Strict`;
       for (const dryRun of ['&dryRun=All', '']) {
-        const { status, text, headers: told } = await api.request('PATCH', `${at}${dryRun}`, object, { headers });
+        const { status, text, headers: answered } = await api.request('PATCH', `${at}${dryRun}`, object, { headers });
         assert.ok(status === 200 || status === 201, `${what}: ${status} ${text}`);
-        assert.equal(told['warning'], undefined, what);
+        assert.equal(answered['warning'], undefined, what);
       }
       taken.push(what);
     }

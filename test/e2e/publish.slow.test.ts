@@ -138,7 +138,7 @@ describe('publish on a real API server', { skip: realApiSkip() }, () => {
   it('after kill -9 the next start takes the same object over, and no watcher sees it missing', async (t) => {
     const first = publish(t, kubeconfig, 'master-2', '--renew-interval=300ms', '--lease-duration=2s');
     const old = await claimed(first, at, 'master-2');
-    const told = await watchTypes(t, api, 'master-2');
+    const types = await watchTypes(t, api, 'master-2');
     await renewedAfter(at, 'master-2', old);
     await first.kill();
     const second = publish(t, kubeconfig, 'master-2', '--renew-interval=300ms', '--lease-duration=2s');
@@ -150,8 +150,8 @@ describe('publish on a real API server', { skip: realApiSkip() }, () => {
     assert.ok(taken.spec.acquireTime! > old.spec.acquireTime!);
     const renewed = await renewedAfter(at, 'master-2', taken);
     assert.equal(renewed.spec.acquireTime, taken.spec.acquireTime);
-    await until('the watcher to be told of it', () => told.length >= 4);
-    assert.deepEqual([...new Set(told)], ['ADDED', 'MODIFIED']);
+    await until('the watcher to see it', () => types.length >= 4);
+    assert.deepEqual([...new Set(types)], ['ADDED', 'MODIFIED']);
     await terminate(second);
   });
 

@@ -223,11 +223,11 @@ const RECIPES: readonly Trial[] = [
 const SCRIPT = fileURLToPath(new URL('fixtures/recipe.ts', import.meta.url));
 
 async function print(args: readonly string[]): Promise<Printed[]> {
-  const told = { out: '', err: '' };
-  const out = (more: string): void => void (told.out += more);
-  const err = (more: string): void => void (told.err += more);
-  assert.equal(await main(['rbac', ...args], { env: {}, terminal: false, out, err }), 0, told.err);
-  return parseAllDocuments(told.out).map((document) => document.toJS() as Printed);
+  const output = { out: '', err: '' };
+  const out = (more: string): void => void (output.out += more);
+  const err = (more: string): void => void (output.err += more);
+  assert.equal(await main(['rbac', ...args], { env: {}, terminal: false, out, err }), 0, output.err);
+  return parseAllDocuments(output.out).map((document) => document.toJS() as Printed);
 }
 
 /** The verbs, each as `resource verb`, but for those of Events. */
@@ -352,7 +352,7 @@ describe('what rbac prints, on a real API server', { skip: realApiSkip(), concur
     t.after(() => api.stop());
     const attempts = new Attempts(api, USERS);
     await tryAll(TRIALS, api, attempts, t);
-    // Of Events nothing depends: it is told once.
+    // Nothing depends on Events: it is reported once.
     const { program } = await attempts.start(TRIALS[0]!, 'events create', t);
     await program.waitForLine(/no Events about leases will be made.*cannot create resource \\?"events\\?"/);
     program.signal('SIGTERM');

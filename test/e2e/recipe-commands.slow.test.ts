@@ -89,9 +89,9 @@ describe('recipes as commands', { concurrency: true }, () => {
         .toSorted()
         .join(' ');
     await until('all slots are shared', async () => (await holders()) === 'a a b b', 60_000);
-    const look = await runProgram(['members', 'queues', '-o', 'json'], { env });
+    const listed = await runProgram(['members', 'queues', '-o', 'json'], { env });
     assert.deepEqual(
-      (JSON.parse(look.stdout) as { members: { name: string; live: boolean }[] }).members.map(({ name, live }) => [
+      (JSON.parse(listed.stdout) as { members: { name: string; live: boolean }[] }).members.map(({ name, live }) => [
         name,
         live,
       ]),

@@ -49,8 +49,8 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
       const first = await claimed(older, at, 'twice');
       const newer = publish(t, kubeconfig, 'twice', ...QUICK);
       const second = await claimed(newer, at, 'twice');
-      const told = await older.waitForLine(/WARN .*superseded: a newer process with this hostname/);
-      assert.ok(told.includes(second.spec.holderIdentity!));
+      const line = await older.waitForLine(/WARN .*superseded: a newer process with this hostname/);
+      assert.ok(line.includes(second.spec.holderIdentity!));
       const puts = proxy.count('PUT');
       let lease = second;
       for (let i = 0; i < 8; i++) {
@@ -83,13 +83,13 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
       const fresh = publish(t, server, 'raced', '--renew-interval=10s', '--lease-duration=20s');
       const after = await claimed(fresh, at, 'raced');
       const steps = proxy.log.filter((r) => r.path.includes(`/${leaseName('raced')}`)).map((r) => [r.method, r.status]);
-      // Under load it may lose more than once; it never sends but what it has just looked at.
-      const looks = steps.filter(([method]) => method === 'GET').length;
-      const expected = Array.from({ length: looks }, (_, i) => [
+      // Under load it may lose more than once; it never sends but what it has just read.
+      const reads = steps.filter(([method]) => method === 'GET').length;
+      const expected = Array.from({ length: reads }, (_, i) => [
         ['GET', 200],
-        ['PUT', i === looks - 1 ? 200 : 409],
+        ['PUT', i === reads - 1 ? 200 : 409],
       ]).flat();
-      assert.ok(looks >= 2);
+      assert.ok(reads >= 2);
       assert.deepEqual(steps, expected);
       assert.notEqual(after.spec.holderIdentity, before.spec.holderIdentity);
       assert.deepEqual([after.metadata.uid, after.spec.leaseTransitions], [before.metadata.uid, 1]);
@@ -105,12 +105,12 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
       const made = await at.call('POST', LEASES, { metadata: { name, labels: { app: 'theirs' } }, spec });
       const theirs = made.json as LeaseJson;
       const program = publish(t, kubeconfig, 'foreign', '--renew-interval=400ms', '--lease-duration=2s');
-      const told = await program.waitForLine(/ERROR .*without our identity label: not touching it/, {
+      const line = await program.waitForLine(/ERROR .*without our identity label: not touching it/, {
         timeoutMs: 60_000,
       });
-      assert.match(told, /holder=somebody/);
+      assert.match(line, /holder=somebody/);
       const api1 = await api.requestCount({ verb: 'GET' });
-      await until('another look', async () => (await api.requestCount({ verb: 'GET' })) > api1 + 3);
+      await until('another read', async () => (await api.requestCount({ verb: 'GET' })) > api1 + 3);
       assert.equal((await at.lease('foreign'))?.metadata.resourceVersion, theirs.metadata.resourceVersion);
       await at.remove('foreign');
       const ours = await claimed(program, at, 'foreign');
@@ -128,8 +128,8 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
         const edited = await at.edit('copied', { spec: { renewTime } });
         await renewedAfter(at, 'copied', edited);
       }
-      const told = await program.waitForLine(/ERROR .*another process writes this lease with our holder identity/);
-      assert.match(told, /renewTime=\S+456Z/);
+      const line = await program.waitForLine(/ERROR .*another process writes this lease with our holder identity/);
+      assert.match(line, /renewTime=\S+456Z/);
       const after = await at.lease('copied');
       assert.equal(after?.spec.holderIdentity, before.spec.holderIdentity);
       assert.equal(after?.spec.leaseTransitions, 0);
@@ -209,8 +209,8 @@ it(
     assert.equal(own.metadata.labels?.['kubernetes.io/hostname'], hostname());
     const program = publish(t, kubeconfig, hostname(), '--renew-interval=300ms', '--lease-duration=60s');
     const ours = await claimed(program, at, hostname());
-    const told = await program.waitForLine(/WARN .*another identity lease carries this hostname/);
-    assert.ok(told.includes(own.metadata.name));
+    const line = await program.waitForLine(/WARN .*another identity lease carries this hostname/);
+    assert.ok(line.includes(own.metadata.name));
     await renewedAfter(at, hostname(), await renewedAfter(at, hostname(), ours));
     const count = await runProgram(['count', '--kubeconfig', kubeconfig]);
     assert.deepEqual([count.code, count.stdout], [0, '1\n']);

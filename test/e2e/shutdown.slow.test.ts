@@ -1,5 +1,5 @@
 /**
- * `leasekeeper publish` told to stop: in every situation that can befall it, within 10 s, and with the lease left as the
+ * `leasekeeper publish` asked to stop: in every situation that can befall it, within 10 s, and with the lease left as the
  * policy says. On the embedded server, for its faults.
  */
 import assert from 'node:assert/strict';
@@ -122,7 +122,7 @@ describe('the lease that publish leaves', { concurrency: 3 }, () => {
     assert.equal(await at.lease(HOST), undefined);
   });
 
-  it('no renewal that comes through after the deletion makes the lease anew', async (t) => {
+  it('no renewal that comes through after the deletion recreates the lease', async (t) => {
     const { server, kubeconfig, at } = await embedded(t);
     const args = ['--renew-interval=1s', '--lease-duration=60s', '--request-timeout=900ms', DELETE];
     const program = publish(t, kubeconfig, HOST, ...args);

@@ -32,7 +32,7 @@ export interface World {
 }
 
 const status = (code: number, reason: string, headers: Record<string, string> = {}) =>
-  ({ type: 'status', code, reason, message: `told ${reason}`, headers }) as const;
+  ({ type: 'status', code, reason, message: `refused: ${reason}`, headers }) as const;
 export const theirs = {
   holderIdentity: 'somebody',
   leaseDurationSeconds: 3600,

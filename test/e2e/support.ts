@@ -122,7 +122,7 @@ export async function until<T>(
   for (;;) {
     const value = await look();
     if (value !== undefined && value !== false) return value;
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms without success for ${what}`);
     await wait(25);
   }
 }
@@ -172,9 +172,9 @@ export function kubectlSkip(): string | false {
   return found.error !== undefined && 'kubectl is not installed';
 }
 
-/** What a raw watch over one lease is told, as `ADDED`, `MODIFIED` and so on. */
+/** What a raw watch over one lease receives, as `ADDED`, `MODIFIED` and so on. */
 export async function watchTypes(t: Scope, api: RealApi, host: string): Promise<string[]> {
-  const told: string[] = [];
+  const types: string[] = [];
   const url = `${api.url}${LEASES}?watch=true&fieldSelector=metadata.name%3D${leaseName(host)}`;
   const headers = { authorization: `Bearer ${api.token()}` };
   const ca = await api.ca();
@@ -184,7 +184,7 @@ export async function watchTypes(t: Scope, api: RealApi, host: string): Promise<
       answer.setEncoding('utf8').on('data', (chunk: string) => {
         const whole = (text + chunk).split('\n');
         text = whole.pop() ?? '';
-        for (const line of whole) told.push((JSON.parse(line) as { type: string }).type);
+        for (const line of whole) types.push((JSON.parse(line) as { type: string }).type);
       });
       answer.on('error', () => {});
       resolve();
@@ -192,7 +192,7 @@ export async function watchTypes(t: Scope, api: RealApi, host: string): Promise<
     call.on('error', reject).end();
     t.after(() => Promise.resolve(void call.destroy()));
   });
-  return told;
+  return types;
 }
 
 /** Processes of this machine, by their command lines, that name this text. */

@@ -12,7 +12,7 @@ async function urlOf(program: Program): Promise<string> {
   return / url="?(http:\/\/127\.0\.0\.1:\d+)/.exec(line)![1]!;
 }
 
-async function look(url: string): Promise<{ status: number; text: string }> {
+async function fetchText(url: string): Promise<{ status: number; text: string }> {
   const answer = await fetch(url);
   return { status: answer.status, text: await answer.text() };
 }
@@ -23,15 +23,15 @@ describe('sweep --http-address', () => {
     const program = startProgram([...SWEEP, '--kubeconfig', kubeconfig], { t });
     const url = await urlOf(program);
     await until('a pass in /metrics', async () => {
-      const { text } = await look(`${url}/metrics`);
+      const { text } = await fetchText(`${url}/metrics`);
       return /^leasekeeper_sweep_passes_total\{.*,outcome="completed",reason=""\} 1$/m.test(text);
     });
-    assert.match((await look(`${url}/metrics`)).text, /^leasekeeper_clock_distance_seconds -?[\d.e-]+$/m);
-    assert.deepEqual(await look(`${url}/livez`), { status: 200, text: 'ok' });
-    const { status, text } = await look(`${url}/readyz?verbose`);
+    assert.match((await fetchText(`${url}/metrics`)).text, /^leasekeeper_clock_distance_seconds -?[\d.e-]+$/m);
+    assert.deepEqual(await fetchText(`${url}/livez`), { status: 200, text: 'ok' });
+    const { status, text } = await fetchText(`${url}/readyz?verbose`);
     assert.equal(status, 200);
     assert.match(text, /\[\+\]sweep ok: last pass completed/);
-    assert.equal((await look(`${url}/v1/count`)).status, 404, 'a sweeper counts nothing');
+    assert.equal((await fetchText(`${url}/v1/count`)).status, 404, 'a sweeper counts nothing');
     await terminate(program);
   });
 
@@ -42,13 +42,13 @@ describe('sweep --http-address', () => {
     const program = startProgram([...SWEEP, '--kubeconfig', kubeconfig], { t });
     const url = await urlOf(program);
     await program.waitForLine(/pass void/);
-    const { status, text } = await look(`${url}/readyz`);
+    const { status, text } = await fetchText(`${url}/readyz`);
     assert.equal(status, 503);
     assert.match(
       text,
       /\[-\]sweep failed: the leases were not listed yet; last pass void \(listFailed\); .*cannot list/,
     );
-    assert.equal((await look(`${url}/livez`)).status, 200);
+    assert.equal((await fetchText(`${url}/livez`)).status, 200);
     await terminate(program);
   });
 

@@ -229,7 +229,7 @@ describe('silence', () => {
     ['uid', { uid: 'v' }],
   ];
   for (const [name, change] of changes) {
-    test(`begins anew with a changed ${name}`, () => assert.equal(see(lease(change), 9_000, first).since, 9_000));
+    test(`begins again with a changed ${name}`, () => assert.equal(see(lease(change), 9_000, first).since, 9_000));
   }
   test('of a deleted lease counts as before: its holder may still lead', () => {
     const gone = see(undefined, 9_000, first);

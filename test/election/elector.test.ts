@@ -328,7 +328,7 @@ describe('renewing', () => {
       assert.equal(a.elector.term, undefined);
     }));
 
-  test('a deleted lease ends the term; it is won anew, with a higher token', () =>
+  test('a deleted lease ends the term; it is won again, with a higher token', () =>
     play(async (scene) => {
       const a = scene.actor('a');
       await scene.clock.advance(1_000);

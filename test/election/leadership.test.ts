@@ -231,7 +231,7 @@ describe('the leader follows its lease', () => {
 });
 
 describe('fencing tokens', () => {
-  test('grow over deletions, and over a lease that is created anew with transitions 0', () =>
+  test('grow over deletions, and over a lease that is recreated with transitions 0', () =>
     play(async (scene) => {
       const tokens: number[] = [];
       for (let i = 0; i < 3; i++) {
@@ -432,7 +432,7 @@ describe('work and its program', () => {
     }));
 
   for (const to of ['d_4', 'd'])
-    test(`asked to step down for ${to}: it leads each time, whoever else contends`, () =>
+    test(`asked to step down for ${to}: it leads each time, against any others`, () =>
       play(async (scene) => {
         const actors = ['a', 'b', 'c', 'd'].map((id) => scene.actor(id));
         const d = actors[3]!;

@@ -1,4 +1,4 @@
-/** Asking whoever holds a lease to step down: what is answered, and that one is asked who heeds it. */
+/** Asking the one that holds a lease to step down: what is answered, and that one is asked who heeds it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stepDown } from '../../src/election/step-down.ts';

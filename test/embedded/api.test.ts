@@ -247,10 +247,10 @@ test('strict validation refuses what is unknown or given twice; else both are wa
   const { api } = setUp();
   const body =
     '{"metadata":{"name":"n","ownerReferences":[{"uid":"1","uid":"2","x":1}]},"spec":{"holderIdentity":"a","holderIdentity":"b"}}';
-  const told = ['duplicate field "metadata.ownerReferences[0].uid"', 'duplicate field "spec.holderIdentity"'];
+  const duplicates = ['duplicate field "metadata.ownerReferences[0].uid"', 'duplicate field "spec.holderIdentity"'];
   const strict = api.call('POST', `${LEASES}?dryRun=All&fieldValidation=Strict`, body);
   assert.equal(strict.status, 400);
-  for (const field of [...told, 'unknown field "metadata.ownerReferences[0].x"'])
+  for (const field of [...duplicates, 'unknown field "metadata.ownerReferences[0].x"'])
     assert.ok((strict.body['message'] as string).includes(field), field);
   const patched = api.call('PATCH', `${ONE}?fieldValidation=Strict`, '{"spec":{"nope":1}}', {
     'content-type': 'application/merge-patch+json',

@@ -67,8 +67,8 @@ for (const [kind, tokens] of Object.entries(KINDS)) {
     await writeFile(manifest, JSON.stringify(lease));
     const watch = spawn('kubectl', [...args, 'get', 'lease', '--watch', '--output-watch-events', '--no-headers']);
     t.after(() => watch.kill());
-    let told = '';
-    watch.stdout.on('data', (chunk: Buffer) => (told += chunk.toString()));
+    let output = '';
+    watch.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     await until(() => server.faults.openWatches === 1, 'the watch', 10_000);
     assert.match(await kubectl('apply', '-f', manifest), /created$/);
     assert.match(await kubectl('get', 'lease'), /^NAME +HOLDER +AGE\na +h +\d+s$/);
@@ -81,8 +81,8 @@ for (const [kind, tokens] of Object.entries(KINDS)) {
     await kubectl('apply', '--server-side', '--field-manager=x', '--force-conflicts', '-f', manifest);
     assert.equal(await kubectl('get', 'lease', 'a', '-o', 'jsonpath={.spec.holderIdentity}'), 'other');
     await kubectl('delete', 'lease', 'a', '--cascade=foreground');
-    await until(() => told.includes('DELETED'), 'the deletion in the watch', 5_000);
-    assert.match(told, /^ADDED +a +h/);
+    await until(() => output.includes('DELETED'), 'the deletion in the watch', 5_000);
+    assert.match(output, /^ADDED +a +h/);
   });
 }
 

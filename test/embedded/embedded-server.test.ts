@@ -32,7 +32,7 @@ const call = async (
   return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Json };
 };
 
-/** Opens a watch; collects the lines it is told. */
+/** Opens a watch; collects the lines that it receives. */
 function watch(path: string): {
   lines: Json[];
   text: () => string;

@@ -50,7 +50,7 @@ test('a renewal sets the time of its entry, and leaves the others alone', async 
   ]);
 });
 
-test('an apply conflicts with whoever owns what it would change: all fields are named, by owner', () => {
+test('an apply conflicts with those who own what it would change: all fields are named, by owner', () => {
   apply('one', { holderIdentity: 'a', leaseDurationSeconds: 5 });
   patch('two', { spec: { leaseTransitions: 1 } });
   const clash = apply('three', { holderIdentity: 'b', leaseDurationSeconds: 5, leaseTransitions: 2 });

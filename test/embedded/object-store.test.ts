@@ -142,7 +142,7 @@ test('property: a list at any revision in the history shows what was there, in p
       assert.deepEqual(
         changes.map((c) => c.revision),
         changes.map((_, i) => i + 1),
-        'every change is told once, in order',
+        'every change is reported once, in order',
       );
       for (const [revision, expected] of states) {
         if (revision < store.revision - 15) {

@@ -116,7 +116,7 @@ test('JSON patch, by table', () => {
   assert.deepEqual(target.a.b, [1, 2], 'the target is left alone');
 });
 
-test('JSON patch: what does not fit fails, what is malformed is told apart', () => {
+test('JSON patch: what does not fit fails, what is malformed is another error', () => {
   const failing: object[] = [
     { op: 'remove', path: '/nope' },
     { op: 'replace', path: '/nope', value: 1 },

@@ -57,7 +57,7 @@ export class TestApi {
     const seen: TestWatch = {
       events: [],
       ended: false,
-      told: () => seen.events.map((e) => `${e['type']} ${e['object'].metadata.name}`),
+      received: () => seen.events.map((e) => `${e['type']} ${e['object'].metadata.name}`),
       stop: () => watch.stop(),
     };
     watch.start({
@@ -72,7 +72,7 @@ export interface TestWatch {
   readonly events: Json[];
   ended: boolean;
   /** `ADDED name`, … */
-  told(): string[];
+  received(): string[];
   stop(): void;
 }
 

@@ -30,7 +30,7 @@ test('names, labels and keys', () => {
   }
 });
 
-test('all broken rules of an object are told at once, each with its field', () => {
+test('all broken rules of an object are reported at once, each with its field', () => {
   const errors = validateMeta(
     {
       name: 'Bad',

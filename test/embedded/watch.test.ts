@@ -16,7 +16,7 @@ test('from a version: what was missed, then what happens; nothing is left behind
   const watch = api.watch(`${LEASES}?watch=1&resourceVersion=${from}`);
   api.patch(`${LEASES}/a`, 'merge-patch+json', { spec: { leaseTransitions: 1 } });
   api.call('DELETE', `${LEASES}/a`);
-  assert.deepEqual(watch.told(), ['ADDED a', 'MODIFIED a', 'DELETED a']);
+  assert.deepEqual(watch.received(), ['ADDED a', 'MODIFIED a', 'DELETED a']);
   const versions = watch.events.map((e) => Number(e['object'].metadata.resourceVersion));
   assert.deepEqual(
     versions,
@@ -33,7 +33,7 @@ test('without a version, and at version 0, it begins with what exists', () => {
   const { api } = setUp();
   api.call('POST', LEASES, lease('a'));
   for (const query of ['', '&resourceVersion=0', '&resourceVersion=']) {
-    assert.deepEqual(api.watch(`${LEASES}?watch=true${query}`).told(), ['ADDED a'], query);
+    assert.deepEqual(api.watch(`${LEASES}?watch=true${query}`).received(), ['ADDED a'], query);
   }
 });
 
@@ -45,7 +45,7 @@ test('a selector turns changes of labels into ADDED and DELETED', () => {
   api.patch(`${LEASES}/a`, 'merge-patch+json', { spec: { leaseTransitions: 2 } });
   const gone = api.patch(`${LEASES}/a`, 'merge-patch+json', { metadata: { labels: null } });
   api.call('DELETE', `${LEASES}/a`);
-  assert.deepEqual(watch.told(), ['ADDED a', 'MODIFIED a', 'DELETED a']);
+  assert.deepEqual(watch.received(), ['ADDED a', 'MODIFIED a', 'DELETED a']);
   const last = watch.events[2]?.['object'];
   assert.deepEqual(last.metadata.labels, { x: 'y' }, 'as it was last seen');
   assert.equal(last.metadata.resourceVersion, gone.body['metadata'].resourceVersion, 'at the version of the change');
@@ -60,7 +60,7 @@ test('one object, by field selector or by the older path; other namespaces stay 
   api.call('POST', LEASES, lease('a'));
   api.call('POST', LEASES, lease('aa'));
   api.call('POST', LEASES.replace('kube-system', 'default'), lease('a', {}, { namespace: 'default' }));
-  for (const watch of watches) assert.deepEqual(watch.told(), ['ADDED a']);
+  for (const watch of watches) assert.deepEqual(watch.received(), ['ADDED a']);
 });
 
 test('bookmarks every minute and at the timeout, only where wanted', async () => {
@@ -75,7 +75,7 @@ test('bookmarks every minute and at the timeout, only where wanted', async () =>
   assert.equal(marked.ended, false);
   await clock.advance(1);
   assert.deepEqual([plain.ended, marked.ended], [true, true]);
-  assert.deepEqual(plain.told(), ['ADDED a']);
+  assert.deepEqual(plain.received(), ['ADDED a']);
   assert.deepEqual(
     marked.events.map((e) => e['type']),
     ['BOOKMARK', 'BOOKMARK', 'BOOKMARK'],
@@ -123,7 +123,7 @@ test('a version from the future: silent until it comes', () => {
   const watch = api.watch(`${LEASES}?watch=1&resourceVersion=${Number(version(api)) + 1}`);
   api.call('POST', LEASES, lease('a'));
   api.call('POST', LEASES, lease('b'));
-  assert.deepEqual(watch.told(), ['ADDED b']);
+  assert.deepEqual(watch.received(), ['ADDED b']);
 });
 
 test('as tables: columns come with the first event only', () => {

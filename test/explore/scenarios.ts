@@ -319,7 +319,7 @@ const shards = (
     return {
       look: () => hands.look(),
       commit({ by, name, before, after, resourceVersion }) {
-        // A member that lists anew cannot know that a key which was put back to a time without a holder has one.
+        // A member that lists again cannot know that a key which was put back to a time without a holder has one.
         const freed = before?.spec.holderIdentity && after && !after.spec.holderIdentity;
         if (by === 'somebody' && name.includes('-k-') && freed) hands.era(resourceVersion);
       },

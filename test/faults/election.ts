@@ -68,16 +68,16 @@ export async function electionUnder(world: World): Promise<Capability> {
   const problems: string[] = [];
   const tokens: number[] = [];
   const all: Candidate[] = [];
-  const look = (): void => {
+  const sample = (): void => {
     const leaders = all.filter((one) => one.leads).map(({ elector }) => elector.holder);
     if (leaders.length > 1) problems.push(`two leaders: ${leaders.join(' and ')}`);
   };
   const onTerm = (token: number): void => {
-    look();
+    sample();
     if (token <= (tokens.at(-1) ?? -1)) problems.push(`fencing token ${token} after ${tokens.join(', ')}`);
     tokens.push(token);
   };
-  const timer = setInterval(look, 5);
+  const timer = setInterval(sample, 5);
   world.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   const behind = new Candidate(world, (await world.through()).store, 'behind', onTerm);
   all.push(behind);
@@ -91,7 +91,7 @@ export async function electionUnder(world: World): Promise<Capability> {
     },
     during: async () => {
       if (world.fault.local === false) return;
-      // Whoever is behind the fault either goes on, or has somebody in its place when its lease has expired.
+      // Who is behind the fault either goes on, or has somebody in its place when its lease has expired.
       const since = world.clock.monotonic();
       await until(
         `somebody to lead; ${behind.last} ${beside.last}`,

@@ -47,7 +47,7 @@ describe('faults of etcd', { skip: realApiSkip() }, () => {
     await api.apiServer.kill();
     return async () => {
       const etcd = etcdAt(api.etcdUrl);
-      // The server's own cache begins anew after these, and the history before them is gone.
+      // The server's own cache begins again after these, and the history before them is gone.
       for (let i = 0; i < 10; i++) await etcd.put('elsewhere');
       await etcd.compact(await etcd.put('elsewhere'));
       api.apiServer.start();

@@ -82,10 +82,10 @@ export async function heartbeatsUnder(world: World): Promise<Capability> {
         assert.equal(
           after.get(name)?.metadata.uid,
           before.get(name)?.metadata.uid,
-          `the lease of ${name} was made anew`,
+          `the lease of ${name} was recreated`,
         );
       }
-      // A renewal whose answer was lost takes a conflict, a look and another write: by node, they are one.
+      // A renewal whose answer was lost takes a conflict, a read and another write: by node, they are one.
       const most = Math.max(
         ...sent.map(
           ({ at }) => new Set(sent.filter((s) => s.at >= at && s.at <= at + WINDOW_MS).map((s) => s.name)).size,

@@ -85,7 +85,7 @@ async function renewedAgain(world: World, one: Published, healedAt: number): Pro
     },
     left,
   );
-  assert.equal(after.metadata.uid, before.metadata.uid, `the lease of ${host} was made anew`);
+  assert.equal(after.metadata.uid, before.metadata.uid, `the lease of ${host} was recreated`);
   assert.equal(after.spec.holderIdentity, before.spec.holderIdentity);
   assert.equal(after.spec.leaseTransitions, before.spec.leaseTransitions);
   const strange = events.filter(({ type }) => ['superseded', 'foreign', 'secondWriter', 'disturbed'].includes(type));

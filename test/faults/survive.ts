@@ -44,7 +44,7 @@ export async function survive(t: TestContext, api: RealApi, fault: FaultCase): P
     through: () => open(fault.through),
     beside: () => open(fault.local === false ? fault.through : fault.beside),
     runs: (service) => {
-      // What fails is told at the end, by the one who waits for it.
+      // What fails is reported at the end, by the one who waits for it.
       service.catch(() => {});
       running.push(service);
     },

@@ -99,7 +99,7 @@ test('refusals are worded as Kubernetes words them', () => {
   }
 });
 
-test('all that is wrong is told at once, with the source it stands in', () => {
+test('all that is wrong is reported at once, with the source it stands in', () => {
   const error = problemsOf({ Gamma: true, Beta: 3 }, 'Alpha,Locked=false', 'Delta=x');
   assert.deepEqual(
     error.problems.map(({ source, code, gate }) => [source, code, gate]),
@@ -155,7 +155,7 @@ test('help lists alpha and beta gates only, sorted', () => {
   assert.ok(!lines.some((line) => /^(Done|Locked|Old)=/.test(line)));
 });
 
-test('setting a gate on its way out is told', () => {
+test('setting a gate on its way out is reported', () => {
   assert.deepEqual(gates.with('Alpha=true').warnings(), []);
   assert.deepEqual(gates.with('Done=true,Old=true').warnings(), [
     'Setting GA feature gate Done=true. It will be removed in a future release.',

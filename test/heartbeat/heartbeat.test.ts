@@ -170,7 +170,7 @@ test('a deleted lease is made again within the same renewal', async () => {
   await f.stop();
 });
 
-test('another holder, or another writer of our name, is told and overwritten', async () => {
+test('another holder, or another writer of our name, is reported and overwritten', async () => {
   const f = await fleet();
   const renewTime = MicroTime.fromEpochMs(Date.UTC(2026, 0, 1) + 9_000);
   f.store.edit(at('node-1'), () => ({ spec: { holderIdentity: 'impostor', renewTime } }));
@@ -212,7 +212,7 @@ test('answers that are lost in a row are not another writer', async () => {
   assert.deepEqual(
     f.of('disturbed').map(({ by }) => by.kind),
     ['secondWriter'],
-    'and another writer is still told from them',
+    'and another writer is still distinguished from them',
   );
   await f.stop();
 });
@@ -251,7 +251,7 @@ test('a deleted Node: no renewal any more, and its lease is left alone', async (
   await f.stop();
 });
 
-test('a Node made anew: its new uid is in the lease at once', async () => {
+test('a recreated Node: its new uid is in the lease at once', async () => {
   const f = await fleet();
   await f.clock.advance(12_000);
   const { uid } = lease(f).metadata;
@@ -279,7 +279,7 @@ test('a Node renamed, which is another Node: its lease is made at once, the old 
   await f.stop();
 });
 
-test('a Node made anew while the watch was away, and while a renewal was under way', async () => {
+test('a recreated Node, while the watch was away, and while a renewal was under way', async () => {
   const f = await fleet();
   f.store.next('update', { answerDelayMs: 3_000 });
   await f.clock.advance(11_000);
@@ -316,7 +316,7 @@ test('without the Node no lease; when it comes, at once', async () => {
   await f.stop();
 });
 
-test('Nodes that may not be listed: told, tried again; those known are renewed meanwhile', async () => {
+test('Nodes that may not be listed: reported, tried again; those known are renewed meanwhile', async () => {
   const nodes = new FakeNodes('node-1');
   nodes.refusals.push(storeError('Forbidden'), storeError('Forbidden'));
   const f = await fleet({ nodes });
@@ -401,7 +401,7 @@ test('the process stood still for a minute: no burst afterwards', async () => {
   await f.stop();
 });
 
-test('never more requests under way than allowed; a slow API is told as a backlog', async () => {
+test('never more requests under way than allowed; a slow API is reported as a backlog', async () => {
   let under = 0;
   let most = 0;
   const f = await fleet({ names: many(200), options: { concurrency: 8 } });
@@ -417,7 +417,7 @@ test('never more requests under way than allowed; a slow API is told as a backlo
   await f.clock.advance(15_000);
   assert.equal(most, 8);
   assert.ok(f.heartbeat.status.backlog > 50);
-  assert.equal(f.of('behind').length, 1, 'told once');
+  assert.equal(f.of('behind').length, 1, 'reported once');
   f.store.faults = undefined;
   await f.clock.advance(20_000);
   assert.deepEqual([f.heartbeat.status.backlog, f.of('caughtUp').length], [0, 1]);
@@ -471,7 +471,7 @@ test('an observer that throws keeps nobody from being renewed', async (t) => {
   await f.stop();
 });
 
-test("defaults are kubelet's; every rule is told", () => {
+test("defaults are kubelet's; every rule is reported", () => {
   assert.deepEqual(heartbeatProblems(heartbeatOptions()), []);
   assert.deepEqual(heartbeatOptions(), {
     namespace: NAMESPACE,
@@ -541,7 +541,7 @@ test('a longer interval lets no lease run out that says the shorter duration, ho
   await f.stop();
 });
 
-test('a lease that was found but cannot be written is not told as held', async () => {
+test('a lease that was found but cannot be written is not reported as held', async () => {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });
   const first = await fleet({ store, clock });

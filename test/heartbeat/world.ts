@@ -24,7 +24,7 @@ export class FakeNodes implements NodeSource {
     for (const name of names) this.add(name);
   }
 
-  /** A Node whose kubelet said once that it is ready, unless told otherwise. */
+  /** A Node whose kubelet said once that it is ready, unless set otherwise. */
   add(name: string, ready: ReadyCondition | undefined = READY): NodeInfo {
     const node = { name, uid: `node-uid-${++this.#uids}`, ready };
     this.nodes.set(name, node);

@@ -9,7 +9,7 @@ import { LeaseStoreError } from '../../src/lease/store.ts';
 import { lease } from '../census/support.ts';
 import { World } from './support.ts';
 
-interface Told {
+interface Answer {
   readonly next: string;
   readonly all: boolean;
   readonly known: boolean;
@@ -39,20 +39,20 @@ class Reader {
     this.#changes = changes;
   }
 
-  async ask(since = this.#next): Promise<Told> {
+  async ask(since = this.#next): Promise<Answer> {
     const { body } = await this.#changes.answer(new URLSearchParams({ since }));
     this.bytes += gzipSync(String(body)).length;
-    const told = JSON.parse(String(body)) as Told;
-    this.#next = told.next;
-    if (told.all) this.leases.clear();
-    for (const [id, ...row] of told.leases) this.leases.set(id, row);
+    const answer = JSON.parse(String(body)) as Answer;
+    this.#next = answer.next;
+    if (answer.all) this.leases.clear();
+    for (const [id, ...row] of answer.leases) this.leases.set(id, row);
     // The tenths of a second since its renewal stand in the last column but one.
-    for (let i = 0; i < told.renewed.length; i += 2) {
-      const row = this.leases.get(told.renewed[i]!);
-      if (row) row[row.length - 2] = told.renewed[i + 1];
+    for (let i = 0; i < answer.renewed.length; i += 2) {
+      const row = this.leases.get(answer.renewed[i]!);
+      if (row) row[row.length - 2] = answer.renewed[i + 1];
     }
-    for (const id of told.gone) this.leases.delete(id);
-    return told;
+    for (const id of answer.gone) this.leases.delete(id);
+    return answer;
   }
 }
 
@@ -119,7 +119,7 @@ test('who follows knows what who has just come is sent, whatever happens', async
   }
 });
 
-test('what another process, nobody or the future told since when gets everything', async (t) => {
+test('a `since` of another process, of nobody or of the future gets everything', async (t) => {
   const w = world(t);
   await w.list(named('a'));
   const reader = new Reader(w.changes);
@@ -129,7 +129,7 @@ test('what another process, nobody or the future told since when gets everything
   assert.equal((await reader.ask(next)).all, false);
 });
 
-test('in an outage the last known leases are told with their age, and why; they come back', async (t) => {
+test('in an outage the last known leases are reported with their age, and why; they come back', async (t) => {
   const w = world(t);
   const reader = new Reader(w.changes);
   const never = await reader.ask();
@@ -166,7 +166,7 @@ test('passes of a sweeper in this process, and leases that went after they had e
     ['dead'],
   );
   await w.clock.advance(1_000);
-  assert.equal((await reader.ask()).lately, undefined, 'told once');
+  assert.equal((await reader.ask()).lately, undefined, 'reported once');
 });
 
 test('2,000 leases that are all renewed every 10 s: under 20 kB a second, compressed', async (t) => {

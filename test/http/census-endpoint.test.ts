@@ -85,7 +85,7 @@ test('unknown is 503 with every number null, never 0; too old comes with the las
   assert.deepEqual(parsed(countAnswer(w.census)).instances, 1);
 });
 
-test('instances: each with its leases; made anew at most twice a second, its age told', async (t) => {
+test('instances: each with its leases; computed at most twice a second, with its age', async (t) => {
   const w = world(t);
   const api = instancesEndpoint(w.census, w.clock);
   await w.list(lease({ hostname: 'a' }), lease({ hostname: 'a', name: 'apiserver-x', renewedAgoMs: 90_000 }));

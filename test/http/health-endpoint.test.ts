@@ -69,7 +69,7 @@ for (const [name, status, ok, note] of CASES) {
   });
 }
 
-test('a failed check is 503 and always told; a passed one only when asked for', async () => {
+test('a failed check is 503 and always reported; a passed one only when asked for', async () => {
   const bad = { name: 'lease', ok: false, note: 'not claimed\nforged line' };
   const good = await healthz('readyz', () => [PING])(new URLSearchParams());
   assert.deepEqual([good.status, good.body], [200, 'ok']);
@@ -80,7 +80,7 @@ test('a failed check is 503 and always told; a passed one only when asked for', 
   assert.equal(failed.body, '[+]ping ok\n[-]lease failed: not claimed forged line\nreadyz check failed\n');
 });
 
-test('census: not ready before it was read, nor once it is too old; for a publisher it is only told', async (t) => {
+test('census: not ready before it was read, nor once it is too old; for a publisher it is only shown', async (t) => {
   const w = new World();
   t.after(() => w.close());
   assert.deepEqual(censusCheck(w.census.snapshot(), true), { name: 'census', ok: false, note: 'unknown (NotSynced)' });

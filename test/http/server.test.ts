@@ -126,7 +126,7 @@ test('on loopback a name that others may have bound to it is refused', async (t)
   );
 });
 
-test('a port that is taken is told at once, in words', async (t) => {
+test('a port that is taken is reported at once, in words', async (t) => {
   const { url } = await serve(t);
   const port = Number(new URL(url).port);
   await assert.rejects(listen({ ...LOOPBACK, port }, {}, { clock: createSystemClock() }), (error) => {

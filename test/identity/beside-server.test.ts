@@ -151,7 +151,7 @@ describe('under one name', () => {
     await p.stop();
   });
 
-  it('whoever renews more often than the server sees it all the same, and stands by', async () => {
+  it('one that renews more often than the server sees it all the same, and stands by', async () => {
     for (let seed = 200; seed < 210; seed++) {
       const w = world(seed);
       const p = publish(w, { options: { renewIntervalMs: 2_000 + 3_000 * w.random() } });

@@ -39,7 +39,7 @@ describe('a lease that is put back to an older state', () => {
     await p.stop();
   });
 
-  it('what was there long before: told by its transitions', async () => {
+  it('what was there long before is known by its transitions', async () => {
     const { p, found } = await successor();
     p.store.edit(ref, () => ({ spec: { ...found.spec, holderIdentity: 'long ago', leaseTransitions: 0 } }));
     await p.clock.advance(1);

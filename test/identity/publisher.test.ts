@@ -545,15 +545,15 @@ describe('stopping', () => {
     assert.equal(p.lease()?.spec.holderIdentity, 'other');
   });
 
-  it('begins no claim any more when the stop comes with the answer to its look', async () => {
+  it('begins no claim any more when the stop comes with the answer to its read', async () => {
     const clock = new ManualClock();
     const store = new MemoryStore({ clock });
     const labels = { 'apiserver.kubernetes.io/identity': 'kube-apiserver' };
     const before = store.put({ ...ref, labels, spec: { holderIdentity: 'old' } });
-    const look = store.get.bind(store);
+    const get = store.get.bind(store);
     let stopped: Promise<{ outcome: string }> | undefined;
     store.get = async (...args) => {
-      const answer = await look(...args);
+      const answer = await get(...args);
       stopped = p.stop();
       return answer;
     };
@@ -598,7 +598,7 @@ describe('stopping', () => {
     }
   });
 
-  it('may be run again with the same holder, and then does not fight whoever came meanwhile', async () => {
+  it('may be run again with the same holder, and then does not fight one that came meanwhile', async () => {
     const p = start({ policy: 'delete' });
     await settle();
     await p.stop();
@@ -660,7 +660,7 @@ describe('what goes wrong for long', () => {
     await p.stop();
   });
 
-  it('looks at most once a second when its successor writes like mad', async () => {
+  it('reads at most once a second when its successor writes like mad', async () => {
     const p = start();
     await settle();
     for (let i = 0; i < 1000; i++) {
@@ -738,7 +738,7 @@ describe('what goes wrong for long', () => {
     const p = start();
     await settle();
     for (let i = 0; i < 20; i++) {
-      // At one instant: a conflict, a look, and a write again.
+      // At one instant: a conflict, a read, and a write again.
       p.store.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, annotations: { i: String(i) } } }));
       p.store.next('update', undefined, { lose: 'Unavailable' });
       await p.clock.advance(INTERVAL);

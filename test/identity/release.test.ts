@@ -80,7 +80,7 @@ describe('releasing a host', () => {
     assert.deepEqual(names(), [ref.name]);
   });
 
-  it('forced: at once, whoever renews', async () => {
+  it('forced: at once, even when somebody renews', async () => {
     const { clock, store, put, release, names } = setup();
     put(hostname);
     let renewals = 0;

@@ -1,4 +1,4 @@
-/** Publishing switched off and on while requests are in flight: never two holders, never a lease left behind, the last wish wins. */
+/** Publishing switched off and on while requests are in flight: never two holders, never a lease left behind, the last value wins. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -254,9 +254,9 @@ describe('a publisher that is switched off and on', () => {
     }
   });
 
-  it('any switches at any moments, with any faults: at the end the last wish holds, and no other process was disturbed', async () => {
+  it('any switches at any moments, with any faults: at the end the last value holds, and no other process was disturbed', async () => {
     const step = fc.record({
-      wish: fc.boolean(),
+      enabled: fc.boolean(),
       ms: fc.constantFrom(0, 1, 50, 900, 5_000, 12_000),
       fault: fc.constantFrom<Fault | undefined>(
         undefined,
@@ -272,9 +272,9 @@ describe('a publisher that is switched off and on', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), fc.boolean(), async (steps, rival) => {
         const p = start();
-        for (const { wish, ms, fault } of steps) {
+        for (const { enabled, ms, fault } of steps) {
           p.store.faults = fault && (() => fault);
-          p.publisher.enable(wish);
+          p.publisher.enable(enabled);
           await p.clock.advance(ms);
         }
         p.store.faults = undefined;
@@ -282,7 +282,7 @@ describe('a publisher that is switched off and on', () => {
         await p.clock.advance(60_000);
         const newer = rival ? start({ beside: p, holder: 'newer' }) : undefined;
         await p.clock.advance(60_000);
-        const on = steps.at(-1)!.wish;
+        const on = steps.at(-1)!.enabled;
         assert.equal(p.lease()?.spec.holderIdentity, rival ? 'newer' : on ? 'me' : undefined);
         await newer?.stop();
         await p.stop();

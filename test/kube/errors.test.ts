@@ -125,14 +125,14 @@ test('a Status without details, with wrong types, or that is no object survives'
 });
 
 test('Retry-After: seconds, a date, the Status, nothing', () => {
-  const wish = (headers: Record<string, string>, body: object | string): number | undefined =>
+  const retryAfter = (headers: Record<string, string>, body: object | string): number | undefined =>
     answerError(asked('PUT'), 429, headers, JSON.stringify(body), NOW).retryAfterMs;
-  assert.equal(wish({ 'retry-after': '7' }, {}), 7000);
-  assert.equal(wish({ 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }, {}), 9000);
-  assert.equal(wish({ 'retry-after': 'Thu, 01 Jan 2020 00:00:09 GMT' }, {}), 0);
-  assert.equal(wish({}, statusBody(429, 'TooManyRequests', '', { retryAfterSeconds: 3 })), 3000);
-  assert.equal(wish({ 'retry-after': 'soon' }, statusBody(429, 'x', '', { retryAfterSeconds: 3 })), 3000);
-  assert.equal(wish({}, {}), undefined);
+  assert.equal(retryAfter({ 'retry-after': '7' }, {}), 7000);
+  assert.equal(retryAfter({ 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }, {}), 9000);
+  assert.equal(retryAfter({ 'retry-after': 'Thu, 01 Jan 2020 00:00:09 GMT' }, {}), 0);
+  assert.equal(retryAfter({}, statusBody(429, 'TooManyRequests', '', { retryAfterSeconds: 3 })), 3000);
+  assert.equal(retryAfter({ 'retry-after': 'soon' }, statusBody(429, 'x', '', { retryAfterSeconds: 3 })), 3000);
+  assert.equal(retryAfter({}, {}), undefined);
 });
 
 test('a socket error tells what to do; a write that was sent may have committed', () => {
@@ -148,7 +148,7 @@ test('a socket error tells what to do; a write that was sent may have committed'
   assert.equal(socketError(asked('GET'), 'https://h', new Error('x'), true).mayHaveCommitted, false);
 });
 
-test('who refused a request is told by its own words, and what to do', () => {
+test('who refused a request is named by its own words, and what to do', () => {
   const forbidden = 'leases.coordination.k8s.io "x" is forbidden: ';
   const can = (verb: string, where: string, user = 'u'): string =>
     `${forbidden}User "${user}" cannot ${verb} resource "leases" in API group "coordination.k8s.io" ${where}`;

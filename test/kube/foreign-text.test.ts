@@ -111,7 +111,7 @@ test('a proxy repeats the password of its URL', T, async (t) => {
   });
 });
 
-test('what follows authorization is struck out, whoever it belongs to; other words stay', () => {
+test('what follows authorization is struck out, of any program; other words stay', () => {
   const rows: [string, string][] = [
     ['Authorization: Bearer abc\nHost: h', 'Authorization: […]\nHost: h'],
     ['{"authorization":"Digest a, b","host":"h"}', '{"authorization":[…],"host":"h"}'],

@@ -1,4 +1,4 @@
-/** Small servers for the tests of kube/: they answer as they are told and count their sockets. */
+/** Small servers for the tests of kube/: they answer as set up and count their sockets. */
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';

@@ -249,7 +249,7 @@ test('given up while the connection before it closes, a request opens none', T, 
   await assert.rejects(given, is('Aborted'));
   await until(() => server.open() === 0);
   await until(() => transport.connections === 0);
-  // A connection begun in vain would be accepted before this one.
+  // A connection that nobody needed would be accepted before this one.
   await transport.request(get);
   assert.equal(server.sockets.length, 2);
 });

@@ -23,7 +23,7 @@ interface Asked {
 /** Watches for so long on a manual clock; every stream tells the same and ends. */
 async function watched(
   ms: number,
-  told: (() => string) | LeaseStoreError,
+  answer: (() => string) | LeaseStoreError,
   list: () => LeasePage = () => ({ leases: [], resourceVersion: '5' }),
 ): Promise<Asked> {
   const clock = new ManualClock();
@@ -43,9 +43,9 @@ async function watched(
     },
     open: async ({ resourceVersion }) => {
       asked.opens.push(resourceVersion);
-      if (told instanceof LeaseStoreError) throw told;
+      if (answer instanceof LeaseStoreError) throw answer;
       let read = 0;
-      return { read: async () => (read++ === 0 ? Buffer.from(told()) : undefined), close: () => undefined };
+      return { read: async () => (read++ === 0 ? Buffer.from(answer()) : undefined), close: () => undefined };
     },
   });
   void (async () => {
@@ -68,11 +68,11 @@ test('a bookmark and then 410 at once, for ever: a list with growing pauses betw
 
 test('one version that the server cannot go on from: the fourth try is a list', async () => {
   const fault = new LeaseStoreError('ServerError', { message: 'too large a version', status: 504 });
-  for (const told of [() => error(500), () => bookmark('5') + error(500), () => '', fault]) {
+  for (const answer of [() => error(500), () => bookmark('5') + error(500), () => '', fault]) {
     // Pauses of 0.5 and 1 s between the tries, 2 s before the list.
-    const { lists, opens } = await watched(3_499, told);
+    const { lists, opens } = await watched(3_499, answer);
     assert.deepEqual([lists, opens], [1, ['5', '5', '5']]);
-    const later = await watched(3_500, told);
+    const later = await watched(3_500, answer);
     assert.equal(later.lists, 2);
   }
 });
@@ -85,7 +85,7 @@ test('versions that go on, or a network that is away, need no list', async () =>
   assert.equal((await moving).lists, 1);
 });
 
-test('a continue token that comes again is a bad answer, told after the second page', async () => {
+test('a continue token that comes again is a bad answer, reported after the second page', async () => {
   let n = 0;
   for (const tokens of [['same'], ['a', 'b']]) {
     const { lists, events, done } = await watched(

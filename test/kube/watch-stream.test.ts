@@ -34,13 +34,13 @@ const parse = (text: string) => parseWatchLine(text, 'watch leases', parseLease)
 
 test('each kind of line', () => {
   const line = (type: unknown, object: unknown) => parse(JSON.stringify({ type, object }));
-  for (const [type, told] of [
+  for (const [type, becomes] of [
     ['ADDED', 'added'],
     ['MODIFIED', 'modified'],
     ['DELETED', 'deleted'],
   ] as const) {
     const change = line(type, leaseJson('a', '9'));
-    assert.ok(change.kind === 'change' && change.type === told && change.item.metadata.resourceVersion === '9');
+    assert.ok(change.kind === 'change' && change.type === becomes && change.item.metadata.resourceVersion === '9');
   }
   assert.deepEqual(line('BOOKMARK', { metadata: { resourceVersion: '12' } }), {
     kind: 'bookmark',

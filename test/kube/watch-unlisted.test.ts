@@ -42,11 +42,11 @@ async function watched(
         froms.push(from);
         const next = left.shift();
         if (next instanceof LeaseStoreError) return Promise.reject(next);
-        let told = false;
+        let sent = false;
         const stream: ByteStream = {
           read: async () => {
-            if (!told) {
-              told = true;
+            if (!sent) {
+              sent = true;
               return Buffer.from(next?.text ?? '');
             }
             if (next?.ends) return undefined;
@@ -91,7 +91,7 @@ test('an empty namespace is an empty list', async () => {
   assert.deepEqual(events, [{ type: 'list', leases: [], serverDate: undefined }]);
 });
 
-test('cut off before all of it was told: nothing is told of it, and it begins again', async () => {
+test('cut off before all of it was sent: nothing of it is passed on, and it begins again', async () => {
   const { events, froms, lists } = await watched([
     { text: added('a'), ends: true },
     { text: added('b') + bookmark('9', true), ends: false },

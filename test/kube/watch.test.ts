@@ -96,8 +96,8 @@ class Rig {
   get stream(): FakeStream {
     return this.streams.at(-1) ?? assert.fail('no stream');
   }
-  /** Events since the last look, as words. */
-  told(): string[] {
+  /** Events since the last call, as words. */
+  passedOn(): string[] {
     return this.events.splice(0).map((e) => {
       if (e.type === 'list') return `list ${e.leases.map((l) => l.metadata.name).join('+')}`.trim();
       if (e.type === 'lost') return `lost ${e.error.code}`;
@@ -131,15 +131,15 @@ test('list, then events and bookmarks; an orderly end is renewed from the last v
   rig.lists.push(page('5', ['a', 'b']));
   rig.start();
   await settle();
-  assert.deepEqual(rig.told(), ['list a+b']);
+  assert.deepEqual(rig.passedOn(), ['list a+b']);
   rig.stream.event('ADDED', leaseJson('c', '6'));
   rig.stream.event('DELETED', leaseJson('a', '7'));
   rig.stream.bookmark('9');
   await rig.clock.advance(5_000);
-  assert.deepEqual(rig.told(), ['added c', 'deleted a', 'fresh']);
+  assert.deepEqual(rig.passedOn(), ['added c', 'deleted a', 'fresh']);
   rig.stream.put(undefined);
   await settle();
-  assert.deepEqual(rig.told(), ['fresh']);
+  assert.deepEqual(rig.passedOn(), ['fresh']);
   assert.deepEqual(rig.requests(), ['list', 'watch 5', 'watch 9']);
   await rig.stop();
 });
@@ -150,7 +150,7 @@ test('all pages make one list; a continue token that expires means that it begin
   rig.lists.push(page('8', ['a', 'b'], 't1'), page('8', ['c']));
   rig.start();
   await settle();
-  assert.deepEqual(rig.told(), ['list a+b+c']);
+  assert.deepEqual(rig.passedOn(), ['list a+b+c']);
   assert.deepEqual(rig.requests(), ['list', 'list t1', 'list t2', 'list', 'list t1', 'watch 8']);
   await rig.stop();
 });
@@ -160,9 +160,9 @@ test('silence: the connection is given up within the bound and taken up again fr
   await rig.clock.advance(60_000);
   rig.stream.bookmark('120');
   await rig.clock.advance(74_999);
-  assert.deepEqual(rig.told(), ['list', 'fresh']);
+  assert.deepEqual(rig.passedOn(), ['list', 'fresh']);
   await rig.clock.advance(1);
-  assert.deepEqual(rig.told(), ['lost Timeout', 'fresh']);
+  assert.deepEqual(rig.passedOn(), ['lost Timeout', 'fresh']);
   assert.deepEqual(rig.requests(), ['list', 'watch 100', 'watch 120']);
   assert.ok(rig.streams[0]?.closed);
   await rig.stop();
@@ -176,12 +176,12 @@ test('a cut, also in the middle of a line: lost, a pause, and on from the last w
   await rig.clock.advance(2_000);
   rig.stream.put(fault('Unavailable'));
   await settle();
-  assert.deepEqual(rig.told(), ['list', 'modified a', 'lost Unavailable']);
+  assert.deepEqual(rig.passedOn(), ['list', 'modified a', 'lost Unavailable']);
   await rig.clock.advance(499);
   assert.deepEqual(rig.requests(), ['list', 'watch 100']);
   await rig.clock.advance(1);
   assert.deepEqual(rig.requests(), ['watch 101']);
-  assert.deepEqual(rig.told(), ['fresh']);
+  assert.deepEqual(rig.passedOn(), ['fresh']);
   await rig.stop();
 });
 
@@ -193,7 +193,7 @@ test('410, as a status and as an event: a new list at once, with a pause only wh
   rig.stream.bookmark('150');
   rig.stream.event('ERROR', statusBody(410, 'Expired', 'too old'));
   await settle();
-  assert.deepEqual(rig.told(), ['list', 'fresh', 'lost Expired', 'list x']);
+  assert.deepEqual(rig.passedOn(), ['list', 'fresh', 'lost Expired', 'list x']);
   assert.deepEqual(rig.requests(), ['list', 'watch 100', 'list', 'watch 200']);
   rig.opens.push(fault('Expired'));
   await rig.clock.advance(5_000);
@@ -208,7 +208,7 @@ test('410, as a status and as an event: a new list at once, with a pause only wh
   await rig.stop();
 });
 
-test('a bad line: lost, and a list after a pause, for nobody knows what it told', async () => {
+test('a bad line: lost, and a list after a pause, for nobody knows what it said', async () => {
   for (const bad of [
     '{"type":\n',
     '{"type":"NEW","object":{}}\n',
@@ -219,10 +219,10 @@ test('a bad line: lost, and a list after a pause, for nobody knows what it told'
     await settle();
     rig.stream.put(bad);
     await settle();
-    assert.deepEqual(rig.told(), ['list', 'lost BadAnswer']);
+    assert.deepEqual(rig.passedOn(), ['list', 'lost BadAnswer']);
     assert.ok(rig.stream.closed);
     await rig.clock.advance(500);
-    assert.deepEqual(rig.told(), ['list']);
+    assert.deepEqual(rig.passedOn(), ['list']);
     assert.deepEqual(rig.requests(), ['list', 'watch 100', 'list', 'watch 100']);
     await rig.stop();
   }
@@ -246,7 +246,7 @@ test('a server at fault: pauses grow to 4 s, Retry-After counts, and a good life
     await rig.clock.step();
   }
   assert.deepEqual(pauses, [500, 1000, 2000, 7000, 4000]);
-  assert.deepEqual(rig.told(), [
+  assert.deepEqual(rig.passedOn(), [
     'lost Unauthorized',
     'lost ServerError',
     'lost Unavailable',
@@ -274,7 +274,7 @@ test('a server that ends each watch at once is not asked in a circle', async () 
   rig.start();
   await rig.clock.advance(60_000);
   assert.ok(rig.requests().length <= 60_000 / 2_000 + 5);
-  assert.ok(rig.told().includes('lost Unavailable'));
+  assert.ok(rig.passedOn().includes('lost Unavailable'));
   await rig.stop();
 });
 
@@ -289,7 +289,7 @@ test('Forbidden ends it with the error, from the list or the watch', async () =>
   }
 });
 
-test('stops when told, at any moment of its life', async () => {
+test('stops when asked, at any moment of its life', async () => {
   const before = new Rig();
   before.controller.abort();
   await before.start().stop();
@@ -301,35 +301,35 @@ test('stops when told, at any moment of its life', async () => {
   await settle();
   await listing.stop();
   assert.deepEqual(listing.requests(), ['list']);
-  assert.deepEqual(listing.told(), []);
+  assert.deepEqual(listing.passedOn(), []);
 
   const pausing = new Rig();
   pausing.lists.push(fault('ServerError'));
   pausing.start();
   await settle();
   await pausing.stop();
-  assert.deepEqual(pausing.told(), ['lost ServerError']);
+  assert.deepEqual(pausing.passedOn(), ['lost ServerError']);
 
   const opening = new Rig();
   opening.opens.push(until);
   opening.start();
   await settle();
   await opening.stop();
-  assert.deepEqual(opening.told(), ['list']);
+  assert.deepEqual(opening.passedOn(), ['list']);
 
   const between = new Rig().start();
   await settle();
   between.stream.event('ADDED', leaseJson('a', '101'));
   await settle();
   await between.stop();
-  assert.deepEqual(between.told(), ['list', 'added a']);
+  assert.deepEqual(between.passedOn(), ['list', 'added a']);
 });
 
 test('aborting inside an event ends it there; breaking out closes the connection', async () => {
   const rig = new Rig();
   const seen: string[] = [];
   const stream = new FakeStream();
-  // In one piece: what follows in it is not told any more.
+  // In one piece: what follows in it is not passed on any more.
   stream.put(`${JSON.stringify({ type: 'ADDED', object: leaseJson('a', '101') })}\n`.repeat(3));
   rig.opens.push(stream);
   for await (const event of rig.iterate()) {

@@ -65,7 +65,7 @@ describe('own writes', () => {
     }
   });
 
-  it('what a look shows as stored is no longer waited for once it is taken for the last write', () => {
+  it('what a read shows as stored is no longer waited for once it is taken for the last write', () => {
     const { writes, lost } = lostAfterAcknowledged(undefined);
     const seen = lease({ acquireTime: t(5), renewTime: t(5) }, '9');
     writes.observed(seen, 1);
@@ -74,7 +74,7 @@ describe('own writes', () => {
     assert.deepEqual([times(writes.all), times(writes.lost)], [[5], []]);
   });
 
-  it('a look that finds the last write again leaves the PUT made from it open', () => {
+  it('a read that finds the last write again leaves the PUT made from it open', () => {
     const { writes } = lostAfterAcknowledged(lease({}));
     writes.stored(writes.acknowledged!, lease({ renewTime: t(0) }));
     assert.deepEqual(times(writes.lost), [5]);

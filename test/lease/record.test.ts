@@ -45,7 +45,7 @@ describe('a record', () => {
     assert.ok(sameRecord(recordOf(empty), recordOf(none)));
   });
 
-  it('silence counts from the first sight of a record, however often it is looked at', () => {
+  it('silence counts from the first observation of a record, however often it is looked at', () => {
     const seen = silence(undefined, lease, 1_000);
     const annotated = silence(seen, version({ annotations: { a: 'b' }, resourceVersion: '2' }), 9_000);
     assert.deepEqual([seen.since, annotated.since], [1_000, 1_000]);

@@ -6,8 +6,8 @@ import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { logElection } from '../../src/observe/election-log.ts';
 import { createLog } from '../../src/observe/pino-log.ts';
 
-/** What is told, as `level message`, at this level. */
-function told(events: readonly ElectionHappening[], level = 'info'): string[] {
+/** What is logged, as `level message`, at this level. */
+function logged(events: readonly ElectionHappening[], level = 'info'): string[] {
   const lines: string[] = [];
   const observe = logElection(createLog({ level, format: 'json', output: { err: (line) => lines.push(line) } }));
   const common = { lease: { namespace: 'default', name: 'job' }, holder: 'us_1' };
@@ -29,7 +29,7 @@ const failed = (operation: ElectionOperation, code: LeaseStoreErrorCode): Electi
 
 test('a term: its beginning and its end, and nothing in between', () => {
   assert.deepEqual(
-    told([
+    logged([
       { type: 'contending' },
       { type: 'leaderObserved', leader: 'other', transitions: 2 },
       { type: 'leaderObserved', leader: undefined, transitions: 2 },
@@ -47,7 +47,7 @@ test('a term: its beginning and its end, and nothing in between', () => {
 
 test('an outage: each kind of failure once, and its end once', () => {
   const outage = [failed('renew', 'Timeout'), failed('renew', 'Timeout'), failed('get', 'Unavailable')];
-  assert.deepEqual(told([leading, ...outage, ...outage, renewed, renewed, failed('renew', 'Timeout')]), [
+  assert.deepEqual(logged([leading, ...outage, ...outage, renewed, renewed, failed('renew', 'Timeout')]), [
     'info leading',
     'warn renewing the lease failed',
     'warn reading the lease failed',
@@ -57,11 +57,11 @@ test('an outage: each kind of failure once, and its end once', () => {
 });
 
 test('what somebody must mend is an error; a lost term is a warning', () => {
-  assert.deepEqual(told([failed('create', 'Forbidden'), failed('watch', 'Forbidden')], 'warn'), [
+  assert.deepEqual(logged([failed('create', 'Forbidden'), failed('watch', 'Forbidden')], 'warn'), [
     'error creating the lease failed',
     'warn watching the lease failed: it is read every few seconds instead',
   ]);
-  assert.deepEqual(told([{ type: 'stopped', reason: 'deadline', fencingToken: 3 }], 'warn'), [
+  assert.deepEqual(logged([{ type: 'stopped', reason: 'deadline', fencingToken: 3 }], 'warn'), [
     'warn leadership lost: no renewal succeeded before the renew deadline',
   ]);
 });

@@ -40,7 +40,7 @@ function rig(t: TestContext, answer: () => LeaseStoreErrorCode | undefined = () 
 }
 const mine = lease({ hostname: 'a', holder: 'new-holder' });
 
-test('claimed, taken over, superseded and swept are told; renewals and the rest are not', async (t) => {
+test('claimed, taken over, superseded and swept are reported; renewals and the rest are not', async (t) => {
   const { posted, events } = rig(t);
   events.publisher({ type: 'claimed', how: 'created', lease: mine });
   events.publisher({ type: 'claimed', how: 'recreated', lease: mine });

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { createLog } from '../../src/observe/pino-log.ts';
 
-function write(format: 'text' | 'json', fields: object, text = 'told', level = 'info'): string {
+function write(format: 'text' | 'json', fields: object, text = 'renewed', level = 'info'): string {
   let out = '';
   const log = createLog({ level, format, output: { err: (line) => (out += line) } });
   log.info(fields, text);
@@ -55,16 +55,16 @@ describe('text: a foreign value stays in its place', () => {
   });
 
   test('a value that looks like more fields is quoted', () => {
-    assert.match(write('text', { holder: 'me  lease="x"' }), /INFO {2}told {2}holder="me {2}lease=\\"x\\""\n$/);
+    assert.match(write('text', { holder: 'me  lease="x"' }), /INFO {2}renewed {2}holder="me {2}lease=\\"x\\""\n$/);
   });
 
   test('the stack of an error is indented: no line of it can pass for one of the log', () => {
-    const lines = write('text', { err: new Error(STEERING['a line break']) }, 'told', 'debug')
+    const lines = write('text', { err: new Error(STEERING['a line break']) }, 'renewed', 'debug')
       .trimEnd()
       .split('\n');
     assert.ok(lines.length > 2);
     for (const line of lines.slice(1)) assert.match(line, /^ {4}/);
-    const line = write('text', { err: new Error(`${STEERING['ESC and a colour']}\u009b\u202e`) }, 'told', 'debug');
+    const line = write('text', { err: new Error(`${STEERING['ESC and a colour']}\u009b\u202e`) }, 'renewed', 'debug');
     assert.doesNotMatch(line.replaceAll('\n', ''), STEERS);
   });
 
@@ -72,14 +72,14 @@ describe('text: a foreign value stays in its place', () => {
     const line = write('text', { holder: '😀'.repeat(100_000), err: new Error('y'.repeat(100_000)) });
     assert.ok(line.length < 1_500, `${line.length}`);
     assert.doesNotMatch(line.slice(0, -1), STEERS);
-    assert.ok(write('text', { err: new Error('y'.repeat(100_000)) }, 'told', 'debug').length < 20_000);
+    assert.ok(write('text', { err: new Error('y'.repeat(100_000)) }, 'renewed', 'debug').length < 20_000);
   });
 
   test('what is harmless is as it was', () => {
     const line = write('text', { lease: 'a-b.c/d:1', n: 5, on: true, host: 'größe 日本' });
     assert.match(
       line,
-      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO {2}told {2}lease=a-b\.c\/d:1 {2}n=5 {2}on=true {2}host="größe 日本"\n$/,
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO {2}renewed {2}lease=a-b\.c\/d:1 {2}n=5 {2}on=true {2}host="größe 日本"\n$/,
     );
   });
 });
@@ -138,7 +138,7 @@ describe('under a journal', () => {
     let out = '';
     createLog({ level: 'debug', format, output: { journal: true, err: (line) => (out += line) } })[level](
       fields,
-      'told',
+      'renewed',
     );
     return out.trimEnd().split('\n');
   };

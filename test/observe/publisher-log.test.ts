@@ -7,8 +7,8 @@ import { createLog } from '../../src/observe/pino-log.ts';
 import { logPublisher } from '../../src/observe/publisher-log.ts';
 import { lease } from '../census/support.ts';
 
-/** What is told, as `level error`, at this level. */
-function told(events: readonly PublisherEvent[], level = 'info'): string[] {
+/** What is logged, as `level error`, at this level. */
+function logged(events: readonly PublisherEvent[], level = 'info'): string[] {
   const lines: string[] = [];
   const observe = logPublisher(createLog({ level, format: 'json', output: { err: (line) => lines.push(line) } }));
   for (const event of events) observe(event);
@@ -41,13 +41,13 @@ it('tells an outage once, whatever was asked and however often, and again in the
     recovered,
   ];
   const once = ['warn update: refused', 'info requests succeed again'];
-  assert.deepEqual(told([...outage, ...outage]), [...once, ...once]);
-  assert.equal(told(outage, 'debug').length, 6);
+  assert.deepEqual(logged([...outage, ...outage]), [...once, ...once]);
+  assert.equal(logged(outage, 'debug').length, 6);
 });
 
 it('reminds of one that lasts', () => {
   const events = Array.from({ length: 150 }, (_, i) => failed('renew', 'Timeout', 'no answer', i + 1));
-  assert.equal(told(events).length, 3);
+  assert.equal(logged(events).length, 3);
 });
 
 it('tells each refusal for itself, but not for each number in it', () => {
@@ -58,12 +58,17 @@ it('tells each refusal for itself, but not for each number in it', () => {
     failed('renew', 'Invalid', 'at 12:00:02'),
     failed('renew', 'Invalid', 'other words'),
   ];
-  assert.deepEqual(told(events), ['error cannot update', 'error cannot get', 'error at 12:00:01', 'error other words']);
+  assert.deepEqual(logged(events), [
+    'error cannot update',
+    'error cannot get',
+    'error at 12:00:01',
+    'error other words',
+  ]);
 });
 
 it('a server that finds other words each time does not fill the log', () => {
   const events = Array.from({ length: 59 }, (_, i) => failed('renew', 'Invalid', 'x'.repeat(i), i + 1));
-  assert.equal(told(events).length, 20);
+  assert.equal(logged(events).length, 20);
 });
 
 it('tells of a second writer at once, and again at every 360th of its writes', () => {
@@ -79,14 +84,14 @@ it('tells of a second writer at once, and again at every 360th of its writes', (
 
 it('a lease that is no longer among ours was deleted, or lost its labels', () => {
   const event = (deleted: boolean): PublisherEvent => ({ type: 'disturbed', lease: lease(), deleted });
-  assert.deepEqual(told([event(true), event(false)]), [
+  assert.deepEqual(logged([event(true), event(false)]), [
     'warn the lease was deleted, or its labels were changed: looking',
   ]);
 });
 
 it('says what an operator has to know of restores, servers, finalizers and clocks', () => {
   const held = { ...lease(), metadata: { ...lease().metadata, finalizers: ['example.com/x'] } };
-  const lines = told([
+  const lines = logged([
     { type: 'restored', lease: lease() },
     { type: 'besideServer', lease: lease(), peerProxying: false },
     { type: 'besideServer', lease: lease(), peerProxying: true },

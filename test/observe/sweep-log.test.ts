@@ -41,7 +41,7 @@ const result = (more: Partial<PassResult> = {}): PassResult => ({
   ...more,
 });
 
-test('every deletion is told with host, holder and how long it was expired', () => {
+test('every deletion is reported with host, holder and how long it was expired', () => {
   assert.deepEqual(tell({ type: 'deleted', lease: lease('a') }), [
     'INFO  deleted an expired lease  lease=a  hostname=host-a  holder=a_1  expiredFor=2h5m',
   ]);
@@ -97,7 +97,7 @@ test('a pass ends with one line that says what it came to', () => {
   );
 });
 
-test('a failure that repeats is told once a pass', () => {
+test('a failure that repeats is reported once a pass', () => {
   const failed = (name: string): SweepEvent => ({
     type: 'deleteFailed',
     lease: lease(name),

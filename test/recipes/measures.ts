@@ -80,7 +80,7 @@ export function assignMs(members: number, keys: number): number {
   return performance.now() - started;
 }
 
-/** Bytes for a key that a member keeps of its ring, whoever holds the key, once the watch has shown it as JSON. */
+/** Bytes for a key that a member keeps of its ring, held by any member, once the watch has shown it as JSON. */
 export function bytesAKey(keys: number): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;

@@ -1,4 +1,4 @@
-/** Once: one success for a key, whoever starts, fails, dies or comes later. */
+/** Once: one success for a key, however many start, fail, die or come later. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ElectionEvent } from '../../src/election/election-events.ts';

@@ -219,7 +219,7 @@ test('a text that cannot be read, or a holder without one, is no release', () =>
   assert.equal(ring.key('l').freeAt, 15_050);
 });
 
-test('in a list read anew, a key that named a term before its member changed is known to have done so', () => {
+test('in a list read again, a key that named a term before its member changed is known to have done so', () => {
   const ring = held();
   ring.see({ type: 'list', leases: [member('a', '', 4, 16_000, { term: false }), key('k', termOf(A))] }, 16_500);
   assert.equal(ring.key('k').freeAt, 16_500);

@@ -100,7 +100,7 @@ function cut(member: Member): void {
   member.store.watches.silence();
 }
 
-test('the first member takes all keys once they are known to be free; those that join get their share, and no key moves in vain', async () => {
+test('the first member takes all keys once they are known to be free; those that join get their share, and no key moves without need', async () => {
   const ring = new Ring();
   ring.start('a');
   await ring.advance(14_000);
@@ -140,7 +140,7 @@ test('one that leaves hands its keys over in one round trip, once its works have
   assert.equal(ring.cluster.clock.monotonic(), 20_400);
 });
 
-/** Asks whoever holds a key to step down. */
+/** Asks the holder of a key to step down. */
 function ask(ring: Ring, key: string, to?: string): { readonly from: string } {
   const name = `ring-k-${key}`;
   const { holderIdentity: holder = '', leaseTransitions: transitions = 0 } = ring.cluster.peek(name)!.spec;
@@ -263,7 +263,7 @@ test("a key's Lease that is deleted: its holder ends it at once, and nobody begi
 });
 
 for (const how of ['replay', 'relist'] as const) {
-  test(`a key made and deleted unseen (${how}): whoever makes it again waits for the one that may not know`, async () => {
+  test(`a key made and deleted unseen (${how}): the one that makes it again waits for the one that may not know`, async () => {
     const ring = new Ring();
     const [a, b] = [ring.start('a', []), ring.start('b', [])];
     await ring.advance(40_000);

@@ -14,17 +14,21 @@ describe('backoff', () => {
   it('takes up to half away at random', () => assert.deepEqual(waits(0, 6), [50, 100, 200, 400, 500, 500]));
 
   it('stays positive and capped for ever, whatever chance and the server say', () => {
-    const wish = fc.option(fc.oneof(fc.nat(), fc.constant(Infinity)), { nil: undefined });
+    const askedWait = fc.option(fc.oneof(fc.nat(), fc.constant(Infinity)), { nil: undefined });
     fc.assert(
-      fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.array(wish, { maxLength: 200 }), (chance, wishes) => {
-        const backoff = createBackoff({ firstMs: 200, capMs: 10_000, random: () => chance });
-        for (const [i, wishMs] of wishes.entries()) {
-          const wait = backoff.next(wishMs);
-          assert.ok(wait >= 100 && wait <= 10_000);
-          if (wishMs !== undefined && wishMs <= 10_000) assert.ok(wait >= wishMs);
-          assert.equal(backoff.attempts, i + 1);
-        }
-      }),
+      fc.property(
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.array(askedWait, { maxLength: 200 }),
+        (chance, asked) => {
+          const backoff = createBackoff({ firstMs: 200, capMs: 10_000, random: () => chance });
+          for (const [i, askedMs] of asked.entries()) {
+            const wait = backoff.next(askedMs);
+            assert.ok(wait >= 100 && wait <= 10_000);
+            if (askedMs !== undefined && askedMs <= 10_000) assert.ok(wait >= askedMs);
+            assert.equal(backoff.attempts, i + 1);
+          }
+        },
+      ),
     );
   });
 
@@ -33,7 +37,7 @@ describe('backoff', () => {
     for (let i = 0; i < 5_000; i++) assert.ok(backoff.next() <= 1_000);
   });
 
-  it('begins anew after a reset', () => {
+  it('begins again after a reset', () => {
     const backoff = createBackoff({ firstMs: 100, capMs: 1_000, random: () => 1 });
     backoff.next();
     backoff.next();

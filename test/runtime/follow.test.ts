@@ -5,7 +5,7 @@ import { LeaseStoreError } from '../../src/lease/store.ts';
 import { Follower } from '../../src/runtime/follow.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 
-/** A watch that gives what it is told to, until it is ended or its signal aborts. */
+/** A watch that gives what it is asked for, until it is ended or its signal aborts. */
 function source() {
   const opened: { emit(event: string): void; end(error?: Error): void; readonly signal: AbortSignal }[] = [];
   const open = async function* (signal: AbortSignal): AsyncGenerator<string> {

@@ -3,50 +3,50 @@ import { test } from 'node:test';
 import { Latest } from '../../src/runtime/latest.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
 
-/** Work that tells when it begins and ends, and ends only when told to. */
-function world(wish: string) {
-  const told: string[] = [];
+/** Work that records when it begins and ends, and ends only when asked to. */
+function world(value: string) {
+  const history: string[] = [];
   let running = 0;
   let release: (() => void) | undefined;
   const stop = new AbortController();
-  const latest = new Latest('it', wish, async (w, signal) => {
+  const latest = new Latest('it', value, async (w, signal) => {
     assert.equal(++running, 1, 'one at a time');
-    told.push(`begin ${w}`);
-    signal.addEventListener('abort', () => told.push(`asked to end ${w}`), { once: true });
+    history.push(`begin ${w}`);
+    signal.addEventListener('abort', () => history.push(`asked to end ${w}`), { once: true });
     await new Promise<void>((resolve) => (release = resolve));
-    told.push(`end ${w}`);
+    history.push(`end ${w}`);
     running--;
   });
   const done = latest.run(stop.signal);
-  return { told, latest, stop, done, release: () => release?.() };
+  return { history, latest, stop, done, release: () => release?.() };
 }
 
-test('of several wishes while the work ends only the last one counts', async () => {
+test('of several values while the work ends only the last one counts', async () => {
   const w = world('a');
   await settle();
   w.latest.set('b');
   w.latest.set('c');
   await settle();
-  assert.deepEqual(w.told, ['begin a', 'asked to end a']);
+  assert.deepEqual(w.history, ['begin a', 'asked to end a']);
   w.release();
   await settle();
-  assert.deepEqual(w.told.slice(2), ['end a', 'begin c']);
+  assert.deepEqual(w.history.slice(2), ['end a', 'begin c']);
   w.stop.abort();
   w.release();
   await w.done;
 });
 
-test('the same wish disturbs nothing; a wish and its opposite run the work anew', async () => {
+test('the same value disturbs nothing; a value and the one before again run the work again', async () => {
   const w = world('a');
   await settle();
   w.latest.set('a');
   await settle();
-  assert.deepEqual(w.told, ['begin a']);
+  assert.deepEqual(w.history, ['begin a']);
   w.latest.set('b');
   w.latest.set('a');
   w.release();
   await settle();
-  assert.deepEqual(w.told.slice(1), ['asked to end a', 'end a', 'begin a']);
+  assert.deepEqual(w.history.slice(1), ['asked to end a', 'end a', 'begin a']);
   w.stop.abort();
   w.release();
   await w.done;
@@ -64,10 +64,10 @@ test('it settles only when the work has ended, and begins nothing after the stop
   w.release();
   await settle();
   assert.equal(ended, true);
-  assert.deepEqual(w.told, ['begin a', 'asked to end a', 'end a']);
+  assert.deepEqual(w.history, ['begin a', 'asked to end a', 'end a']);
 });
 
-test('work that ends by itself is not repeated until the next wish', async () => {
+test('work that ends by itself is not repeated until the next value', async () => {
   let runs = 0;
   const stop = new AbortController();
   const latest = new Latest('it', 1, () => Promise.resolve(runs++));

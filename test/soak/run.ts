@@ -38,7 +38,7 @@ if (!(minutes > 0) || !(speed >= 1)) throw new Error('--minutes must be more tha
 
 const HOSTS = ['master-1', 'master-2', 'master-3'];
 const NODES = Array.from({ length: 20 }, (_, i) => `node-${i}`);
-/** How long a fault lasts, and how long after its end no sample is taken: connections are made anew then. */
+/** How long a fault lasts, and how long after its end no sample is taken: connections are opened again then. */
 const FAULT_MS = 1_500;
 const REST_MS = 4_000;
 const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases';
@@ -83,8 +83,8 @@ async function embeddedServer(): Promise<Server> {
     },
     post: (url, body) => {
       const headers = { 'content-type': 'application/json' };
-      const { status, body: told } = server.handle({ method: 'POST', url, headers, body: JSON.stringify(body) });
-      return status < 300 ? Promise.resolve() : Promise.reject(new Error(told));
+      const { status, body: answer } = server.handle({ method: 'POST', url, headers, body: JSON.stringify(body) });
+      return status < 300 ? Promise.resolve() : Promise.reject(new Error(answer));
     },
     compact: () => Promise.resolve(server.faults.expireVersions()),
     restart: undefined,
@@ -262,7 +262,7 @@ console.log(`faults: ${[...tried].map(([name, times]) => `${name} ${times}`).joi
 const problems = [
   ...verdicts.filter(({ flat }) => !flat).map(({ key }) => `${key} is not flat`),
   ...(well ? [] : ['not all was well at the end']),
-  ...(c && c.wrong === 0 ? [] : ['the census told a wrong number']),
+  ...(c && c.wrong === 0 ? [] : ['the census reported a wrong number']),
   ...(stopped && ended ? [] : ['it did not end in order']),
   ...[...Map.groupBy(stopped?.left ?? [], (name) => name)].map(([name, of]) => `left at the end: ${of.length} ${name}`),
 ];

@@ -1,5 +1,5 @@
 /**
- * Every capability of the library in one process, at a multiple of its ordinary speed, until it is told to stop: what a
+ * Every capability of the library in one process, at a multiple of its ordinary speed, until it is asked to stop: what a
  * soak looks at. To be run with --expose-gc by run.ts, to whom it speaks over IPC.
  *
  * `{ sample: n }` is answered by the memory and the handles of the moment, after a collection; `{ stop: true }` by
@@ -191,7 +191,7 @@ const monitor = new NodeMonitor({
 });
 
 const http = await listen({ host: '127.0.0.1', port: 0 }, { '/v1/count': () => countAnswer(census) });
-/** Whoever asks for the number, all the time. */
+/** A reader that asks for the number all the time. */
 async function ask(): Promise<void> {
   while (!signal.aborted) {
     const { status, instances } = await fetch(`${http.url}/v1/count`).then(

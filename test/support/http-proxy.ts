@@ -97,7 +97,7 @@ export async function startHttpProxy(target: string, tls?: { ca: string; key: st
       headers: { ...from.headers, host: new URL(target).host },
     });
     from.pipe(up);
-    // A client that leaves takes its request to the server along, unless the fault is that nobody is told.
+    // A client that leaves takes its request to the server along, unless the fault is that the server does not learn of it.
     back.on('close', () => {
       if (!back.writableEnded && !fault.loseAnswer) up.destroy();
     });

@@ -19,12 +19,12 @@ function setup(): { clock: ManualClock; store: MemoryStore } {
 function follow(store: MemoryStore): { events: string[]; stop: () => Promise<void>; ended: Promise<unknown> } {
   const controller = new AbortController();
   const events: string[] = [];
-  const told = (event: LeaseEvent): string => {
+  const sketch = (event: LeaseEvent): string => {
     if (event.type === 'list') return `list ${event.leases.map((lease) => lease.metadata.name).join()}`;
     return 'lease' in event ? `${event.type} ${event.lease.metadata.name}` : event.type;
   };
   const run = async (): Promise<void> => {
-    for await (const event of store.watch(QUERY, controller.signal)) events.push(told(event));
+    for await (const event of store.watch(QUERY, controller.signal)) events.push(sketch(event));
   };
   const ended = run().catch((error: unknown) => error);
   const stop = async (): Promise<void> => {
@@ -155,7 +155,7 @@ describe('watches', () => {
     await watch.stop();
   });
 
-  it('hold back while silent or lost, then replay or list anew', async () => {
+  it('hold back while silent or lost, then replay or list again', async () => {
     const { store } = setup();
     const watch = follow(store);
     await settle();

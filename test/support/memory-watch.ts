@@ -43,13 +43,13 @@ export class Watchers {
     this.#held = true;
   }
 
-  /** The connection broke and was noticed: `lost` is told, and no event arrives until `resume`. */
+  /** The connection broke and was noticed: `lost` is sent, and no event arrives until `resume`. */
   lose(error: LeaseStoreError = storeError('Unavailable', 'watch closed')): void {
     this.#held = true;
     for (const watch of this.#open) watch.tell({ type: 'lost', error });
   }
 
-  /** Ends silence or loss: what was missed is told event by event, or as a new list; then `fresh`. */
+  /** Ends silence or loss: what was missed is sent event by event, or as a new list; then `fresh`. */
   resume(how: 'replay' | 'relist' = 'replay'): void {
     this.#held = false;
     for (const watch of this.#open) watch.resume(how);
@@ -60,7 +60,7 @@ export class Watchers {
     this.resume('replay');
   }
 
-  /** As after 410: the whole state is told again. */
+  /** As after 410: the whole state is sent again. */
   relist(): void {
     this.resume('relist');
   }
@@ -217,7 +217,7 @@ export class MemoryWatch implements AsyncIterable<LeaseEvent> {
     const is = after !== undefined && this.#matches(after);
     if (is) return { type: was ? 'modified' : 'added', lease };
     if (!was) return undefined;
-    // What vanishes is told as it was while it matched, with the version of its going.
+    // What vanishes is sent as it was while it matched, with the version of its going.
     const { resourceVersion } = lease.metadata;
     return { type: 'deleted', lease: { ...before, metadata: { ...before.metadata, resourceVersion } } };
   }

@@ -1,5 +1,5 @@
 /**
- * What a run tried and survived, told by the run itself: a line of JSON for each fault and each fuzzed parser, appended to the
+ * What a run tried and survived, reported by the run itself: a line of JSON for each fault and each fuzzed parser, appended to the
  * file that PROOF_FILE names. Without that variable nothing is written.
  *
  * Guarantees: a line is one write, so that test files which run at the same time do not mix theirs.

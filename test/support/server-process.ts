@@ -56,7 +56,7 @@ export class ServerProcess {
     this.#child?.kill('SIGCONT');
   }
 
-  /** Ends it, by SIGKILL unless told otherwise, and waits until it is gone. Does nothing when it is. */
+  /** Ends it, by SIGKILL unless asked otherwise, and waits until it is gone. Does nothing when it is. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     this.#child?.kill(signal);
     await this.#exited;

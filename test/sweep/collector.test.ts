@@ -130,7 +130,7 @@ test('a few that can never be deleted do not keep the others: passes begin at di
   assert.ok(world.deletions().length >= 80, `${world.deletions().length} deleted`);
 });
 
-test('a DELETE whose answer was lost is told as unknown, and found done by the next pass', async () => {
+test('a DELETE whose answer was lost is reported as unknown, and found done by the next pass', async () => {
   const world = expired(2);
   world.store.next('delete', { lose: 'Unavailable' });
   const result = await world.pass();

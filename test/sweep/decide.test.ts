@@ -66,7 +66,7 @@ test('one lease, by what both looks saw', () => {
       leaseOf({ metadata: { resourceVersion: '8' }, spec: { renewTime: after(T1, 5) } }),
     ],
     ['changed in between, still expired', 'changed', DEAD, expiredAtT1(100, { metadata: { resourceVersion: '8' } })],
-    ['made anew in between, already expired', 'expiredOnce', DEAD, expiredAtT1(100, { metadata: { uid: 'uid-b' } })],
+    ['recreated in between, already expired', 'expiredOnce', DEAD, expiredAtT1(100, { metadata: { uid: 'uid-b' } })],
     ['not there at the first look', 'expiredOnce', undefined, DEAD],
     ['expired in between', 'expiredOnce', expiredAtT1(-10), expiredAtT1(-10)],
     ['no holder', 'released', ...twice(expiredAtT1(100, { spec: { holderIdentity: '' } }))],
@@ -256,7 +256,7 @@ test('silent for up to three times as long as somebody who came back between the
   const table: [name: string, before: Lease, now: Lease, factor: number][] = [
     ['expired, renewed', silent('back', 5_000), silent('back', 0, renewed), 3],
     ['unexpired, renewed', silent('back', 5_000, day), silent('back', 0, renewed), 3],
-    ['expired, made anew', silent('back', 5_000), silent('back', 0, { ...renewed, metadata: { uid: 'new' } }), 3],
+    ['expired, recreated', silent('back', 5_000), silent('back', 0, { ...renewed, metadata: { uid: 'new' } }), 3],
     ['unexpired, written but not renewed', silent('back', 5_000, day), silent('back', 5_000, { ...day, ...V8 }), 0],
     ['released, claimed', silent('back', 5_000, { spec: { holderIdentity: '' } }), silent('back', 0, renewed), 0],
     ['expired, released', silent('back', 5_000), silent('back', 0, { ...V8, spec: { holderIdentity: '' } }), 0],
@@ -310,7 +310,7 @@ test('a report names the first ten leases from the future, and counts all', () =
   assert.deepEqual([future.count, future.examples.length], [25, 10]);
 });
 
-test('what goes is told with holder, hostname and how long it was expired', () => {
+test('what goes is reported with holder, hostname and how long it was expired', () => {
   const look = (date: MicroTime): Look => ({ leases: [DEAD, ALIVE], date });
   assert.deepEqual(plan(look(T1), look(T2)).collect, [
     {

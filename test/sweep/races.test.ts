@@ -51,7 +51,7 @@ for (const [point, verb, nth, kept] of POINTS) {
     assert.equal(result.outcome, 'completed');
   });
 
-  test(`a lease deleted and made anew ${point} survives`, async () => {
+  test(`a lease deleted and recreated ${point} survives`, async () => {
     const world = twoExpiredOneAlive();
     before(world, verb, nth, () => {
       world.store.remove({ namespace: NAMESPACE, name: 'late' });
@@ -185,7 +185,7 @@ test('nothing is carried over: after a void pass a lease must be seen expired tw
   assert.deepEqual(world.deletions(), ['dead', 'late']);
 });
 
-/** Five publishers with leases of 40 s, renewed every 10 s; the API answers or not as told. */
+/** Five publishers with leases of 40 s, renewed every 10 s; the API answers or not, as set up. */
 function cluster() {
   const world = new World();
   const stop = new AbortController();

@@ -56,7 +56,7 @@ test('values at the edge', () => {
   }
 });
 
-test('all problems are told at once, and nothing is started', () => {
+test('all problems are reported at once, and nothing is started', () => {
   const world = new World();
   assert.throws(
     () => world.sweeper({ namespace: '', concurrency: 0, qps: -1, confirmAfterMs: -5 }),

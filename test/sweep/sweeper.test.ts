@@ -127,7 +127,7 @@ test('a dry run says what would go and deletes nothing', async () => {
   );
 });
 
-test('every deletion is told with holder, hostname and how long it was expired', async () => {
+test('every deletion is reported with holder, hostname and how long it was expired', async () => {
   const world = new World();
   world.put('expired', { ...EXPIRED, finalizers: ['example.com/hold'] });
   world.put('alive', ALIVE);
@@ -237,7 +237,7 @@ test('a list that continues at itself makes the pass void', async () => {
   assert.deepEqual([result.outcome, result.because, result.error?.code], ['void', 'listFailed', 'BadAnswer']);
 });
 
-test('run sweeps at start and on every tick; a tick during a pass is told and dropped', async () => {
+test('run sweeps at start and on every tick; a tick during a pass is reported and dropped', async () => {
   const world = new World();
   world.put('expired', EXPIRED);
   world.put('alive', ALIVE);

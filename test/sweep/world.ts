@@ -59,18 +59,14 @@ export class World {
   }
 
   /** Puts an identity lease there, renewed `age` seconds ago. */
-  put(
-    name: string,
-    look: Omit<Age, 'name'>,
-    more: { labels?: Record<string, string>; namespace?: string } = {},
-  ): Lease {
+  put(name: string, age: Omit<Age, 'name'>, more: { labels?: Record<string, string>; namespace?: string } = {}): Lease {
     const labels = { [IDENTITY_LABEL]: IDENTITY_LABEL_VALUE, [HOSTNAME_LABEL]: `host-${name}` };
     return this.store.put({
       name,
       labels,
-      spec: specOf(this.now, { name, ...look }),
+      spec: specOf(this.now, { name, ...age }),
       creationTimestamp: MicroTime.fromEpochMicros(this.now.epochMicros - 86_400e6),
-      finalizers: look.finalizers ?? [],
+      finalizers: age.finalizers ?? [],
       ...more,
     });
   }

@@ -1,5 +1,5 @@
 /**
- * A controller of which one replica works: whoever leads watches the Nodes, and acts when one is not heard of any more.
+ * A controller of which one replica works: the leader watches the Nodes, and acts when one is not heard of any more.
  * `node controller.ts NAME`, until SIGTERM.
  */
 import { openLeases, workloadLeaseName } from 'leasekeeper';

@@ -108,13 +108,13 @@ describe('tables', () => {
     );
   });
 
-  test('colour only where told, and it moves no column', async () => {
+  test('colour only where asked for, and it moves no column', async () => {
     const coloured = (await print('table', made, { color: true })).stdout;
     assert.match(coloured, /vm {9}\u001b\[33mStale\u001b\[0m {18}apiserver/);
     assert.equal(coloured.replace(/\u001b\[\d*m/g, ''), (await print('table')).stdout);
   });
 
-  test('times that nobody told', async () => {
+  test('times that nobody reported', async () => {
     const blind = published(leases.slice(0, 1), { freshForMs: 30_000 });
     const [, row] = (await print('table', blind)).stdout.split('\n');
     assert.equal(row, 'kube-apiserver-a   master-1   Unknown   kube-apiserver-a_1   <unknown>   <unknown>');
@@ -291,7 +291,7 @@ describe('for programs', () => {
   });
 });
 
-test('spaces that are none are told from those that are', () => {
+test('characters that only look like spaces are distinguished from spaces', () => {
   assert.equal(printable('a b\u00a0c\u3000d'), 'a b\\xa0c\\u{3000}d');
 });
 

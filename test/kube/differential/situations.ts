@@ -331,9 +331,9 @@ export function situations(world: World): Situation[] {
     plugin: { script: `echo started >> DIR/started\n${body}\n` },
   });
   const good = plugin(says({ token: 'of-plugin' }));
-  /** Says as its token what it was told, but for keys and ports, which are others each time. */
+  /** Says as its token what it was given, but for keys and ports, which are others each time. */
   const informed = plugin(
-    `told=$(printf %s "$KUBERNETES_EXEC_INFO" | sed 's/-data":"[^"]*"/-data":"D"/; s/[^a-zA-Z-]//g')\n${says({ token: 'X' })} | sed "s/X/$told/"`,
+    `given=$(printf %s "$KUBERNETES_EXEC_INFO" | sed 's/-data":"[^"]*"/-data":"D"/; s/[^a-zA-Z-]//g')\n${says({ token: 'X' })} | sed "s/X/$given/"`,
   );
   const run: Json = { command: 'DIR/plugin', apiVersion: V1, interactiveMode: 'Never' };
   const certificate = { clientCertificateData: clients.ec.cert, clientKeyData: clients.ec.key };
