@@ -67,7 +67,7 @@ function sections(): [heading: string, intro: string, metrics: Described[]][] {
     ['Every process', 'On every `/metrics`.', common],
     ['Clock', 'On every `/metrics`.', beyond({ clockDistanceMs: unasked })],
     ["The API server's answers", 'On every `/metrics`.', beyond({ answeredAt: unasked })],
-    ['Client certificate', 'On every `/metrics`.', beyond({ certificateEndsAt: unasked })],
+    ['Client certificate', 'On every `/metrics`.', beyond({ certificateExpiresAt: unasked })],
     ['Feature gates', 'Of `publish`, `serve`, `sweep` and `elect`.', beyond({ gates: unasked })],
     ['Publisher', 'Of `publish`: the lease of this host.', of((registry) => publisherMetrics(registry, clock))],
     [

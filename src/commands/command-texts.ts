@@ -52,7 +52,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   get: {
     description: [
-      "States: Live (renewed within --fresh-for), Stale (not live, not yet expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's; with --observe by what changes between two looks. A lease whose renewTime is in the future is not live, and is warned of.",
+      "States: Live (renewed within --fresh-for), Stale (neither live nor expired: its server probably died), Expired (renewTime plus duration is past), Released (no holder). Judged by the API server's clock, not by this machine's; with --observe by what changes between two looks. A lease whose renewTime is in the future is not live, and is warned of.",
       'With names those leases, whatever their labels. The table has at most 100 columns: -o wide shows names and holders whole.',
     ],
     examples: [
@@ -62,7 +62,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   count: {
     description: [
-      'Prints one number: the hostnames with a lease that has not expired. Leases of one hostname are one instance. Exits with 1 when the API cannot be asked: what is not known is never printed as a number.',
+      'Prints one number: the hostnames with an unexpired lease. Leases of one hostname are one instance. Exits with 1 when the API cannot be asked: what is not known is never printed as a number.',
     ],
     examples: [
       ['are three servers alive? exit code 0 or 3', 'leasekeeper count --live --expect 3'],

@@ -77,7 +77,7 @@ export async function* examine(world: Examined): AsyncGenerator<Finding, void, u
   const reached = await reach(world);
   yield say('reach', reached.found);
   yield say('versions', ok(`leasekeeper ${version}, Node.js ${process.versions.node}, API server ${reached.version}`));
-  yield say('certificate', certificate(transport.certificateEndsAt(), clock.wallMicros() / 1000));
+  yield say('certificate', certificate(transport.certificateExpiresAt(), clock.wallMicros() / 1000));
   if (!reached.answered) return;
   const distanceMs = transport.clockDistanceMs();
   yield say('clock', distance(distanceMs));
@@ -185,13 +185,13 @@ async function reach({
   }
 }
 
-function certificate(endsAt: number | undefined, now: number): Found {
-  if (endsAt === undefined) return skipped('no client certificate is used');
-  const ends = new Date(endsAt).toISOString().slice(0, 16).replace('T', ' ');
-  const left = endsAt - now;
+function certificate(expiresAt: number | undefined, now: number): Found {
+  if (expiresAt === undefined) return skipped('no client certificate is used');
+  const expiry = new Date(expiresAt).toISOString().slice(0, 16).replace('T', ' ');
+  const left = expiresAt - now;
   const renew = 'Renew the client certificate that the kubeconfig names.';
-  if (left <= 0) return failure(`the client certificate ended ${humanDuration(-left)} ago, at ${ends} UTC`, renew);
-  const found = `the client certificate ends in ${humanDuration(left)}, at ${ends} UTC`;
+  if (left <= 0) return failure(`the client certificate expired ${humanDuration(-left)} ago, at ${expiry} UTC`, renew);
+  const found = `the client certificate expires in ${humanDuration(left)}, at ${expiry} UTC`;
   return left < CERTIFICATE_WARNING_MS ? warning(found, renew) : ok(found);
 }
 

@@ -62,7 +62,7 @@ interface Frame {
   readonly security: SecurityFiles | undefined;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly transport: Pick<Transport, 'clockDistanceMs' | 'certificateEndsAt' | 'answeredAt'>;
+  readonly transport: Pick<Transport, 'clockDistanceMs' | 'certificateExpiresAt' | 'answeredAt'>;
   /** As they are at the moment. */
   readonly gates?: (() => FeatureGates<GateName>) | undefined;
 }
@@ -94,7 +94,7 @@ const registryOf = ({ clock, transport, gates }: Frame): Registry =>
     version,
     clockDistanceMs: () => transport.clockDistanceMs(),
     answeredAt: () => transport.answeredAt(),
-    certificateEndsAt: () => transport.certificateEndsAt(),
+    certificateExpiresAt: () => transport.certificateExpiresAt(),
     gates: gates && (() => gates().metrics()),
   });
 
@@ -103,8 +103,8 @@ async function serve(
   { registry, ready, live, paths }: Parts,
 ): Promise<Listening> {
   const readyz = (): Check[] => {
-    const endsAt = transport.certificateEndsAt();
-    const certificate = endsAt === undefined ? [] : [certificateCheck(endsAt, clock.wallMicros() / 1000)];
+    const expiresAt = transport.certificateExpiresAt();
+    const certificate = expiresAt === undefined ? [] : [certificateCheck(expiresAt, clock.wallMicros() / 1000)];
     return [PING, ...ready(), ...certificate];
   };
   const read = security && (await readSecurity(security));

@@ -48,7 +48,7 @@ export async function runService(
   });
   const ended = new AbortController();
   const { transport } = connection;
-  const watched = logCertificate({ endsAt: () => transport.certificateEndsAt(), clock, log }, ended.signal);
+  const watched = logCertificate({ expiresAt: () => transport.certificateExpiresAt(), clock, log }, ended.signal);
   try {
     return await run({ log, clock, connection, systemd, stop: stop.signal, received: stop.received });
   } finally {

@@ -162,7 +162,7 @@ function plannedText({ lease }: Extract<SweepEvent, { type: 'wouldDelete' }>, { 
 const KEPT: Readonly<Record<keyof PassResult['kept'], string>> = {
   terminating: 'being deleted',
   released: 'released',
-  unexpired: 'not expired',
+  unexpired: 'unexpired',
   renewed: 'renewed between the looks',
   own: 'our own',
   election: 'of elections, locks and their kind (--include-elections)',

@@ -64,7 +64,7 @@ export const NODES_TABLE = {
     kind: 'duration',
     flag: '--wait',
     arg: 'DURATION',
-    help: 'watch for at most so long, until no node is Pending; default the longer grace period and two seconds',
+    help: 'watch for at most this long, until no Node is Pending; default: the longer of both grace periods, and two seconds',
     weakest: 'flag',
   },
   nodesHttpAddress: {

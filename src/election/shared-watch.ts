@@ -56,7 +56,9 @@ export function createSharedWatch({ store, namespace }: { store: LeaseStore; nam
 
   return async function* watch(ref: LeaseRef, signal: AbortSignal): AsyncGenerator<LeaseEvent, void, undefined> {
     if (ref.namespace !== namespace)
-      throw new TypeError(`a shared watch of ${namespace} cannot follow ${ref.namespace}`);
+      throw new TypeError(
+        `a shared watch of namespace ${namespace} cannot follow a lease in namespace ${ref.namespace}`,
+      );
     if (signal.aborted) return;
     const session = (current ??= open());
     const follower: Follower = { name: ref.name, inbox: [], wake: () => {} };

@@ -203,7 +203,7 @@ const table = (rows: string): string =>
   `<table role="table" aria-label="Leases"><thead role="rowgroup"><tr role="row">${HEADINGS}</tr></thead>
 <tbody role="rowgroup" id="rows">${rows}</tbody></table>`;
 const footer = (freshForMs: number): string =>
-  `<footer>live: renewed within ${freshForMs / 1000} s; stale: not live, not yet expired; changes: how often the lease changed hands. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, <a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>`;
+  `<footer>live: renewed within ${freshForMs / 1000} s; stale: neither live nor expired; changes: how often the lease changed hands. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, <a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>`;
 
 const ELECTIONS = `<section><h2>Elections</h2><p id="contest" class="note" role="status"></p>
 <table role="table" aria-label="Elections"><thead role="rowgroup"><tr role="row">${['Lease', 'Leader', 'Renewed', 'Changes', 'Last switch'].map((heading) => `<th role="columnheader" scope="col">${heading}</th>`).join('')}</tr></thead>

@@ -70,13 +70,13 @@ export function leaseCheck(status: PublisherStatus, leaseDurationMs: number, now
 }
 
 /**
- * Whatever it says, the process is ready: that a certificate ends is nothing that a restart mends.
+ * Whatever it says, the process is ready: no restart mends an expired certificate.
  * @param now milliseconds since the epoch
  */
-export function certificateCheck(endsAt: number, now: number): Check {
-  const days = Math.abs(endsAt - now) / 86_400_000;
+export function certificateCheck(expiresAt: number, now: number): Check {
+  const days = Math.abs(expiresAt - now) / 86_400_000;
   const long = days < 1 ? `${Math.round(days * 1440)} min` : `${days.toFixed(1)} days`;
-  return { name: 'client-certificate', ok: true, note: endsAt > now ? `ends in ${long}` : `ended ${long} ago` };
+  return { name: 'client-certificate', ok: true, note: expiresAt > now ? `expires in ${long}` : `expired ${long} ago` };
 }
 
 /** @param required false: reported, but no reason not to be ready */

@@ -37,7 +37,7 @@ export function expiryOf(times: PublishedTimes): MicroTime | undefined {
 
 /**
  * True when `renewTime + leaseDurationSeconds + grace` lies before `now`.
- * A lease whose age is not known is not expired: unknown never deletes.
+ * A lease whose age is not known is unexpired: unknown never deletes.
  */
 export function expiredAt(lease: Lease, now: MicroTime, graceMs = 0): boolean {
   const expiry = publishedExpiry(lease);

@@ -27,30 +27,36 @@ const WHY = {
 
 /** An elector leads; a lock, a slot or a member holds. */
 const WORDS = {
-  lead: { begun: 'leading', others: 'somebody else leads', nobody: 'nobody leads', over: 'stopped leading' },
+  lead: {
+    begun: 'leading',
+    others: 'somebody else leads',
+    nobody: 'nobody leads',
+    lost: 'leadership lost',
+    over: 'stopped leading',
+  },
   hold: {
     begun: 'holding the lease',
     others: 'somebody else holds the lease',
     nobody: 'nobody holds the lease',
+    lost: 'the lease was lost',
     over: 'no longer holding the lease',
   },
 } as const;
 
-const stopped = (lost: string, over: string): Readonly<Record<StopReason, string>> => ({
-  deadline: `${lost}: no renewal succeeded before the renew deadline`,
-  taken: `${lost}: somebody else holds the lease, although it had not expired`,
-  deleted: `${lost}: the lease was deleted`,
-  released: `${lost}: somebody else emptied the lease`,
-  workEnded: `${over}: the work has ended`,
-  workFailed: `${over}: the work has failed`,
-  shutdown: `${over}: shutting down`,
-  steppedDown: `${over}: another is to ${over === WORDS.lead.over ? 'lead' : 'hold it'}`,
-  abandoned: `${over}, but the work has not ended in time`,
-});
-const STOPPED = {
-  lead: stopped('leadership lost', WORDS.lead.over),
-  hold: stopped('the lease was lost', WORDS.hold.over),
-} as const;
+/** Why a term is over. */
+export const REASON: Readonly<Record<StopReason, string>> = {
+  deadline: 'no renewal succeeded before the renew deadline',
+  taken: 'somebody else holds the lease, although it had not expired',
+  deleted: 'the lease was deleted',
+  released: 'somebody else emptied the lease',
+  workEnded: 'the work has ended',
+  workFailed: 'the work has failed',
+  shutdown: 'shutting down',
+  steppedDown: 'it was asked to step down',
+  abandoned: 'the work has not ended in time',
+};
+/** Terms that were lost, and not given up. */
+export const LOST: ReadonlySet<StopReason> = new Set(['deadline', 'taken', 'deleted', 'released']);
 const QUIET: ReadonlySet<StopReason> = new Set(['workEnded', 'shutdown', 'steppedDown']);
 
 /** @param verb what a term is for */
@@ -87,7 +93,7 @@ export function logElection(log: Logger, verb: 'lead' | 'hold' = 'lead'): Observ
         if (event.adopted) log.info('a renewal whose answer was lost had been stored: going on from it');
         return;
       case 'slowPath':
-        log.debug('the lease was changed by somebody else: looking at it before the next renewal');
+        log.debug('the lease was changed by somebody else: reading it before the next renewal');
         return;
       case 'failed': {
         const { operation, error, retryInMs, remainingMs } = event;
@@ -126,7 +132,7 @@ export function logElection(log: Logger, verb: 'lead' | 'hold' = 'lead'): Observ
         const fields = { fencingToken: event.fencingToken, ...('error' in event ? { err: event.error } : {}) };
         log[QUIET.has(event.reason) ? 'info' : event.reason === 'abandoned' ? 'error' : 'warn'](
           fields,
-          STOPPED[verb][event.reason],
+          `${LOST.has(event.reason) ? words.lost : words.over}: ${REASON[event.reason]}`,
         );
         return;
       }

@@ -23,7 +23,7 @@ export function heartbeatMetrics(registry: Registry, status: () => HeartbeatStat
   read('nodes_held', 'Nodes that have a lease which this process wrote', (s) => s.held);
   read('nodes_failing', 'Nodes whose last request failed', (s) => s.failing);
   read('nodes_synced', '1 while the Nodes can be followed', (s) => Number(s.nodesSynced));
-  read('backlog', 'Nodes that are due and wait for their turn', (s) => s.backlog);
+  read('backlog', 'Nodes whose renewal is due and waits for its turn', (s) => s.backlog);
   read('requests_in_flight', 'Nodes whose renewal is under way', (s) => s.inFlight);
   read(
     'overdue_seconds',

@@ -6,7 +6,7 @@
  * after one line in the log, until the process ends, while any other failure costs that Event alone. What is too long is
  * cut to the API's limits. A renewal makes no Event.
  */
-import type { ElectionEvent, StopReason } from '../election/election-events.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
 import type { PublisherEvent } from '../identity/publisher-events.ts';
 import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
@@ -16,6 +16,7 @@ import type { Observe } from '../runtime/observer.ts';
 import type { Service } from '../runtime/services.ts';
 import { Wake } from '../runtime/wake.ts';
 import type { SweepEvent } from '../sweep/sweep-events.ts';
+import { LOST, REASON } from './election-log.ts';
 import type { Logger } from './log.ts';
 import type { RecipeEvent } from './recipe-log.ts';
 
@@ -30,8 +31,6 @@ const MAX_INSTANCE_BYTES = 128;
 /** Characters of the lease's name in that of its Event: 253 less the dot and the microseconds in hex, with some to spare. */
 const MAX_NAME = 230;
 const CONTROLLER = 'leasekeeper';
-/** Why a term ended although it was wanted. */
-const LOST: ReadonlySet<StopReason> = new Set(['deadline', 'taken', 'deleted', 'released', 'abandoned']);
 
 export interface EventBody {
   readonly metadata: { readonly name: string; readonly namespace: string };
@@ -113,8 +112,8 @@ export class LeaseEvents {
         this.#heldUids.set(event.lease.name, event.uid);
         return this.#hold(event, 'Normal', 'LeaseHeld', `${event.holder} holds the lease`);
       case 'stopped': {
-        const lost = LOST.has(event.reason);
-        const note = `${event.holder} ${lost ? 'lost' : 'gave up'} the lease: ${event.reason}`;
+        const lost = LOST.has(event.reason) || event.reason === 'abandoned';
+        const note = `${event.holder} ${lost ? 'lost' : 'gave up'} the lease: ${REASON[event.reason]}`;
         return this.#hold(event, lost ? 'Warning' : 'Normal', lost ? 'LeaseLost' : 'LeaseGivenUp', note);
       }
       case 'memberTaken':
@@ -123,7 +122,7 @@ export class LeaseEvents {
           'Warning',
           'MemberSilent',
           'TakeOver',
-          'the member was silent: its keys are shared out',
+          'the member did not renew for the duration of its lease: others take its keys',
         );
         return;
       default:

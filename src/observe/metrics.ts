@@ -102,14 +102,14 @@ export interface ProcessMetrics {
   readonly clockDistanceMs?: (() => number | undefined) | undefined;
   /** Monotonic milliseconds of the API server's last answer, but for errors of the server; undefined before the first. */
   readonly answeredAt?: (() => number | undefined) | undefined;
-  /** Milliseconds since the epoch at which the client certificate ends; undefined without one. */
-  readonly certificateEndsAt?: (() => number | undefined) | undefined;
+  /** Milliseconds since the epoch at which the client certificate expires; undefined without one. */
+  readonly certificateExpiresAt?: (() => number | undefined) | undefined;
   readonly gates?: (() => readonly GateMetric[]) | undefined;
 }
 
 /** A registry with what every process shows; what Prometheus' client libraries have in common under their names. */
 export function processRegistry(options: ProcessMetrics): Registry {
-  const { clock, version, clockDistanceMs, answeredAt, certificateEndsAt, gates } = options;
+  const { clock, version, clockDistanceMs, answeredAt, certificateExpiresAt, gates } = options;
   const registry = new Registry();
   const registers = [registry];
   const { gauge, gauges } = meter(registry);
@@ -149,13 +149,13 @@ export function processRegistry(options: ProcessMetrics): Registry {
       },
     );
   }
-  if (certificateEndsAt) {
+  if (certificateExpiresAt) {
     gauge(
       'leasekeeper_client_certificate_expiration_seconds',
-      'Time until the client certificate for the API server ends; negative once it has. Missing without one',
+      'Time until the client certificate for the API server expires; negative once it has. Missing without one',
       () => {
-        const endsAt = certificateEndsAt();
-        return endsAt === undefined ? undefined : (endsAt - clock.wallMicros() / 1000) / 1000;
+        const expiresAt = certificateExpiresAt();
+        return expiresAt === undefined ? undefined : (expiresAt - clock.wallMicros() / 1000) / 1000;
       },
     );
   }

@@ -67,7 +67,7 @@ export const SLOTS_ROWS: OptionRows<{ readonly slots: number }> = {
   },
 };
 export const KEYS_ROWS: OptionRows<{ readonly keys: number | readonly string[] }> = {
-  keys: { required: true, rule: keysProblem, text: 'what is shared: so many keys, or their names' },
+  keys: { required: true, rule: keysProblem, text: 'what the members share: the number of keys, or their names' },
 };
 
 function keysProblem(keys: number | readonly string[]): string | undefined {

@@ -226,17 +226,17 @@ test('a wrong namespace', async (t) => {
   assert.equal(found.code, 1);
 });
 
-test('a client certificate that has ended, and one that ends soon', async (t) => {
+test('a client certificate that has expired, and one that expires soon', async (t) => {
   const issuer = makeCertificate({ subject: 'clients', authority: true });
   const lasting = (ms: number) => makeCertificate({ subject: 'me', issuer, until: Date.now() + ms });
   const unauthorized = () => refusal(401, 'Unauthorized', 'Unauthorized');
-  const ended = await findings(
+  const expired = await findings(
     await kubeconfig(t, { client: lasting(-3_600_000), answers: { '/version': unauthorized } }),
   );
-  is(ended['certificate'], 'failure', /the client certificate ended \d+m ago/);
-  is(ended['reach'], 'failure', /refuses our credentials/);
+  is(expired['certificate'], 'failure', /the client certificate expired \d+m ago/);
+  is(expired['reach'], 'failure', /refuses our credentials/);
   const soon = await findings(await kubeconfig(t, { client: lasting(5 * 86_400_000) }));
-  is(soon['certificate'], 'warning', /ends in (4d23h|5d)/);
+  is(soon['certificate'], 'warning', /expires in (4d23h|5d)/);
 });
 
 test('a clock ten minutes off', async (t) => {

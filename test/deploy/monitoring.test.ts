@@ -74,7 +74,7 @@ async function metricsOfAll(world: World): Promise<Known> {
     version,
     clockDistanceMs: () => 0,
     answeredAt: () => 0,
-    certificateEndsAt: () => 0,
+    certificateExpiresAt: () => 0,
     gates: () => defaultFeatureGates.metrics(),
   });
   const observeCensus = censusMetrics(registry)(
@@ -204,7 +204,7 @@ const CAUSES: readonly (readonly [alert: string, changes: Readonly<Record<string
   ['LeasekeeperRenewalsFailing', { [`leasekeeper_lease_renewals_total{${P},${OF}}`]: '7x90' }],
   ['LeasekeeperLeaseExpiring', { [`leasekeeper_lease_expiry_seconds{${P},${OF}}`]: '1000x90' }],
   ['LeasekeeperSecondWriter', { [`leasekeeper_lease_second_writer_total{${P},${OF}}`]: '0+1x90' }],
-  ['LeasekeeperCertificateEnds', { [`leasekeeper_client_certificate_expiration_seconds{${P}}`]: '600000-60x90' }],
+  ['LeasekeeperCertificateExpires', { [`leasekeeper_client_certificate_expiration_seconds{${P}}`]: '600000-60x90' }],
   ['LeasekeeperClockApart', { [`leasekeeper_clock_distance_seconds{${P}}`]: '-90x90' }],
   ['LeasekeeperSweepersGone', { [sweeps('completed')]: '0+0.2x40 _x50', [sweeps('void')]: '0+0.05x40 _x50' }],
   ['LeasekeeperSweepFailing', { [sweeps('completed')]: '5x90' }],

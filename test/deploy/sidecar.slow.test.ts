@@ -96,7 +96,7 @@ describe('the sidecar', () => {
   });
 
   describe('kubeconfig.sh', { skip: noOpenssl }, () => {
-    const endsAt = (file: string): number => Date.parse(new X509Certificate(readFileSync(file)).validTo);
+    const expiresAt = (file: string): number => Date.parse(new X509Certificate(readFileSync(file)).validTo);
 
     it('makes a certificate for its user alone, and leaves nothing else behind', async (t) => {
       const pki = await scratch(t);
@@ -127,7 +127,7 @@ describe('the sidecar', () => {
       assert.equal((await readdir(pki)).join(), 'ca.crt,ca.key');
     });
 
-    it('renews what ends soon, or is of another CA, and leaves any other as it is', async (t) => {
+    it('renews what expires soon, or is of another CA, and leaves any other as it is', async (t) => {
       const pki = await scratch(t);
       makeCa(pki);
       const dir = await scratch(t);
@@ -164,7 +164,7 @@ describe('the sidecar', () => {
       for (let node = 0; node < 12; node++) {
         const dir = await scratch(t);
         assert.equal(make({ PKI: pki, DIRECTORY: dir }).status, 0);
-        const left = Math.round((endsAt(join(dir, 'client.pem')) - Date.now()) / 86_400_000);
+        const left = Math.round((expiresAt(join(dir, 'client.pem')) - Date.now()) / 86_400_000);
         assert.ok(left >= 305 && left <= 365, String(left));
         days.add(left);
       }

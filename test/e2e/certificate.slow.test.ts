@@ -77,13 +77,13 @@ describe('a client certificate that ends under publish --server-health-url', { c
         ...[`--server-health-url=${url}/livez`],
       );
       await claimed(program, at, HOST);
-      await program.waitForLine(/WARN .*our client certificate ends soon/, { timeoutMs: LIFE_MS });
+      await program.waitForLine(/WARN .*our client certificate expires soon/, { timeoutMs: LIFE_MS });
       const shown = /url="?(http:\/\/[\d.:]+)/.exec(await program.waitForLine(/HTTP endpoints/))?.[1] ?? '';
       const read = async (path: string): Promise<string> => (await fetch(shown + path)).text();
-      assert.match(await read('/readyz?verbose'), /\[\+\]client-certificate ok: ends in [01] min/);
+      assert.match(await read('/readyz?verbose'), /\[\+\]client-certificate ok: expires in [01] min/);
       assert.match(await read('/metrics'), /^leasekeeper_client_certificate_expiration_seconds \d/m);
 
-      await program.waitForLine(/ERROR .*our client certificate has ended/, { timeoutMs: 2 * LIFE_MS });
+      await program.waitForLine(/ERROR .*our client certificate has expired/, { timeoutMs: 2 * LIFE_MS });
       await program.waitForLine(/WARN .*the server beside us answers, but refuses our credentials.*401/);
       assert.doesNotMatch(program.output(), /does not answer/);
       assert.match(await read('/metrics'), /^leasekeeper_client_certificate_expiration_seconds -\d/m);

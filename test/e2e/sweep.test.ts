@@ -26,7 +26,7 @@ describe('sweep, one call', { concurrency: 2 }, () => {
     assert.equal(code, 0, stderr);
     assert.deepEqual(stdout.split('\n'), [
       'would delete dead of host-dead: expired 2h0m ago, not written between two looks 0s apart; holder dead_1',
-      '1 of 2 leases would be deleted; kept: 1 not expired',
+      '1 of 2 leases would be deleted; kept: 1 unexpired',
       '',
     ]);
     assert.equal((await at.call('GET', '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/dead')).status, 200);

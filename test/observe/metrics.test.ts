@@ -168,14 +168,14 @@ test('electors of several leases on one registry; leading ends with the term, se
   assert.equal((await samples(registry))['leader_election_master_status{lease_namespace="default",name="a"}'], 0);
 });
 
-test('the time until the client certificate ends: missing without one, negative once it has ended', async () => {
+test('the time until the client certificate expires: missing without one, negative once it has', async () => {
   const clock = new ManualClock();
-  let endsAt: number | undefined;
-  const registry = processRegistry({ clock, version: '1', certificateEndsAt: () => endsAt });
+  let expiresAt: number | undefined;
+  const registry = processRegistry({ clock, version: '1', certificateExpiresAt: () => expiresAt });
   const shown = async (): Promise<string | undefined> =>
     /^leasekeeper_client_certificate_expiration_seconds (.*)$/m.exec(await registry.metrics())?.[1];
   assert.equal(await shown(), undefined);
-  endsAt = clock.wallMicros() / 1000 + 60_000;
+  expiresAt = clock.wallMicros() / 1000 + 60_000;
   assert.equal(await shown(), '60');
   await clock.advance(90_000);
   assert.equal(await shown(), '-30');

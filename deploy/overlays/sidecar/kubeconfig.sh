@@ -10,7 +10,7 @@
 #   serving.pem   key and certificate of the HTTP endpoints, for the name `leasekeeper`
 #   token         who has it may read the endpoints, Prometheus for one: TOKEN, the same on each node. Without TOKEN the
 #                 one that is there stays, and a node that has none gets one of its own
-# Run again, it renews a certificate that ends within RENEW_DAYS, and leaves any other as it is: it may run every week.
+# Run again, it renews a certificate that expires within RENEW_DAYS, and leaves any other as it is: it may run every week.
 # leasekeeper reads the files again within 10 seconds: nothing is restarted.
 #
 # A certificate holds for DAYS less up to a sixth, at random: nodes that were set up on one day do not fail on one day.

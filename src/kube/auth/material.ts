@@ -17,8 +17,8 @@ export interface Credentials {
   readonly headers: readonly string[];
   /** Undefined without TLS. */
   readonly secureContext: SecureContext | undefined;
-  /** Milliseconds since the epoch at which the client certificate ends; undefined without one. */
-  readonly certificateEndsAt?: number | undefined;
+  /** Milliseconds since the epoch at which the client certificate expires; undefined without one. */
+  readonly certificateExpiresAt?: number | undefined;
 }
 
 export interface CredentialSource {
@@ -145,8 +145,8 @@ function loadToken(
 interface Trust {
   /** One for all connections: the CA is parsed once. */
   readonly secureContext: SecureContext;
-  /** Milliseconds since the epoch at which the client certificate ends. */
-  readonly certificateEndsAt: number | undefined;
+  /** Milliseconds since the epoch at which the client certificate expires. */
+  readonly certificateExpiresAt: number | undefined;
 }
 
 export function trust(settings: KubeSettings, { ca, cert, key }: Loaded): Trust {
@@ -160,13 +160,13 @@ export function trust(settings: KubeSettings, { ca, cert, key }: Loaded): Trust 
     options.ca = certificatesOf(ca);
     if (options.ca.length === 0) throw unusable(`${settings.ca?.field ?? 'the CA'}: its certificate cannot be read`);
   } else if (!settings.insecureSkipTlsVerify) options.ca = machineRoots(settings.rootFiles ?? []);
-  let certificateEndsAt: number | undefined;
+  let certificateExpiresAt: number | undefined;
   try {
     if (cert !== undefined && key !== undefined) {
       options.cert = cert;
       options.key = key;
       const own = new X509Certificate(cert);
-      certificateEndsAt = Date.parse(own.validTo);
+      certificateExpiresAt = Date.parse(own.validTo);
       // OpenSSL takes a certificate and a key of different kinds, and sends neither.
       // Of one kind it sees to it itself, and most keys say their kind.
       const kind = /BEGIN (EC|RSA) PRIVATE KEY/.exec(key)?.[1]?.toLowerCase();
@@ -174,7 +174,7 @@ export function trust(settings: KubeSettings, { ca, cert, key }: Loaded): Trust 
       if (!alike && !own.checkPrivateKey(createPrivateKey(key)))
         throw new Error('the key belongs to another certificate');
     }
-    return { secureContext: createSecureContext(options), certificateEndsAt };
+    return { secureContext: createSecureContext(options), certificateExpiresAt };
   } catch (cause) {
     // OpenSSL's words ("bad base64 decode") name no content.
     throw unusable(`the client certificate or its key cannot be used: ${clean((cause as Error).message, 200)}`, cause);

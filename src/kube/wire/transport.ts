@@ -98,10 +98,10 @@ export interface Transport {
   /** Monotonic milliseconds of the last answer below 500; undefined before the first. */
   answeredAt(): number | undefined;
   /**
-   * Milliseconds since the epoch at which the client certificate of the last request ends; undefined before the first one, and
+   * Milliseconds since the epoch at which the client certificate of the last request expires; undefined before the first one, and
    * without a certificate.
    */
-  certificateEndsAt(): number | undefined;
+  certificateExpiresAt(): number | undefined;
   /** Ends all calls with `Aborted` and closes all connections. */
   close(): Promise<void>;
 }
@@ -325,7 +325,7 @@ export function createTransport(options: TransportOptions): Transport {
     },
     clockDistanceMs: () => serverClock.distanceMs(),
     answeredAt: () => answeredAt,
-    certificateEndsAt: () => known?.certificateEndsAt,
+    certificateExpiresAt: () => known?.certificateExpiresAt,
     async close() {
       closed = true;
       credentials.close();
