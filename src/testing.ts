@@ -4,6 +4,7 @@
  */
 export { startEmbeddedServer } from './embedded/embedded-server.ts';
 export type {
+  ApiOptions,
   ApiRequest,
   ApiResponse,
   Attributes,

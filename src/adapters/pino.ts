@@ -20,7 +20,9 @@ export type { LeaseObservers } from '../observe/lease-observers.ts';
 export type { Logger } from '../observe/log.ts';
 
 /**
+ * Observers that log.
  * @param logger pino's, or any that is called as it is: `logger.warn({ fields }, 'text')`. An error stands in field `err`
+ * @param options `clock`: default the machine's
  * @example
  * const log = leaseLog(pino());
  * const elector = new LeaderElector({ …, observe: log.election(lease, () => elector) });

@@ -20,9 +20,10 @@ import type { Observe } from '../runtime/observer.ts';
 export type { LeaseObservers } from '../observe/lease-observers.ts';
 
 /**
- * To be called once for a registry. Censuses, sweepers and publishers are distinguished by namespace and product, electors by
+ * Observers that measure. To be called once for a registry. Censuses, sweepers and publishers are distinguished by namespace and product, electors by
  * the lease's name, recipes by kind, namespace and name; of the heartbeats and the monitors of a process the last one is shown.
  * @param registry for instance prom-client's own `register`
+ * @param options `clock`: default the machine's
  * @example
  * const metrics = leaseMetrics(register);
  * const elector = new LeaderElector({ …, observe: metrics.election(lease, () => elector) });

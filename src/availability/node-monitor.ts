@@ -49,14 +49,18 @@ export type NodesUnknownReason = 'NotSynced' | 'TooOld';
 export interface AvailabilityStatus {
   /** False: the rest is what was known last. */
   readonly known: boolean;
+  /** Why not; absent while it is known. */
   readonly reason?: NodesUnknownReason | undefined;
   /** True while both watches are believed to miss nothing. */
   readonly synced: boolean;
+  /** Why it is not synced, where there is a reason. */
   readonly error?: LeaseStoreError | undefined;
+  /** As the options say. */
   readonly graceMs: number;
   readonly startupGraceMs: number;
   /** Milliseconds since the last proof that nothing was missed; absent before the first. */
   readonly freshnessMs?: number | undefined;
+  /** Nodes by status. */
   readonly counts: Readonly<Record<Availability, number>>;
 }
 
@@ -71,11 +75,12 @@ export interface AvailabilitySnapshot extends AvailabilityStatus {
 /** What a monitor is made of. */
 export interface NodeMonitorOptions extends Given<AvailabilityOptions> {
   readonly store: Pick<LeaseStore, 'watch'>;
-  /** With conditions. */
+  /** With their Ready conditions: as `createNodesApi({ …, conditions: true })` gives them. */
   readonly nodes: NodeSource;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
+  /** Default: nobody listens. */
   readonly observe?: Observe<AvailabilityEvent> | undefined;
 }
 

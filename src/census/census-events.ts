@@ -87,6 +87,7 @@ export type CensusSnapshot = {
   /** Why it is not synced, where there is a reason. */
   readonly error?: LeaseStoreError | undefined;
   readonly clock: 'observed';
+  /** As the options say. */
   readonly freshForMs: number;
 } & (
   | { readonly known: true; readonly answer: Answer }

@@ -68,7 +68,10 @@ export interface Instance {
   readonly leases: readonly CensusLease[];
 }
 
-/** By which clock liveness was judged: see `judge.ts`. */
+/**
+ * How it was judged who is live. `server-date`: by the published renew times and the API server's clock. `observed`: by what was
+ * seen to change.
+ */
 export type CensusClock = 'server-date' | 'observed';
 
 /** The moment that a census shows, and how it was judged. */

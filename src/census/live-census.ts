@@ -34,6 +34,7 @@ export interface LiveCensusOptions extends Given<CensusOptions> {
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
+  /** Default: nobody listens. */
   readonly observe?: Observe<CensusEvent> | undefined;
   /** Keeps each lease as it was read, for output that shows all of it; default false: a summary takes half the memory (1.2 of 2.1 KB). */
   readonly keepSource?: boolean | undefined;

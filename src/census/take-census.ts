@@ -33,7 +33,10 @@ export interface TakeCensusOptions extends Given<TakeCensusTimes> {
   readonly keepSource?: boolean | undefined;
 }
 
-/** @throws OptionsError; LeaseStoreError as `LeaseStore.list` does, `Aborted` between two lists too */
+/**
+ * The instances of a query: by one list, or by two, `observeMs` apart, judged by what changed in between.
+ * @throws OptionsError; LeaseStoreError as `LeaseStore.list` does, `Aborted` between two lists too
+ */
 export async function takeCensus(given: TakeCensusOptions): Promise<Census> {
   const times = checkedOptions('takeCensus', TAKE_CENSUS_ROWS, given);
   const { clock, signal } = given;

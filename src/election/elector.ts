@@ -49,6 +49,7 @@ export interface LeaderElectorOptions extends Partial<ElectionOptions> {
    * term outlasted the lease duration.
    */
   readonly work: Work;
+  /** Default: nobody listens. */
   readonly observe?: Observe<ElectionEvent> | undefined;
   /**
    * Called at once, before anything else is done, when the end of a term moves: with each renewal, and when the term is

@@ -27,7 +27,10 @@ interface Session {
   end: { readonly error: Error | undefined } | undefined;
 }
 
-/** @returns for `LeaderElectorOptions.watch`, of every elector whose lease is in this namespace */
+/**
+ * One watch of a namespace for all electors in it, where each would open one of its own.
+ * @returns for `LeaderElectorOptions.watch`, of every elector whose lease is in this namespace; it throws TypeError for a lease in another one
+ */
 export function createSharedWatch({ store, namespace }: { store: LeaseStore; namespace: string }): WatchLease {
   let current: Session | undefined;
 

@@ -27,6 +27,7 @@ export interface StepDownOptions {
   readonly to?: string | undefined;
   /** Milliseconds until it must have happened; default 30000. */
   readonly waitMs?: number | undefined;
+  /** Ends the waiting with code `Aborted`; what was asked of the holder stays asked. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,6 +44,7 @@ export type StepDownOutcome =
   | { readonly outcome: 'leadsAlready'; readonly holder: string }
   /** Nobody marked this term as ours do: its holder will not heed a request. */
   | { readonly outcome: 'notOurs'; readonly holder: string }
+  /** Nobody holds the lease, or there is none. */
   | { readonly outcome: 'notHeld' };
 
 const WAIT_MS = 30_000;

@@ -49,8 +49,11 @@ export interface ApiResponse {
   readonly watch?: WatchStream;
 }
 
+/** What the API of the embedded server takes. */
 export interface ApiOptions {
+  /** Default the machine's. */
   readonly clock?: ServerClock | undefined;
+  /** With tokens the server speaks TLS and knows who asks; without, everybody may do everything. */
   readonly tokens?: Tokens | undefined;
   /** Changes kept for each type; older versions answer 410. Default 10,000. */
   readonly historySize?: number | undefined;

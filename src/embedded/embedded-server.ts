@@ -28,7 +28,7 @@ import { systemClock } from './objects/time-formats.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { WatchStream } from './watch-answer.ts';
 
-export type { ApiRequest, ApiResponse } from './api.ts';
+export type { ApiOptions, ApiRequest, ApiResponse } from './api.ts';
 export type { Attributes, Tokens, User } from './token-auth.ts';
 export type { Change, KubeObject } from './objects/object-version.ts';
 export type { Fault, FaultHandle, FaultMatch, FaultRequest, FaultRule, Faults, Matcher } from './faults/fault-rules.ts';
@@ -70,7 +70,10 @@ const JSON_TYPE = 'application/json';
 /** A watcher that reads slower than this many bytes behind is cut off, so that one cannot eat all memory. */
 const MAX_BACKLOG = 64 * 1024 * 1024;
 
-/** @throws Error of node:net, `code` `EADDRINUSE` and the like, when it cannot listen */
+/**
+ * Starts an API server for Leases in this process, on loopback by default.
+ * @throws Error of node:net, `code` `EADDRINUSE` and the like, when it cannot listen
+ */
 export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
   const running = new RunningServer(options);
   await running.listen(options.port ?? 0, options.host ?? '127.0.0.1');

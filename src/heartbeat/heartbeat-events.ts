@@ -61,8 +61,9 @@ export interface HeartbeatStatus {
   readonly held: number;
   /** Nodes whose last request failed. */
   readonly failing: number;
-  /** Nodes that are due and wait for their turn. */
+  /** Nodes whose renewal is due and waits for its turn. */
   readonly backlog: number;
+  /** Nodes whose renewal is under way. */
   readonly inFlight: number;
   /** Milliseconds for which the longest waiting node has been due, failing ones too; 0: none is. */
   readonly overdueMs: number;

@@ -39,6 +39,7 @@ export interface HeartbeatInit extends Given<HeartbeatOptions> {
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;
+  /** Default: nobody listens. */
   readonly observe?: Observe<HeartbeatEvent> | undefined;
 }
 

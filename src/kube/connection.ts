@@ -30,7 +30,10 @@ export interface ConnectOptions extends LoadOptions {
   readonly requestTimeoutMs?: number | undefined;
   /** Default 64, opened when needed, and as many again for urgent calls while others take these; watches do not count. */
   readonly maxConnections?: number | undefined;
-  /** Milliseconds; default 75,000: see list-watch.ts. */
+  /**
+   * Milliseconds without a byte after which a watch counts as dead and is opened again; default 75,000: API servers send a
+   * bookmark each minute.
+   */
   readonly watchSilenceMs?: number | undefined;
   /** Default `leasekeeper/<version>`. */
   readonly userAgent?: string | undefined;
@@ -65,7 +68,7 @@ export interface Connection {
   readonly transport: Transport;
   /** The API server's URL. */
   readonly server: string;
-  /** The one that the context, or the pod, names. */
+  /** Namespace that the context, or the pod, names; undefined: none. */
   readonly namespace: string | undefined;
   readonly context: string | undefined;
   /** Ends all calls, connections, timers and plugins; resolves when they have ended. */

@@ -41,7 +41,7 @@ const FIRST_PAUSE_MS = 500;
 /** Right again within 5 s of a server's return, however long it was away: a request each 2 to 4 s is no burden to it. */
 const LONGEST_PAUSE_MS = 4_000;
 /** The longest that a server's Retry-After is obeyed. */
-const LONGEST_WISH_MS = 30_000;
+const LONGEST_RETRY_AFTER_MS = 30_000;
 
 /** The bytes of one watch. After `close`, or once its signal aborts, `read` settles. */
 export interface ByteStream {
@@ -147,7 +147,7 @@ export async function* watchKind<Item, P extends Page, Event>(
     }
     if (next.lost) yield { type: 'lost', error: next.lost };
     if (!next.pause) continue;
-    const pauseMs = Math.max(backoff.next(), Math.min(next.lost?.retryAfterMs ?? 0, LONGEST_WISH_MS));
+    const pauseMs = Math.max(backoff.next(), Math.min(next.lost?.retryAfterMs ?? 0, LONGEST_RETRY_AFTER_MS));
     if (!(await sleep(clock, pauseMs, signal))) return;
   }
 }

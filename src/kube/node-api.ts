@@ -28,7 +28,10 @@ export interface NodesApiOptions {
   readonly labelSelector?: string | undefined;
   /** True: with the Ready condition of each, for `NodeMonitor`; default false. */
   readonly conditions?: boolean | undefined;
-  /** Milliseconds; default 75,000: see list-watch.ts. */
+  /**
+   * Milliseconds without a byte after which a watch counts as dead and is opened again; default 75,000: API servers send a
+   * bookmark each minute.
+   */
   readonly watchSilenceMs?: number | undefined;
 }
 

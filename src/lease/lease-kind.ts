@@ -15,7 +15,10 @@ export const HEARTBEAT_NAMESPACE = 'kube-node-lease';
 
 /** The words for them. */
 export const KINDS = ['identity', 'heartbeat', ...LEASE_KINDS, 'unknown'] as const;
-/** What a lease is for. */
+/**
+ * What a lease is for: `identity` of a server, `heartbeat` of a Node, `election`, a recipe's (`lock`, `once`, `cron`, `semaphore`,
+ * `member`, `shard`), or `unknown`.
+ */
 export type Kind = (typeof KINDS)[number];
 
 /** What a lease is for; `unknown` where nothing proves it. */

@@ -111,7 +111,7 @@ export function parseRef(text: string, namespace: string): { readonly namespace:
   return slash < 0 ? { namespace, name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
 }
 
-/** The holder identity of one process: a fresh UUID for every start. */
+/** The holder identity of one process, `<name>_<uuid>`: a fresh UUID for every start. */
 export const holderIdentity = (name: string, uuid: string): string => `${name}_${uuid}`;
 
 const UUID_END = /_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

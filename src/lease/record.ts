@@ -45,7 +45,7 @@ export interface Silence {
 }
 
 /**
- * Folds a look at a lease into what was seen before: while nobody renews it, `since` stays.
+ * Folds a read of a lease into what was seen before: while nobody renews it, `since` stays.
  * @param nowMs monotonic milliseconds, taken after the answer arrived, so that silence is never overestimated
  */
 export function silence(before: Silence | undefined, lease: Lease, nowMs: number): Silence {

@@ -163,7 +163,9 @@ const RETRYABLE: ReadonlySet<LeaseStoreErrorCode> = new Set<LeaseStoreErrorCode>
 export class LeaseStoreError extends Error {
   override readonly name = 'LeaseStoreError';
   readonly code: LeaseStoreErrorCode;
+  /** HTTP status; undefined: there was no answer. */
   readonly status: number | undefined;
+  /** Milliseconds that the server asks to wait; undefined: it asks for nothing. */
   readonly retryAfterMs: number | undefined;
   /** True when a write may have been carried out although no answer tells so. */
   readonly mayHaveCommitted: boolean;

@@ -52,10 +52,12 @@ export type CronEvent =
       readonly error: LeaseStoreError;
       readonly stored: false | undefined;
     }
+  /** The record of claimed fires cannot be read: nothing is claimed until it can. */
   | { readonly type: 'badRecord'; readonly job: string; readonly fireTime: Date };
 
 /** What a cron is made of. */
 export interface CronOptions extends Omit<RecipeOptions, 'observe'>, Partial<CronTimes> {
+  /** Default: nobody listens. */
   readonly observe?: Observe<CronEvent> | undefined;
 }
 

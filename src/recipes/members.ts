@@ -46,6 +46,7 @@ export type MemberChange = {
 
 /** What a member of a set is made of. */
 export interface MembersOptions extends Omit<RingMemberOptions, 'annotations' | 'onDeadline' | 'onProof'> {
+  /** What this member says of itself: at most 4096 bytes as JSON; default nothing. */
   readonly payload?: Payload | undefined;
   /**
    * Milliseconds for which a change waits before it is reported, so that one that is undone within them is not; default 0.

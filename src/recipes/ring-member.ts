@@ -49,8 +49,11 @@ export interface RingMemberOptions extends Partial<ElectionOptions> {
   readonly ring: LeaseRef;
   /** This process, for people to read; unique in the ring, or else two processes take turns. 1 to 253 characters. */
   readonly id: string;
+  /** Tells two processes with one id apart: a fresh one for every member. */
   readonly uuid: string;
+  /** Labels that the member Lease gets with each acquisition; default none. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Owners of the member Lease when we create it: when they go, the garbage collector of Kubernetes deletes it. Default none. */
   readonly owners?: readonly OwnerReference[] | undefined;
   /** What stands on the member Lease besides, asked for at each renewal. */
   readonly annotations?: (() => Readonly<Record<string, string>>) | undefined;
@@ -58,6 +61,7 @@ export interface RingMemberOptions extends Partial<ElectionOptions> {
   readonly onDeadline?: ((term: Term) => void) | undefined;
   /** Called at once when more is known to have been seen. */
   readonly onProof?: (() => void) | undefined;
+  /** Default: nobody listens. */
   readonly observe?: Observe<ElectionEvent | RingEvent> | undefined;
 }
 

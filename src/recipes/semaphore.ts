@@ -57,8 +57,9 @@ export type SemaphoreEvent =
 
 /** What a semaphore is made of. */
 export interface SemaphoreOptions extends Omit<RecipeOptions, 'observe' | 'watch'> {
-  /** How many works may run at once. */
+  /** How many works may run at once; 1 to 1000. All that use this semaphore must give the same. */
   readonly count: number;
+  /** Default: nobody listens. */
   readonly observe?: Observe<SemaphoreEvent> | undefined;
 }
 

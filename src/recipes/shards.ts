@@ -72,6 +72,7 @@ export interface ShardsOptions extends Omit<RingMemberOptions, 'observe' | 'anno
    * `term.lost` says why): as an elector's.
    */
   readonly onDeadline?: ((term: ShardTerm) => void) | undefined;
+  /** Default: nobody listens. */
   readonly observe?: Observe<ShardEvent> | undefined;
 }
 

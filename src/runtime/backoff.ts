@@ -13,9 +13,9 @@ interface BackoffOptions {
 export interface Backoff {
   /**
    * The next wait in milliseconds: doubles each time from `firstMs`, of which a random half is taken away.
-   * @param wishMs what the server asked for (Retry-After); taken instead where it is longer, but never past the cap
+   * @param askedMs what the server asked for (Retry-After); taken instead where it is longer, but never past the cap
    */
-  next(wishMs?: number): number;
+  next(askedMs?: number): number;
   /** After a success. */
   reset(): void;
   /** Waits given since the last reset. */
@@ -25,9 +25,9 @@ export interface Backoff {
 export function createBackoff({ firstMs, capMs, random }: BackoffOptions): Backoff {
   let attempts = 0;
   return {
-    next(wishMs = 0) {
+    next(askedMs = 0) {
       const full = Math.min(capMs, firstMs * 2 ** Math.min(attempts++, 30));
-      return Math.min(capMs, Math.max(full * (0.5 + random() / 2), wishMs));
+      return Math.min(capMs, Math.max(full * (0.5 + random() / 2), askedMs));
     },
     reset() {
       attempts = 0;

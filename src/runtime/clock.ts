@@ -114,7 +114,7 @@ function bootAhead({ running, sinceBoot }: TimeSources): { least: number; most: 
 }
 
 /**
- * Waits. Resolves `true` when the time has passed, `false` as soon as the signal aborts. Leaves no timer or listener.
+ * Waits so many milliseconds. Resolves `true` when the time has passed, `false` as soon as the signal aborts. Leaves no timer or listener.
  */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {

@@ -87,18 +87,18 @@ export async function collect(
   }
 
   function pause(error: LeaseStoreError, sentAt: number): void {
-    const wishMs = error.retryAfterMs ?? 0;
+    const askedMs = error.retryAfterMs ?? 0;
     const now = clock.monotonic();
     // What was sent before the pause belongs to it: one refusal for all that were under way.
     if (sentAt >= pausedUntil) {
-      if (wishMs > MAX_PAUSE_MS || backoff.attempts >= MAX_PAUSES) return stop('throttled');
-      const waitMs = backoff.next(wishMs);
+      if (askedMs > MAX_PAUSE_MS || backoff.attempts >= MAX_PAUSES) return stop('throttled');
+      const waitMs = backoff.next(askedMs);
       pausedUntil = now + waitMs;
       observe({ type: 'throttled', waitMs });
-    } else if (wishMs > MAX_PAUSE_MS) {
+    } else if (askedMs > MAX_PAUSE_MS) {
       stop('throttled');
     } else {
-      pausedUntil = Math.max(pausedUntil, now + wishMs);
+      pausedUntil = Math.max(pausedUntil, now + askedMs);
     }
   }
 

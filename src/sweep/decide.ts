@@ -62,7 +62,7 @@ export type KeepReason =
   | 'terminating'
   /** It has no holder: given up on purpose. Deleting a released election lease would reset its transitions. */
   | 'released'
-  /** Not expired: live or stale. */
+  /** Live or stale. */
   | 'unexpired'
   /** Expired at the first look, renewed before the second. */
   | 'renewed'

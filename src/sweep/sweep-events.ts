@@ -32,6 +32,7 @@ export interface PassResult {
   readonly dryRun: boolean;
   /** Leases that the last complete look saw. */
   readonly seen: number;
+  /** Leases that may go. */
   readonly collectable: number;
   readonly kept: Readonly<Record<KeepReason, number>>;
   readonly deleted: number;
@@ -45,6 +46,7 @@ export interface PassResult {
   readonly left: number;
   /** Milliseconds that our clock is ahead of the API server's, at the least; missing when it is not known. */
   readonly clockDistanceMs?: number;
+  /** Milliseconds of the pass, its wait between the two looks included. */
   readonly tookMs: number;
 }
 

@@ -8,19 +8,24 @@ export type KubeConfigErrorCode =
   | 'NoConfiguration'
   /** The kubeconfig does not exist. */
   | 'FileNotFound'
+  /** The kubeconfig is no YAML, or no UTF-8. */
   | 'InvalidYaml'
   /** A field has the wrong type or value. */
   | 'InvalidField'
+  /** The kubeconfig names no current-context, and no context was given. */
   | 'NoCurrentContext'
+  /** The kubeconfig has no context, cluster or user of the name that is asked for. */
   | 'ContextNotFound'
   | 'ClusterNotFound'
   | 'UserNotFound'
+  /** The server's, or the proxy's, URL cannot be used. */
   | 'InvalidServer'
   | 'InvalidProxy'
   /** A kubeconfig, or a CA, certificate, key or token file, cannot be read. */
   | 'FileUnreadable'
   /** A CA, certificate or key is none, or the key belongs to another certificate. */
   | 'InvalidCertificate'
+  /** A token file is empty, or a token cannot stand in a header. */
   | 'InvalidToken';
 
 /** The configuration cannot be used. `file` and `field` say where, as far as there is one. */

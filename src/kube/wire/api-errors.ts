@@ -46,8 +46,8 @@ export function answerError(
     // A proxy's page.
   }
   const parsed = parseStatus(json);
-  const wishMs = retryAfter(headers['retry-after'], parsed, nowMs);
-  return refusal(asked, status, parsed, parsed ? '' : quote(body), wishMs);
+  const retryAfterMs = retryAfter(headers['retry-after'], parsed, nowMs);
+  return refusal(asked, status, parsed, parsed ? '' : quote(body), retryAfterMs);
 }
 
 function refusal(
