@@ -58,7 +58,7 @@ function failureText(
     case 'leadsAlready':
       return `${name}: ${outcome.holder} holds the lease already`;
     case 'notOurs':
-      return `${name}: ${outcome.holder} will not heed a request to step down: it does not mark its terms as leasekeeper 0.2 and later does. Stop that process instead`;
+      return `${name}: ${outcome.holder} cannot be asked to step down: it does not mark its terms as leasekeeper 0.2 and later does. Stop that process instead`;
     case 'timedOut':
       return `${name}: ${outcome.holder} was asked and still holds the lease after ${wait}: its work has not ended, or it is gone and the lease expires`;
     case 'another':

@@ -217,7 +217,7 @@ export function defaultText(spec: OptionSpec): string | undefined {
 /** A problem in one line; a value that is not there is not shown. */
 export function problemText({ option, value, rule }: Problem): string {
   if (value === undefined) return `${option}: ${rule}`;
-  // Nobody should put a password into a URL here; who does shall not find it in a log.
+  // Nobody should put a password into a URL here; where somebody does, it does not reach a log.
   const shown = (JSON.stringify(value) ?? typeof value).replace(/\/\/[^/\s@]*@/g, '//***@');
   return `${option} ${shown.length > 82 ? `${shown.slice(0, 78)}..."` : shown}: ${rule}`;
 }

@@ -2,7 +2,7 @@
  * Asks the leader of a lease, or the holder of a lock, a slot or a shard, to end its work and to release.
  *
  * Guarantees: the request names one term, so that no later one is meant; it is written over the very version that was read;
- * a holder that will not heed it (client-go, or an older program) is not asked. Settles within `waitMs` and one request.
+ * a holder that does not know such requests (client-go, or an older program) is not asked. Settles within `waitMs` and one request.
  * Does not guarantee that the work ends: a leader keeps its term for as long as its work takes.
  */
 import { withChanges } from '../lease/lease.ts';
@@ -42,7 +42,7 @@ export type StepDownOutcome =
   | { readonly outcome: 'timedOut'; readonly holder: string }
   /** `to` leads already. */
   | { readonly outcome: 'leadsAlready'; readonly holder: string }
-  /** Nobody marked this term as ours do: its holder will not heed a request. */
+  /** Nobody marked this term as ours do: its holder does not know such requests. */
   | { readonly outcome: 'notOurs'; readonly holder: string }
   /** Nobody holds the lease, or there is none. */
   | { readonly outcome: 'notHeld' };

@@ -127,7 +127,7 @@ export function renewalTime(last: MicroTime | undefined, own: OwnWrites, wallMic
   return own.time(Math.max(wallMicros, last === undefined ? -Infinity : last.epochMicros + 1));
 }
 
-/** Who else wrote a lease that we did not expect to find changed; undefined: it was us, or a mere repair is due. */
+/** Who else wrote a lease that we did not expect to find changed; undefined: it was us, or only a repair is due. */
 export type Disturbance =
   /** Somebody renews it under another holder. */
   | { readonly kind: 'otherHolder'; readonly holder: string }

@@ -27,7 +27,7 @@ interface NeighboursOptions {
   readonly self: Self;
   /** Somebody else wrote or deleted the lease under our name. */
   readonly onDisturbed: (lease: Lease, deleted: boolean) => void;
-  /** A server began or ceased to take part in peer proxying. */
+  /** A server takes part in peer proxying from now on, or no longer. */
   readonly onPeer: () => void;
   readonly observe: Observe<PublisherEvent>;
 }

@@ -50,7 +50,7 @@ export type PublisherEvent =
   | { readonly type: 'foreign'; readonly lease: Lease }
   /** Our lease is marked for deletion, and finalizers hold it; once for each object. It is renewed on. */
   | { readonly type: 'terminating'; readonly lease: Lease }
-  /** Our clock began to be further from the API server's than `maxSkewMs`, or ceased to be. */
+  /** Our clock is further from the API server's than `maxSkewMs` from now on, or no longer. */
   | { readonly type: 'clockDistance'; readonly distanceMs: number; readonly exceeded: boolean }
   /** Our clock was stepped back by more than `maxSkewMs`: renewTime goes back with it. */
   | { readonly type: 'clockSteppedBack'; readonly byMs: number }
@@ -71,7 +71,7 @@ export type PublisherEvent =
   /** Another identity lease carries our hostname (a kube-apiserver that publishes itself, say); once for each. */
   | { readonly type: 'twin'; readonly lease: Lease }
   | { readonly type: 'twinGone'; readonly name: string }
-  /** The server beside us began or ceased to answer well; `refused`: it answers, but not to our credentials. */
+  /** The server beside us answers well from now on, or no longer; `refused`: it answers, but not to our credentials. */
   | { readonly type: 'serverHealth'; readonly healthy: boolean; readonly reason: string; readonly refused?: true }
   | { readonly type: 'stopped'; readonly outcome: ShutdownOutcome; readonly lease: string };
 

@@ -30,7 +30,7 @@ export function recipeMetrics(registry: Registry): (kind: RecipeKind, lease: Lea
   const terms = counter('leasekeeper_recipe_terms_total', 'How often this process began to hold something', ...OF);
   const ended = counter(
     'leasekeeper_recipe_terms_ended_total',
-    'How often this process ceased to hold something, by reason',
+    'How often this process stopped holding something, by reason',
     ...OF,
     'reason',
   );

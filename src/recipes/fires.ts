@@ -65,7 +65,7 @@ type ClaimVerdict =
 
 /**
  * `claimed`: by somebody else. `ahead`: it lies further ahead of the API server's clock than the skew allowed. `old`: it may
- * have been claimed and forgotten. `full`: so many fires were claimed of late that no further one fits.
+ * have been claimed and forgotten. `full`: so many fires were claimed lately that no further one fits.
  */
 export type ClaimRefusal = 'claimed' | 'ahead' | 'old' | 'full';
 

@@ -184,7 +184,7 @@ test('step-down: a leader of ours releases, client-go’s is named, and so is wh
   await make(at, 'default', 'theirs', { holderIdentity: 'x', leaseTransitions: 1, acquireTime: time(0) });
   const theirs = await run('step-down theirs');
   assert.equal(theirs.code, 1);
-  assert.match(theirs.err, /^leasekeeper: default\/theirs: x will not heed a request to step down/);
+  assert.match(theirs.err, /^leasekeeper: default\/theirs: x cannot be asked to step down/);
   assert.match((await run('step-down none')).err, /there is no lease default\/none/);
   const wrong = await run('step-down a/b/c --wait 0s');
   assert.deepEqual([wrong.code, wrong.out], [2, '']);

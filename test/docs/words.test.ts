@@ -8,8 +8,14 @@ test('a word that is gone is found, with what stands in its place', () => {
   const texts = [
     { where: 'a.md:1', text: 'Whoever leads is told.' },
     { where: 'b.md:2', text: 'The toldest of them: rewished.' },
+    { where: 'c.ts:3', text: 'if (isTold(error)) return LONGEST_WISH_MS;' },
   ];
-  assert.deepEqual(goneWords(texts), ['a.md:1: "told": reported', 'a.md:1: "Whoever": anyone who']);
+  assert.deepEqual(goneWords(texts), [
+    'a.md:1: "told": reported',
+    'a.md:1: "Whoever": anyone who',
+    'c.ts:3: "Told": reported',
+    'c.ts:3: "WISH": desired',
+  ]);
 });
 
 test('README is shorter than 220 lines and 16 kB', () => {
