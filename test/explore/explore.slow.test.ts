@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PARALLEL } from '../simulation/pool.ts';
 import { exploreAll } from './hunt.ts';
+import { huntTasks } from './reach.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { scheduleText } from './scene.ts';
 
@@ -23,4 +24,10 @@ test('no promise is broken, whatever goes otherwise once', { timeout: 900_000 },
     assert.equal(found, undefined, `${found?.rule}: ${found?.message}\nnpm run explore -- ${replay}`);
     assert.ok(runs > 0, scenario);
   }
+});
+
+test('a request to step down: each rule of it is missed when it is gone', { timeout: 900_000 }, async () => {
+  const tasks = huntTasks({ deviations: 1, ms: 0, atLeast: 1 }, 'step down:');
+  assert.ok(tasks.length > 0);
+  await exploreAll(tasks, ({ mutant }, { found }) => assert.ok(found, mutant.rule));
 });

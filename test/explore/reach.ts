@@ -1,16 +1,56 @@
 /** Which safety rules the exploration would miss, where, and which are out of its reach, and why. */
 import { MUTANTS } from '../simulation/mutants.ts';
+import { change } from '../simulation/mutation.ts';
 import type { Mutant } from '../simulation/mutation.ts';
 import type { Bounds } from './explore.ts';
 
 const SCENARIOS_OF: Readonly<Record<string, readonly string[]>> = {
   publisher: ['publishers', 'rivals'],
   election: ['election', 'late release'],
+  'step down': ['step down'],
   lock: ['lock'],
   once: ['once'],
   semaphore: ['semaphore'],
   shards: ['shards', 'old views', 'heard late'],
 };
+
+/** Rules that only the exploration misses. */
+const EXPLORED: readonly Mutant[] = [
+  {
+    rule: 'step down: the work is asked to end',
+    replace: [change('src/election/lead.ts', "if (this.#began) this.held.askToEnd('SteppingDown');", '')],
+  },
+  {
+    rule: 'step down: the one for whom it is comes first',
+    replace: [
+      change(
+        'src/election/decide.ts',
+        'return next === undefined || isCalled(holder, next) ? 0 : retryPeriodMs;',
+        'return isCalled(holder, String(next)) ? 0 : 0 * retryPeriodMs;',
+      ),
+    ],
+  },
+  {
+    rule: 'step down: others wait for the one for whom it is, and no longer',
+    replace: [
+      change(
+        'src/election/decide.ts',
+        'return next === undefined || isCalled(holder, next) ? 0 : retryPeriodMs;',
+        'return next === undefined || isCalled(holder, next) ? 0 : 1_000 * retryPeriodMs;',
+      ),
+    ],
+  },
+  {
+    rule: 'step down: the work ends before the release',
+    replace: [
+      change(
+        'src/election/lead.ts',
+        'while (!this.#ended && !this.#givenUp && held.holds()) {',
+        'while (!this.#ended && !this.#givenUp && held.holds()) {\n        if (held.term.signal.aborted) this.#ended = {};',
+      ),
+    ],
+  },
+];
 
 const NO_SERVER = 'no kube-apiserver takes part';
 /** The simulation misses them; a search by hand needs more deviations, or more time than a minute. */
@@ -62,7 +102,9 @@ export const reasonOutOfReach = ({ rule }: Mutant): string | undefined =>
 
 /** Tasks for each rule within reach: one for each scenario that may show it. @param text what its name contains */
 export function huntTasks(bounds: Bounds, text = ''): { scenario: string; bounds: Bounds; mutant: Mutant }[] {
-  return MUTANTS.filter((mutant) => mutant.rule.includes(text) && reasonOutOfReach(mutant) === undefined).flatMap(
-    (mutant) => (SCENARIOS_OF[mutant.rule.split(':')[0]!] ?? []).map((scenario) => ({ scenario, bounds, mutant })),
-  );
+  return [...MUTANTS, ...EXPLORED]
+    .filter((mutant) => mutant.rule.includes(text) && reasonOutOfReach(mutant) === undefined)
+    .flatMap((mutant) =>
+      (SCENARIOS_OF[mutant.rule.split(':')[0]!] ?? []).map((scenario) => ({ scenario, bounds, mutant })),
+    );
 }

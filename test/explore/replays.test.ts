@@ -16,6 +16,8 @@ const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
   ['late release', '1 cut go1, 35 heal go1, 57 stall 2'],
   ['late release', '1 cut go1, 18 heal go1, 49 cut a1'],
   ['election', '31 pause go1'],
+  // The request is heard before the answer to the write that began the term.
+  ['step down', '5 hold, 6 ask election anybody'],
   ['publishers', '21 hold, 26 release 19'],
   ['rivals', '20 lose, 25 cut q1'],
   ['once', '14 stall 2'],

@@ -3,8 +3,9 @@ import { LeaderElector } from '../../src/election/elector.ts';
 import { LeadershipError } from '../../src/election/term.ts';
 import type { Term } from '../../src/election/term.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
-import { KIND_LABEL, termMark } from '../../src/lease/marks.ts';
-import { holderIdentity, leaseName } from '../../src/lease/names.ts';
+import type { Lease } from '../../src/lease/lease.ts';
+import { KIND_LABEL, stepDownMark, termMark } from '../../src/lease/marks.ts';
+import { holderIdentity, isCalled, leaseName } from '../../src/lease/names.ts';
 import { DONE_ANNOTATION, parseDone } from '../../src/recipes/done-keys.ts';
 import { Lock } from '../../src/recipes/lock.ts';
 import { Once } from '../../src/recipes/once.ts';
@@ -113,7 +114,60 @@ function follow(process: Process, work: Promise<unknown>): void {
   work.catch((error: unknown) => process.scene.fail('services end without an error', String((error as Error).stack)));
 }
 
-const election = (name: string, about: string, troubles: readonly Trouble[]): Scenario => ({
+/** Milliseconds within which a term that was asked to end has ended, where nothing else goes otherwise: its work takes one second. */
+const STEPPED_DOWN_MS = 3_000;
+
+/** Who is asked to step down does, once, and the one for whom leads next. */
+class StepDowns {
+  readonly #scene: Scene;
+  #asked:
+    | { readonly holder: string; readonly transitions: number; readonly to: string | undefined; readonly at: number }
+    | undefined;
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  /** Nothing else goes otherwise. */
+  get #undisturbed(): boolean {
+    return [...this.#scene.made].every((kind) => kind === 'ask');
+  }
+
+  commit({ by, after }: Parameters<NonNullable<Rules['commit']>>[0]): void {
+    const { holderIdentity: holder, leaseTransitions: transitions } = after?.spec ?? {};
+    const mark = after && stepDownMark(after);
+    if (by === 'somebody' && mark?.holder === holder && mark?.transitions === transitions)
+      this.#asked = { ...mark!, to: mark!.to, at: this.#scene.now };
+    else if (this.#asked && holder && !this.#isIn(holder, transitions)) {
+      const { to } = this.#asked;
+      const there = this.#scene.processes.some(({ slot }) => slot === to);
+      if (to !== undefined && there && this.#undisturbed && !isCalled(holder, to))
+        this.#scene.fail('the one for whom a leader stepped down leads next', holder);
+      this.#asked = undefined;
+    }
+  }
+
+  look(): void {
+    if (this.#undisturbed && this.#asked && this.#scene.now > this.#asked.at + STEPPED_DOWN_MS) this.#missed();
+  }
+
+  /** A request that others took off the Lease is none. */
+  quiet(lease: Lease | undefined): void {
+    const mark = lease && stepDownMark(lease);
+    if (mark && this.#isIn(mark.holder, mark.transitions) && lease.spec.holderIdentity === mark.holder) this.#missed();
+  }
+
+  #isIn(holder: string, transitions: number | undefined): boolean {
+    return this.#asked?.holder === holder && this.#asked.transitions === transitions;
+  }
+
+  #missed(): void {
+    this.#scene.fail('who is asked to step down does', this.#asked!.holder);
+  }
+}
+
+/** @param withGo client-go takes part, and comes first */
+const election = (name: string, about: string, troubles: readonly Trouble[], withGo = true): Scenario => ({
   name,
   about,
   firstMs: 6_000,
@@ -123,15 +177,14 @@ const election = (name: string, about: string, troubles: readonly Trouble[]): Sc
   start(scene) {
     const hands = new Hands(scene, 'one leader at a time');
     const note = (process: Process) => (what: string) => scene.tell(process.name, what);
-    scene.process('go', (process) => {
-      const { random, name: identity } = process;
-      const parts = { store: process, clock: process, random, ref: ref('election'), identity, note: note(process) };
-      follow(process, new ClientGoElector(parts).run(never));
-    });
-    for (const [id, at] of [
-      ['a', 1_000],
-      ['b', 1_500],
-    ] as const) {
+    if (withGo) {
+      scene.process('go', (process) => {
+        const { random, name: identity } = process;
+        const parts = { store: process, clock: process, random, ref: ref('election'), identity, note: note(process) };
+        follow(process, new ClientGoElector(parts).run(never));
+      });
+    }
+    for (const [id, at] of [['a', 1_000], ['b', 1_500], ...(withGo ? [] : ([['c', 1_600]] as const))] as const) {
       scene.process(
         id,
         (process) => {
@@ -146,10 +199,15 @@ const election = (name: string, about: string, troubles: readonly Trouble[]): Sc
       );
     }
     const era = eras(hands);
+    const stepDowns = new StepDowns(scene);
     return {
-      look: () => hands.look(),
+      look() {
+        hands.look();
+        stepDowns.look();
+      },
       commit(commit) {
         era(commit);
+        stepDowns.commit(commit);
         const { before, after, by, resourceVersion } = commit;
         // client-go acts on any empty holder; nobody can prevent that.
         const mark = before && !before.spec.holderIdentity ? termMark(before) : undefined;
@@ -160,6 +218,7 @@ const election = (name: string, about: string, troubles: readonly Trouble[]): Sc
         const living = scene.processes.filter(({ alive, slot }) => alive && slot !== 'go');
         const holder = scene.api.peek(ref('election'))?.spec.holderIdentity;
         if (living.length > 0 && !holder) scene.fail('one leads once it is quiet', 'nobody');
+        stepDowns.quiet(scene.api.peek(ref('election')));
       },
     };
   },
@@ -419,7 +478,14 @@ export const SCENARIOS: readonly Scenario[] = [
     ...PROCESSES,
     ...PEOPLE,
     'empty',
+    'ask',
   ]),
+  election(
+    'step down',
+    'three electors of ours, the leader is asked to step down',
+    [...MESSAGES, 'crash', 'pause', 'ask'],
+    false,
+  ),
   election('late release', 'the same, where only connections are bad: client-go releases late', ['cut', 'stall']),
   publishers('publishers', 'a publisher, and the next process under its hostname in its place', false),
   publishers('rivals', 'a publisher, and another one under its hostname beside it', true),

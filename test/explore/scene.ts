@@ -7,6 +7,8 @@
  */
 import type { Lease } from '../../src/lease/lease.ts';
 import { withChanges } from '../../src/lease/lease.ts';
+import { STEP_DOWN_ANNOTATION, stepDownMark, stepDownMarkText, termMark } from '../../src/lease/marks.ts';
+import { isCalled } from '../../src/lease/names.ts';
 import type {
   CallOptions,
   LeaseEvent,
@@ -67,7 +69,7 @@ interface Timer {
 
 /** What may go otherwise before a step, by scenario. */
 export type Trouble =
-  'lose' | 'hold' | 'stall' | 'crash' | 'restart' | 'pause' | 'cut' | 'step' | 'delete' | 'empty' | 'restore';
+  'lose' | 'hold' | 'stall' | 'crash' | 'restart' | 'pause' | 'cut' | 'step' | 'delete' | 'empty' | 'restore' | 'ask';
 
 export interface Choices {
   /** Number of the step before which these may be done. */
@@ -200,7 +202,8 @@ export class Scene {
     this.api.onCommit((commit) => {
       const { by, verb, name, after } = commit;
       const { holderIdentity = '', leaseTransitions } = after?.spec ?? {};
-      this.#saw(name, `${verb} ${by} ${holderIdentity} ${leaseTransitions}`);
+      const asked = after && stepDownMark(after);
+      this.#saw(name, `${verb} ${by} ${holderIdentity} ${leaseTransitions}${asked ? ` for ${asked.to}` : ''}`);
       const what = after ? `holder ${holderIdentity || 'nobody'}, transitions ${leaseTransitions ?? '-'}` : 'gone';
       this.tell('API server', `${verb} of ${name} by ${by}: ${what}`);
       try {
@@ -292,6 +295,10 @@ export class Scene {
       if (this.scenario.troubles.includes(trouble)) options.push({ what, cost: 1 });
     };
     const { who } = item;
+    if (this.scenario.troubles.includes('ask')) {
+      for (const name of new Set(this.api.history.map((commit) => commit.name)))
+        for (const to of this.#successors(name)) may('ask', `ask ${name} ${to}`);
+    }
     if ('kind' in item) {
       if (item.kind !== 'event') may('lose');
       if (item.kind !== 'event') may('hold');
@@ -344,6 +351,18 @@ export class Scene {
       if (of === name && after) states.set(key(after), after.metadata.resourceVersion);
     if (there) states.delete(key(there));
     return [...states.values()].slice(-2);
+  }
+
+  /** For whom the term that a Lease is in may be asked to end, one who is not there among them; none where nobody would heed it, or was asked before. */
+  #successors(name: string): string[] {
+    const lease = this.api.peek({ namespace: NAMESPACE, name });
+    const { holderIdentity: holder, leaseTransitions: transitions } = lease?.spec ?? {};
+    if (!lease || !holder || termMark(lease)?.holder !== holder || termMark(lease)?.transitions !== transitions)
+      return [];
+    const asked = stepDownMark(lease);
+    if (asked?.holder === holder && asked.transitions === transitions) return [];
+    const others = this.processes.filter(({ alive, slot }) => alive && !isCalled(holder, slot)).map(({ slot }) => slot);
+    return ['anybody', 'nobody', ...new Set(others)];
   }
 
   /** False: there is nothing that this could be done to. */
@@ -408,6 +427,13 @@ export class Scene {
         if (!there?.spec.holderIdentity) return false;
         this.api.edit(ref, (lease) => withChanges(lease, { spec: { holderIdentity: '' } }));
         return true;
+      case 'ask': {
+        if (!this.#successors(name).includes(more)) return false;
+        const { holderIdentity: holder = '', leaseTransitions: transitions = 0 } = there!.spec;
+        const mark = stepDownMarkText({ holder, transitions, to: more === 'anybody' ? undefined : more });
+        this.api.edit(ref, (lease) => withChanges(lease, { annotations: { [STEP_DOWN_ANNOTATION]: mark } }));
+        return true;
+      }
       case 'restore': {
         const old = this.api.history.find((c) => c.name === name && c.resourceVersion === more)?.after;
         if (!old || !there) return false;
@@ -445,6 +471,7 @@ export class Scene {
       step: `the clock of ${name} is set back by two hours`,
       delete: `somebody deletes ${name}`,
       empty: `somebody empties the holder of ${name}`,
+      ask: `somebody asks the holder of ${name} to step down for ${more}`,
       restore: `somebody puts ${name} back to its version ${more}`,
     };
     return words[verb!] ?? what;
