@@ -122,6 +122,8 @@ class Leader {
     try {
       // The watch may have shown what followed before the answer to our write came.
       if (this.#candidate.seen) this.#news(this.#candidate.seen);
+      // A term that was found again, its answer lost, may have been asked to end meanwhile.
+      this.#heed();
       if (held.holds()) void this.#work();
       else this.#ended = {};
       this.#began = true;
@@ -179,7 +181,12 @@ class Leader {
     this.#lease = lease;
     this.#candidate.writes.stored(write, lease);
     if (write.sentAt > this.held.sentAt) this.#renewed(write.sentAt, true);
-    const asked = askedToStepDown(lease, { holder: this.#candidate.holder, transitions: this.#transitions });
+    this.#heed();
+  }
+
+  /** What the lease asks of its leader. */
+  #heed(): void {
+    const asked = askedToStepDown(this.#lease, { holder: this.#candidate.holder, transitions: this.#transitions });
     if (asked === undefined || this.#steppingDown || !this.held.holds()) return;
     this.#steppingDown = true;
     this.#candidate.report({ type: 'steppingDown', fencingToken: this.#fencingToken, to: asked.to });

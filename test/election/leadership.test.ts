@@ -431,6 +431,19 @@ describe('work and its program', () => {
       assert.equal(a.terms.length, 1);
     }));
 
+  test('asked to step down while the answer to the acquiring write is lost: the term is found again, and ends', () =>
+    play(async (scene) => {
+      const memory = new MemoryStore({ clock: scene.clock, api: scene.api, by: 'a' });
+      memory.next('create', { lose: 'Timeout' });
+      const a = scene.actor('a', { memory });
+      await scene.clock.advance(100);
+      assert(scene.peek()!.spec.holderIdentity !== '' && !a.leads);
+      ask(scene);
+      await scene.clock.advance(8_000);
+      assert.equal(a.of('leading')[0]?.why, 'adopted');
+      assert.equal(a.of('stopped')[0]?.reason, 'steppedDown');
+    }));
+
   for (const to of ['d_4', 'd'])
     test(`asked to step down for ${to}: it leads each time, against any others`, () =>
       play(async (scene) => {

@@ -136,8 +136,8 @@ class StepDowns {
   commit({ by, after }: Parameters<NonNullable<Rules['commit']>>[0]): void {
     const { holderIdentity: holder, leaseTransitions: transitions } = after?.spec ?? {};
     const mark = after && stepDownMark(after);
-    if (by === 'somebody' && mark?.holder === holder && mark?.transitions === transitions)
-      this.#asked = { ...mark!, to: mark!.to, at: this.#scene.now };
+    if (by === 'somebody' && mark?.holder === holder && mark && mark.transitions === transitions)
+      this.#asked = { ...mark, to: mark.to, at: this.#scene.now };
     else if (this.#asked && holder && !this.#isIn(holder, transitions)) {
       const { to } = this.#asked;
       const there = this.#scene.processes.some(({ slot }) => slot === to);
