@@ -2,13 +2,15 @@
  * Many candidates, many electors, and many other requests, on the embedded server in this process.
  *
  * - Herd: writes of a failover (the one that won, and all that were refused), and the time to the next leader, after a release and after
- *   a kill, by the number of candidates. The first failover stands apart: nobody knows yet of how many others there are.
+ *   a kill, by the number of candidates, which run in processes of their own. The first failover stands apart: nobody knows yet of how many others there are.
  * - Urgent: renewals beside requests that hang, on one connection.
  * - Electors: hundreds in one process, where each write takes long: terms lost.
  *
  *   node test/bench/crowds.ts [herd] [urgent] [electors] [--failovers N (20)] [--candidates N,N (3,30,300,1000)]
- *     [--how release,kill]
+ *     [--how release,kill] [--processes N (4): candidates are spread over]
  */
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,9 +24,8 @@ import type { ElectionEvent } from '../../src/election/election-events.ts';
 import type { Term } from '../../src/election/term.ts';
 import { connect } from '../../src/kube/connection.ts';
 import type { Connection } from '../../src/kube/connection.ts';
-import { LeaseStoreError } from '../../src/lease/store.ts';
-import type { LeaseStore } from '../../src/lease/store.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
+import type { Asked, CandidatesOptions, Said } from './candidates.ts';
 import { median, table } from './measure.ts';
 
 const clock = createSystemClock();
@@ -37,6 +38,7 @@ const PATIENCE_MS = 60_000;
 
 interface World {
   readonly server: EmbeddedServer;
+  readonly kubeconfig: string;
   readonly connect: () => Promise<Connection>;
 }
 
@@ -46,7 +48,7 @@ async function withServer<T>(use: (world: World) => Promise<T>): Promise<T> {
   const kubeconfig = join(dir, 'kubeconfig');
   await writeFile(kubeconfig, server.kubeconfig());
   try {
-    return await use({ server, connect: () => connect({ clock, random: Math.random, kubeconfig }) });
+    return await use({ server, kubeconfig, connect: () => connect({ clock, random: Math.random, kubeconfig }) });
   } finally {
     await server.close();
     await rm(dir, { recursive: true });
@@ -56,65 +58,64 @@ async function withServer<T>(use: (world: World) => Promise<T>): Promise<T> {
 const untilAborted = (term: Term): Promise<void> =>
   new Promise((resolve) => void term.signal.addEventListener('abort', () => resolve(), { once: true }));
 
-/** One of many; killed, its requests fail before they are sent. */
-interface Candidate {
-  readonly stop: () => Promise<void>;
-  kill(dead: boolean): void;
-}
-
-/** A failover: its writes, and milliseconds until the next leads. */
+/** A failover: its writes, and milliseconds until the next leads: from the release, or from the end of the dead one's lease. */
 interface Failover {
   readonly writes: number;
   readonly ms: number;
 }
 
+/** Candidates in processes of their own: on a machine for each candidate nobody waits for what another makes of an event. */
+class Candidates {
+  readonly #children: ChildProcess[];
+  readonly #waiting = new Set<{ readonly on: (said: Said) => boolean; readonly done: (said: Said) => void }>();
+  readonly #all = new Set<number>();
+
+  constructor(options: CandidatesOptions, processes: number) {
+    const program = new URL('candidates.ts', import.meta.url).pathname;
+    this.#children = Array.from({ length: processes }, () => {
+      const child = fork(program, [JSON.stringify(options)]);
+      child.on('message', (said: Said) => {
+        for (const one of this.#waiting) if (one.on(said) && this.#waiting.delete(one)) one.done(said);
+      });
+      return child;
+    });
+  }
+
+  ask(ask: Asked['ask'], id: number): void {
+    if (ask === 'begin') this.#all.add(id);
+    if (ask === 'stop') this.#all.delete(id);
+    this.#children[id % this.#children.length]!.send({ ask, id } satisfies Asked);
+  }
+
+  said<S extends Said['say']>(say: S, id?: number): Promise<Extract<Said, { say: S }>> {
+    return new Promise((done) => {
+      const on = (said: Said): boolean => said.say === say && (id === undefined || said.id === id);
+      this.#waiting.add({ on, done: done as (said: Said) => void });
+    });
+  }
+
+  async begin(id: number): Promise<void> {
+    const begun = this.said('begun', id);
+    this.ask('begin', id);
+    await begun;
+  }
+
+  async close(): Promise<void> {
+    const stopped = [...this.#all].map((id) => this.said('stopped', id));
+    for (const id of this.#all) this.ask('stop', id);
+    await Promise.all(stopped);
+    for (const child of this.#children) child.disconnect();
+  }
+}
+
 async function failovers(
-  { server, connect: open }: World,
+  { server, kubeconfig }: World,
   candidates: number,
   count: number,
   how: 'release' | 'kill',
+  processes: number,
 ): Promise<Failover[]> {
-  let leader: Candidate | undefined;
-  let onLead: (at: number) => void = () => {};
-  const all = new Set<Candidate>();
-  const begin = async (i: number): Promise<void> => {
-    const connection = await open();
-    let dead = false;
-    const alive = (): void => {
-      if (dead) throw new LeaseStoreError('Unavailable', { message: 'killed' });
-    };
-    const { store: real } = connection;
-    const store: LeaseStore = Object.assign(Object.create(real) as LeaseStore, {
-      get: async (...args: Parameters<LeaseStore['get']>) => (alive(), real.get(...args)),
-      update: async (...args: Parameters<LeaseStore['update']>) => (alive(), real.update(...args)),
-    });
-    const ending = new AbortController();
-    const elector = new LeaderElector({
-      store,
-      clock,
-      random: Math.random,
-      lease,
-      id: `c${i}`,
-      uuid: randomUUID(),
-      ...(how === 'kill' && KILLED),
-      work: (term) => {
-        leader = me;
-        onLead(performance.now());
-        return untilAborted(term);
-      },
-    });
-    const running = elector.run(ending.signal);
-    const me: Candidate = {
-      async stop() {
-        all.delete(me);
-        ending.abort();
-        await running;
-        await connection.close();
-      },
-      kill: (now) => void (dead = now),
-    };
-    all.add(me);
-  };
+  const all = new Candidates({ kubeconfig, lease, timing: how === 'kill' ? KILLED : {} }, processes);
   const refused = (): number =>
     server.requests.matching({ verb: /update|create/ }).filter(({ status }) => status === 409).length;
   /** Those that came too late, once no more are refused, and the one that won; a leader's renewals are no writes of the failover. */
@@ -124,22 +125,30 @@ async function failovers(
       await wait(QUIET_MS);
     }
   };
-  for (let i = 0; i < candidates; i++) await begin(i);
-  await wait(1_000 + candidates * 8);
+  let next = all.said('leads');
+  for (let i = 0; i < candidates; i++) await all.begin(i);
+  let leader = (await next).id;
+  await wait(1_000 + candidates * 2);
   const seen: Failover[] = [];
   while (seen.length < count) {
-    const was = leader!;
     server.requests.clear();
-    const next = new Promise<number>((resolve) => (onLead = resolve));
-    const from = performance.now();
-    if (how === 'kill') was.kill(true);
-    else void was.stop().then(() => begin(candidates + seen.length));
-    const at = await Promise.race([next, wait(PATIENCE_MS, NaN, { ref: false })]);
-    seen.push({ writes: await writes(), ms: at - from });
-    was.kill(false);
+    next = all.said('leads');
+    const leaves = all.said('leaves', leader);
+    if (how === 'kill') all.ask('kill', leader);
+    else {
+      const stopped = all.said('stopped', leader);
+      all.ask('stop', leader);
+      void stopped.then(() => all.begin(candidates + seen.length));
+    }
+    const { at, sentAt } = await leaves;
+    const from = how === 'kill' ? sentAt + KILLED.leaseDurationSeconds * 1000 : at;
+    const led = await Promise.race([next, wait(PATIENCE_MS, undefined, { ref: false })]);
+    seen.push({ writes: await writes(), ms: (led?.at ?? NaN) - from });
+    all.ask('revive', leader);
+    leader = led?.id ?? leader;
     if (how === 'kill') await wait(1_500);
   }
-  await Promise.all([...all].map((one) => one.stop()));
+  await all.close();
   return seen;
 }
 
@@ -147,11 +156,12 @@ export async function benchHerd(
   candidates: readonly number[],
   count: number,
   hows: readonly ('release' | 'kill')[] = ['release', 'kill'],
+  processes = 4,
 ): Promise<string> {
   const rows: string[][] = [];
   for (const how of hows) {
     for (const n of candidates) {
-      const [first, ...rest] = await withServer((world) => failovers(world, n, count, how));
+      const [first, ...rest] = await withServer((world) => failovers(world, n, count, how, processes));
       const [written, times] = [rest.map(({ writes }) => writes), rest.map(({ ms }) => ms)];
       const show = (values: number[]): string => `${Math.round(median(values))}, ${Math.round(Math.max(...values))}`;
       rows.push([
@@ -162,7 +172,8 @@ export async function benchHerd(
       ]);
     }
   }
-  const limits = 'limits: 30 writes at the median; 50 ms after a release, 200 ms after the 2 s of a kill';
+  const limits =
+    'limits: 30 writes at the median; 50 ms after a release, 200 ms after the lease of a dead leader has ended';
   return `${table([`${count} failovers`, 'writes: median, worst', 'next leads: median, worst', 'the first'], rows)}\n${limits}`;
 }
 
@@ -257,12 +268,14 @@ if (import.meta.main) {
       failovers: { type: 'string', default: '20' },
       candidates: { type: 'string', default: '3,30,300,1000' },
       how: { type: 'string', default: 'release,kill' },
+      processes: { type: 'string', default: '4' },
     },
   });
   const wanted = (what: string): boolean => positionals.length === 0 || positionals.includes(what);
   const candidates = values.candidates.split(',').map(Number);
   const hows = values.how.split(',') as ('release' | 'kill')[];
-  if (wanted('herd')) console.log(`${await benchHerd(candidates, Number(values.failovers), hows)}\n`);
+  if (wanted('herd'))
+    console.log(`${await benchHerd(candidates, Number(values.failovers), hows, Number(values.processes))}\n`);
   if (wanted('urgent')) console.log(`${await benchUrgent()}\n`);
   if (wanted('electors')) console.log(await benchElectors(600, 300, 30));
 }
