@@ -1,6 +1,6 @@
 /** What is tried once all is quiet, one thing a run, to hold each bound of DESIGN to the millisecond. */
 import { MemoryApi } from '../support/memory-api.ts';
-import { ClientGoActor, ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
+import { CensusActor, ClientGoActor, ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
 import type { ElectionRules } from './rules/election.ts';
 import { RING_DRILLS } from './plan.ts';
@@ -28,10 +28,16 @@ const RELEASE_MS = 4_000 + 500 + HEAD_START_MS;
 const RELEASE_POLLED_MS = RELEASE_MS + 2_000 * 2.2 + 500;
 /** A deletion is told at once, and a look and a write follow. */
 const RECREATED_MS = 1_000;
+const HOUR_MS = 3_600_000;
+/** Longer than the freshness window, by any clock. */
+const DEAD_MS = 35_000;
+/** A list is there by then, also where it took two. */
+const HEARD_MS = 10_000;
 
 export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'failover' || parts.kind === 'release') return electors(parts);
   if (parts.kind === 'deletion') return deletion(parts);
+  if (parts.kind === 'clock ahead') return clockAhead(parts);
   const { world, stage, actors, look } = parts;
   const ring = RING_DRILLS.find((kind) => kind === parts.kind);
   if (ring) return ringDrill(ring, stage, actors.values(), (until) => world.live(until, look));
@@ -57,15 +63,49 @@ async function electors({ kind, world, stage, actors, election, look }: DrillPar
   }
 }
 
-/** Somebody deletes the lease of a living publisher: it comes back; at once where no server makes its own first. */
-async function deletion({ world, api, stage, actors, look }: DrillParts): Promise<void> {
-  const holder = [...actors.values()].find(
+/** A publisher that holds the lease of its host, alone. */
+const holderOf = ({ actors }: DrillParts): PublisherActor | undefined =>
+  [...actors.values()].find(
     (a): a is PublisherActor =>
       a instanceof PublisherActor &&
       a.living &&
       a.publisher.status.phase === 'holding' &&
       a.slot.nameFormat === 'sha256',
   );
+
+/**
+ * A host's clock is an hour ahead, and the host dies while a census hears nothing: once the census hears again, that host's
+ * renewTime, which has not come, makes nobody live.
+ */
+async function clockAhead(parts: DrillParts): Promise<void> {
+  const { world, api, stage, actors, look } = parts;
+  const holder = holderOf(parts);
+  const census = [...actors.values()].find((a): a is CensusActor => a instanceof CensusActor && a.living);
+  if (!holder || !census?.census.snapshot().known) return;
+  stage.judge.note('DRILL', `${holder.name}, its clock ahead, dies unheard by ${census.name}`);
+  census.link.hush(true);
+  holder.process.stepWall(HOUR_MS);
+  await world.live(world.now + holder.slot.intervalMs * 1.05 + 2_000, look);
+  holder.process.crash();
+  const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };
+  const left = api.peek(ref)?.metadata.resourceVersion;
+  await world.live(world.now + DEAD_MS, look);
+  census.link.resume('relist');
+  await world.live(world.now + HEARD_MS, look);
+  // Another process of the host may have taken it over.
+  if (!census.census.snapshot().known || api.peek(ref)?.metadata.resourceVersion !== left) return;
+  const shown = census.census.leases()?.leases.find(({ name }) => name === holder.leaseName);
+  if (shown?.state === 'live')
+    stage.judge.fail(
+      'who is silent is not live',
+      `${census.name} calls ${holder.name} live by a time that has not come`,
+    );
+}
+
+/** Somebody deletes the lease of a living publisher: it comes back; at once where no server makes its own first. */
+async function deletion(parts: DrillParts): Promise<void> {
+  const { world, api, stage, look } = parts;
+  const holder = holderOf(parts);
   if (!holder) return;
   const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };
   stage.judge.note('DRILL', `deletion of ${holder.name}'s lease`);

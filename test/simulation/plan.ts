@@ -170,7 +170,7 @@ export interface Plan {
   readonly furniture: readonly Furniture[];
   readonly phases: readonly Phase[];
   /** What is tried once the last quiet is over, to measure its bound. */
-  readonly drill: 'failover' | 'release' | 'restart' | 'deletion' | RingDrill | 'none';
+  readonly drill: 'failover' | 'release' | 'clock ahead' | 'deletion' | RingDrill | 'none';
 }
 
 type Weights = Partial<Record<HappeningKind, number>>;
@@ -296,7 +296,7 @@ export function drawPlan(seed: number): Plan {
   const drills = slots.some(({ kind }) => kind === 'elector')
     ? (['failover', 'release'] as const)
     : slots.some(({ kind }) => kind === 'publisher')
-      ? (['restart', 'deletion'] as const)
+      ? (['clock ahead', 'deletion'] as const)
       : (['none'] as const);
   return { seed, theme, slots, nodes, furniture, phases, drill: random.pick(drills) };
 }
