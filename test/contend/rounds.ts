@@ -34,11 +34,17 @@ interface Row {
   refused: number;
 }
 
-/** @returns how many problems there were */
+/** What became of a contest. */
+export interface Played {
+  readonly rounds: number;
+  readonly problems: number;
+  readonly summary: readonly string[];
+}
+
 export async function playRounds(
   contest: Contest,
   { forMs, only, verbose, random }: { forMs: number; only: string; verbose: boolean; random: () => number },
-): Promise<number> {
+): Promise<Played> {
   const { world } = contest;
   const chosen = contest.scenarios.filter(({ name }) => name.includes(only));
   const rows = new Map<string, Row>();
@@ -102,10 +108,11 @@ export async function playRounds(
     console.log(`${name.padEnd(width)}  ${cells.join('  ')}`);
   }
   const rounds = [...rows.values()].reduce((sum, row) => sum + row.rounds, 0);
-  for (const line of contest.summary()) console.log(line);
+  const summary = contest.summary();
+  for (const line of summary) console.log(line);
   console.log(`${rounds} rounds, ${problems.length} problems`);
   for (const problem of problems) console.log(`  ${problem}`);
-  return problems.length;
+  return { rounds, problems: problems.length, summary };
 }
 
 /** Median and worst of milliseconds, as text. */

@@ -5,9 +5,9 @@ import { after, before, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { realApiSkip } from '../support/real-api.ts';
 import type { Program } from '../support/process.ts';
-import { publish, terminate, until } from '../e2e/support.ts';
+import { publish, until } from '../e2e/support.ts';
 import type { LeaseJson } from '../e2e/support.ts';
-import { IDENTITY, REDUCED, ago, leaseAt, leasesOf, makeLease, startServer } from './support.ts';
+import { IDENTITY, REDUCED, ago, leaseAt, leasesOf, makeLease, startServer, stop } from './support.ts';
 import type { Server } from './support.ts';
 
 /** Worked out here anew, from Kubernetes' description of it. */
@@ -47,7 +47,7 @@ describe('identity', { skip: realApiSkip() }, () => {
     assert.deepEqual(more, []);
     assert.equal(lease?.metadata.name, identityName('one-start'));
     assert.equal(lease.metadata.labels?.['kubernetes.io/hostname'], 'one-start');
-    await terminate(program);
+    await stop(program);
   });
 
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
@@ -57,7 +57,7 @@ describe('identity', { skip: realApiSkip() }, () => {
       const first = start(t, host);
       const lease = await until('the lease', () => leaseAt(server, 'kube-system', name));
       const number = (await identities()).length;
-      if (signal === 'SIGTERM') await terminate(first);
+      if (signal === 'SIGTERM') await stop(first);
       else await first.kill();
       start(t, host);
       const later = await until('another holder, and its heartbeat', async () => {

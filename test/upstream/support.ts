@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { HttpProxy } from '../support/http-proxy.ts';
 import { startHttpProxy } from '../support/http-proxy.ts';
+import type { Program } from '../support/process.ts';
 import { startRealApi } from '../support/real-api.ts';
 import type { RealApi, RealApiOptions } from '../support/real-api.ts';
 import { seenReal } from '../e2e/support.ts';
@@ -91,6 +92,12 @@ export async function leasesOf({ at }: Server, namespace: string, selector = '')
   const { status, json } = await at.call('GET', `${pathOf(namespace)}?labelSelector=${encodeURIComponent(selector)}`);
   assert.equal(status, 200, JSON.stringify(json));
   return (json as { items: LeaseJson[] }).items;
+}
+
+/** SIGTERM, and its end. */
+export async function stop(program: Program): Promise<void> {
+  program.signal('SIGTERM');
+  assert.equal((await program.exitWithin(60_000)).code, 0, program.output());
 }
 
 /** Where a program that was given port 0 serves, from its log. */
