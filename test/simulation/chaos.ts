@@ -23,7 +23,7 @@ export const FAULT_KINDS = [
   'watch silent',
   'watch lost',
   'watch cut',
-  'watch told anew (410)',
+  'watch ended (410)',
   'watch late',
   'watch forbidden',
   // Processes and their clocks.
@@ -42,7 +42,7 @@ export const FAULT_KINDS = [
   'operator edits',
   'restore',
   'node deleted',
-  'node made anew',
+  'node recreated',
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];

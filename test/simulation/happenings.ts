@@ -54,7 +54,7 @@ export function happen(scene: Scene, happening: Happening): void {
     case 'restore':
       return restore(scene, dice);
     case 'node deleted':
-    case 'node made anew':
+    case 'node recreated':
       return node(scene, happening);
     default:
       if (actor && actor.process.state !== 'crashed') befall(scene, actor, happening);
@@ -120,7 +120,7 @@ function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
       if (b < 0.3 && chaos.inject('watch forbidden')) store.watches.forbid();
       else store.watches.cut();
       return;
-    case 'watch told anew (410)':
+    case 'watch ended (410)':
       return store.watches.relist();
     default:
       return;
@@ -291,7 +291,7 @@ function node({ stage, plan, chaosEnd }: Scene, { kind, dice }: Happening): void
     if (owner !== undefined && owner !== nodes.nodes.get(name)?.uid) api.remove({ namespace: 'kube-node-lease', name });
   };
   world.schedule(b * 20_000, collect);
-  if (kind === 'node made anew') world.schedule(c < 0.3 ? 0 : c * 10_000, () => nodes.add(name));
+  if (kind === 'node recreated') world.schedule(c < 0.3 ? 0 : c * 10_000, () => nodes.add(name));
   else if (c < 0.5) world.schedule(Math.min(c * 80_000, chaosEnd - world.now), () => nodes.add(name));
 }
 

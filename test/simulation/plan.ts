@@ -117,7 +117,7 @@ export type HappeningKind =
       | 'watch silent'
       | 'watch lost'
       | 'watch cut'
-      | 'watch told anew (410)'
+      | 'watch ended (410)'
       | 'pause'
       | 'suspend'
       | 'crash'
@@ -129,7 +129,7 @@ export type HappeningKind =
       | 'operator edits'
       | 'restore'
       | 'node deleted'
-      | 'node made anew'
+      | 'node recreated'
     >;
 
 /** One thing that happens; what exactly is in its dice, 0 to 1. */
@@ -174,7 +174,7 @@ export interface Plan {
 }
 
 type Weights = Partial<Record<HappeningKind, number>>;
-const WATCHES: Weights = { 'watch silent': 2, 'watch lost': 2, 'watch cut': 1, 'watch told anew (410)': 1 };
+const WATCHES: Weights = { 'watch silent': 2, 'watch lost': 2, 'watch cut': 1, 'watch ended (410)': 1 };
 const PROCESSES: Weights = { pause: 6, suspend: 2, crash: 3, stop: 3, 'overlapping restart': 2, 'clock step': 2 };
 
 const HAPPENINGS: Record<Theme, Weights> = {
@@ -191,7 +191,7 @@ const HAPPENINGS: Record<Theme, Weights> = {
     'operator edits': 3,
     restore: 1.5,
     'node deleted': 1,
-    'node made anew': 1,
+    'node recreated': 1,
   },
   election: {
     weather: 14,
@@ -233,7 +233,7 @@ const HAPPENINGS: Record<Theme, Weights> = {
     ...PROCESSES,
     ...WATCHES,
     'node deleted': 5,
-    'node made anew': 6,
+    'node recreated': 6,
     'operator deletes': 1,
     'operator edits': 1,
   },

@@ -21,7 +21,7 @@ const HAPPENINGS: Partial<Record<HappeningKind, number>> = {
   'watch silent': 3,
   'watch lost': 2,
   'watch cut': 1,
-  'watch told anew (410)': 1,
+  'watch ended (410)': 1,
   'API outage': 0.5,
   'no space for writes': 0.3,
   'no Date': 0.7,
