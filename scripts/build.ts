@@ -31,22 +31,42 @@ const common: BuildOptions = {
   logLevel: 'warning',
 };
 
+const LIBRARY = 'src/index.ts';
+
+/**
+ * What the entries of the library and what it loads later have in common would be split by who needs it, into a dozen files,
+ * each of which takes half a millisecond to look for and load. Each of them imports the library: then it is one file.
+ */
+const sharedAsOne: Plugin = {
+  name: 'the library is one file',
+  setup(plugin) {
+    plugin.onResolve({ filter: /^(\.|src\/)/ }, ({ path, kind, resolveDir }) =>
+      (kind === 'entry-point' && path !== LIBRARY) || kind === 'dynamic-import'
+        ? { path: resolve(resolveDir, path), namespace: 'with-library' }
+        : undefined,
+    );
+    plugin.onLoad({ filter: /.*/, namespace: 'with-library' }, ({ path }) => ({
+      contents: `import ${JSON.stringify(join(root, LIBRARY))};\nexport * from ${JSON.stringify(path)};`,
+      resolveDir: root,
+    }));
+  },
+};
+
 /** The library: ES modules whose dependencies stay imports. */
 export async function buildLibrary(outdir: string): Promise<void> {
   const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: object };
   const built = Object.values(exports).flatMap((entry: string | { default: string }) =>
-    typeof entry === 'string' ? [] : [entry.default],
+    typeof entry === 'string' ? [] : [entry.default.replace(/^\.\/dist\/(.*)\.js$/, '$1')],
   );
   await build({
     ...common,
-    entryPoints: built.map((path) => path.replace('./dist/', 'src/').replace(/\.js$/, '.ts')),
-    outbase: 'src',
+    entryPoints: Object.fromEntries(built.map((name) => [name, `src/${name}.ts`])),
     outdir,
     splitting: true,
     packages: 'external',
     chunkNames: 'lib/[name]-[hash]',
     // Of node:crypto alone an import takes as long as half of Node's start.
-    plugins: [builtinsAsObjects],
+    plugins: [sharedAsOne, builtinsAsObjects, versionAlone],
   });
 }
 
@@ -212,9 +232,6 @@ const SHARED: Readonly<Record<string, string>> = {
   undici_client: './src/kube/wire/undici-client.ts',
 };
 
-/** The files of the commands that the entry looks for in `short-commands.js`. */
-const SHORT = ['count-command.ts', 'get-command.ts', 'leases-command.ts'];
-
 /** `short-commands.ts` in one file: its commands inside, what is shared and every other command in files of their own. */
 const shortOnly: Plugin = {
   name: 'only the short commands',
@@ -223,10 +240,8 @@ const shortOnly: Plugin = {
       if (kind !== 'dynamic-import') return undefined;
       const shared = Object.keys(SHARED).find((name) => basename(SHARED[name] ?? '') === basename(path));
       if (shared !== undefined) return { path: `./${shared}.js`, external: true };
-      // The entry sends them there itself.
-      if (basename(importer) === 'commands.ts' && !SHORT.includes(basename(path)))
-        return { path: './main.js', external: true };
-      return undefined;
+      // Its own it has imported; to the others the entry sends.
+      return basename(importer) === 'commands.ts' ? { path: './main.js', external: true } : undefined;
     });
   },
 };
@@ -236,7 +251,7 @@ const shortOnly: Plugin = {
  * licences of what they hold of others.
  */
 export async function buildCommands(outdir: string): Promise<void> {
-  const entryPoints = { main: 'src/commands/main.ts', watchdog: 'src/guard/watchdog.ts', ...SHARED };
+  const entryPoints = { main: 'src/commands/main.ts', ...SHARED };
   const built = [
     await build({ ...bundleOptions, entryPoints, outdir: join(outdir, 'cli'), metafile: true }),
     await build({
@@ -248,6 +263,16 @@ export async function buildCommands(outdir: string): Promise<void> {
       entryPoints: { 'short-commands': 'src/commands/short-commands.ts' },
       outdir: join(outdir, 'cli'),
       plugins: [shortOnly, ...(bundleOptions.plugins ?? [])],
+      metafile: true,
+    }),
+    await build({
+      ...bundleOptions,
+      splitting: false,
+      // Without Node's loader of ES modules it is 3 MB smaller.
+      format: 'cjs',
+      entryPoints: { watchdog: 'src/guard/watchdog.ts' },
+      outdir: join(outdir, 'cli'),
+      outExtension: { '.js': '.cjs' },
       metafile: true,
     }),
   ];

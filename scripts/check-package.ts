@@ -7,14 +7,15 @@
  * `node scripts/check-package.ts`, after `npm run build`. Prints what is wrong and ends with exit code 1.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createRequire, findPackageJSON } from 'node:module';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { closure, onDisk, sizeOf } from './installed.ts';
 import { NOTICES } from './notices.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -24,7 +25,7 @@ const ALLOWED = [
   /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
   /^dist\/cli\.js$/,
   /^dist\/THIRD-PARTY-NOTICES$/,
-  /^dist\/cli\/[\w-]+\.js$/,
+  /^dist\/cli\/[\w-]+\.c?js$/,
   /^dist\/(index|testing|adapters\/[\w-]+)\.js$/,
   /^dist\/lib\/[\w-]+\.js$/,
   /^dist\/([\w-]+\/)*[\w-]+\.d\.ts$/,
@@ -75,28 +76,6 @@ async function checkFiles(packed: Packed): Promise<string[]> {
     if (!text.startsWith('#!/usr/bin/env node\n')) problems.push(`${path}: does not name its interpreter`);
   }
   return problems;
-}
-
-/** The directories of a package's dependencies, of theirs, and so on, where they stand here. */
-function closure(manifest: string, found = new Set<string>()): Set<string> {
-  const { dependencies = {} } = JSON.parse(readFileSync(manifest, 'utf8')) as { dependencies?: object };
-  for (const name of Object.keys(dependencies)) {
-    const own = findPackageJSON(name, pathToFileURL(manifest));
-    if (own === undefined) throw new Error(`${manifest}: ${name} is not installed`);
-    if (found.has(dirname(own))) continue;
-    found.add(dirname(own));
-    closure(own, found);
-  }
-  return found;
-}
-
-/** Bytes that a file takes on a disk, by blocks of 4096. */
-const onDisk = (bytes: number): number => Math.ceil(bytes / 4096) * 4096;
-
-function sizeOf(directory: string): number {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, { parentPath, name }) => sum + onDisk(statSync(join(parentPath, name)).size), 0);
 }
 
 /** What npm installs for it, itself included. */

@@ -9,7 +9,7 @@ import { defaultText } from '../config/option-spec.ts';
 import type { OptionSpec } from '../config/option-spec.ts';
 import { version } from '../version.ts';
 import { ConfigurationError, EXIT, UsageError } from './command.ts';
-import type { CommandSpec, Io } from './command.ts';
+import type { CommandModule, CommandSpec, Io } from './command.ts';
 import { COMMANDS, allOptions, loadCompletion } from './commands.ts';
 import { stderr, stderrIsJournal } from './streams.ts';
 import { takeSystemdVariables } from './systemd.ts';
@@ -37,7 +37,12 @@ const GROUPS = [
   [LOG_OPTIONS, 'Logging:'],
 ] as const;
 
-export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
+/** @param loaded commands that are here already, by name */
+export async function main(
+  argv: readonly string[],
+  io: Io = processIo(),
+  loaded: Readonly<Record<string, CommandModule>> = {},
+): Promise<number> {
   if (argv[0] === '__complete')
     return (await loadCompletion()).complete(argv.slice(1), COMMANDS, allOptions(COMMANDS), io);
   let exitCode: number = EXIT.ok;
@@ -69,7 +74,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
       command.addOption(toOption(key, option).helpGroup(GROUPS.find(([table]) => key in table)?.[1] ?? 'Options:'));
     if (examples) command.addHelpText('after', `\nExamples:\n${examples.map(example).join('\n')}\n`);
     command.action(async () => {
-      const module = await spec.load();
+      const module = loaded[spec.name] ?? (await spec.load());
       const from = sources({ table, all: () => allOptions(COMMANDS), flags: command.optsWithGlobals(), env: io.env });
       for (const warning of from.warnings) io.err(`leasekeeper: warning: ${warning}\n`);
       const file = await from.readFile();

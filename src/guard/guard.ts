@@ -262,7 +262,7 @@ const killAt = ({ expires }: Until): number => expires - KILL_MARGIN_MS;
 
 /** Its standard streams are the command's. In a session of its own, so that a terminal's signals do not reach it. */
 function startWatchdog(): ChildProcess {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'cjs';
   const script = new URL(`./watchdog.${extension}`, import.meta.url);
   // What these options ask for (a debugger's port, a module to load) is for the command and for us.
   const { NODE_OPTIONS: _, ...env } = process.env;

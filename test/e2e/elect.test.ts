@@ -74,7 +74,7 @@ describe('elect', { concurrency: 2 }, () => {
     const program = ['elect', ...to, '--', 'sh', '-c', 'tr "\\0" " " < /proc/$PPID/cmdline; exit 3'];
     const { code, stdout, stderr } = await runProgram(program, { script: join(dist, 'cli.js'), t });
     assert.deepEqual([code, stderr], [3, '']);
-    assert.ok(stdout.trimEnd().endsWith(` ${join(dist, 'cli/watchdog.js')}`), stdout);
+    assert.ok(stdout.trimEnd().endsWith(` ${join(dist, 'cli/watchdog.cjs')}`), stdout);
   });
 
   test('killed by a signal: 128 and its number; not a file to execute: no lease is touched', async (t) => {
