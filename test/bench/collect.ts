@@ -1,6 +1,6 @@
 /**
  * Collecting 5,000 expired leases: `leasekeeper sweep --once --confirm-after=0` beside kube-apiserver's own collector as
- * the Go client runs it, in turn on one server.
+ * the Go client runs it, and a bare client of 64 connections (bare-collect.ts), in turn on one server.
  *
  * Ours is the built program, as it is installed; from source Node would strip types first. Both are timed from inside, from
  * the first request to the last answer, and ours as a whole process too, with Node's start. One lease is alive: without one
@@ -10,12 +10,10 @@
  * Our sweeper keeps two cores busy, most of them with the API server's own work: on a machine that has other things to do,
  * or no more than these two cores for client and server, seconds say how busy it was, and CPU seconds what it costs.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildCommands, buildEntry } from '../../scripts/build.ts';
+import { resolve } from 'node:path';
 import type { RealApi } from '../support/real-api.ts';
 import { runProgram } from '../support/process.ts';
+import { figure } from './figures.ts';
 import { cpuSeconds, median, runJson, table } from './measure.ts';
 
 const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases';
@@ -32,6 +30,8 @@ interface Run extends Times {
 
 export interface CollectBench {
   readonly api: RealApi;
+  /** The built program's cli.js. */
+  readonly cli: string;
   /** The Go client; it makes the leases too. */
   readonly goPeer: string;
   readonly rounds: number;
@@ -39,7 +39,7 @@ export interface CollectBench {
   readonly count?: number;
 }
 
-export async function benchCollect({ api, goPeer, rounds, count = 5000 }: CollectBench): Promise<string> {
+export async function benchCollect({ api, cli, goPeer, rounds, count = 5000 }: CollectBench): Promise<string> {
   const kubeconfig = await api.kubeconfig();
   const go = (command: string, ...args: readonly string[]): Promise<{ seconds: number; deleted?: number }> =>
     runJson(goPeer, [command, '--kubeconfig', kubeconfig, ...args]);
@@ -58,15 +58,11 @@ export async function benchCollect({ api, goPeer, rounds, count = 5000 }: Collec
     if (items.length !== 1) throw new Error(`${items.length} leases are left of one`);
     return { ...times, ...used, requests: made };
   };
-  const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-collect-'));
-  // As in an installed package: Node asks it what kind of module a file is.
-  await writeFile(join(dir, 'package.json'), '{"type":"module"}');
-  await Promise.all([buildCommands(join(dir, 'dist')), buildEntry(join(dir, 'dist'))]);
-  const cli = join(dir, 'dist/cli.js');
+  const bare = resolve(import.meta.dirname, 'bare-collect.ts');
   const contenders: readonly [string, () => Promise<Times>][] = [
     ['leasekeeper', () => ours(cli, kubeconfig, count)],
     ["kube-apiserver's collector", async () => theirs(await go('collect'))],
-    ['the same, JSON', async () => theirs(await go('collect', '--protobuf=false'))],
+    ['bare client, 64 connections', async () => theirs(await runJson(process.execPath, [bare, kubeconfig, '64']))],
   ];
   await api.json('POST', LEASES, {
     metadata: { name: 'living', labels: { 'apiserver.kubernetes.io/identity': 'kube-apiserver' } },
@@ -79,9 +75,13 @@ export async function benchCollect({ api, goPeer, rounds, count = 5000 }: Collec
     }
   } finally {
     await api.json('DELETE', `${LEASES}/living`);
-    await rm(dir, { recursive: true, force: true });
   }
-  const first = results.get('leasekeeper') ?? [];
+  const [first = [], go_ = [], least = []] = [...results.values()];
+  const by = (runs: readonly Run[]): number[] => runs.map((r, round) => r.seconds / (first[round]?.seconds ?? NaN));
+  figure('collect', {
+    values: by(go_),
+    beside: `bare client of 64 connections: ${median(by(least)).toFixed(2)} of ours`,
+  });
   return table(
     [
       `${count} expired leases`,

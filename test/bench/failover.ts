@@ -4,7 +4,7 @@
  *
  * - After a release: from SIGTERM to the leader until the standby says that it leads. Ours has a command to end first (`sleep`,
  *   which does so at once), and the time until the next command runs is told as well. Ours 50 times, theirs 10, in turn.
- * - After kill -9: from the kill; three leases each at the same time.
+ * - After kill -9: from the kill; five leases each at the same time.
  * - A standby's requests: counted by the server, ours and theirs told apart by their verbs (ours lists, theirs gets).
  *
  *   node test/bench/failover.ts
@@ -19,10 +19,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { leaveNothing } from '../support/children.ts';
 import type { RealApi } from '../support/real-api.ts';
 import { startRealApi } from '../support/real-api.ts';
+import { figure } from './figures.ts';
 import { median, table } from './measure.ts';
 
 const CLI = resolve(import.meta.dirname, '../../src/cli.ts');
 const STANDBY_SECONDS = 20;
+/** How long a lease lasts by default. */
+const DURATION_MS = 15_000;
 /** Milliseconds that anything waited for may take: a lease and a long look at it. */
 const PATIENCE_MS = 40_000;
 
@@ -115,8 +118,19 @@ export async function benchFailover({ api, goPeer, releases = 50 }: FailoverBenc
     ...(theirs ? [afterRelease(theirs, Math.ceil(releases / 5))] : []),
   ]);
   const killed = await Promise.all(
-    kinds.map((kind) => Promise.all([0, 1, 2].map((i) => afterKill(kind, `${kind.name.split(' ')[0]}-killed-${i}`)))),
+    kinds.map((kind) =>
+      Promise.all([0, 1, 2, 3, 4].map((i) => afterKill(kind, `${kind.name.split(' ')[0]}-killed-${i}`))),
+    ),
   );
+  figure('release', {
+    values: released[0]?.leads ?? [],
+    beside: released[1] && `client-go ${median(released[1].leads).toFixed(0)} ms`,
+  });
+  const beyond = (took: readonly number[] = []): number[] => took.map((one) => one - DURATION_MS);
+  figure('kill', {
+    values: beyond(killed[0]),
+    beside: killed[1] && `client-go ${median(beyond(killed[1])).toFixed(0)} ms`,
+  });
   const ms = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(0)} ms`);
   return table(
     [

@@ -19,6 +19,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { startRealApi } from '../support/real-api.ts';
+import { figure } from './figures.ts';
 import { runJson, table } from './measure.ts';
 
 interface Ours {
@@ -116,6 +117,7 @@ export async function benchHeartbeats(given: HeartbeatsBench): Promise<string> {
       rows.push(row("upstream's controller, Go", Number(peerLeases), renewals, peer));
     }
     const { lateMs } = ours;
+    figure('fleet', { values: [ours.maxResidentMegabytes], beside: `the latest ${lateMs.max} ms late` });
     return (
       `Heartbeats of ${ours.nodes} nodes every ${interval} s from one process, for ${seconds} s, on ${given.real ? 'a real API server' : 'the embedded server'}: ` +
       `${ours.held} hold their lease, ${ours.renewals} renewals, ${ours.failures} failures.\n` +

@@ -4,12 +4,10 @@
  *
  *   node test/bench/leases.ts [ROUNDS (5)]
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { startRealApi } from '../support/real-api.ts';
 import type { RealApi } from '../support/real-api.ts';
+import { buildAll } from './built.ts';
 import { cpuSeconds, median, table } from './measure.ts';
 
 const NAMESPACES = 200;
@@ -49,21 +47,15 @@ function measured(command: string, args: readonly string[]): { cpu: number; line
   return { cpu: cpuSeconds('self', 'ended') - before, lines: stdout.trimEnd().split('\n') };
 }
 
-export async function benchLeases(rounds: number): Promise<string> {
-  const root = resolve(import.meta.dirname, '../..');
-  const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-built-'));
+/** @param cli the built program's cli.js */
+export async function benchLeases(cli: string, rounds: number): Promise<string> {
   const api = await startRealApi();
   try {
-    await writeFile(join(dir, 'package.json'), '{"type":"module"}');
-    execFileSync(process.execPath, [join(root, 'scripts/build.ts'), join(dir, 'dist')], { stdio: 'inherit' });
     await fill(api);
     const kubeconfig = ['--kubeconfig', await api.kubeconfig()];
     const kubectl = process.env['KUBECTL'] ?? 'kubectl';
     const contenders: [name: string, run: () => ReturnType<typeof measured>][] = [
-      [
-        'leasekeeper leases -A',
-        () => measured(process.execPath, [join(dir, 'dist/cli.js'), 'leases', '-A', ...kubeconfig]),
-      ],
+      ['leasekeeper leases -A', () => measured(process.execPath, [cli, 'leases', '-A', ...kubeconfig])],
     ];
     if (spawnSync(kubectl, ['version', '--client']).status === 0)
       contenders.push(['kubectl get lease -A', () => measured(kubectl, ['get', 'lease', '-A', ...kubeconfig])]);
@@ -92,8 +84,11 @@ export async function benchLeases(rounds: number): Promise<string> {
     );
   } finally {
     await api.stop();
-    await rm(dir, { recursive: true, force: true });
   }
 }
 
-if (import.meta.main) console.log(await benchLeases(Number(process.argv[2] ?? '5')));
+if (import.meta.main) {
+  const built = await buildAll();
+  console.log(await benchLeases(built.cli, Number(process.argv[2] ?? '5')));
+  await built.end();
+}

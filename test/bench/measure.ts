@@ -1,7 +1,7 @@
 /**
  * What the benches share: measured processes, medians, tables.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /** Longest time that a measured process may take, in milliseconds, unless it is told. */
@@ -42,6 +42,32 @@ export function median(values: readonly number[]): number {
   const middle = Math.floor(sorted.length / 2);
   const [low = NaN, high = NaN] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[middle]];
   return (low + high) / 2;
+}
+
+/** The first and the third. */
+export function quartiles(values: readonly number[]): readonly [number, number] {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => {
+    const place = (sorted.length - 1) * share;
+    const [low = NaN, high = low] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
+    return low + (high - low) * (place % 1);
+  };
+  return [at(0.25), at(0.75)];
+}
+
+/** `2.97 (2.88–3.19)`: the median and the quartiles. */
+export function spread(values: readonly number[], digits: number): string {
+  const [low, high] = quartiles(values);
+  return `${median(values).toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
+}
+
+/** CPU milliseconds of a program from its start to its end, threads and all. @throws unless it ends with 0 */
+export function cpuOfRun(command: string, args: readonly string[]): number {
+  const script = 'TIMEFORMAT="%3U %3S"; time "$@" >/dev/null';
+  const { status, stderr } = spawnSync('bash', ['-c', script, 'bash', command, ...args], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${stderr}`);
+  const [user = NaN, system = NaN] = stderr.trim().split('\n').at(-1)!.split(' ').map(Number);
+  return (user + system) * 1000;
 }
 
 /** Columns aligned; the first to the left, the others to the right. */

@@ -3,10 +3,15 @@
  * machine.
  */
 import { assignMs, bytesAKey, handOvers, memberWrites } from '../recipes/measures.ts';
+import { figure } from './figures.ts';
 import { median, table } from './measure.ts';
 
 export async function benchRecipes(): Promise<string> {
   const writes = [await memberWrites(1), await memberWrites(64), await memberWrites(1_024)];
+  figure('shards', {
+    values: [writes[2]! / writes[0]!],
+    beside: `${writes.join(', ')} writes a minute with 1, 64, 1,024`,
+  });
   const handed = await handOvers(50, 20);
   const assigned = Array.from({ length: 20 }, () => assignMs(10, 10_000));
   return table(
