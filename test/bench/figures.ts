@@ -106,8 +106,8 @@ export function page(machine: string): string {
   const rows = [headers, headers.map(() => '---'), ...all.map(({ cells }) => cells)].map(line);
   const missed = all.filter(({ met }) => !met);
   const misses = missed.map(({ row, value }) => {
-    const by = row.atLeast ? row.limit / value : value / row.limit;
-    return `- ${row.what}: by ${((by - 1) * 100).toFixed(0)} %`;
+    const by = row.atLeast ? 1 - value / row.limit : value / row.limit - 1;
+    return `- ${row.what}: by ${(by * 100).toFixed(0)} %`;
   });
   const end = missed.length === 0 ? 'Every limit was kept.' : `Missed:\n\n${misses.join('\n')}`;
   return `${machine}\n\n${rows.join('\n')}\n\n${end}`;
