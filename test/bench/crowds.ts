@@ -26,6 +26,7 @@ import { connect } from '../../src/kube/connection.ts';
 import type { Connection } from '../../src/kube/connection.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import type { Asked, CandidatesOptions, Said } from './candidates.ts';
+import { figure } from './figures.ts';
 import { median, table } from './measure.ts';
 
 const clock = createSystemClock();
@@ -170,6 +171,8 @@ export async function benchHerd(
         `${show(times)} ms`,
         `${first?.writes}, ${Math.round(first?.ms ?? NaN)} ms`,
       ]);
+      if (n === 1_000 && how === 'release')
+        figure('herd', { values: written, beside: `the next leads after ${median(times).toFixed(0)} ms` });
     }
   }
   const limits =
