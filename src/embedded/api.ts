@@ -8,7 +8,7 @@ import { authorize } from './token-auth.ts';
 import type { Tokens } from './token-auth.ts';
 import { Deleter } from './object-deletes.ts';
 import { discoveryDocument } from './discovery.ts';
-import { ApiError, internal, methodNotAllowed, pathNotFound, qualify } from './status-errors.ts';
+import { ApiError, badRequest, internal, methodNotAllowed, pathNotFound, qualify } from './status-errors.ts';
 import { Metrics } from './request-metrics.ts';
 import { Namespaces } from './objects/namespaces.ts';
 import type { Later } from './objects/namespaces.ts';
@@ -118,9 +118,18 @@ export class Api {
     const { headers } = request;
     if (this.#tokens) authorize(this.#tokens, header(headers['authorization']), info);
     if (!info.type) return this.#plain(request, info);
+    const timeout = info.query.get('timeout');
+    if (timeout !== null && info.verb !== 'watch' && !DURATION.test(timeout)) {
+      throw badRequest(
+        `invalid timeout specified in the request URL: time: invalid duration ${JSON.stringify(timeout)}`,
+      );
+    }
     if (!info.verb)
       throw info.name !== '' && info.type.namespaced && info.namespace === '' ? pathNotFound() : methodNotAllowed();
-    const view = negotiate(header(headers['accept']), mediaOf(info.type, info.verb));
+    if (info.name !== '' && PATH_BREAKERS.test(info.name)) {
+      throw badRequest(`Name parameter invalid: ${JSON.stringify(info.name)}: may not be '.' or '..', or contain '%'`);
+    }
+    const view = negotiate(header(headers['accept']), mediaOf(info.type), info.verb === 'watch');
     return inMedia(this.#object(request, info, info.type, view), view.media, isForHumans(request, info));
   }
 
@@ -178,19 +187,22 @@ export class Api {
 
   #plain(request: ApiRequest, info: RequestInfo): ApiResponse {
     const { path } = info;
-    if (info.method !== 'GET' && info.method !== 'HEAD') throw pathNotFound();
-    const health = /^\/(livez|readyz|healthz)(?:\/(?:ping|log|etcd))?\/?$/.exec(path);
+    const health = /^\/(livez|readyz|healthz)(\/(?:ping|log|etcd))?$/.exec(path);
     if (health) {
-      const verbose = info.query.has('verbose');
+      const verbose = info.query.has('verbose') && health[2] === undefined;
       return text(200, verbose ? `[+]ping ok\n${health[1]} check passed\n` : 'ok');
     }
     if (path === '/metrics')
       return { ...text(200, this.#metricsText()), contentType: 'text/plain; version=0.0.4; charset=utf-8' };
     const document = discoveryDocument(path, header(request.headers['host']) ?? '');
-    if (document) return inMedia(json(200, JSON.stringify(document)), 'json', isForHumans(request, info));
-    // A group that is not served has no handler that would speak Status.
-    if (info.resource === '' || !SERVED_GROUPS.has(info.group)) return text(404, '404 page not found\n');
-    throw pathNotFound();
+    if (document) {
+      if (info.method !== 'GET') throw methodNotAllowed();
+      return inMedia(json(200, JSON.stringify(document)), 'json', isForHumans(request, info));
+    }
+    // Only what is below a group that is served has a handler that speaks Status.
+    const [, root, group = ''] = path.split('/');
+    if (root === 'api' || (root === 'apis' && SERVED_GROUPS.has(group))) throw pathNotFound();
+    return text(404, '404 page not found\n');
   }
 
   #metricsText(): string {
@@ -211,6 +223,12 @@ export class Api {
   }
 }
 
+/** As Go reads it; empty is none. */
+const DURATION = /^(?:[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+))?$/;
+
+/** Names that no object can have, because its path would be another's. */
+const PATH_BREAKERS = /^\.\.?$|%/;
+
 const SERVED_GROUPS = new Set(RESOURCES.map((type) => type.group));
 
 const header = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
@@ -228,9 +246,9 @@ const text = (status: number, body: string): ApiResponse => ({
 
 const ALL_MEDIA: readonly View['media'][] = ['json', 'yaml', 'protobuf'];
 
-const mediaOf = (type: ResourceType, verb: Verb): View['media'][] =>
+const mediaOf = (type: ResourceType): View['media'][] =>
   ALL_MEDIA.filter((media) => media !== 'protobuf' || type.protobuf).filter(
-    (media) => media !== 'yaml' || (canPrintYaml() && verb !== 'watch'),
+    (media) => media !== 'yaml' || canPrintYaml(),
   );
 
 /** Indented, as Kubernetes does for those that it takes for people. */

@@ -9,6 +9,10 @@ const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', '
 const SERVER_VERSION: Json = {
   major: '1',
   minor: '36',
+  emulationMajor: '1',
+  emulationMinor: '36',
+  minCompatibilityMajor: '1',
+  minCompatibilityMinor: '35',
   gitVersion: 'v1.36.0+leasekeeper',
   gitCommit: '',
   gitTreeState: 'clean',
@@ -111,8 +115,7 @@ function openApi(types: readonly ResourceType[]): Json {
 
 /** The document at a path; undefined when there is none. `host` is what the client called the server. */
 export function discoveryDocument(path: string, host: string): Json | undefined {
-  const trimmed = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
-  if (trimmed !== '/api') return DOCUMENTS.get(trimmed);
+  if (path !== '/api') return DOCUMENTS.get(path);
   return {
     kind: 'APIVersions',
     versions: ['v1'],

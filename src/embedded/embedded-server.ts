@@ -184,7 +184,7 @@ class RunningServer implements EmbeddedServer {
     const media = mediaType(contentType);
     if (isYaml(media) || req.headers.accept?.includes('yaml') === true) await loadYaml();
     const request: ApiRequest =
-      media === PROTOBUF && body.length > 0 && info.type
+      media === PROTOBUF && body.length > 0 && info.type && info.verb !== 'patch'
         ? {
             method,
             url,

@@ -44,13 +44,16 @@ const FORMS: readonly View['as'][] = ['Table', 'PartialObjectMetadata', 'Partial
 /**
  * The first form asked for that is served.
  * @param media those that the resource can be shown in
+ * @param stream whether many objects are to be sent, one after another
  * @throws ApiError 406
  */
-export function negotiate(accept: string | undefined, media: readonly View['media'][]): View {
+export function negotiate(accept: string | undefined, media: readonly View['media'][], stream = false): View {
   if (accept === undefined || accept === '' || accept === '*/*' || accept === 'application/json') return OBJECT;
   const ranges = rangesOf(accept).filter(({ medium }) => medium !== undefined && media.includes(medium));
   if (ranges.length === 0) throw notAcceptable(media.map((m) => CONTENT_TYPES[m]).join(', '));
   for (const { medium = 'json', parameters } of ranges) {
+    if ((parameters.get('stream') ?? 'watch') !== 'watch') continue;
+    if (stream && medium === 'yaml') break;
     const form = parameters.get('as');
     if (form === undefined) return { ...OBJECT, media: medium };
     const [as, version] = [FORMS.find((f) => f === form), parameters.get('v')];

@@ -52,14 +52,16 @@ export class Deleter {
     if (isNamespace) this.#namespaces.checkDelete(name);
     const collection = this.#store.collection(type.collection);
     const mark = isNamespace ? Namespaces.mark : undefined;
-    const finalizer = isNamespace ? undefined : FINALIZERS[propagationPolicy];
+    const finalizers =
+      propagationPolicy === undefined || isNamespace
+        ? undefined
+        : (held: readonly string[]) => [...held.filter((f) => !COLLECTORS.has(f)), ...FINALIZERS[propagationPolicy]];
     try {
-      const deleted = collection.delete(namespace, name, preconditions, { dryRun, mark, finalizer });
+      const deleted = collection.delete(namespace, name, preconditions, { dryRun, mark, finalizers });
       if (!dryRun) {
         if (isNamespace) this.#namespaces.terminate(name);
         else this.#namespaces.finishOne(namespace);
-        if (finalizer !== undefined)
-          this.#later(COLLECT_MS, () => this.#release(collection, deleted.version, finalizer));
+        if (!deleted.gone && !isNamespace) this.#later(COLLECT_MS, () => this.#release(collection, deleted.version));
       }
       return deleted;
     } catch (error) {
@@ -68,20 +70,22 @@ export class Deleter {
     }
   }
 
-  #release(collection: Collection, { object: { metadata } }: Version, finalizer: string): void {
+  #release(collection: Collection, { object: { metadata } }: Version): void {
     const found = collection.get(metadata.namespace, metadata.name)?.object;
     if (found?.metadata.uid !== metadata.uid) return;
-    const finalizers = found?.metadata.finalizers?.filter((f) => f !== finalizer);
+    const finalizers = found?.metadata.finalizers?.filter((f) => !COLLECTORS.has(f));
     collection.replace({ ...found, metadata: { ...found?.metadata, finalizers } } as KubeObject);
     this.#namespaces.finishOne(metadata.namespace ?? '');
   }
 }
 
-const FINALIZERS: Readonly<Record<DeleteOptions['propagationPolicy'], string | undefined>> = {
-  Background: undefined,
-  Foreground: 'foregroundDeletion',
-  Orphan: 'orphan',
+const FINALIZERS: Readonly<Record<NonNullable<DeleteOptions['propagationPolicy']>, readonly string[]>> = {
+  Background: [],
+  Foreground: ['foregroundDeletion'],
+  Orphan: ['orphan'],
 };
+/** Those that the garbage collector takes off. */
+const COLLECTORS = new Set(Object.values(FINALIZERS).flat());
 /** About what a garbage collector takes to look for dependents. */
 const COLLECT_MS = 100;
 

@@ -1,6 +1,7 @@
 /** Reading: one object, lists in pages, watches; in each of the forms that a client may ask for. */
 import {
   continueExpired,
+  isVersion,
   listOptions,
   selection,
   versionTooLarge,
@@ -17,6 +18,7 @@ import type { Json } from './objects/schema.ts';
 import { protobufFrame } from './objects/protobuf.ts';
 import { StoreError } from './store/collection.ts';
 import { partialMetadata, table } from './objects/table-view.ts';
+import type { TableInclude } from './objects/table-view.ts';
 import type { ServerClock } from './objects/time-formats.ts';
 import type { Version } from './objects/object-version.ts';
 import { WatchStream } from './watch-answer.ts';
@@ -92,7 +94,7 @@ export class Reader {
         revision: revision === undefined ? undefined : Math.min(revision, this.#store.revision),
         after: token?.after,
         // The cache that answers version 0 does not page.
-        limit: options.resourceVersion === '0' && !token ? 0 : options.limit,
+        limit: options.resourceVersion === '0' ? 0 : options.limit,
         matches,
       });
     } catch (error) {
@@ -128,6 +130,7 @@ export class Reader {
   /** @throws ApiError 400, 422, 500 */
   watch(request: ReadRequest): WatchStream {
     const { info, type, view } = request;
+    if (view.as === 'Table') includedIn(info);
     const query = watchOptions(info);
     const selected = selection(info, type);
     // The older form of a watch may have the name in its path.
@@ -155,10 +158,7 @@ export class Reader {
   }
 
   #table(metadata: Json, versions: readonly Version[], { info, type, view }: ReadRequest, headers: boolean): Json {
-    const include = info.query.get('includeObject') || 'Metadata';
-    if (include !== 'None' && include !== 'Metadata' && include !== 'Object') {
-      throw badRequest(`unrecognized includeObject value: ${JSON.stringify(include)}`);
-    }
+    const include = includedIn(info);
     return table(
       metadata,
       versions.map((v) => v.object),
@@ -175,9 +175,16 @@ export class Reader {
 
   #checkNotTooNew(info: RequestInfo): void {
     const text = info.query.get('resourceVersion');
-    if (text !== null && !/^\d*$/.test(text)) {
+    if (text !== null && !isVersion(text)) {
       throw internal(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
     }
     if (text !== null && Number(text) > this.#store.revision) throw versionTooLarge(Number(text), this.#store.revision);
   }
+}
+
+/** What each row of a table has of its object. @throws ApiError 400 */
+function includedIn({ query }: RequestInfo): TableInclude {
+  const asked = query.get('includeObject') || 'Metadata';
+  if (asked === 'None' || asked === 'Metadata' || asked === 'Object') return asked;
+  throw badRequest(`unrecognized includeObject value: ${JSON.stringify(asked)}`);
 }

@@ -24,7 +24,7 @@ import {
 } from './status-errors.ts';
 import type { Namespaces } from './objects/namespaces.ts';
 import type { ObjectStore } from './store/object-store.ts';
-import { writeOptions } from './request-options.ts';
+import { isVersion, writeOptions } from './request-options.ts';
 import type { WriteOptions } from './request-options.ts';
 import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from './objects/patch.ts';
 import type { ResourceType } from './objects/resources.ts';
@@ -74,7 +74,8 @@ export class Writer {
     const { info, type } = request;
     const draft = this.#draft(request);
     adoptPath(draft.object.metadata, info, type);
-    if (draft.object.metadata.resourceVersion !== undefined && !draft.options.dryRun) {
+    const { resourceVersion = '0' } = draft.object.metadata;
+    if (isVersion(resourceVersion) && Number(resourceVersion) > 0 && !draft.options.dryRun) {
       throw internal('resourceVersion should not be set on objects to be created');
     }
     return this.#create(request, draft);
@@ -163,7 +164,8 @@ export class Writer {
       throw badRequest(`error strict decoding YAML: ${duplicates.join(', ')}`);
     }
     const object = applied as KubeObject;
-    object.metadata.name ??= info.name;
+    // Only who says nothing of it means the path's.
+    object.metadata.name ??= isObject(metadata) && 'name' in metadata ? '' : info.name;
     request.warnings.push(...duplicates);
     return { object, options };
   }
@@ -173,18 +175,20 @@ export class Writer {
     return { type, subresource, manager: fieldManager || manager, time: formatTime(this.#store.now()) };
   }
 
-  #create({ type, warnings }: WriteRequest, { object, options, writer }: Draft): Written {
+  #create(request: WriteRequest, { object, options, writer }: Draft): Written {
+    const { type, warnings } = request;
     const { metadata } = object;
     for (const field of SERVERS_OWN) delete metadata[field];
     if (metadata.name === '' && metadata.generateName !== undefined) {
       metadata.name = metadata.generateName.slice(0, MAX_GENERATED_PREFIX) + this.#suffix();
     }
     if (type.namespaced) this.#namespaces.admit(type, metadata.namespace as string, metadata.name);
-    warnings.push(...withoutDuplicateOwners(metadata));
+    warnings.push(...withoutDuplicateOwners(request, metadata));
     if (writer) metadata.managedFields = managedByUpdate(undefined, object, writer);
     type.prepare(object as unknown as Json, undefined);
     const errors = [...validateMeta(metadata, type.nameRule), ...type.validate(object, undefined)];
     if (errors.length > 0) throw invalid(type.group, type.kind, metadata.name, errors);
+    if (!options.dryRun) checkSize(request, object);
     try {
       return { version: this.#collection(type).create(object, options), created: true };
     } catch (error) {
@@ -196,7 +200,7 @@ export class Writer {
 
   #replace(request: WriteRequest, old: Version, { object, options, writer }: Draft): Written {
     const { info, type, warnings } = request;
-    warnings.push(...withoutDuplicateOwners(object.metadata));
+    warnings.push(...withoutDuplicateOwners(request, object.metadata));
     if (writer) object.metadata.managedFields = managedByUpdate(old.object, object, writer);
     const next = withinSubresource(object, old.object, info.subresource, type);
     type.prepare(next as unknown as Json, old.object);
@@ -206,6 +210,7 @@ export class Writer {
       ...type.validate(next, old.object),
     ];
     if (errors.length > 0) throw invalid(type.group, type.kind, info.name, errors);
+    if (!options.dryRun) checkSize(request, next);
     const version = this.#collection(type).replace(next, {}, options);
     if (!options.dryRun) this.#namespaces.finishOne(type.namespaced ? info.namespace : info.name);
     return { version, created: false };
@@ -255,25 +260,35 @@ function adoptPath(meta: ObjectMeta, info: RequestInfo, type: ResourceType): voi
 /** @throws ApiError 409, 422, 500 for what is no version, as Kubernetes does */
 function checkVersion(meta: ObjectMeta, old: ObjectMeta, type: ResourceType, info: RequestInfo): void {
   const { resourceVersion = '0' } = meta;
-  if (resourceVersion === '0') {
+  checkNumber(resourceVersion);
+  if (/^0+$/.test(resourceVersion)) {
     if (!type.unconditionalUpdate) {
       const error = invalidValue('metadata.resourceVersion', 0, 'must be specified for an update');
       throw invalid(type.group, type.resource, info.name, [error]);
     }
-  } else if (resourceVersion !== old.resourceVersion) {
-    checkNumber(resourceVersion);
+  } else if (resourceVersion.replace(/^0+/, '') !== old.resourceVersion) {
     throw conflict(type, info.name);
   }
 }
 
 /** @throws ApiError 500 */
 function checkNumber(resourceVersion = '0'): void {
-  if (/^\d+$/.test(resourceVersion)) return;
+  if (isVersion(resourceVersion)) return;
   throw internal(`strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`);
 }
 
+/** Bytes that etcd takes in one request. */
+const MAX_STORED = 1.5 * 1024 * 1024;
+
+/** @throws ApiError 500 */
+function checkSize({ body }: WriteRequest, object: KubeObject): void {
+  // What is written again and again is small; many patches may add up.
+  if (body.length < MAX_STORED / 8) return;
+  if (Buffer.byteLength(JSON.stringify(object)) > MAX_STORED) throw internal('etcdserver: request is too large');
+}
+
 /** @returns a warning, where it dropped some */
-function withoutDuplicateOwners(meta: ObjectMeta): string[] {
+function withoutDuplicateOwners({ info }: WriteRequest, meta: ObjectMeta): string[] {
   const { ownerReferences: owners = [] } = meta;
   const same = (i: number, other: (typeof owners)[number]): boolean =>
     JSON.stringify(owners[i]) === JSON.stringify(other);
@@ -282,7 +297,8 @@ function withoutDuplicateOwners(meta: ObjectMeta): string[] {
   meta.ownerReferences = owners.filter((owner, i) => owners.findIndex((_, j) => same(j, owner)) === i);
   const uids = [...new Set(dropped.map((owner) => owner.uid))].join(', ');
   return [
-    '.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject ' +
+    `.metadata.ownerReferences contains duplicate entries${info.verb === 'patch' ? ' after mutating admission happens' : ''}; ` +
+      'API server dedups owner references in 1.20+, and may reject ' +
       `such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${uids}`,
   ];
 }

@@ -79,8 +79,8 @@ const dryRunErrors = (values: readonly unknown[]): FieldError[] =>
 export interface DeleteOptions {
   readonly preconditions: Preconditions;
   readonly dryRun: boolean;
-  /** What is done about the objects that this one owns. */
-  readonly propagationPolicy: 'Background' | 'Foreground' | 'Orphan';
+  /** What is done about the objects that this one owns; undefined: what its finalizers say. */
+  readonly propagationPolicy: 'Background' | 'Foreground' | 'Orphan' | undefined;
 }
 
 const PROPAGATION_POLICIES = ['Foreground', 'Background', 'Orphan'] as const;
@@ -96,7 +96,11 @@ export function readDeleteOptions(
     given = {
       gracePeriodSeconds: numberOf(query.get('gracePeriodSeconds')),
       ...(query.has('orphanDependents') && { orphanDependents: isTrue(query.get('orphanDependents')) }),
-      propagationPolicy: query.get('propagationPolicy') ?? '',
+      ...(query.has('propagationPolicy') && { propagationPolicy: query.get('propagationPolicy') }),
+      preconditions: {
+        ...(query.has('uid') && { uid: query.get('uid') }),
+        ...(query.has('resourceVersion') && { resourceVersion: query.get('resourceVersion') }),
+      },
       dryRun: query.getAll('dryRun'),
     };
   } else {
@@ -111,19 +115,14 @@ export function readDeleteOptions(
       throw error;
     }
   }
-  const {
-    preconditions = {},
-    orphanDependents,
-    propagationPolicy = '',
-    dryRun = [],
-  } = given as Partial<DeleteOptionsBody>;
+  const { preconditions = {}, orphanDependents, propagationPolicy, dryRun = [] } = given as Partial<DeleteOptionsBody>;
   const policy = PROPAGATION_POLICIES.find((p) => p === propagationPolicy);
   const errors: FieldError[] = [];
-  if (propagationPolicy !== '' && orphanDependents !== undefined) {
+  if (propagationPolicy !== undefined && orphanDependents !== undefined) {
     const rule = 'orphanDependents and deletionPropagation cannot be both set';
     errors.push(invalidValue('propagationPolicy', propagationPolicy, rule));
   }
-  if (propagationPolicy !== '' && !policy) {
+  if (propagationPolicy !== undefined && !policy) {
     errors.push(unsupportedValue('propagationPolicy', propagationPolicy, [...PROPAGATION_POLICIES, 'nil']));
   }
   errors.push(...dryRunErrors(dryRun));
@@ -131,7 +130,8 @@ export function readDeleteOptions(
   return {
     preconditions,
     dryRun: dryRun.length > 0,
-    propagationPolicy: policy ?? (orphanDependents ? 'Orphan' : 'Background'),
+    propagationPolicy:
+      policy ?? (orphanDependents === undefined ? undefined : orphanDependents ? 'Orphan' : 'Background'),
   };
 }
 
@@ -221,12 +221,19 @@ export function listOptions({ query }: RequestInfo): ListOptions {
     errors.push(forbiddenValue('sendInitialEvents', 'sendInitialEvents is forbidden for list'));
   }
   if (errors.length > 0) throw refuse('ListOptions', ...errors);
-  if (!/^\d*$/.test(resourceVersion)) throw badRequest(`invalid resource version ${JSON.stringify(resourceVersion)}`);
+  if (!isVersion(resourceVersion)) throw badRequest(`invalid resource version ${JSON.stringify(resourceVersion)}`);
   if (token !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
-  return { limit, continue: token === '' ? undefined : readToken(token), resourceVersion, exact: match === 'Exact' };
+  // A page of a list at a version is of that version, unless it may be newer.
+  const exact = match === 'Exact' || (match === '' && limit > 0 && Number(resourceVersion) > 0);
+  return { limit, continue: token === '' ? undefined : readToken(token), resourceVersion, exact };
 }
+
+/** Whether a text is a resourceVersion, or empty: an unsigned number of 64 bits. */
+export const isVersion = (text: string): boolean =>
+  /^\d*$/.test(text) && (text.length < MAX_UINT64.length || BigInt(text) <= BigInt(MAX_UINT64));
+const MAX_UINT64 = String(2n ** 64n - 1n);
 
 const MATCH = 'resourceVersionMatch';
 const matchForbidden = (why: string): FieldError => forbiddenValue(MATCH, `${MATCH} is forbidden ${why}`);
@@ -237,7 +244,8 @@ function numberOf(text: string | null): number {
   if (text === null) return 0;
   const wrong = (why: string): ApiError => badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: ${why}`);
   if (!/^[+-]?\d+$/.test(text)) throw wrong('invalid syntax');
-  if (BigInt(text.replace(/^\+/, '')) > MAX_INT64) throw wrong('value out of range');
+  const number = BigInt(text.replace(/^\+/, ''));
+  if (number > MAX_INT64 || number < -MAX_INT64 - 1n) throw wrong('value out of range');
   return Number(text);
 }
 
@@ -288,8 +296,12 @@ interface WatchQuery {
 export function watchOptions(info: RequestInfo): WatchQuery {
   const { query } = info;
   const version = query.get('resourceVersion') ?? '';
-  const match = query.get('resourceVersionMatch') ?? '';
-  const initial = query.get('sendInitialEvents');
+  const fromNow = version === '' || version === '0';
+  const given = query.get('resourceVersionMatch') ?? '';
+  const asked = query.get('sendInitialEvents');
+  // Who names no version gets what is there, as one who asks for it.
+  const [initial, match] =
+    asked === null && given === '' && fromNow ? ['true', 'NotOlderThan'] : ([asked, given] as const);
   const errors: FieldError[] = [];
   if (initial !== null && match !== 'NotOlderThan') {
     errors.push(forbiddenValue(MATCH, `sendInitialEvents requires setting ${MATCH} to NotOlderThan`));
@@ -300,12 +312,11 @@ export function watchOptions(info: RequestInfo): WatchQuery {
     if (query.get('continue')) errors.push(matchForbidden('when continue is provided'));
   }
   if (errors.length > 0) throw refuse('ListOptions', ...errors);
-  if (!/^\d*$/.test(version)) {
+  if (!isVersion(version)) {
     const text = JSON.stringify(version);
     throw internal(`resourceVersion: Invalid value: ${text}: strconv.ParseUint: parsing ${text}: invalid syntax`);
   }
-  const fromNow = version === '' || version === '0';
-  const wantsInitial = initial === null ? fromNow : isTrue(initial);
+  const wantsInitial = isTrue(initial);
   const seconds = numberOf(query.get('timeoutSeconds'));
   const bookmarks = isTrue(query.get('allowWatchBookmarks'));
   return {

@@ -1,7 +1,7 @@
 /**
  * What a request is about, from its method and URL alone.
  *
- * Guarantees: never throws for what a client may send but ApiError (400 for a malformed escape); the same words (verb,
+ * Guarantees: never throws for what a client may send but ApiError (400 for a malformed escape, or an empty name); the same words (verb,
  * group, resource, …) serve authorization, metrics, faults and the handler.
  */
 import { badRequest } from './status-errors.ts';
@@ -13,7 +13,7 @@ export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'd
 
 export interface RequestInfo {
   readonly method: string;
-  /** Without the query. */
+  /** Without the query, decoded. */
   readonly path: string;
   readonly query: URLSearchParams;
   /** Undefined where the method does not fit the path, and outside resources. */
@@ -34,7 +34,9 @@ const BY_PATH = new Map(RESOURCES.map((type) => [`${type.group}/${type.version}/
 
 export function requestInfo(method: string, url: string): RequestInfo {
   const mark = url.indexOf('?');
-  const path = mark < 0 ? url : url.slice(0, mark);
+  const written = mark < 0 ? url : url.slice(0, mark);
+  // As a whole, before it is split: %2F parts a path as a slash does.
+  const path = written.includes('%') ? decode(written) : written;
   const query = mark < 0 ? NO_QUERY : new URLSearchParams(url.slice(mark + 1));
   const parts = path.split('/').slice(1);
   const none = { method, path, query, verb: undefined, type: undefined, group: '', resource: '', subresource: '' };
@@ -48,7 +50,6 @@ export function requestInfo(method: string, url: string): RequestInfo {
   // The older form of a watch: /watch/ before the resource.
   const legacyWatch = rest[0] === 'watch' && rest.length > 1;
   if (legacyWatch) rest = rest.slice(1);
-  if (path.includes('%')) rest = rest.map(decode);
   let namespace = '';
   if (rest[0] === 'namespaces' && rest.length > 2 && !NAMESPACE_SUBRESOURCES.has(rest[2] as string)) {
     namespace = rest[1] as string;
@@ -61,7 +62,11 @@ export function requestInfo(method: string, url: string): RequestInfo {
     more.length === 0 &&
     (found.namespaced || namespace === '') &&
     (subresource === '' || Object.hasOwn(found.subresources, subresource));
-  const type = fits ? found : undefined;
+  if (fits && name === '' && rest.length === 2 && (namespace !== '' || !found.namespaced)) {
+    throw badRequest('name may not be empty');
+  }
+  // A slash too many names nothing.
+  const type = fits && (rest.at(-1) as string) !== '' ? found : undefined;
   const about = { method, path, query, type, group, resource, subresource, namespace, name };
   return { ...about, verb: type && verbOf(about, type, legacyWatch) };
 }

@@ -92,7 +92,7 @@ export const methodNotAllowed = (): ApiError =>
 export const notAcceptable = (served: string): ApiError =>
   new ApiError(406, `only the following media types are accepted: ${served}`, { reason: 'NotAcceptable', details: {} });
 
-/** Of a media type that is served, but not in the form that its parameters ask for. */
+/** Of a media type that is served, but not in the form that is asked for. */
 export const noSuchForm = (): ApiError =>
   new ApiError(406, 'the requested form of the resource is not served', { reason: 'NotAcceptable' });
 
@@ -112,7 +112,7 @@ export const tooLarge = (limit: number): ApiError =>
   new ApiError(413, `Request entity too large: limit is ${limit}`, { reason: 'RequestEntityTooLarge' });
 
 export const notFound = (r: ResourceName, name: string): ApiError =>
-  new ApiError(404, `${qualify(r.resource, r.group)} "${name}" not found`, {
+  new ApiError(404, `${qualify(r.resource, r.group)} ${JSON.stringify(name)} not found`, {
     reason: 'NotFound',
     details: aboutResource(r, name),
   });
@@ -120,7 +120,7 @@ export const notFound = (r: ResourceName, name: string): ApiError =>
 export const alreadyExists = (r: ResourceName, name: string, ending: boolean): ApiError =>
   new ApiError(
     409,
-    `${ending ? 'object is being deleted: ' : ''}${qualify(r.resource, r.group)} "${name}" already exists`,
+    `${ending ? 'object is being deleted: ' : ''}${qualify(r.resource, r.group)} ${JSON.stringify(name)} already exists`,
     {
       reason: 'AlreadyExists',
       details: aboutResource(r, name),

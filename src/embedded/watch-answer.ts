@@ -3,7 +3,7 @@
  *
  * Guarantees: begins with what it was asked to begin with and misses nothing from there; an object that starts or stops
  * to match is sent as ADDED or DELETED; bookmarks, where wanted, carry a revision up to which everything was sent; ends
- * at its timeout; after it has ended it holds no timer and no listener.
+ * at its timeout, after a bookmark where the client does not know the newest revision; after it has ended it holds no timer and no listener.
  */
 import type { Collection, Scope } from './store/collection.ts';
 import { ApiError, expired } from './status-errors.ts';
@@ -55,6 +55,8 @@ export class WatchStream {
   #cancelBookmark: (() => void) | undefined;
   #ended = false;
   #withheld: Uint8Array[] | undefined;
+  /** The client knows of everything up to this revision. */
+  #told = 0;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -67,6 +69,7 @@ export class WatchStream {
   /** Begins to write. To be called once. */
   start(sink: WatchSink): void {
     this.#sink = sink;
+    this.#told = this.#options.from ?? this.#options.store.revision;
     const { collection, scope, store, clock, from } = this.#options;
     try {
       if (from === undefined) {
@@ -87,7 +90,7 @@ export class WatchStream {
       return;
     }
     this.#cancelTimeout = clock.schedule(this.#options.timeoutMs, () => {
-      if (this.#options.bookmarks) this.#bookmark();
+      if (this.#options.bookmarks && store.revision > this.#told) this.#bookmark();
       this.end();
     });
     if (this.#options.bookmarks) this.#scheduleBookmark();
@@ -150,6 +153,7 @@ export class WatchStream {
 
   #send(change: Change, type: EventType, version: Version, moved = false): void {
     const { encoding } = this.#options;
+    this.#told = change.revision;
     const key = `${type} ${moved} ${encoding}`;
     let chunk = encoding === undefined ? undefined : change.encoded.get(key);
     if (!chunk) {
@@ -169,6 +173,7 @@ export class WatchStream {
 
   #bookmark(annotations?: Record<string, string>): void {
     const { store, bookmarkObject } = this.#options;
+    this.#told = store.revision;
     const metadata = { resourceVersion: String(store.revision), ...(annotations && { annotations }) };
     const object = { ...bookmarkObject, metadata } as unknown as KubeObject;
     this.#write(this.#event('BOOKMARK', new Version('', store.revision, object)));

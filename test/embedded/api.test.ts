@@ -466,6 +466,165 @@ test('property: whatever comes, the answer is one, and refusals are Statuses', (
   );
 });
 
+test('paths: a slash too many, an escape, a name that no object can have, a version that is not served', () => {
+  const { api } = setUp();
+  const v1 = '/apis/coordination.k8s.io/v1';
+  const nothing = 'the server could not find the requested resource';
+  const rows: [string, number, string?][] = [
+    [`${LEASES}/`, 400],
+    ['/api/v1/nodes/', 400],
+    [`${v1}/leases/`, 404, nothing],
+    [`${ONE}/`, 404, nothing],
+    [`${v1}/`, 404, nothing],
+    ['/apis/coordination.k8s.io/', 404, nothing],
+    [`${v1}beta1`, 404, nothing],
+    [`${v1}beta1/leases`, 404, nothing],
+    ['/api/v2', 404, nothing],
+    ['/version/', 404],
+    ['/readyz/', 404],
+    [`${LEASES}/a%2Fb`, 404, nothing],
+    [`${v1}/namespaces/a%2Fb/leases`, 404, nothing],
+    [`${LEASES}/..`, 400],
+    [`${LEASES}/%2e`, 400],
+    [`${LEASES}/a%252Fb`, 400],
+    [`${LEASES}/%zz`, 400],
+    [`${LEASES}/a%5Cb`, 404, 'leases.coordination.k8s.io "a\\\\b" not found'],
+    ['/%61pis/coordination.k8s.io/v1', 200],
+    [`${LEASES.replace('leases', '%6Ceases')}/%61`, 200],
+  ];
+  for (const [path, status, message] of rows) {
+    const answer = api.get(path);
+    assert.equal(answer.status, status, path);
+    if (message !== undefined) assert.equal(answer.body['message'], message, path);
+  }
+});
+
+test('methods: discovery is read with GET alone, health with any', () => {
+  const { api } = setUp();
+  for (const path of ['/version', '/api', '/apis', '/apis/coordination.k8s.io', '/apis/coordination.k8s.io/v1']) {
+    for (const method of ['PUT', 'DELETE', 'HEAD', 'OPTIONS']) {
+      assert.equal(api.call(method, path).body['reason'], 'MethodNotAllowed', `${method} ${path}`);
+    }
+  }
+  for (const path of ['/livez', '/readyz/ping', '/healthz/etcd']) assert.equal(api.call('POST', path).status, 200);
+});
+
+test('versions are numbers of 64 bits, and 00 is none', () => {
+  const { api } = setUp();
+  const huge = '99999999999999999999999';
+  assert.equal(api.get(`${LEASES}?resourceVersion=${huge}`).status, 400);
+  assert.equal(api.get(`${LEASES}?watch=1&resourceVersion=${huge}`).status, 500);
+  assert.equal(api.get(`${ONE}?resourceVersion=${huge}`).status, 500);
+  const put = (resourceVersion: string): number => api.call('PUT', ONE, lease('a', {}, { resourceVersion })).status;
+  assert.deepEqual([put('00'), put(huge), put('12345')], [422, 500, 409]);
+  const { resourceVersion } = api.get(ONE).body['metadata'] as Record<string, string>;
+  assert.equal(put(`0${resourceVersion}`), 200);
+  const post = (name: string, version: string): number =>
+    api.call('POST', LEASES, lease(name, {}, { resourceVersion: version })).status;
+  assert.deepEqual([post('b', '0'), post('c', 'abc'), post('d', '7')], [201, 201, 500]);
+});
+
+test('a page at a version is of exactly that version; numbers and selectors are of 64 bits', () => {
+  const { api, made } = setUp();
+  const { resourceVersion } = api.call('POST', LEASES, lease('b')).body['metadata'] as Record<string, string>;
+  api.call('DELETE', ONE);
+  const names = (query: string): string[] =>
+    (api.get(`${LEASES}?${query}`).body['items'] as Json[]).map((item) => item['metadata'].name as string);
+  assert.deepEqual(names(`limit=5&resourceVersion=${resourceVersion}`), ['a', 'b']);
+  assert.deepEqual(names(`limit=5&resourceVersionMatch=NotOlderThan&resourceVersion=${resourceVersion}`), ['b']);
+  assert.deepEqual(names(`resourceVersion=${resourceVersion}`), ['b']);
+  api.call('POST', LEASES, { ...made, metadata: { name: 'a' } });
+  const next = api.get(`${LEASES}?limit=1`).body['metadata'].continue as string;
+  assert.deepEqual(names(`limit=1&resourceVersion=0&continue=${next}`), ['b']);
+  for (const selector of ['n>99999999999999999999', 'n<-99999999999999999999']) {
+    assert.equal(api.get(`${LEASES}?labelSelector=${encodeURIComponent(selector)}`).status, 400, selector);
+  }
+  assert.equal(api.get(`${LEASES}?limit=-99999999999999999999`).status, 400);
+  assert.equal(api.get(`${LEASES}?limit=-9223372036854775808`).status, 200);
+  for (const selector of ['=', '!=', '==']) assert.deepEqual(names(`fieldSelector=${selector}`), ['a', 'b'], selector);
+});
+
+test('DELETE by its query: preconditions, and a policy that is given but empty', () => {
+  const { api, made } = setUp();
+  const { uid, resourceVersion } = made['metadata'] as Record<string, string>;
+  const remove = (query: string): [number, string] => {
+    const { status, body } = api.call('DELETE', `${ONE}?${query}`);
+    return [status, body['reason'] as string];
+  };
+  assert.deepEqual(remove('propagationPolicy='), [422, 'Invalid']);
+  assert.deepEqual(remove('resourceVersion=1'), [409, 'Conflict']);
+  assert.deepEqual(remove(`uid=x&resourceVersion=${resourceVersion}`), [409, 'Conflict']);
+  assert.deepEqual(api.call('DELETE', ONE, { propagationPolicy: '' }).status, 422);
+  assert.equal(remove(`uid=${uid}&resourceVersion=${resourceVersion}`)[0], 200);
+});
+
+test('what is being deleted gets the finalizer of a later policy', () => {
+  const { api } = setUp();
+  api.patch(ONE, 'merge-patch+json', { metadata: { finalizers: ['a.b/c'] } });
+  const { metadata } = api.call('DELETE', ONE).body;
+  const again = api.call('DELETE', `${ONE}?propagationPolicy=Foreground`).body['metadata'] as Json;
+  assert.deepEqual(again['finalizers'], ['a.b/c', 'foregroundDeletion']);
+  assert.equal(again['deletionTimestamp'], metadata.deletionTimestamp);
+  const orphan = api.call('DELETE', `${ONE}?propagationPolicy=Orphan`).body['metadata'] as Json;
+  assert.deepEqual(orphan['finalizers'], ['a.b/c', 'orphan'], 'in the place of the one before');
+  assert.deepEqual(api.call('DELETE', ONE).body['metadata'].finalizers, ['a.b/c', 'orphan'], 'no policy: as it is');
+  const last = api.call('DELETE', ONE, { propagationPolicy: 'Background' }).body['metadata'] as Json;
+  assert.deepEqual(last['finalizers'], ['a.b/c']);
+});
+
+test('a timeout that is no duration is refused, but not of a watch', () => {
+  const { api } = setUp();
+  for (const timeout of ['x', '5', '1d', '1s5'])
+    assert.equal(api.get(`${LEASES}?timeout=${timeout}`).status, 400, timeout);
+  for (const timeout of ['', '0', '1.5h', '-1s', '1m30s'])
+    assert.equal(api.get(`${ONE}?timeout=${timeout}`).status, 200);
+  assert.equal(api.watch(`${LEASES}?watch=1&timeout=x`).ended, false);
+});
+
+test('creating: an empty kind, prefixes of names, managed fields that say nothing, what etcd does not take', () => {
+  const { api } = setUp();
+  assert.equal(api.call('POST', LEASES, { ...lease('b'), kind: '', apiVersion: '' }).status, 201);
+  const causes = (generateName: string): string[] => {
+    const { body } = api.call('POST', LEASES, lease('', {}, { generateName }));
+    return (body['details']?.causes ?? []).map((cause: Json) => cause['field'] as string);
+  };
+  assert.deepEqual(causes('Q-'), ['metadata.name']);
+  assert.deepEqual(causes('-'), ['metadata.generateName', 'metadata.name']);
+  assert.deepEqual(causes('q-'), []);
+  const space = api.call('POST', '/api/v1/namespaces', { metadata: { generateName: 'n-' } }).body['metadata'] as Json;
+  assert.equal(space['labels']['kubernetes.io/metadata.name'], space['name']);
+  for (const [i, managedFields] of [[], [{}], [{ manager: 'x', operation: 'Update' }]].entries()) {
+    const { body } = api.call('POST', LEASES, lease(`m${i}`, {}, { managedFields }), { 'user-agent': 'me/1' });
+    assert.deepEqual(
+      body['metadata'].managedFields.map((entry: Json) => entry['manager']),
+      ['me'],
+    );
+  }
+  const big = lease('big', { holderIdentity: 'x'.repeat(2_000_000) });
+  assert.equal(api.call('POST', LEASES, big).body['message'], 'etcdserver: request is too large');
+  assert.equal(api.call('POST', `${LEASES}?dryRun=All`, big).status, 201);
+});
+
+test('what is unknown is not looked at for keys that are there twice', () => {
+  const { api } = setUp();
+  const body =
+    '{"metadata":{"name":"b"},"spec":{"x":1,"x":2,"y":{"z":1,"z":2},"holderIdentity":"1","holderIdentity":"2"}}';
+  assert.equal(
+    api.call('POST', LEASES, body).headers['warning'],
+    ['duplicate field "spec.holderIdentity"', 'unknown field "spec.x"', 'unknown field "spec.y"']
+      .map((text) => `299 - ${JSON.stringify(text)}`)
+      .join(', '),
+  );
+});
+
+test('forms that cannot be watched, or that nobody knows', () => {
+  const { api } = setUp();
+  const table = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' };
+  assert.equal(api.get(`${LEASES}?watch=1&includeObject=Nope`, table).status, 400);
+  assert.equal(api.get(ONE, { accept: 'application/json;stream=x' }).status, 406);
+  assert.equal(api.get(ONE, { accept: 'application/json;stream=x,application/json' }).status, 200);
+});
+
 test('null in a list is what Go makes of it, and refused in words', () => {
   const api = new TestApi();
   const finalizers = api.call('POST', LEASES, lease('a', {}, { finalizers: [null] }));

@@ -73,6 +73,7 @@ test('bookmarks every minute and at the timeout, only where wanted', async () =>
   api.call('POST', LEASES, lease('a'));
   await clock.advance(89_999);
   assert.equal(marked.ended, false);
+  api.call('POST', '/apis/coordination.k8s.io/v1/namespaces/default/leases', { metadata: { name: 'b' } });
   await clock.advance(1);
   assert.deepEqual([plain.ended, marked.ended], [true, true]);
   assert.deepEqual(plain.received(), ['ADDED a']);
@@ -80,9 +81,19 @@ test('bookmarks every minute and at the timeout, only where wanted', async () =>
     marked.events.map((e) => e['type']),
     ['BOOKMARK', 'BOOKMARK', 'BOOKMARK'],
   );
-  const [first, second] = marked.events.map((e) => Number(e['object'].metadata.resourceVersion));
-  assert.equal(second, (first as number) + 1, 'it tells versions of what does not match, too');
+  const [first = 0, ...later] = marked.events.map((e) => Number(e['object'].metadata.resourceVersion));
+  assert.deepEqual(later, [first + 1, first + 2], 'it tells versions of what does not match, too');
   assert.equal(clock.pending, 0);
+});
+
+test('at the timeout a client that knows the newest version gets no bookmark', async () => {
+  const { clock, api } = setUp();
+  const known = api.watch(
+    `${LEASES}?watch=1&timeoutSeconds=2&allowWatchBookmarks=true&resourceVersion=${version(api)}`,
+  );
+  api.call('POST', LEASES, lease('a'));
+  await clock.advance(2_000);
+  assert.deepEqual([known.received(), known.ended], [['ADDED a'], true]);
 });
 
 test('a watch without a timeout of its own ends after half an hour to an hour', async () => {
@@ -105,6 +116,18 @@ test('initial events end in a bookmark that says so', () => {
     ['ADDED', 'BOOKMARK'],
   );
   assert.deepEqual(watch.events[1]?.['object'].metadata.annotations, { 'k8s.io/initial-events-end': 'true' });
+});
+
+test('who names no version and wants bookmarks gets that of the initial events, too', () => {
+  const { api } = setUp();
+  api.call('POST', LEASES, lease('a'));
+  for (const query of ['', '&resourceVersion=0']) {
+    const watch = api.watch(`${LEASES}?watch=1&allowWatchBookmarks=true${query}`);
+    const [added, bookmark] = watch.events;
+    assert.deepEqual([added?.['type'], bookmark?.['type']], ['ADDED', 'BOOKMARK']);
+    assert.deepEqual(bookmark?.['object'].metadata.annotations, { 'k8s.io/initial-events-end': 'true' });
+  }
+  assert.equal(api.get(`${LEASES}?watch=1&continue=abc`).status, 422);
 });
 
 test('a version that was compacted away: one ERROR event with a 410 Status, then the end', () => {

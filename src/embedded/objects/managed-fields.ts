@@ -83,9 +83,9 @@ export function managedByUpdate(live: KubeObject | undefined, next: KubeObject, 
   const kept = live?.metadata.managedFields ?? [];
   const given = by.subresource === '' ? (next.metadata.managedFields ?? kept) : kept;
   // No entry, or one that is empty, is how a client clears them; they are not kept from then on.
-  if (given !== kept && given.every((entry) => Object.keys(asObject(entry)).length === 0) && given.length < 2)
+  if (live && given !== kept && given.every((entry) => Object.keys(asObject(entry)).length === 0) && given.length < 2)
     return [];
-  let entries = JSON.stringify(given) === JSON.stringify(kept) ? NO_ENTRIES : readEntries(given);
+  let entries = JSON.stringify(given) === JSON.stringify(kept) ? NO_ENTRIES : readEntries(given, true);
   if (entries.size === 0) entries = readEntries(kept);
   if (live && entries.size === 0) return [];
   update(entries, live ?? nothing(by.type), next, by);
@@ -330,8 +330,8 @@ const ownsAny = (tree: Json, fields: FieldSet): boolean => [...fields].some((pat
 
 const NO_ENTRIES: Entries = new Map();
 
-/** Empty when one is malformed. */
-function readEntries(list: readonly unknown[]): Entries {
+/** Empty when one is malformed. @param foreign a client's, who may have sent anything */
+function readEntries(list: readonly unknown[], foreign = false): Entries {
   const entries: Entries = new Map();
   for (const item of list) {
     const {
@@ -345,11 +345,17 @@ function readEntries(list: readonly unknown[]): Entries {
     } = asObject(item) as Record<string, string | undefined>;
     if ((operation !== 'Apply' && operation !== 'Update') || fieldsType !== 'FieldsV1') return new Map();
     const tree = asObject(fieldsV1);
+    if (foreign && (!apiVersion || manager.length > MAX_MANAGER || !isTree(tree))) return new Map();
     const entry: Entry = { manager, operation, apiVersion: apiVersion ?? '', time, subresource, fieldsV1: tree };
     entries.set(idOf(entry), entry);
   }
   return entries;
 }
+
+const MAX_MANAGER = 128;
+
+const isTree = (tree: unknown): boolean =>
+  isObject(tree) && Object.entries(tree).every(([part, inner]) => /^(?:\.$|[fkvi]:)/.test(part) && isTree(inner));
 
 /** Appliers first, then the oldest. */
 const writeEntries = (entries: Entries): Json[] =>

@@ -20,7 +20,7 @@ export const mediaType = (header: string | undefined): string => (header ?? '').
 
 /** Of a body that is an object of the API. @throws ApiError 415 */
 export function objectMediaType(header: string | undefined): string {
-  const type = mediaType(header ?? 'application/json').toLowerCase();
+  const type = mediaType(header || 'application/json').toLowerCase();
   if (!BODY_TYPES.some((known) => known === type)) throw unsupportedMediaType(BODY_TYPE_NAMES);
   return type;
 }
@@ -131,7 +131,9 @@ const noting = (floats: WeakMap<object, Map<string, string>>) =>
     return value;
   };
 
-/** The paths of keys that an object has twice. The text is valid JSON. */
+const duplicateField = (path: string): string => `duplicate field ${JSON.stringify(path)}`;
+
+/** A warning for each key that an object has twice. The text is valid JSON. */
 function duplicateKeys(text: string): string[] {
   const found = new Set<string>();
   const outer: { path: string; keys: Set<string> | undefined; items: number }[] = [];
@@ -147,7 +149,7 @@ function duplicateKeys(text: string): string[] {
     } else if (token === '}' || token === ']') at = outer.pop() ?? at;
     else if (token === ',') at.items++;
     else if (token !== ':') key = token.includes('\\') ? (JSON.parse(token) as string) : token.slice(1, -1);
-    else if (at.keys?.has(key)) found.add(`duplicate field "${at.path}${at.path === '' ? '' : '.'}${key}"`);
+    else if (at.keys?.has(key)) found.add(duplicateField(`${at.path}${at.path === '' ? '' : '.'}${key}`));
     else at.keys?.add(key);
   }
   return [...found];
@@ -187,7 +189,9 @@ export function decodeObject(
 ): Decoded {
   const body = value ?? {};
   if (!isObject(body)) throw badRequest("couldn't get version/kind; json parse error: the body must be an object");
-  const { kind = type.kind, apiVersion = type.apiVersion } = kindOf(body, refuse);
+  // Empty is as not given.
+  const said = kindOf(body, refuse);
+  const [kind, apiVersion] = [said.kind || type.kind, said.apiVersion || type.apiVersion];
   if (kind !== type.kind || apiVersion !== type.apiVersion) throw refuse(unregistered(kind, apiVersion));
   const context = new DecodeContext(floats);
   let decoded: Json;
@@ -197,8 +201,12 @@ export function decodeObject(
     if (!(error instanceof DecodeError)) throw error;
     throw refuse(error.message);
   }
-  const unknown = context.unknown.map((field) => `unknown field "${field}"`);
-  const warnings = validation === 'Ignore' ? [] : [...duplicates, ...unknown];
+  const { unknown } = context;
+  // What is not read is not looked at for keys that are there twice.
+  const unread = unknown.map((field) => duplicateField(field).slice(0, -1));
+  const twice = duplicates.filter((text) => !unread.some((start) => /^["[.]/.test(text.replace(start, ''))));
+  const warnings =
+    validation === 'Ignore' ? [] : [...twice, ...unknown.map((field) => `unknown field ${JSON.stringify(field)}`)];
   if (validation === 'Strict' && warnings.length > 0) throw refuse(`strict decoding error: ${warnings.join(', ')}`);
   const { kind: _kind, apiVersion: _version, ...shown } = decoded;
   const { metadata } = shown as { metadata: Json };

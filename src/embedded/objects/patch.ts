@@ -67,7 +67,6 @@ export function strategicMergePatch(target: unknown, patch: unknown, codec: Code
       const alone = !Object.hasOwn(changes, field) && inner.mergedBy !== undefined;
       if (alone && isList(old)) out[field] = mergeList(inner, old, [], value);
     } else if (value === null) delete out[key];
-    else if (key.startsWith('$')) throw new PatchError('Unknown', `unknown directive: ${key}`);
     else if (isList(value)) setKey(out, key, mergeList(inner, old, value, isList(order) ? order : undefined));
     else setKey(out, key, strategicMergePatch(old, value, inner));
   }
@@ -131,7 +130,8 @@ const MAX_OPERATIONS = 10_000;
 const MAX_COPIED = 3 * 1024 * 1024;
 
 /** RFC 6902. */
-export function jsonPatch(target: unknown, patch: unknown): unknown {
+export function jsonPatch(target: unknown, operations: unknown): unknown {
+  const patch = operations ?? [];
   if (!isList(patch)) throw new PatchError('Malformed', 'a JSON patch must be a list of operations');
   if (patch.length > MAX_OPERATIONS) throw new PatchError('Malformed', `more than ${MAX_OPERATIONS} operations`);
   const root = structuredClone(target) as Json;

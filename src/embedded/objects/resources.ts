@@ -26,7 +26,7 @@ import type { Codec, Json } from './schema.ts';
 import { eventColumns, leaseColumns, namespaceColumns, nodeColumns } from './table-view.ts';
 import type { Column } from './table-view.ts';
 import { dnsLabel, dnsSubdomain, qualifiedName } from './validation.ts';
-import type { NameRule } from './validation.ts';
+import type { NameRule, ObjectMeta } from './validation.ts';
 import type { KubeObject } from './object-version.ts';
 
 export interface ResourceType extends ResourceName {
@@ -247,7 +247,7 @@ export const deleteOptions = struct('DeleteOptions', {
     resourceVersion: optionalText,
   }),
   orphanDependents: flag,
-  propagationPolicy: text,
+  propagationPolicy: optionalText,
   dryRun: list(text),
   ignoreStoreReadErrorWithClusterBreakingPotential: flag,
 });
@@ -289,6 +289,11 @@ const namespaceCondition = struct(
   { type: text, status: text, lastTransitionTime: time, reason: text, message: text },
   { numbers: { lastTransitionTime: 4, reason: 5, message: 6 }, always: { lastTransitionTime: null } },
 );
+function labelWithName(metadata: ObjectMeta): void {
+  const labels = { ...metadata.labels, 'kubernetes.io/metadata.name': metadata.name };
+  metadata.labels = textMap.decode(labels, new DecodeContext()) as Record<string, string>;
+}
+
 const byType = (item: Codec): Codec => list(item, { key: 'type' });
 
 const coreEvent = objectOf(
@@ -388,12 +393,12 @@ export const RESOURCES: readonly ResourceType[] = [
       { spec: {}, status: {} },
     ),
     defaults: ({ metadata }) => {
-      if (metadata.name === '') return;
-      const labels = { ...metadata.labels, 'kubernetes.io/metadata.name': metadata.name };
-      metadata.labels = textMap.decode(labels, new DecodeContext()) as Record<string, string>;
+      if (metadata.name !== '') labelWithName(metadata);
     },
     prepare: (object, old) => {
       if (old) return;
+      // A name that was generated is known only now.
+      labelWithName(object['metadata'] as ObjectMeta);
       const { finalizers = [] } = object['spec'] as { finalizers?: string[] };
       object['spec'] = { finalizers: [...new Set([...finalizers, 'kubernetes'])] };
       object['status'] = { phase: 'Active' };

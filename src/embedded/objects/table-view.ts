@@ -151,11 +151,13 @@ export const eventColumns: readonly Column[] = [
   { ...NAME, priority: 1 },
 ];
 
+/** What each row has of its object. */
+export type TableInclude = 'None' | 'Metadata' | 'Object';
+
 interface TableOptions {
   readonly columns: readonly Column[];
   readonly nowMicros: number;
-  /** What each row has of its object. */
-  readonly include: 'None' | 'Metadata' | 'Object';
+  readonly include: TableInclude;
   /** Of meta.k8s.io. */
   readonly version: string;
   /** The object as the resource shows it, with kind and apiVersion. */

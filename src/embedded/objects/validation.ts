@@ -81,14 +81,14 @@ export const qualifiedName: NameRule = (key) => {
     else broken.push(...dnsSubdomain(prefix).map((rule) => `prefix part ${rule}`));
   }
   if (name === '') broken.push('name part must be non-empty');
-  else if (name.length > 63) broken.push('name part must be no more than 63 bytes');
+  else if (Buffer.byteLength(name) > 63) broken.push('name part must be no more than 63 bytes');
   if (!QUALIFIED_NAME.test(name)) broken.push(NAME_PART_RULE);
   return broken;
 };
 
 export const labelValue: NameRule = (value) => {
   const broken: string[] = [];
-  if (value.length > 63) broken.push('must be no more than 63 bytes');
+  if (Buffer.byteLength(value) > 63) broken.push('must be no more than 63 bytes');
   if (!LABEL_VALUE.test(value)) broken.push(LABEL_VALUE_RULE);
   return broken;
 };
@@ -99,8 +99,8 @@ export const isLabelValue = (value: string): boolean => value.length <= 63 && LA
 export function validateMeta(meta: ObjectMeta, nameRule: NameRule): FieldError[] {
   const errors: FieldError[] = [];
   if (meta.generateName !== undefined && meta.generateName !== '') {
-    // The prefix may end in a dash: a suffix follows.
-    for (const rule of nameRule(meta.generateName.replace(/-$/, 'a'))) {
+    // The prefix may end in a dash: a suffix follows. (Kubernetes puts an `a` in the place of its last two characters.)
+    for (const rule of nameRule(meta.generateName.replace(/.-$/s, 'a'))) {
       errors.push(invalidValue('metadata.generateName', meta.generateName, rule));
     }
   }

@@ -56,8 +56,8 @@ interface DeleteHow {
   readonly dryRun?: boolean;
   /** What the object looks like from the moment that it is being deleted. */
   readonly mark?: ((object: KubeObject) => KubeObject) | undefined;
-  /** Holds it from then on. */
-  readonly finalizer?: string | undefined;
+  /** Those that hold it from then on, from those that do; default the same. */
+  readonly finalizers?: ((held: readonly string[]) => readonly string[]) | undefined;
 }
 
 interface ListQuery extends Scope {
@@ -190,14 +190,15 @@ export class Collection {
   ): { gone: boolean; version: Version } {
     const key = keyOf(namespace, name);
     const old = this.#existing(key, preconditions);
-    const { finalizer } = options;
-    const others = old.object.metadata.finalizers?.filter((f) => f !== finalizer) ?? [];
-    const metadata =
-      finalizer === undefined ? old.object.metadata : { ...old.object.metadata, finalizers: [...others, finalizer] };
+    const held = old.object.metadata.finalizers ?? [];
+    const finalizers = [...(options.finalizers?.(held) ?? held)];
+    const metadata = { ...old.object.metadata, finalizers };
     if (!isHeld({ ...old.object, metadata })) {
       return { gone: true, version: this.#remove(old, options) };
     }
-    if (metadata.deletionTimestamp !== undefined) return { gone: false, version: old };
+    // What is being deleted already may come to be held by others.
+    const same = finalizers.join() === held.join();
+    if (metadata.deletionTimestamp !== undefined && same) return { gone: false, version: old };
     const meta: ObjectMeta = {
       ...pick(metadata, [
         'name',
@@ -208,7 +209,7 @@ export class Collection {
         'generation',
         'creationTimestamp',
       ]),
-      deletionTimestamp: formatTime(this.#store.now()),
+      deletionTimestamp: metadata.deletionTimestamp ?? formatTime(this.#store.now()),
       deletionGracePeriodSeconds: 0,
     };
     copyRest(meta, metadata);

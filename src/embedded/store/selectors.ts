@@ -100,11 +100,9 @@ function requirement(tokens: Tokens): LabelPredicate {
   ] as const) {
     if (!tokens.symbol(symbol)) continue;
     const limit = singleValue(tokens);
-    if (!/^[+-]?\d+$/.test(limit)) throw tokens.error(`${JSON.stringify(limit)} must be an integer`);
+    if (!isInt64(limit)) throw tokens.error(`${JSON.stringify(limit)} must be an integer`);
     return (labels) =>
-      Object.hasOwn(labels, key) &&
-      /^[+-]?\d+$/.test(labels[key] as string) &&
-      Number(labels[key]) * sign > Number(limit) * sign;
+      Object.hasOwn(labels, key) && isInt64(labels[key] as string) && Number(labels[key]) * sign > Number(limit) * sign;
   }
   const operator = tokens.word();
   if (operator === undefined) return (labels) => Object.hasOwn(labels, key);
@@ -114,6 +112,9 @@ function requirement(tokens: Tokens): LabelPredicate {
     ? (labels) => Object.hasOwn(labels, key) && values.has(labels[key] as string)
     : (labels) => !Object.hasOwn(labels, key) || !values.has(labels[key] as string);
 }
+
+const isInt64 = (text: string): boolean =>
+  /^[+-]?\d+$/.test(text) && BigInt.asIntN(64, BigInt(text.replace(/^\+/, ''))) === BigInt(text.replace(/^\+/, ''));
 
 function singleValue(tokens: Tokens): string {
   return checkedValue(tokens, tokens.word() ?? '');
@@ -146,7 +147,8 @@ const unknownField = (field: string, supported: readonly string[]): string =>
 export function parseFieldSelector(text: string, supported: readonly string[]): FieldRequirement[] {
   const out: FieldRequirement[] = [];
   for (const part of text.split(/(?<!\\),/)) {
-    if (part === '') continue;
+    // A part that names neither field nor value selects everything.
+    if (/^(?:!=|==?)?$/.test(part)) continue;
     const m = /^([^=!]+)(!=|==|=)((?:[^\\,=]|\\[\\,=])*)$/.exec(part);
     if (!m) throw new SelectorError(`invalid field selector: ${JSON.stringify(text)}`);
     const field = m[1] as string;
