@@ -132,7 +132,8 @@ async function write(beat: Beat, parts: BeatParts, signal: AbortSignal): Promise
     return stored;
   } catch (error) {
     if (isStoreError(error) && error.mayHaveCommitted) own.answerLost(sent);
-    else own.refused(sent);
+    // Where something on the way sends a request twice, the answer may be a conflict with our own write: a read tells.
+    else if (!isStoreError(error) || afterFailure(from ? 'update' : 'create', error) !== 'read') own.refused(sent);
     throw error;
   }
 }

@@ -140,8 +140,10 @@ export type Disturbance =
 export function disturbance(node: NodeInfo, seen: Lease, own: OwnWrites | undefined): Disturbance | undefined {
   const holder = seen.spec.holderIdentity ?? '';
   if (holder !== node.name && holder !== '') return { kind: 'otherHolder', holder };
-  const ours = own?.all ?? [];
-  if (ours.length === 0 || own?.find(seen)) return undefined;
+  if (!own || own.find(seen)) return undefined;
+  // What was refused is not ours, unless it is what stands there.
+  const ours = own.acknowledged ? [own.acknowledged, ...own.lost] : own.lost;
+  if (ours.length === 0) return undefined;
   const { renewTime } = seen.spec;
   const later = renewTime !== undefined && ours.every((write) => renewTime.compare(write.renewTime) > 0);
   return { kind: later ? 'secondWriter' : 'changed' };

@@ -196,6 +196,25 @@ test('a lost answer is neither another writer nor a late renewal', async () => {
   await f.stop();
 });
 
+test('a write that something on the way sends twice is not another writer', async () => {
+  const f = await fleet();
+  await f.clock.advance(5_000);
+  for (const answer of ['first', 'last'] as const) {
+    f.store.next('update', { repeat: { afterMs: 5, answer } });
+    await f.clock.advance(30_000);
+    assert.deepEqual(f.of('disturbed'), []);
+  }
+  f.store.edit(at('node-1'), ({ spec }) => ({
+    spec: { ...spec, renewTime: MicroTime.fromEpochMicros((spec.renewTime as MicroTime).epochMicros + 5_000_000) },
+  }));
+  await f.clock.advance(10_000);
+  assert.deepEqual(
+    f.of('disturbed').map(({ by }) => by.kind),
+    ['secondWriter'],
+  );
+  await f.stop();
+});
+
 test('answers that are lost in a row are not another writer', async () => {
   const names = many(20);
   const f = await fleet({ names });
