@@ -5,7 +5,8 @@
  * Each draws its wait at random, by how many it believes to contend: about `FIRST` of them draw (almost) none, and with each
  * further piece of time, in which the news of who won should have come, twice as many have gone. So few write at once however
  * many there are, and the longest wait grows with the logarithm of that belief. Nobody is known at the start: then nobody waits. Races that were lost raise the belief, by how
- * long the server took to refuse (which grows with the crowd that writes); slow successions lower it.
+ * long the server took to refuse (which grows with the crowd that writes); slow successions lower it. Why the first contest of
+ * a crowd is not thinned: docs/decisions/herd.md.
  */
 
 /** Candidates that go first, of those believed to be there. */

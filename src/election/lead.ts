@@ -212,6 +212,8 @@ class Leader {
         const { lease, write } = await candidate.renew(this.#lease, this.#transitions, call);
         this.#lease = lease;
         this.#renewed(write.sentAt, false);
+        // What the watch has shown of a later version, while this answer was under way, counts from now on.
+        if (candidate.seen) this.#news(candidate.seen);
       }
     } catch (error) {
       if (!(error instanceof LeaseStoreError)) throw error;

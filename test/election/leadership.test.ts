@@ -444,6 +444,19 @@ describe('work and its program', () => {
       assert.equal(a.of('stopped')[0]?.reason, 'steppedDown');
     }));
 
+  test('asked to step down while the answer to a renewal is under way: heeded when that comes, not a renewal later', () =>
+    play(async (scene) => {
+      const a = scene.actor('a');
+      await scene.clock.advance(1_900);
+      a.store.next('update', { answerDelayMs: 500 });
+      await scene.clock.advance(200);
+      ask(scene);
+      await scene.clock.advance(100);
+      assert(a.leads, 'the answer has not come');
+      await scene.clock.advance(400);
+      assert.equal(a.of('stopped')[0]?.reason, 'steppedDown');
+    }));
+
   for (const to of ['d_4', 'd'])
     test(`asked to step down for ${to}: it leads each time, against any others`, () =>
       play(async (scene) => {
