@@ -211,6 +211,7 @@ export class Leases {
   cron(ref: string, options: DoorOptions<CronOptions, 'lease'> = {}): Cron {
     const cron = new Cron(this.#recipe('cron', ref, options));
     this.#crons.add(cron);
+    if (this.#stop.signal.aborted) this.#track(cron.close()).catch(() => {});
     return cron;
   }
 
@@ -326,7 +327,7 @@ export class Leases {
 
   /** @throws OptionsError */
   #ref(ref: string): LeaseRef {
-    const [first = '', second, ...more] = ref.split('/');
+    const [first = '', second, ...more] = typeof ref === 'string' ? ref.split('/') : [];
     const rule = 'must be a name, or namespace/name';
     if (first === '' || second === '' || more.length > 0) {
       throw new OptionsError('Leases', [{ field: 'ref', value: ref, rule }]);

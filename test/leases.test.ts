@@ -41,7 +41,7 @@ test('a name lies in the namespace of the context, another one is named before i
   assert.ok(await at(world, 'default', 'schema'));
   assert.ok(await at(world, 'kube-system', 'schema'));
   const before = server.requests.total;
-  for (const ref of ['', '/', 'a/', '/b', 'a/b/c']) {
+  for (const ref of ['', '/', 'a/', '/b', 'a/b/c', undefined as unknown as string]) {
     const rule = {
       name: 'OptionsError',
       problems: [{ field: 'ref', value: ref, rule: 'must be a name, or namespace/name' }],

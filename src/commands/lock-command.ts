@@ -2,22 +2,25 @@
  * `leasekeeper lock`: runs a command while this process holds a lock, as flock does, but across machines.
  *
  * Guarantees: the command runs once, while nobody else holds the lock, and has ended before anybody else can; its exit code
- * is this program's (75 when the lock was not free in time). One that lost the lock before it ended is a failure.
+ * is this program's (75 when the lock was not free in time). One that lost the lock before it ended is a failure, and so is
+ * a lock of which requests failed before anybody was seen to hold it.
  */
 import { constants, hostname } from 'node:os';
 import { v4 as uuid } from 'uuid';
 import type { OptionValues } from '../config/option-spec.ts';
 import { LOCK_TABLE, lockRules, recipeSettings } from '../config/recipe-flags.ts';
 import { KILL_MARGIN_MS } from '../guard/guard.ts';
+import type { ElectionEvent } from '../election/election-events.ts';
+import type { LeaseStoreError } from '../lease/store.ts';
 import { createEventsApi } from '../kube/events-api.ts';
 import { LeaseEvents } from '../observe/lease-events.ts';
 import { logRecipe } from '../observe/recipe-log.ts';
-import { Lock } from '../recipes/lock.ts';
+import { Lock, isTaken } from '../recipes/lock.ts';
 import type { RecipeOptions } from '../recipes/lock.ts';
 import { runServices } from '../runtime/services.ts';
 import { readChecked } from '../config/bindings.ts';
 import type { RecipeSettings } from '../config/recipe-flags.ts';
-import { EXIT, UsageError } from './command.ts';
+import { CommandError, EXIT, UsageError } from './command.ts';
 import type { CommandInput } from './command.ts';
 import { GuardedCommand, commandProblems, ending } from './guarded-command.ts';
 import { onEvents, onLeases, permitted } from './permissions.ts';
@@ -40,7 +43,13 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
   const waitMs = values.lockNoWait ? 0 : values.lockWait;
   return runService(values, io, {}, (world) =>
     withGuard(world, settings, values.featureGates, { command, args: rest, env: io.env }, async (parts, guarded) => {
-      const lock = new Lock(parts);
+      let taken = false;
+      let failure: LeaseStoreError | undefined;
+      const see = (event: ElectionEvent): void => {
+        if (event.type === 'failed') failure = event.error.code === 'Aborted' ? failure : event.error;
+        else taken ||= isTaken(event);
+      };
+      const lock = new Lock({ ...parts, observe: observers(parts.observe, see) });
       const use = lock.tryUse(async (term) => ending(await guarded.run(term)).code, { waitMs, signal: world.stop });
       const outcome = await use.catch((error: unknown) => {
         if (error === world.stop.reason) return { ran: false } as const;
@@ -50,7 +59,10 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       if (outcome.ran) return outcome.value;
       const received = world.received();
       if (received) return 128 + constants.signals[received];
-      world.log.warn({ waitMs }, 'the lock is taken: the command was not run');
+      if (!taken && failure) {
+        throw new CommandError(`the lock was not had, and nobody is known to hold it: ${failure.message}`);
+      }
+      world.log.warn({ waitMs }, 'the lock was not free in time: the command was not run');
       return EXIT.notAcquired;
     }),
   );

@@ -61,8 +61,10 @@ export class Once {
     checkedOptions('once', ONCE_ROWS, { key });
     const succeeded = new AbortController();
     const stop = signal ? AbortSignal.any([signal, succeeded.signal]) : succeeded.signal;
-    const lock = new Lock({ ...this.#options, watch: this.#watch(key, () => succeeded.abort()) }, 'once');
     let began = false;
+    // Once the work has begun it is its own success that is shown.
+    const onDone = (): void => void (began || succeeded.abort());
+    const lock = new Lock({ ...this.#options, watch: this.#watch(key, onDone) }, 'once');
     const use = (): Promise<OnceOutcome<T> | null> =>
       lock.use(
         async (term): Promise<OnceOutcome<T>> => {

@@ -34,6 +34,12 @@ describe('recipes as commands', { concurrency: true }, () => {
       lock(['--wait=500ms'], 'process.exit(0)'),
     ]);
     assert.deepEqual([refused.code, late.code], [75, 75]);
+    const nowhere = await runProgram(['lock', '--lease=nowhere/job', '--no-wait', ...node('')], {
+      env,
+      timeoutMs: 60_000,
+    });
+    assert.equal(nowhere.code, 1, 'what cannot be had at all is not taken');
+    assert.match(nowhere.stderr, /the lock was not had, and nobody is known to hold it: .*"nowhere" not found/);
     const next = lock([], append(file, "'b, token ' + process.env.LEASEKEEPER_FENCING_TOKEN"));
     await writeFile(go, '');
     assert.equal((await next).code, 0);

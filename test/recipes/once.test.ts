@@ -168,3 +168,17 @@ test('what the work needs and does not get is reported: nothing hangs in silence
   stop.abort();
   await assert.rejects(cluster.until(running));
 });
+
+test('the record of its own success ends nothing early', async () => {
+  const cluster = new Cluster();
+  const ends: string[] = [];
+  const observe = (event: ElectionEvent): void => void (event.type === 'stopped' && ends.push(event.reason));
+  let aborted: boolean | undefined;
+  await cluster.until(
+    new Once({ ...cluster.process('a'), observe }).run('v1', async (term) => {
+      term.signal.addEventListener('abort', () => (aborted ??= term.remainingMs > 0));
+    }),
+  );
+  assert.deepEqual(ends, ['workEnded']);
+  assert.equal(aborted, false);
+});
