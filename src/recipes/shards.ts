@@ -302,7 +302,9 @@ export class Shards {
       held.lease = seen;
     } else if (held.shown || this.#member.proof > held.answeredAt) {
       // Another wrote it, or it is gone: no hand but ours may be on it for as long as ours is, so ours goes at once.
-      this.#endRun(held, 'record');
+      if (!held.releasing) this.#endRun(held, 'record');
+      // What is shown before its answer is the release, or what followed it.
+      else this.#over(held);
       if (!held.run) this.#held.delete(held.leaseName);
     }
   }

@@ -575,3 +575,18 @@ test('the Lease of a member that died without a key is deleted too', async () =>
   assert.equal(ring.cluster.peek('ring-m-b'), undefined);
   assert.deepEqual(ring.sizes('a'), [1]);
 });
+
+test('a key of which another is seen to have it before the answer to its release is there was given back, not lost', async () => {
+  const ring = new Ring();
+  const a = ring.start('a', 2);
+  await ring.advance(20_000);
+  a.store.next('update', { answerDelayMs: 700 });
+  ring.start('b', 2);
+  await ring.advance(5_000);
+  assert.deepEqual(ring.sizes('a', 'b'), [1, 1]);
+  const ends = a.events.filter(({ type }) => type === 'keyReleased' || type === 'keyLost');
+  assert.deepEqual(
+    ends.map(({ type }) => type),
+    ['keyReleased'],
+  );
+});
