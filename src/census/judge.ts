@@ -7,8 +7,10 @@
  * only the age of what was there before we looked is taken from the published times, and is marked as an estimate.
  *
  * A time that has not come is no sign of life in either way: such a lease is live only once it was seen to change.
- * What cannot be judged is `unknown`: never live, never expired, never nothing.
+ * What cannot be judged is `unknown`: never live, never expired, never nothing. So is a shard that somebody holds: nobody
+ * renews it, and it is held for as long as the lease of a member that it names.
  */
+import type { Kind } from '../lease/lease-kind.ts';
 import { UNTIMED_LEASE_LIFE_MS, expiryOf } from '../lease/expiry.ts';
 import type { PublishedTimes } from '../lease/expiry.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
@@ -28,7 +30,10 @@ export const isHeld = (state: LeaseState): boolean | undefined =>
   state === 'unknown' ? undefined : countsAsInstance(state);
 
 /** What a lease says of its life. Without a holder it is released: given up on purpose. */
-type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes;
+type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes & { readonly kind?: Kind };
+
+/** No time on it tells whether its holder lives. */
+const isUntold = ({ kind }: Published): boolean => kind === 'shard';
 
 /** The last sign of life that a lease publishes; the time of its making when it says nothing of renewals. */
 export const lastSign = ({ renewTime, acquireTime, creationTimestamp }: Published): MicroTime | undefined =>
@@ -57,7 +62,7 @@ export function aheadMs(lease: Published, serverNow: MicroTime | undefined): num
 export function publishedState(lease: Published, serverDate: MicroTime | undefined, freshForMs: number): LeaseState {
   if (!lease.holder) return 'released';
   const sign = lastSign(lease);
-  if (serverDate === undefined || sign === undefined) return 'unknown';
+  if (serverDate === undefined || sign === undefined || isUntold(lease)) return 'unknown';
   const expiry = expiryOf(lease);
   if (expiry !== undefined && serverDate.since(expiry) > 0) return 'expired';
   const fresh = serverDate.since(sign) <= freshForMs && aheadMs(lease, serverDate) === undefined;
@@ -76,6 +81,7 @@ export function comparedState(
   observedMs = 0,
 ): LeaseState {
   if (!lease.holder) return 'released';
+  if (isUntold(lease)) return 'unknown';
   if (renewed) return 'live';
   if (lease.leaseDurationSeconds !== undefined && observedMs > lease.leaseDurationSeconds * 1000) return 'expired';
   const state = publishedState(lease, serverDate, Infinity);
@@ -110,6 +116,7 @@ export function observationOf(
   sinceMs: number,
   server: ServerNow | undefined,
 ): LeaseObservation {
+  if (isUntold(lease)) return { renewedAt: Number.NaN, expiresAt: Infinity, estimated: true };
   const sign = lastSign(lease);
   const serverNow = server?.earliest;
   let age = 0;

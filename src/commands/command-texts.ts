@@ -89,7 +89,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   leases: {
     description: [
       'Kinds are those that leasekeeper writes on its own leases (election, lock, once, cron, semaphore, member, shard), and those that a lease proves: identity by its labels, heartbeat by the namespace kube-node-lease, election by transitions or an acquireTime. Everything else is unknown.',
-      "STATE says whether anybody holds it: Live and Stale are held, Expired and Released are nobody's. It is judged by the renewal times that holders publish, so a holder with a wrong clock is misjudged; --observe looks twice and judges by change, --watch goes on looking.",
+      "STATE says whether anybody holds it: Live and Stale are held, Expired and Released are nobody's. Shards are not renewed, so theirs is Unknown while they have a holder: `leasekeeper shards RING` looks at their members too. It is judged by the renewal times that holders publish, so a holder with a wrong clock is misjudged; --observe looks twice and judges by change, --watch goes on looking.",
       'Needs list on leases, of every namespace with -A; --watch also watch.',
     ],
     examples: [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Tally, comparedCensus, summary } from '../../src/census/census.ts';
 import type { Census, Counts, LeaseSummary } from '../../src/census/census.ts';
-import { publishedState } from '../../src/census/judge.ts';
+import { comparedState, observationOf, observedState, publishedState } from '../../src/census/judge.ts';
 import type { LeaseState } from '../../src/census/judge.ts';
 import { CENSUS_ROWS } from '../../src/census/census-options.ts';
 import { fillOptions, optionProblems } from '../../src/runtime/options.ts';
@@ -56,6 +56,15 @@ describe('the state of one lease, by the API server’s Date', () => {
     assert.equal(publishedState(sketched(), undefined, FRESH), 'unknown');
     assert.equal(publishedState(sketched({ holder: '' }), undefined, FRESH), 'released');
   });
+});
+
+test('a shard that somebody holds is not renewed: its own times say nothing, however it is looked at', () => {
+  const shard = { ...sketched({ renewedAgoMs: 9e6, durationSeconds: 15 }), kind: 'shard' as const };
+  assert.equal(publishedState(shard, at(0), FRESH), 'unknown');
+  assert.equal(comparedState(shard, false, at(0), 60_000), 'unknown');
+  const now = { earliest: at(0), latest: at(0) };
+  assert.equal(observedState(observationOf(shard, 0, Infinity, now), 1e9, FRESH), 'unknown');
+  assert.equal(publishedState({ ...shard, holder: undefined }, at(0), FRESH), 'released');
 });
 
 test('a renewal in the future is shown with its distance, and is no life', () => {
