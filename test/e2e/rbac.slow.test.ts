@@ -60,6 +60,17 @@ const PUBLISH = ['publish', '--hostname-override=master-1', '--renew-interval=4s
 const QUICK_ELECTION = ['--lease-duration=4s', '--renew-deadline=3s', '--retry-period=300ms'];
 const HEARTBEAT = ['--renew-interval=2s', '--lease-duration=8s', '--request-timeout=1900ms'];
 
+/** Somebody else writes the lease, again and again, for two seconds. */
+const touch =
+  (name: string) =>
+  async (api: RealApi, namespace: string): Promise<void> => {
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${name}`;
+    const headers = { 'content-type': 'application/merge-patch+json' };
+    for (const until = performance.now() + 2_000; performance.now() < until;) {
+      await api.request('PATCH', path, { metadata: { labels: { touched: `${Date.now()}` } } }, { headers });
+    }
+  };
+
 /** On a server without the gate WatchList, as Kubernetes 1.33 is by default: there a watch begins with a list. */
 const TRIALS: readonly Trial[] = [
   {
@@ -152,17 +163,7 @@ const ELECTIONS: readonly Trial[] = [
     what: 'elect, leading',
     args: (namespace) => ['elect', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '3'],
     // Of its own accord a leader writes and watches. It reads when a write of another comes before the watch has shown it.
-    meddle: {
-      verb: 'get',
-      after: /leading/,
-      act: async (api, namespace) => {
-        const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/job`;
-        const headers = { 'content-type': 'application/merge-patch+json' };
-        for (const until = performance.now() + 2_000; performance.now() < until;) {
-          await api.request('PATCH', path, { metadata: { labels: { touched: `${Date.now()}` } } }, { headers });
-        }
-      },
-    },
+    meddle: { verb: 'get', after: /leading/, act: touch('job') },
   },
   {
     what: 'elect, standing by',
@@ -177,8 +178,8 @@ const ELECTIONS: readonly Trial[] = [
 const RECIPES: readonly Trial[] = [
   {
     what: 'lock',
-    args: (namespace) => ['lock', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '2'],
-    tried: ['leases create', 'leases update'],
+    args: (namespace) => ['lock', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '3'],
+    meddle: { verb: 'get', after: /holding the lease/, act: touch('job') },
   },
   {
     what: 'once',
@@ -187,7 +188,13 @@ const RECIPES: readonly Trial[] = [
   },
   {
     what: 'shard',
-    args: (namespace) => ['shard', `--ring=${namespace}/ring`, '--slots=2', ...QUICK_ELECTION, '--', 'sleep', '600'],
+    args: (namespace) => [
+      ...['shard', `--ring=${namespace}/ring`, '--slots=2', '--id=one', ...QUICK_ELECTION],
+      ...['--', 'sleep', '600'],
+    ],
+    meddle: { verb: 'get', after: /holding the lease/, act: touch('ring-m-one') },
+    // A server with WatchList needs no list; `heartbeat --share` tries it.
+    tried: ['leases get', 'leases watch', 'leases create', 'leases update', 'leases delete'],
     done: /the key is ours/,
     // It is deleted four durations later.
     before: async (api, namespace) => {
@@ -196,7 +203,6 @@ const RECIPES: readonly Trial[] = [
       const lease = { metadata: { name: 'ring-m-gone', labels }, spec };
       await api.json('POST', `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`, lease);
     },
-    tried: ['leases watch', 'leases create', 'leases update', 'leases delete'],
   },
   { what: 'members', args: (namespace) => ['members', `${namespace}/ring`] },
   {
