@@ -80,6 +80,7 @@ const COLUMNS=${JSON.stringify(COLUMNS)},MAX=${MAX_ROWS},ORDER=['stale','expired
 const rows=new Map();
 let next='',known=false,answered=false,of=null,busy=false,order=true,lately=null,counts=null;
 const span=(s)=>s<60?Math.floor(s)+' s':s<3600?Math.floor(s/60)+' min '+Math.floor(s%60)+' s':s<86400?Math.floor(s/3600)+' h '+Math.floor(s%3600/60)+' min':Math.floor(s/86400)+' d '+Math.floor(s%86400/3600)+' h';
+const brief=(s)=>s<10?s.toFixed(1)+' s':span(s);
 const say=(node,text)=>{if(node.textContent!==text)if(node.firstChild)node.firstChild.data=text;else node.textContent=text};
 const short=(name,lease)=>name.startsWith(lease+'_')?'\\u2026'+name.slice(lease.length):name;
 function put([id,name,state,lease,namespace,holder,transitions,since,ago,marks]){
@@ -169,7 +170,7 @@ async function elect(){
       if(!tr){tr=document.createElement('tr');tr.setAttribute('role','row');for(const c of ELECTION){const td=document.createElement('td');td.className=c;td.setAttribute('role','cell');td.dataset.label=LABELS[c];tr.append(td)}elections.set(key,tr);body.append(tr)}
       const s=e.lastSwitch,nobody=e.held===false;
       tr.className=nobody?'expired':e.held?'live':'';
-      [key,nobody?'nobody'+(e.leaderlessSeconds?' for '+span(e.leaderlessSeconds):''):e.holder??'unknown',e.renewedSecondsAgo===null?'unknown':span(e.renewedSecondsAgo)+' ago',String(e.leaseTransitions??''),s?'took '+span(s.seconds)+', '+s.how+', nobody led for '+span(s.leaderlessSeconds):''].forEach((t,i)=>say(tr.children[i],t));
+      [key,nobody?'nobody'+(e.leaderlessSeconds?' for '+span(e.leaderlessSeconds):''):e.holder??'unknown',e.renewedSecondsAgo===null?'unknown':span(e.renewedSecondsAgo)+' ago',String(e.leaseTransitions??''),s?'took '+brief(s.seconds)+', '+s.how+', nobody led for '+brief(s.leaderlessSeconds):''].forEach((t,i)=>say(tr.children[i],t));
     }
     for(const [key,tr] of elections)if(!now.has(key)){tr.remove();elections.delete(key)}
     say($('contest'),d.known?elections.size===0?'There are none.':'':'Unknown'+(d.error?' ('+d.error.message+')':'')+(of?'. Below is what was known last.':'.'));
@@ -202,8 +203,8 @@ const HEADINGS = COLUMNS.map(([, heading]) => `<th role="columnheader" scope="co
 const table = (rows: string): string =>
   `<table role="table" aria-label="Leases"><thead role="rowgroup"><tr role="row">${HEADINGS}</tr></thead>
 <tbody role="rowgroup" id="rows">${rows}</tbody></table>`;
-const footer = (freshForMs: number): string =>
-  `<footer>live: renewed within ${freshForMs / 1000} s; stale: neither live nor expired; changes: how often the lease changed hands. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, <a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>`;
+const footer = (freshForMs: number, elections = false): string =>
+  `<footer>live: renewed within ${freshForMs / 1000} s; stale: neither live nor expired; changes: how often the lease changed hands. Also: <a href="v1/instances">/v1/instances</a>, <a href="v1/count">/v1/count</a>, ${elections ? '<a href="v1/leases">/v1/leases</a>, ' : ''}<a href="metrics">/metrics</a>, <a href="readyz?verbose">/readyz</a></footer>`;
 
 const ELECTIONS = `<section><h2>Elections</h2><p id="contest" class="note" role="status"></p>
 <table role="table" aria-label="Elections"><thead role="rowgroup"><tr role="row">${['Lease', 'Leader', 'Renewed', 'Changes', 'Last switch'].map((heading) => `<th role="columnheader" scope="col">${heading}</th>`).join('')}</tr></thead>
@@ -222,7 +223,7 @@ ${table('')}
 <p id="none" class="note" hidden>There are no such leases.</p>
 <section id="lately" hidden><h2>Lately</h2><ul id="passes" aria-label="Passes of the sweeper"></ul><ul id="removed" aria-label="Leases that are gone"></ul></section>
 ${elections ? ELECTIONS : ''}
-${footer(source.snapshot().freshForMs)}
+${footer(source.snapshot().freshForMs, elections)}
 </main><script>${SCRIPT}</script></body></html>
 `);
 
