@@ -13,7 +13,16 @@ import type { Wrong } from './bindings.ts';
 import { HTTP_SECURITY_OPTIONS, OFF, addressOption, parseAddress, securityRules } from './http-flags.ts';
 import type { Address } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
+import {
+  API_OPTIONS,
+  CONFIG_OPTIONS,
+  LOG_OPTIONS,
+  OWNER_ARG,
+  OWNER_RULE,
+  PAIR_RULE,
+  ownerOf,
+  pairOf,
+} from './shared-flags.ts';
 
 /** Docker's and Kubernetes' words, and systemd's for the second. */
 const RESTART_POLICIES = ['never', 'on-failure', 'always'] as const;
@@ -22,32 +31,23 @@ export type RestartPolicy = (typeof RESTART_POLICIES)[number];
 /** Milliseconds that the work has to end once its process group was killed. */
 const KILLED_MS = 5_000;
 
-/** `KEY=VALUE`; the value may have more of the sign. */
-const pair = (text: string): [key: string, value: string] => {
-  const at = text.indexOf('=');
-  return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
-};
-
 function annotationProblem(text: string): string | undefined {
-  const [key] = pair(text);
-  if (key === '') return 'must be KEY=VALUE';
+  const [key] = pairOf(text) ?? [];
+  if (key === undefined) return PAIR_RULE;
   if (key.startsWith('leasekeeper.dev/')) return 'must not be one of our own keys';
   return labelKeyProblem(key) && `the key: ${labelKeyProblem(key)}`;
 }
 
 function labelProblem(text: string): string | undefined {
-  return annotationProblem(text) ?? (isLabelValue(pair(text)[1]) ? undefined : 'the value must be a label value');
+  return (
+    annotationProblem(text) ?? (isLabelValue(pairOf(text)?.[1] ?? '') ? undefined : 'the value must be a label value')
+  );
 }
 
-const owner = (text: string): OwnerReference => {
-  const [apiVersion = '', kind = '', name = '', uid = ''] = text.split(':');
-  return { apiVersion, kind, name, uid };
-};
+const pairs = (texts: readonly string[] = []): Record<string, string> =>
+  Object.fromEntries(texts.flatMap((text) => [pairOf(text)].filter((pair) => pair !== undefined)));
 
-const ownerProblem = (text: string): string | undefined =>
-  /^[^:\s]+(:[^:\s]+){3}$/.test(text)
-    ? undefined
-    : 'must be APIVERSION:KIND:NAME:UID, as in apps/v1:Deployment:web:UID';
+const ownerProblem = (text: string): string | undefined => (ownerOf(text) ? undefined : OWNER_RULE);
 
 const firstProblem = (texts: readonly string[], problem: (text: string) => string | undefined): string | undefined =>
   texts.map(problem).find((rule) => rule !== undefined);
@@ -99,7 +99,7 @@ const ELECT_OPTIONS = {
   electOwners: {
     kind: 'strings',
     flag: '--owner',
-    arg: 'APIVERSION:KIND:NAME:UID',
+    arg: OWNER_ARG,
     help: 'an owner that a lease which we create gets: when it goes, Kubernetes deletes the lease; may be given several times',
     rule: (owners: readonly string[]) => firstProblem(owners, ownerProblem),
   },
@@ -172,9 +172,9 @@ export function electSettings(
     ref,
     id,
     marks: {
-      labels: Object.fromEntries((values.electLabels ?? []).map(pair)),
-      annotations: Object.fromEntries((values.electAnnotations ?? []).map(pair)),
-      owners: (values.electOwners ?? []).map(owner),
+      labels: pairs(values.electLabels),
+      annotations: pairs(values.electAnnotations),
+      owners: (values.electOwners ?? []).flatMap((text) => ownerOf(text) ?? []),
     },
     restart: values.electRestart as RestartPolicy,
     stopTimeoutMs,

@@ -11,7 +11,17 @@ import type { Wrong } from './bindings.ts';
 import { HTTP_OPTIONS, OFF, httpSettings } from './http-flags.ts';
 import type { HttpSettings } from './http-flags.ts';
 import type { OptionSpec, OptionValues } from './option-spec.ts';
-import { API_OPTIONS, CONFIG_OPTIONS, LEASE_OPTIONS, LOG_OPTIONS } from './shared-flags.ts';
+import {
+  API_OPTIONS,
+  CONFIG_OPTIONS,
+  LEASE_OPTIONS,
+  LOG_OPTIONS,
+  OWNER_ARG,
+  OWNER_RULE,
+  PAIR_RULE,
+  ownerOf,
+  pairOf,
+} from './shared-flags.ts';
 import { PUBLISH_SWEEP_OPTIONS, sweepSettings } from './sweep-flags.ts';
 import type { SweepSettings } from './sweep-flags.ts';
 
@@ -31,7 +41,7 @@ const MARK_OPTIONS = {
   owners: {
     kind: 'strings',
     flag: '--owner',
-    arg: 'APIVERSION/KIND/NAME/UID',
+    arg: OWNER_ARG,
     help: `${IDENTITY_ROWS.owners.text}; an owner is in its namespace or cluster-scoped; may be given several times`,
   },
 } as const satisfies Record<string, OptionSpec>;
@@ -149,23 +159,21 @@ function urlProblem(url: string): string | undefined {
   return /^[^/]*\/\/[^/?#]*@/.test(url) ? 'must hold no user name or password' : undefined;
 }
 
-/** `KEY=VALUE` and `APIVERSION/KIND/NAME/UID` as the publisher takes them. */
+/** What is said in texts, as the publisher takes it. */
 function marksOf(values: PublishValues): { options: MarkOptions; wrong: Wrong[] } {
   const problems: Wrong[] = [];
   const pairs = (key: 'labels' | 'annotations'): Record<string, string> =>
     Object.fromEntries(
       (values[key] ?? []).flatMap((text) => {
-        const at = text.indexOf('=');
-        if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]];
-        problems.push(...wrong(key, text, 'must be KEY=VALUE'));
-        return [];
+        const pair = pairOf(text);
+        if (!pair) problems.push(...wrong(key, text, PAIR_RULE));
+        return pair ? [pair] : [];
       }),
     );
   const owners = (values.owners ?? []).flatMap((text): OwnerReference[] => {
-    const [, apiVersion = '', kind = '', name = '', uid = ''] = /^(.+)\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(text) ?? [];
-    if (uid !== '') return [{ apiVersion, kind, name, uid }];
-    problems.push(...wrong('owners', text, 'must be APIVERSION/KIND/NAME/UID, for instance v1/Pod/web-0/4f1c…'));
-    return [];
+    const owner = ownerOf(text);
+    if (!owner) problems.push(...wrong('owners', text, OWNER_RULE));
+    return owner ? [owner] : [];
   });
   return { options: { labels: pairs('labels'), annotations: pairs('annotations'), owners }, wrong: problems };
 }

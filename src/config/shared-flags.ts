@@ -7,6 +7,7 @@ import type { CensusQuery } from '../census/census-query.ts';
 import { TAKE_CENSUS_ROWS } from '../census/census-options.ts';
 import { defaultFeatureGates } from '../features/gates.ts';
 import { IDENTITY_ROWS } from '../identity/identity-options.ts';
+import type { OwnerReference } from '../lease/lease.ts';
 import { isLabelValue, labelKeyProblem, objectNameProblem } from '../lease/names.ts';
 import { wholeNumber } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
@@ -320,3 +321,21 @@ export const DEV_TABLE = {
   },
   ...LOG_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
+
+export const PAIR_RULE = 'must be KEY=VALUE';
+
+/** A label or an annotation as it is written; the value may have more of the sign. */
+export function pairOf(text: string): [key: string, value: string] | undefined {
+  const at = text.indexOf('=');
+  return at > 0 ? [text.slice(0, at), text.slice(at + 1)] : undefined;
+}
+
+export const OWNER_ARG = 'APIVERSION/KIND/NAME/UID';
+export const OWNER_RULE = `must be ${OWNER_ARG}, for instance v1/Pod/web-0/4f1c…`;
+
+/** An owner as it is written. */
+export function ownerOf(text: string): OwnerReference | undefined {
+  const [, apiVersion = '', kind = '', name = '', uid = ''] =
+    /^(\S+)\/([^/\s]+)\/([^/\s]+)\/([^/\s]+)$/.exec(text) ?? [];
+  return uid === '' ? undefined : { apiVersion, kind, name, uid };
+}

@@ -75,7 +75,7 @@ test('what stands on the lease', () => {
   const marks = {
     electLabels: ['team=a', 'example.org/tier='],
     electAnnotations: ['note=a=b, c'],
-    electOwners: ['apps/v1:Deployment:web:0-1'],
+    electOwners: ['apps/v1/Deployment/web/0-1'],
   };
   const { settings, problems } = read({ electLease: 'a/b', ...marks });
   assert.deepEqual(problems, []);
@@ -90,8 +90,8 @@ test('what stands on the lease', () => {
     ['electLabels', 'a b=c', /^the key: name must be/],
     ['electLabels', 'leasekeeper.dev/kind=lock', /^must not be one of our own keys$/],
     ['electAnnotations', '=a', /^must be KEY=VALUE$/],
-    ['electOwners', 'Deployment:web', /^must be APIVERSION:KIND:NAME:UID/],
-    ['electOwners', 'a:b:c:', /^must be APIVERSION:KIND:NAME:UID/],
+    ['electOwners', 'Deployment/web', /^must be APIVERSION\/KIND\/NAME\/UID/],
+    ['electOwners', 'a/b/c/', /^must be APIVERSION\/KIND\/NAME\/UID/],
   ] as const)
     assert.match(
       read({ electLease: 'a/b', [key]: ['ok=a', value].slice(key === 'electOwners' ? 1 : 0) }).problems[0]?.rule ?? '',

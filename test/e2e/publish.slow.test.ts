@@ -102,6 +102,20 @@ describe('publish on a real API server', { skip: realApiSkip() }, () => {
     assert.equal((await at.lease('master-1'))?.metadata.uid, metadata.uid, 'it stays for the next start');
   });
 
+  it('labels, annotations and owners that are asked for stand on it, and a payload is shown', async (t) => {
+    const payload = '{"port":8080}';
+    const marks = ['--label=zone=a', '--annotation=note=a=b, c', '--owner=v1/Node/marked/0-1'];
+    const annotation = `--annotation=leasekeeper.dev/payload=${payload}`;
+    const program = publish(t, kubeconfig, 'marked', annotation, ...marks);
+    const { metadata } = await claimed(program, at, 'marked');
+    assert.equal(metadata.labels?.['zone'], 'a');
+    assert.deepEqual(metadata.annotations, { note: 'a=b, c', 'leasekeeper.dev/payload': payload });
+    assert.deepEqual(metadata.ownerReferences, [{ apiVersion: 'v1', kind: 'Node', name: 'marked', uid: '0-1' }]);
+    const shown = await runProgram(['get', '-o', 'wide', `--kubeconfig=${kubeconfig}`]);
+    assert.match(shown.stdout, /marked.*zone=a.*\{"port":8080\}/);
+    await terminate(program);
+  });
+
   it('kubectl lists it', { skip: kubectlSkip() }, async () => {
     const { stdout } = await promisify(execFile)('kubectl', [
       `--kubeconfig=${kubeconfig}`,

@@ -30,7 +30,7 @@ describe('elect as a sidecar', () => {
   test('/leader on two, a step-down, and the last one out', async (t) => {
     const { kubeconfig, at } = await embedded(t);
     const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases/sidecar';
-    const marks = ['--label', 'team=web', '--annotation', 'note=a, b', '--owner', 'apps/v1:Deployment:web:0-1'];
+    const marks = ['--label', 'team=web', '--annotation', 'note=a, b', '--owner', 'apps/v1/Deployment/web/0-1'];
     const a = await start(t, kubeconfig, 'a', ...marks, '--delete-on-exit');
     await until('a to lead', () => leads(a), 20_000);
     const { metadata } = (await at.call('GET', path)).json as LeaseJson & { metadata: { ownerReferences: object } };

@@ -33,6 +33,7 @@ export interface LeaseJson {
     readonly resourceVersion: string;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly object[];
   };
   readonly spec: {
     readonly holderIdentity?: string;
