@@ -53,6 +53,13 @@ test('a name lies in the namespace of the context, another one is named before i
     );
   }
   await assert.rejects(leases.publish({ renewIntervalMs: 0 }), { name: 'OptionsError' });
+  const none = undefined as unknown as () => Promise<void>;
+  const noWork = {
+    name: 'OptionsError',
+    problems: [{ field: 'work', value: 'undefined', rule: 'must be a function' }],
+  };
+  await assert.rejects(leases.lead('a', none), noWork);
+  assert.throws(() => leases.shards('a', 1, none), noWork);
   assert.equal(server.requests.total, before);
 });
 

@@ -24,8 +24,10 @@ export interface Grant {
   readonly why: string;
 }
 
-/** The grants, and what is wrong with the options. */
-/** @param args what stands after the command's name */
+/**
+ * The grants, and what is wrong with the options.
+ * @param args what stands after the command's name
+ */
 export type Grants = (
   given: Given,
   args?: readonly string[],

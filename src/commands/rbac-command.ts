@@ -42,8 +42,7 @@ export const rbacOfServices = (commands: readonly CommandSpec[]): CommandModule 
   },
 });
 
-/** `rbac COMMAND`. */
-/** @param title what is asked about, as it is called */
+/** `rbac COMMAND`. @param title what is asked about, as it is called */
 export const rbacOf = (spec: CommandSpec, title: string): CommandModule => ({
   async run({ given, args, io }) {
     io.out(await yamlOf(spec, given, title, args));

@@ -98,6 +98,10 @@ export function candidacyProblems(lease: LeaseRef, id: string, uuid: string): Op
   return problems;
 }
 
+/** What is wrong with a work: nothing, for a program that is type-checked. */
+export const workProblems = (work: unknown): OptionProblem[] =>
+  typeof work === 'function' ? [] : [{ field: 'work', value: typeof work, rule: 'must be a function' }];
+
 /** The options in the units of the monotonic clock. */
 export interface Timing {
   readonly leaseDurationSeconds: number;

@@ -21,7 +21,7 @@ import { OptionsError, fillOptions, optionProblems } from '../runtime/options.ts
 import { Candidate } from './candidate.ts';
 import type { ElectionEvent } from './election-events.ts';
 import { MARK_ROWS } from '../runtime/mark-options.ts';
-import { ELECTION_BETWEEN, ELECTION_ROWS, candidacyProblems, timing } from './election-options.ts';
+import { ELECTION_BETWEEN, ELECTION_ROWS, candidacyProblems, timing, workProblems } from './election-options.ts';
 import type { ElectionOptions } from './election-options.ts';
 import { lead } from './lead.ts';
 import type { Work } from './lead.ts';
@@ -89,7 +89,7 @@ export class LeaderElector {
     const chosen = fillOptions(ELECTION_ROWS, options);
     const wrong = optionProblems(ELECTION_ROWS, chosen, ELECTION_BETWEEN);
     const marks = optionProblems({ labels: MARK_ROWS.labels, owners: MARK_ROWS.owners }, { labels, owners });
-    const problems = [...candidacyProblems(lease, id, uuid), ...wrong, ...marks];
+    const problems = [...candidacyProblems(lease, id, uuid), ...workProblems(work), ...wrong, ...marks];
     if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
     this.holder = holderIdentity(id, uuid);
     this.#candidate = new Candidate({

@@ -11,8 +11,7 @@ export class Cluster {
   readonly store = new MemoryStore({ clock: this.clock });
   #ids = 0;
 
-  /** What a recipe of one process is made of. */
-  /** @param watchDelayMs how long each piece of news is under way; default 0 */
+  /** What a recipe of one process is made of. @param watchDelayMs how long each piece of news is under way; default 0 */
   process(id: string, watchDelayMs?: () => number) {
     const store = this.store.client({ by: id, watchDelayMs });
     const random = chance(id.length * 7919 + id.charCodeAt(id.length - 1));
