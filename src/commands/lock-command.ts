@@ -62,7 +62,7 @@ export async function run({ given, args, io }: CommandInput): Promise<number> {
       if (!taken && failure) {
         throw new CommandError(`the lock was not had, and nobody is known to hold it: ${failure.message}`);
       }
-      world.log.warn({ waitMs }, 'the lock was not free in time: the command was not run');
+      world.log.warn({ waitMs }, `the lock was not ${taken ? 'free' : 'had'} in time: the command was not run`);
       return EXIT.notAcquired;
     }),
   );

@@ -89,7 +89,7 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
       const request: Request = {
         ...call,
         method: 'GET',
-        what: `list leases of ${query.namespace}`,
+        what: `list leases of ${within(query)}`,
         ...(query.limit !== undefined && { maxBytes: PAGE_BYTES }),
         path: `${leasesPath(query.namespace)}${search({ ...selectors(query), limit: query.limit, continue: query.continue })}`,
       };
@@ -103,7 +103,7 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
           transport.stream({
             ...call,
             method: 'GET',
-            what: `watch leases of ${query.namespace}`,
+            what: `watch leases of ${within(query)}`,
             path: `${leasesPath(query.namespace)}${search({
               ...selectors(query),
               watch: 'true',
@@ -121,6 +121,8 @@ export function createLeaseApi(options: LeaseApiOptions): LeaseStore {
   };
   return store;
 }
+
+const within = ({ namespace }: LeaseQuery): string => namespace || 'all namespaces';
 
 const paths = new Map<string, string>();
 

@@ -184,3 +184,9 @@ test('connect: from a kubeconfig to a watch and back to nothing', { timeout: 20_
   await connection.close();
   assert.equal(connection.transport.connections, 0);
 });
+
+test('an error names the namespace, or says that it is all of them', async (t) => {
+  const { store } = await storeTo(t, (_, response) => json(response, 500, statusBody(500, 'InternalError', 'no')));
+  await assert.rejects(store.list({ namespace: '' }), /list leases of all namespaces: /);
+  await assert.rejects(store.list({ namespace: 'ns' }), /list leases of ns: /);
+});
