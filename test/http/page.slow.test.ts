@@ -294,7 +294,13 @@ describe('the page in Chromium', { skip, timeout: 600_000 }, () => {
     const s = await show(t, { elections: () => answer }, (w) => w.list(...many(3)));
     await s.waitFor('shown', "document.querySelectorAll('#contended tr').length === 2");
     const texts = (i: number) => s.page.locator('#contended tr').nth(i).locator('td').allTextContents();
-    assert.deepEqual(await texts(0), ['default/job', 'b_2', '1 s ago', '4', 'took 17 s, expired, nobody led for 2.1 s']);
+    assert.deepEqual(await texts(0), [
+      'default/job',
+      'b_2',
+      '1 s ago',
+      '4',
+      'took 17 s, expired, nobody led for 2.1 s',
+    ]);
     assert.deepEqual((await texts(1)).slice(0, 2), ['default/none', 'nobody for 1 min 15 s']);
     await s.picture('elections');
     answer = { known: false, error: { code: 'Unavailable', message: 'no connection' }, leases: null, last: answer };
