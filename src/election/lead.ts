@@ -123,7 +123,7 @@ class Leader {
       // The watch may have shown what followed before the answer to our write came.
       if (this.#candidate.seen) this.#news(this.#candidate.seen);
       // A term that was found again, its answer lost, may have been asked to end meanwhile.
-      this.#heed();
+      this.#stepDownIfAsked();
       if (held.holds()) void this.#work();
       else this.#ended = {};
       this.#began = true;
@@ -181,11 +181,11 @@ class Leader {
     this.#lease = lease;
     this.#candidate.writes.stored(write, lease);
     if (write.sentAt > this.held.sentAt) this.#renewed(write.sentAt, true);
-    this.#heed();
+    this.#stepDownIfAsked();
   }
 
   /** What the lease asks of its leader. */
-  #heed(): void {
+  #stepDownIfAsked(): void {
     const asked = askedToStepDown(this.#lease, { holder: this.#candidate.holder, transitions: this.#transitions });
     if (asked === undefined || this.#steppingDown || !this.held.holds()) return;
     this.#steppingDown = true;
