@@ -127,7 +127,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   lock: {
     description: [
-      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time. With --no-wait a holder whose published times say that it died is watched for its lease duration first: it may live, with a wrong clock. The command is ended before anybody else can have the lock, as with `elect`.",
+      "Waits until nobody else holds the lock, runs the command once, and gives the lock back. The exit code is the command's; 75 when it did not get the lock in time; 1 when requests failed and nobody was seen to hold it. With --no-wait a holder whose published times say that it died is watched for its lease duration first: it may live, with a wrong clock. The command is ended before anybody else can have the lock, as with `elect`.",
       WHICH,
       'The command finds LEASEKEEPER_LEASE, LEASEKEEPER_HOLDER and LEASEKEEPER_FENCING_TOKEN in its environment.',
       'Needs get, create, update and watch on leases in the namespace.',
