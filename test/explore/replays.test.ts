@@ -22,7 +22,12 @@ const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
   ['rivals', '20 lose, 25 cut q1'],
   ['once', '14 stall 2'],
   ['once', '23 cut a1, 37 heal a1'],
+  ['shards', '29 hold'],
+  ['shards', '36 delete ring-m-a'],
+  ['shards', '47 pause b1'],
   ['heard late', '62 stall 3'],
+  ['by hand', '13 stall 1'],
+  ['by hand', '25 pause a1'],
   ['semaphore', '26 lose'],
   ['semaphore', '11 empty slots-0'],
 ];

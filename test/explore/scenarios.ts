@@ -504,4 +504,10 @@ export const SCENARIOS: readonly Scenario[] = [
       'cut a1': 14_600,
     },
   ),
+  shards(
+    'by hand',
+    'the same, where somebody deletes a key, and then empties the Lease of a member',
+    ['cut', 'stall', 'hold', 'pause'],
+    { 'delete ring-k-x': 5_100, 'empty ring-m-a': 8_000 },
+  ),
 ];
