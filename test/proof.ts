@@ -26,7 +26,7 @@ const { values } = parseArgs({
     parts: { type: 'string' },
     fuzz: { type: 'string', default: '5' },
     seeds: { type: 'string', default: '10000' },
-    explore: { type: 'string', default: '180' },
+    explore: { type: 'string', default: '150' },
     contend: { type: 'string', default: '2.5' },
     records: { type: 'string', default: 'node_modules/.cache/proof' },
     readme: { type: 'boolean', default: false },

@@ -31,3 +31,21 @@ test('a request to step down: each rule of it is missed when it is gone', { time
   assert.ok(tasks.length > 0);
   await exploreAll(tasks, ({ mutant }, { found }) => assert.ok(found, mutant.rule));
 });
+
+/** A rule of shards, and the scenario that shows soonest what is wrong without it. */
+const NAIVE = [
+  ["shards: a silent member's Lease is taken before its keys", 'heard late'],
+  ['shards: a member is silent for its whole duration', 'old views'],
+  ['shards: a term that does not match is waited for', 'shards'],
+  ['shards: a key that is not there is waited for', 'by hand'],
+  ['shards: an empty holder beside its mark proves nothing', 'by hand'],
+  ['shards: a key is drained before it is released', 'shards'],
+] as const;
+
+test('each naive design of shards is found by itself', { timeout: 900_000 }, async () => {
+  const bounds = { deviations: 1, runs: RUNS, ms: 800_000 };
+  const tasks = NAIVE.flatMap(([rule, name]) => huntTasks(bounds, rule).filter(({ scenario }) => scenario === name));
+  assert.equal(tasks.length, NAIVE.length);
+  const answers = await exploreAll(tasks);
+  for (const [i, { found }] of answers.entries()) assert.ok(found, NAIVE[i]![0]);
+});
