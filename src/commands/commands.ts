@@ -162,7 +162,7 @@ const DOING: readonly CommandSpec[] = [
   },
   {
     name: 'demo',
-    summary: 'Tell the whole story in half a minute: claim, crash, take over, leave, expire, sweep, count',
+    summary: 'Play it all in half a minute: claim, crash, take over, leave, expire, sweep, count',
     options: LOG_OPTIONS,
     load: () => import('./demo-command.ts'),
   },

@@ -101,9 +101,9 @@ nothing outside this machine is touched, and everything goes ten times faster th
 
   const [, second, third] = stage.processes as [PublisherProcess, PublisherProcess, PublisherProcess];
   const before = lease(await readCensus(stage), 'master-2');
-  io.out(`2. master-2 crashes (kill -9). Nobody tells the API server; the lease just is not renewed any more. Once it has
-   not been for ${FRESH_MS / 1000} s (30 s in production) it is stale: its server is probably dead, but still counted until the
-   lease expires.
+  io.out(`2. master-2 crashes (kill -9). The API server does not learn of it; the lease is not renewed any more. After
+   ${FRESH_MS / 1000} s without a renewal (30 s in production) it is stale: its server is probably dead, but still counted until
+   the lease expires.
 
 `);
   await second.kill();
@@ -111,7 +111,7 @@ nothing outside this machine is touched, and everything goes ten times faster th
   await show(stage);
 
   io.out(`3. master-2 restarts: another process, the same hostname, so the same lease. It takes it over with one write. The
-   object stays, only its holder changes; nobody who watched or counted saw a server less.
+   object stays, only its holder changes; who watched or counted saw all servers all the time.
 
 `);
   publish(stage, 'master-2');

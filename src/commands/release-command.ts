@@ -51,7 +51,7 @@ export async function run({ given, args, io: world }: CommandInput): Promise<num
   }
   if (renewed.length === 0) return EXIT.ok;
   throw new CommandError(
-    `${JSON.stringify(hostname)} is renewed: ${printable(renewed.join(', '))}; stop its publisher first, or use --force`,
+    `somebody renews the lease of ${JSON.stringify(hostname)}: ${printable(renewed.join(', '))}; stop its publisher first, or use --force`,
   );
 }
 

@@ -39,6 +39,7 @@ table{border-collapse:collapse;width:100%}
 th{text-align:left;font-size:.85rem;font-weight:600}
 td,th{padding:.4rem .8rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:baseline}
 td{overflow-wrap:anywhere}
+td.name{min-width:5rem}
 td.state,td.age,td.since,td.transitions{white-space:nowrap;font-variant-numeric:tabular-nums}
 td.lease,td.holder{font:12px/1.6 ui-monospace,monospace;color:var(--dim)}
 td.state::before{content:"";display:inline-block;width:.6rem;height:.6rem;border-radius:50%;margin-right:.5rem;background:var(--other)}

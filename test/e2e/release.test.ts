@@ -18,7 +18,7 @@ it('release: refused while the host is renewed, done when it is gone, and never 
   assert.equal(refused.code, 1);
   assert.match(
     refused.stderr,
-    /"master-1" is renewed: kube-apiserver-\w+ \(holder .*stop its publisher first, or use --force/,
+    /somebody renews the lease of "master-1": kube-apiserver-\w+ \(holder .*stop its publisher first, or use --force/,
   );
   assert.ok(await at.lease('master-1'));
   await terminate(program);
