@@ -280,7 +280,7 @@ export async function buildCommands(outdir: string): Promise<void> {
   await writeFile(join(outdir, NOTICES), await thirdPartyNotices([...packages].sort()));
 }
 
-/** The entry, `cli.js`: every Node since 12.20 parses it, to be told there what it lacks. Holds no other file of ours. */
+/** The entry, `cli.js`: every Node since 12.20 parses it, to report there what is missing. Holds no other file of ours. */
 export async function buildEntry(outdir: string): Promise<void> {
   await build({
     ...common,

@@ -1,8 +1,8 @@
 /**
  * Prepares a release: checks that everything is ready, and makes the tag. It publishes nothing and pushes nothing.
  *
- * `node scripts/release.ts` checks and tags; `--check` only looks at what can be told at once: version, changelog, tag,
- * package.json, working tree. All that is wrong is told, with exit code 1.
+ * `node scripts/release.ts` checks and tags; `--check` only looks at what is known at once: version, changelog, tag,
+ * package.json, working tree. All that is wrong is printed, with exit code 1.
  *
  * What is tagged is published by CI (`npm publish` on the tag): provenance can only be signed where a CI's identity vouches
  * for the build, with permission to ask for it (GitHub Actions: `id-token: write`).

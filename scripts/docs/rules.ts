@@ -49,7 +49,7 @@ export function rulesOf(command: string, table: Table): Map<string, Set<string>>
   };
   const defaults = Object.fromEntries(Object.entries(table).map(([key, spec]) => [key, spec.default]));
   for (const [key, spec] of Object.entries(table)) {
-    // Choices are told by themselves.
+    // Choices are listed by themselves.
     if (spec.choices) continue;
     for (const value of PROBES[spec.kind]) {
       const rule = spec.rule?.(value as never);

@@ -56,7 +56,7 @@ export class WatchStream {
   #ended = false;
   #withheld: Uint8Array[] | undefined;
   /** The client knows of everything up to this revision. */
-  #told = 0;
+  #sent = 0;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -69,7 +69,7 @@ export class WatchStream {
   /** Begins to write. To be called once. */
   start(sink: WatchSink): void {
     this.#sink = sink;
-    this.#told = this.#options.from ?? this.#options.store.revision;
+    this.#sent = this.#options.from ?? this.#options.store.revision;
     const { collection, scope, store, clock, from } = this.#options;
     try {
       if (from === undefined) {
@@ -90,7 +90,7 @@ export class WatchStream {
       return;
     }
     this.#cancelTimeout = clock.schedule(this.#options.timeoutMs, () => {
-      if (this.#options.bookmarks && store.revision > this.#told) this.#bookmark();
+      if (this.#options.bookmarks && store.revision > this.#sent) this.#bookmark();
       this.end();
     });
     if (this.#options.bookmarks) this.#scheduleBookmark();
@@ -153,7 +153,7 @@ export class WatchStream {
 
   #send(change: Change, type: EventType, version: Version, moved = false): void {
     const { encoding } = this.#options;
-    this.#told = change.revision;
+    this.#sent = change.revision;
     const key = `${type} ${moved} ${encoding}`;
     let chunk = encoding === undefined ? undefined : change.encoded.get(key);
     if (!chunk) {
@@ -173,7 +173,7 @@ export class WatchStream {
 
   #bookmark(annotations?: Record<string, string>): void {
     const { store, bookmarkObject } = this.#options;
-    this.#told = store.revision;
+    this.#sent = store.revision;
     const metadata = { resourceVersion: String(store.revision), ...(annotations && { annotations }) };
     const object = { ...bookmarkObject, metadata } as unknown as KubeObject;
     this.#write(this.#event('BOOKMARK', new Version('', store.revision, object)));

@@ -36,12 +36,12 @@ const CLI = resolve(import.meta.dirname, '../../src/cli.ts');
 /** Anything waited for. */
 const PATIENCE_MS = 60_000;
 
-async function until<T>(look: () => T | undefined, what: string): Promise<T> {
+async function until<T>(read: () => T | undefined, what: string): Promise<T> {
   const end = performance.now() + PATIENCE_MS;
   for (;;) {
-    const found = look();
+    const found = read();
     if (found !== undefined) return found;
-    if (performance.now() > end) throw new Error(`waited in vain for ${what}`);
+    if (performance.now() > end) throw new Error(`waited without success for ${what}`);
     await wait(1);
   }
 }

@@ -4,7 +4,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** Longest time that a measured process may take, in milliseconds, unless it is told. */
+/** Longest time that a measured process may take, in milliseconds, unless another is given. */
 const BOUND_MS = 120_000;
 
 /** Runs a program that prints one JSON object as its last line. */

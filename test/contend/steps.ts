@@ -1,6 +1,6 @@
 /**
  * The command that contenders run: `node steps.ts FILE` appends a line every 20 ms for as long as it runs, with one write:
- * holder, fencing token, its process and the machine's monotonic milliseconds. It heeds no SIGTERM: what ends it is leasekeeper.
+ * holder, fencing token, its process and the machine's monotonic milliseconds. It ignores SIGTERM: what ends it is leasekeeper.
  */
 import { appendFileSync } from 'node:fs';
 

@@ -45,7 +45,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
     return { proxy, kubeconfig: await api.kubeconfig({ server: proxy.url }) };
   }
   /** The fault is reported once, whatever it costs in attempts, and so is its end. */
-  const toldOnce = (program: Program, problem: RegExp): void => {
+  const reportedOnce = (program: Program, problem: RegExp): void => {
     assert.equal(lines(program, problem).length, 1, program.output());
     assert.equal(lines(program, /requests succeed again/).length, 1, program.output());
   };
@@ -137,7 +137,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       assert.equal(after.metadata.uid, before.metadata.uid);
       assert.equal(after.spec.holderIdentity, before.spec.holderIdentity);
       await program.waitForLine(/requests succeed again/);
-      toldOnce(program, /the lease failed/);
+      reportedOnce(program, /the lease failed/);
       await terminate(program);
     });
 
@@ -162,7 +162,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
         waits.slice(0, 2).every((ms) => ms >= 995 && ms < 2_400),
         String(waits),
       );
-      toldOnce(program, /the lease failed/);
+      reportedOnce(program, /the lease failed/);
       await terminate(program);
     });
 
@@ -190,7 +190,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       const after = await renewedAfter(at, 'rotated', (await at.lease('rotated'))!);
       assert.equal(after.spec.holderIdentity, before.spec.holderIdentity);
       assert.equal(after.spec.leaseTransitions, 0);
-      toldOnce(program, /the lease failed/);
+      reportedOnce(program, /the lease failed/);
       assert.ok(!program.output().includes(api.token()), 'no token in the log');
       await terminate(program);
     });
@@ -204,7 +204,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       await api.allow('narrow', { namespace: 'kube-system', rules: LEASE_RULES(['update']) });
       await renewedAfter(at, 'narrow', before);
       await program.waitForLine(/requests succeed again/);
-      toldOnce(program, /the lease failed/);
+      reportedOnce(program, /the lease failed/);
       await terminate(program);
     });
 
@@ -246,7 +246,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       await until('more attempts', () => proxy.count('POST', LEASES) >= 3);
       allow();
       await claimed(program, at, 'refused');
-      toldOnce(program, /the lease failed/);
+      reportedOnce(program, /the lease failed/);
       await terminate(program);
     });
 
@@ -262,7 +262,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       proxy.set('pass');
       await renewedAfter(at, 'refusing', during, 2_000);
       await program.waitForLine(/requests succeed again/);
-      toldOnce(program, /the lease failed/);
+      reportedOnce(program, /the lease failed/);
       await terminate(program);
     });
   });

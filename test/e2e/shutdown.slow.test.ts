@@ -1,5 +1,5 @@
 /**
- * `leasekeeper publish` asked to stop: in every situation that can befall it, within 10 s, and with the lease left as the
+ * `leasekeeper publish` asked to stop: in every situation that can arise, within 10 s, and with the lease left as the
  * policy says. On the embedded server, for its faults.
  */
 import assert from 'node:assert/strict';

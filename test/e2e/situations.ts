@@ -1,4 +1,4 @@
-/** What can befall a publisher: how it comes about, how the program shows it, and how it must end. */
+/** What can happen to a publisher: how it comes about, how the program shows it, and how it must end. */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { EmbeddedServer } from '../../src/embedded/embedded-server.ts';
 import { leaseName } from '../../src/lease/names.ts';

@@ -116,12 +116,12 @@ export function publish(t: Scope, kubeconfig: string, host: string, ...args: rea
 /** Looks until there is something to see. @throws Error that names it, after `timeoutMs` */
 export async function until<T>(
   what: string,
-  look: () => Promise<T | undefined | false> | T | undefined | false,
+  read: () => Promise<T | undefined | false> | T | undefined | false,
   timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const value = await look();
+    const value = await read();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms without success for ${what}`);
     await wait(25);

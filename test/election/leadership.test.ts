@@ -500,7 +500,7 @@ describe('work and its program', () => {
       assert(b.leads || a.leads);
     }));
 
-  test('a request that names another term, or cannot be read, is not heeded', () =>
+  test('a request that names another term, or cannot be read, changes nothing', () =>
     play(async (scene) => {
       const a = scene.actor('a');
       await scene.clock.advance(1_000);

@@ -1,4 +1,4 @@
-/** Asking the one that holds a lease to step down: what is answered, and that one is asked who heeds it. */
+/** Asking the one that holds a lease to step down: what is answered, and that only those are asked that know such requests. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stepDown } from '../../src/election/step-down.ts';

@@ -143,7 +143,7 @@ for (const [name, method, url, type, body] of ENTRIES) {
   });
 }
 
-test('what is no text where the kind, the version or an operation is told is refused as Kubernetes refuses it', () => {
+test('what is no text where the kind, the version or an operation belongs is refused as Kubernetes refuses it', () => {
   const noText = (field: string): string =>
     `json: cannot unmarshal object into Go struct field ${field} of type string`;
   const version = `couldn't get version/kind; json parse error: `;
@@ -185,8 +185,8 @@ test('what is no text where the kind, the version or an operation is told is ref
   for (const [method, url, type, body, status, message] of table) {
     const api = new TestApi();
     api.call('POST', LEASES, lease('one', { holderIdentity: 'someone' }));
-    const { status: code, body: told } = api.call(method, url, body, { 'content-type': `application/${type}` });
+    const { status: code, body: answer } = api.call(method, url, body, { 'content-type': `application/${type}` });
     assert.equal(code, status, JSON.stringify(body));
-    if (message !== '') assert.equal(told['message'], message);
+    if (message !== '') assert.equal(answer['message'], message);
   }
 });

@@ -52,7 +52,7 @@ class Hands {
     const hand: Hand = { process, term, what, most, beganAt: this.#scene.now, working: true, stoodStill: false };
     this.open.push(hand);
     this.#scene.tell(process.name, `works on ${what}, token ${term.fencingToken}`);
-    this.look();
+    this.verify();
     const until = this.#scene.now + ms;
     while (!term.signal.aborted && this.#scene.now < until) {
       try {
@@ -80,7 +80,7 @@ class Hands {
     return working && process.alive && term.lost === undefined && process.monotonic() < term.deadline;
   }
 
-  look(): void {
+  verify(): void {
     this.open = this.open.filter(({ working, process }) => working && process.alive);
     for (const hand of this.open) hand.stoodStill ||= hand.process.paused;
     for (const hand of this.open) {
@@ -147,7 +147,7 @@ class StepDowns {
     }
   }
 
-  look(): void {
+  verify(): void {
     if (this.#undisturbed && this.#asked && this.#scene.now > this.#asked.at + STEPPED_DOWN_MS) this.#missed();
   }
 
@@ -201,9 +201,9 @@ const election = (name: string, about: string, troubles: readonly Trouble[], wit
     const era = eras(hands);
     const stepDowns = new StepDowns(scene);
     return {
-      look() {
-        hands.look();
-        stepDowns.look();
+      verify() {
+        hands.verify();
+        stepDowns.verify();
       },
       commit(commit) {
         era(commit);
@@ -255,7 +255,7 @@ const lock: Scenario = {
       });
     }
     return {
-      look: () => hands.look(),
+      verify: () => hands.verify(),
       commit: eras(hands),
       quiet() {
         const left = scene.processes.find(({ alive, name }) => alive && waiting.has(name));
@@ -294,7 +294,7 @@ const once: Scenario = {
       });
     }
     return {
-      look: () => hands.look(),
+      verify: () => hands.verify(),
       commit: eras(hands),
       quiet() {
         const left = scene.processes.find(({ alive, name }) => alive && waiting.has(name));
@@ -331,7 +331,7 @@ const semaphore: Scenario = {
         at,
       );
     }
-    return { look: () => hands.look(), commit: eras(hands) };
+    return { verify: () => hands.verify(), commit: eras(hands) };
   },
 };
 
@@ -376,7 +376,7 @@ const shards = (
       );
     }
     return {
-      look: () => hands.look(),
+      verify: () => hands.verify(),
       commit({ by, name, before, after, resourceVersion }) {
         // A member that lists again cannot know that a key which was put back to a time without a holder has one.
         const freed = before?.spec.holderIdentity && after && !after.spec.holderIdentity;
@@ -452,7 +452,7 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
         )
           throw new Violation('the superseded does not fight', `${by} took it back after ${silentMs} ms`);
       },
-      look() {
+      verify() {
         const undisturbed = [...scene.made].every((kind) => kind === 'restore');
         const living = scene.processes.filter(({ alive }) => alive);
         if (undisturbed && living.length === 1 && scene.now > restoredAt + CLAIMED_MS)

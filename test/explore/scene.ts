@@ -87,7 +87,7 @@ export interface Rules {
   /** Called after each commit. */
   readonly commit?: (commit: Commit) => void;
   /** Called after each step. */
-  readonly look?: () => void;
+  readonly verify?: () => void;
   /** Called when it has been quiet. */
   readonly quiet?: () => void;
 }
@@ -231,7 +231,7 @@ export class Scene {
         this.#done++;
       }
       await turn();
-      rules.look?.();
+      rules.verify?.();
       if (this.failure) return;
     }
     await this.#quiet(rules);
@@ -251,7 +251,7 @@ export class Scene {
     for (let item = this.#next(until); item; item = this.#next(until)) {
       this.#take(item);
       await turn();
-      rules.look?.();
+      rules.verify?.();
       if (this.failure) return;
     }
     this.now = until;

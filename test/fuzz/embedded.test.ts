@@ -41,11 +41,11 @@ interface Sent {
 function answersWell({ method, url, body, type, accept = '' }: Sent): void {
   const api = new TestApi();
   assert.equal(api.call('POST', LEASES, lease('one')).status, 201);
-  const { status, body: told } = api.call(method, url, body, { 'content-type': type, accept });
+  const { status, body: answer } = api.call(method, url, body, { 'content-type': type, accept });
   assert.ok(status >= 200 && status < 600, String(status));
-  if (status >= 400 && told['kind'] === 'Status') assert.equal(told['code'], status);
+  if (status >= 400 && answer['kind'] === 'Status') assert.equal(answer['code'], status);
   // Kubernetes answers 500 to some bodies, in words of its own; anything else would be a bug here.
-  if (status === 500) assert.doesNotMatch(json(told), /Internal error occurred/);
+  if (status === 500) assert.doesNotMatch(json(answer), /Internal error occurred/);
   const { status: after, body: list } = api.get(LEASES);
   assert.equal(after, 200);
   for (const item of list['items'] as Json[]) parseLease(item);

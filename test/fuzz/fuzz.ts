@@ -1,7 +1,7 @@
 /**
  * Fuzzing: a parser, inputs that are random or nearly right, and what must hold of each.
  *
- * Guarantees: every input that a parser was given is counted, and told to the proof; an input that takes longer than its
+ * Guarantees: every input that a parser was given is counted, and reported to the proof; an input that takes longer than its
  * bound, three times in a row, is a failure; a failure names fast-check's seed. FUZZ_RUNS multiplies the inputs.
  */
 import assert from 'node:assert/strict';

@@ -30,7 +30,7 @@ const NOW = Date.UTC(2026, 0, 1);
 const RETRY_AFTER = ['1', '120', 'Thu, 01 Jan 2026 00:00:30 GMT', 'Thu, 01 Jan 1970 00:00:00 GMT'];
 const json = (value: unknown): string => onlyThrows(RangeError, () => JSON.stringify(value)) ?? '';
 
-function isTold(error: LeaseStoreError): void {
+function isReported(error: LeaseStoreError): void {
   assert.ok(error.message.length < 2_500, `a message of ${error.message.length} characters`);
   assert.doesNotMatch(error.message, /[\p{Cc}\p{Cf}]/u);
   assert.ok(error.retryAfterMs === undefined || (Number.isFinite(error.retryAfterMs) && error.retryAfterMs >= 0));
@@ -50,9 +50,9 @@ fuzz(
   ({ method, status, body, retryAfter }) => {
     const asked = { method, what: 'get lease a/b' } as const;
     const error = answerError(asked, status, { 'retry-after': retryAfter }, body, NOW);
-    isTold(error);
-    const told = retryAfter?.trim();
-    if (told !== undefined && /^\d{1,9}$/.test(told)) assert.equal(error.retryAfterMs, Number(told) * 1_000);
+    isReported(error);
+    const seconds = retryAfter?.trim();
+    if (seconds !== undefined && /^\d{1,9}$/.test(seconds)) assert.equal(error.retryAfterMs, Number(seconds) * 1_000);
     assert.equal(error.mayHaveCommitted, method !== 'GET' && (status >= 500 || status === 408));
   },
   { runs: 1_500 },
@@ -71,10 +71,10 @@ fuzz(
   'watch: one line',
   fc.oneof(nearly(EVENT, BOOKMARK, { type: 'ERROR', object: STATUS }).map(json), texts([json(EVENT), json(BOOKMARK)])),
   (line) => {
-    const told = parseWatchLine(line, 'watch leases', parseLease);
-    if (told.kind === 'error') isTold(told.error);
-    if (told.kind === 'bookmark') assert.notEqual(told.resourceVersion, '');
-    if (told.kind === 'change') assert.notEqual(told.item.metadata.name, '');
+    const parsed = parseWatchLine(line, 'watch leases', parseLease);
+    if (parsed.kind === 'error') isReported(parsed.error);
+    if (parsed.kind === 'bookmark') assert.notEqual(parsed.resourceVersion, '');
+    if (parsed.kind === 'change') assert.notEqual(parsed.item.metadata.name, '');
   },
   { runs: 1_500 },
 );
@@ -99,10 +99,10 @@ fuzz(
     let at = 0;
     for (const cut of [...cuts, Infinity]) {
       if (at >= bytes.length) break;
-      const told = splitter.push(bytes.subarray(at, at + cut));
-      // Lines that were whole before the one that is too long may be lost with it: the watch is opened anew.
-      if (!told) return assert.ok(tooLong >= 0, 'no line is too long');
-      out.push(...told);
+      const lines = splitter.push(bytes.subarray(at, at + cut));
+      // Lines that were whole before the one that is too long may be lost with it: the watch is opened again.
+      if (!lines) return assert.ok(tooLong >= 0, 'no line is too long');
+      out.push(...lines);
       at += cut;
     }
     assert.ok(tooLong < 0, 'a line past the limit was not noticed');
@@ -144,7 +144,7 @@ fuzz('words of a server in a message', texts(['the server', '\x1b[31m', 'a\u{202
 });
 
 fuzz('the error of a watch', nearly(STATUS, { code: 410 }), (object) =>
-  isTold(statusEventError('watch leases', object)),
+  isReported(statusEventError('watch leases', object)),
 );
 
 let dir: string;
@@ -257,7 +257,7 @@ fuzz(
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const rules = no.toLowerCase().split(/[\s,]+/);
     assert.ok(!rules.includes(host) && !rules.includes('*') && host !== 'localhost', no);
-    // Blocks, told again: the two that Node's own list can be asked about without any parsing here.
+    // Blocks, written once more: the two that Node's own list can be asked about without any parsing here.
     const block = new BlockList();
     block.addSubnet('10.0.0.0', 8, 'ipv4');
     if (rules.includes('10.0.0.0/8') && isIP(host) === 4) assert.ok(!block.check(host), no);

@@ -94,7 +94,7 @@ fuzz('hostnames: name of every format, label, annotation', texts(HOSTS), (host) 
     assert.equal(objectNameProblem(leaseName(host, format)), undefined);
 });
 
-/** Kubernetes' rules, told in another way: piece by piece, without one large expression. */
+/** Kubernetes' rules, written in another way: piece by piece, without one large expression. */
 const isAlnum = (char: string | undefined, upper: boolean): boolean => {
   if (char === undefined || char.length !== 1) return false;
   return (char >= '0' && char <= '9') || (char >= 'a' && char <= 'z') || (upper && char >= 'A' && char <= 'Z');

@@ -27,7 +27,7 @@ fuzz(
     const gates = onlyThrows(FeatureGatesError, () => GATES.with(text));
     if (!gates) return;
     assert.equal(GATES.with(gates.toString()).toString(), gates.toString());
-    // Told again in Kubernetes' own order: what is named wins over what is named together, the last one over those before.
+    // Once more in Kubernetes' own order: what is named wins over what is named together, the last one over those before.
     const said = new Map(
       text
         .split(',')

@@ -23,7 +23,7 @@ import { LeaseStoreError } from '../../src/lease/store.ts';
 import { createSystemClock } from '../../src/runtime/clock.ts';
 import { fuzz, onlyThrows, texts } from './fuzz.ts';
 
-/** Sends what it is told to, in pieces, to whoever connects, and ends. */
+/** Sends what it is given, in pieces, to each client, and ends. */
 class Mute {
   pieces: readonly string[] = [];
   readonly #server: Server;
@@ -114,8 +114,8 @@ for (const client of ['undici', 'node']) {
       'Transfer-Encoding: chunked\r\n',
       '101 Switching Protocols',
     ]),
-    async (told) => {
-      mute.pieces = told;
+    async (sent) => {
+      mute.pieces = sent;
       const clock = createSystemClock();
       const transport = transports[client]!;
       const store = createLeaseApi({ transport, clock, random: Math.random });
@@ -135,15 +135,15 @@ fuzz(
   'answers of HTTP and SOCKS proxies',
   fc.record({
     scheme: fc.constantFrom('http', 'socks5'),
-    told: pieces([
+    sent: pieces([
       'HTTP/1.1 200 OK\r\n\r\n',
       'HTTP/1.1 407 No\r\n\r\n',
       '\x05\0\x05\0\0\x01\0\0\0\0\0\0',
       '\x05\x02\x01\0\x05\0\0\x03\x01a\0\0',
     ]),
   }),
-  async ({ scheme, told }) => {
-    mute.pieces = told;
+  async ({ scheme, sent }) => {
+    mute.pieces = sent;
     const parts: { destroy(): unknown }[] = [];
     let calls = 0;
     await new Promise<void>((resolve) => {
@@ -178,7 +178,7 @@ fuzz(
     ],
     ['?verbose', '%00', '%', '../', '//', 'POST ', '\r\n', 'Host: evil\r\n', 'Content-Length: 5\r\n\r\n'],
   ),
-  async (told) => {
+  async (sent) => {
     const { port: to } = new URL(endpoints.url);
     const socket = connect(Number(to), '127.0.0.1');
     let answered = '';
@@ -186,11 +186,11 @@ fuzz(
       .setEncoding('latin1')
       .on('error', () => {})
       .on('data', (text: string) => (answered += text));
-    for (const piece of told) socket.write(Buffer.from(piece, 'latin1'));
+    for (const piece of sent) socket.write(Buffer.from(piece, 'latin1'));
     socket.end();
     await new Promise((resolve) => socket.once('close', resolve));
     if (answered !== '')
-      assert.match(answered, /^HTTP\/1\.1 (200|400|403|404|405|408|413|414|417|431|503) /, told.join(''));
+      assert.match(answered, /^HTTP\/1\.1 (200|400|403|404|405|408|413|414|417|431|503) /, sent.join(''));
     const { status } = await fetch(`${endpoints.url}/v1/count`);
     assert.equal(status, 503, 'it still answers, and as it should');
   },

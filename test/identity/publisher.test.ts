@@ -447,7 +447,7 @@ describe('the server beside us', () => {
     for (const [problem, outcome] of [
       [undefined, 'kept'],
       ['gone', 'deleted'],
-      // It is alive, and our certificate has ended.
+      // It is alive, and our certificate has expired.
       [{ refused: '401' }, 'kept'],
     ] as const) {
       let now: string | { refused: string } | undefined;

@@ -58,9 +58,9 @@ export interface Stage {
   readonly judge: Judge;
   readonly election: ElectionWitness;
   readonly recipes: RecipeWitness;
-  /** Is told when a publisher believes that another process writes with its holder. */
+  /** Is called when a publisher believes that another process writes with its holder. */
   readonly secondWriter: (publisher: PublisherActor) => void;
-  /** Is told which commit a lease is put back to, before it is. */
+  /** Is called with the commit that a lease is put back to, before it is. */
   readonly restored: (original: Commit) => void;
   /** Hosts whose server does not answer, and since when. */
   readonly serversDown: Map<string, number>;
@@ -297,8 +297,8 @@ export class CensusActor extends Actor<CensusSlot> {
 export class FleetActor extends Actor<FleetSlot> {
   readonly heartbeat: Heartbeat;
   readonly nodes: NodeLink;
-  /** What it was told of each Node, in true milliseconds: its uid, or that it is gone. */
-  readonly told = new Map<string, { readonly uid: string | undefined; readonly at: number }>();
+  /** What it has seen of each Node, in true milliseconds: its uid, or that it is gone. */
+  readonly seenNodes = new Map<string, { readonly uid: string | undefined; readonly at: number }>();
 
   constructor(stage: Stage, slot: FleetSlot, start: number) {
     super(stage, slot, start);
@@ -312,8 +312,9 @@ export class FleetActor extends Actor<FleetSlot> {
 
   #see(event: HeartbeatEvent): void {
     const at = this.stage.network.world.now;
-    if (event.type === 'nodeAdded' || event.type === 'nodeRecreated') this.told.set(event.node, { uid: event.uid, at });
-    if (event.type === 'nodeGone') this.told.set(event.node, { uid: undefined, at });
+    if (event.type === 'nodeAdded' || event.type === 'nodeRecreated')
+      this.seenNodes.set(event.node, { uid: event.uid, at });
+    if (event.type === 'nodeGone') this.seenNodes.set(event.node, { uid: undefined, at });
     const more = event.type === 'failed' ? ` ${event.operation} ${event.error.code}` : '';
     this.note(`${event.type}${'node' in event ? ` ${event.node}` : ''}${more}`);
   }
@@ -362,7 +363,7 @@ export interface LedTerm {
   stoodStill: boolean;
 }
 
-/** Who is told what electors do. */
+/** The one to whom electors report. */
 export interface ElectionWitness {
   began(led: LedTerm): void;
   /** A guarded step has passed its check. */

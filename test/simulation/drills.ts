@@ -15,7 +15,7 @@ export interface DrillParts {
   readonly stage: Stage;
   readonly actors: ReadonlyMap<string, Actor>;
   readonly election: ElectionRules;
-  readonly look: () => void;
+  readonly verify: () => void;
 }
 
 /** The longest that a candidate lets others go first, after races that it lost on a slow network. */
@@ -26,7 +26,7 @@ const FAILOVER_MS = 15_000 * 1.01 + 500 + HEAD_START_MS;
 const RELEASE_MS = 4_000 + 500 + HEAD_START_MS;
 /** The same for standbys that may not watch: client-go's pace of polling. */
 const RELEASE_POLLED_MS = RELEASE_MS + 2_000 * 2.2 + 500;
-/** A deletion is told at once, and a look and a write follow. */
+/** A deletion is sent at once, and a read and a write follow. */
 const RECREATED_MS = 1_000;
 const HOUR_MS = 3_600_000;
 /** Longer than the freshness window, by any clock. */
@@ -38,12 +38,12 @@ export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'failover' || parts.kind === 'release') return electors(parts);
   if (parts.kind === 'deletion') return deletion(parts);
   if (parts.kind === 'clock ahead') return clockAhead(parts);
-  const { world, stage, actors, look } = parts;
+  const { world, stage, actors, verify } = parts;
   const ring = RING_DRILLS.find((kind) => kind === parts.kind);
-  if (ring) return ringDrill(ring, stage, actors.values(), (until) => world.live(until, look));
+  if (ring) return ringDrill(ring, stage, actors.values(), (until) => world.live(until, verify));
 }
 
-async function electors({ kind, world, stage, actors, election, look }: DrillParts): Promise<void> {
+async function electors({ kind, world, stage, actors, election, verify }: DrillParts): Promise<void> {
   const living = [...actors.values()].filter((a): a is ElectorActor => a instanceof ElectorActor && a.living);
   // What is measured is ours.
   for (const actor of actors.values()) if (actor instanceof ClientGoActor) actor.process.crash();
@@ -59,7 +59,7 @@ async function electors({ kind, world, stage, actors, election, look }: DrillPar
   while (!election.leading().some((l) => l !== leader)) {
     if (world.now - from > bound)
       stage.judge.fail(`${kind} within its bound`, `nobody leads ${world.now - from} ms after`);
-    await world.live(world.now + 50, look);
+    await world.live(world.now + 50, verify);
   }
 }
 
@@ -78,20 +78,20 @@ const holderOf = ({ actors }: DrillParts): PublisherActor | undefined =>
  * renewTime, which has not come, makes nobody live.
  */
 async function clockAhead(parts: DrillParts): Promise<void> {
-  const { world, api, stage, actors, look } = parts;
+  const { world, api, stage, actors, verify } = parts;
   const holder = holderOf(parts);
   const census = [...actors.values()].find((a): a is CensusActor => a instanceof CensusActor && a.living);
   if (!holder || !census?.census.snapshot().known) return;
   stage.judge.note('DRILL', `${holder.name}, its clock ahead, dies unheard by ${census.name}`);
   census.link.hush(true);
   holder.process.stepWall(HOUR_MS);
-  await world.live(world.now + holder.slot.intervalMs * 1.05 + 2_000, look);
+  await world.live(world.now + holder.slot.intervalMs * 1.05 + 2_000, verify);
   holder.process.crash();
   const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };
   const left = api.peek(ref)?.metadata.resourceVersion;
-  await world.live(world.now + DEAD_MS, look);
+  await world.live(world.now + DEAD_MS, verify);
   census.link.resume('relist');
-  await world.live(world.now + HEARD_MS, look);
+  await world.live(world.now + HEARD_MS, verify);
   // Another process of the host may have taken it over.
   if (!census.census.snapshot().known || api.peek(ref)?.metadata.resourceVersion !== left) return;
   const shown = census.census.leases()?.leases.find(({ name }) => name === holder.leaseName);
@@ -104,7 +104,7 @@ async function clockAhead(parts: DrillParts): Promise<void> {
 
 /** Somebody deletes the lease of a living publisher: it comes back; at once where no server makes its own first. */
 async function deletion(parts: DrillParts): Promise<void> {
-  const { world, api, stage, look } = parts;
+  const { world, api, stage, verify } = parts;
   const holder = holderOf(parts);
   if (!holder) return;
   const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };
@@ -112,6 +112,6 @@ async function deletion(parts: DrillParts): Promise<void> {
   api.remove(ref);
   const watching = holder.link.store.watches.open > 0;
   const bound = watching ? RECREATED_MS : holder.slot.intervalMs * 1.05 + RECREATED_MS;
-  await world.live(world.now + bound, look);
+  await world.live(world.now + bound, verify);
   if (!api.peek(ref)) stage.judge.fail('no lease is lost', `${holder.name}'s did not come back within ${bound} ms`);
 }

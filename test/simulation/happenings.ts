@@ -57,11 +57,11 @@ export function happen(scene: Scene, happening: Happening): void {
     case 'node recreated':
       return node(scene, happening);
     default:
-      if (actor && actor.process.state !== 'crashed') befall(scene, actor, happening);
+      if (actor && actor.process.state !== 'crashed') happenTo(scene, actor, happening);
   }
 }
 
-function befall(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
+function happenTo(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
   const { stage, random, plan } = scene;
   const { judge, network } = stage;
   const { world, chaos } = network;

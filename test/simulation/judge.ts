@@ -49,7 +49,7 @@ export class Judge {
     throw (this.failure ??= new Violation(rule, message));
   }
 
-  look(): void {
+  verify(): void {
     if (this.failure) throw this.failure;
   }
 }

@@ -118,7 +118,7 @@ const SERVICES: readonly Mutant[] = [
     replace: [change(IDENTITY, 'same && then < now && now < INT32_MAX', 'same && now < INT32_MAX')],
   },
   {
-    rule: 'publisher: each renewal of the other begins its silence anew',
+    rule: 'publisher: each renewal of the other begins its silence again',
     replace: [change(RECORD, 'return before && sameRecord(before.record, record) ? before', 'return before ? before')],
   },
   {
@@ -466,7 +466,7 @@ const SERVICES: readonly Mutant[] = [
     ],
   },
   {
-    rule: 'heartbeat: a Node made anew gets its new uid',
+    rule: 'heartbeat: a recreated Node gets its new uid',
     replace: [change(HEARTBEAT, 'known.node = own;', '')],
   },
   {

@@ -31,7 +31,7 @@ export const WATCH_LATE_MS = 3_000;
 
 const BURST_MS = 10_000;
 /** A DELETE may arrive some passes after the one that sent it. */
-const KEPT_LOOKS = 40;
+const KEPT_LISTS = 40;
 
 type RequestFault = Extract<
   FaultKind,
@@ -104,7 +104,7 @@ export class Network {
   wasSpace = false;
   /** A proxy takes the `Date` from answers. */
   noDate = false;
-  /** When writes began, and ceased, to fail for everybody; of outages in a row the first beginning and the last end. */
+  /** When writes began and stopped failing for everybody; of outages in a row the first beginning and the last end. */
   troubleBeganAt = -Infinity;
   outageEndedAt = -Infinity;
   /** Between two outages in a row the API came back for a moment, at this moment; NaN: it did not. */
@@ -127,11 +127,11 @@ export class Link implements LeaseStore {
   /** Since when the network is fair, in true milliseconds; NaN while it is not. */
   fairSince: number;
   mayWatch = true;
-  /** The last complete lists, as the process was told, and when, in true milliseconds. */
-  readonly looks: { readonly leases: readonly Lease[]; readonly dated: boolean; readonly at: number }[] = [];
-  /** When its watches last fell silent, and when what they had held back was told; true milliseconds. */
+  /** The last complete lists, as the process received them, and when, in true milliseconds. */
+  readonly lists: { readonly leases: readonly Lease[]; readonly dated: boolean; readonly at: number }[] = [];
+  /** When its watches last fell silent, and when what they had held back was sent; true milliseconds. */
   readonly silence = { from: -Infinity, until: -Infinity };
-  /** When a watch last told it the whole state, or that it had told all, in true milliseconds. */
+  /** When a watch last sent it the whole state, or that all was sent, in true milliseconds. */
   caughtUpAt = -Infinity;
   /** The most requests in ten seconds. */
   busiest = 0;
@@ -164,14 +164,14 @@ export class Link implements LeaseStore {
     else if (Number.isNaN(this.fairSince)) this.fairSince = this.#network.world.now;
   }
 
-  /** Nothing is told from now on. */
+  /** Nothing is sent from now on. */
   hush(noticed: boolean): void {
     if (!this.store.watches.held) this.silence.from = this.#network.world.now;
     if (noticed) this.store.watches.lose();
     else this.store.watches.silence();
   }
 
-  /** What was held back is told, one by one or as a whole. */
+  /** What was held back is sent, one by one or as a whole. */
   resume(how: 'replay' | 'relist'): void {
     if (this.store.watches.held) this.silence.until = this.#network.world.now;
     this.store.watches.resume(how);
@@ -195,16 +195,16 @@ export class Link implements LeaseStore {
 
   async list(query: PageQuery, options?: CallOptions): Promise<LeasePage> {
     if (!query.continue) this.#pages = [];
-    const told = await this.#answer(this.store.list(query, options));
+    const answer = await this.#answer(this.store.list(query, options));
     const undated = this.#network.noDate && this.#network.chaos.inject('no Date');
-    const { serverDate: _date, ...rest } = told;
-    const page = undated ? rest : told;
+    const { serverDate: _date, ...rest } = answer;
+    const page = undated ? rest : answer;
     this.#pages.push(page);
     if (!page.continue) {
       const leases = this.#pages.flatMap((p) => p.leases);
       const dated = this.#pages.every((p) => p.serverDate !== undefined);
-      this.looks.push({ leases, dated, at: this.#network.world.now });
-      if (this.looks.length > KEPT_LOOKS) this.looks.shift();
+      this.lists.push({ leases, dated, at: this.#network.world.now });
+      if (this.lists.length > KEPT_LISTS) this.lists.shift();
     }
     return page;
   }

@@ -1,4 +1,4 @@
-/** The Nodes of a world: made, deleted and made anew; each process is told of them on its own way, in order. */
+/** The Nodes of a world: made, deleted and recreated; each process learns of them on its own way, in order. */
 import type { NodeEvent, NodeInfo, NodeSource } from '../../src/lease/node-source.ts';
 import { storeError } from '../support/memory-api.ts';
 import type { Chance } from './chance.ts';
@@ -49,7 +49,7 @@ export class Nodes {
   }
 }
 
-/** The Nodes as one process is told of them. */
+/** The Nodes as one process sees them. */
 export class NodeLink implements NodeSource {
   readonly #nodes: Nodes;
   readonly #world: World;
@@ -65,7 +65,7 @@ export class NodeLink implements NodeSource {
     this.#random = random;
   }
 
-  /** Breaks what is open: nothing is told until `resume`. */
+  /** Breaks what is open: nothing is sent until `resume`. */
   lose(): void {
     if (this.#lost) return;
     this.#lost = true;

@@ -97,7 +97,7 @@ export interface RecipeSlot extends Machine {
   readonly tight: boolean;
   /** Cron: a fire is left out while the one before still runs. */
   readonly skip: boolean;
-  /** Semaphore: how many may work at once, as this process was told. */
+  /** Semaphore: how many may work at once, as this process was started. */
   readonly count: number;
   readonly mayWatch: boolean;
 }
@@ -138,7 +138,7 @@ export interface Happening {
   /** True milliseconds since the phase began. */
   readonly at: number;
   readonly kind: HappeningKind;
-  /** Whom it befalls, where it befalls one. */
+  /** The one that it happens to, where it happens to one. */
   readonly slot: string | undefined;
   readonly dice: readonly [number, number, number];
 }

@@ -20,7 +20,7 @@ export class Process implements Clock {
   readonly #born: number;
   readonly #bornWall: number;
   readonly #clock: Clock;
-  /** Reads the same sources, for whoever looks on: asking must not change the process's own clock. */
+  /** Reads the same sources, for anyone who looks on: asking must not change the process's own clock. */
   readonly #onlooker: Clock;
   readonly #queue: (() => void)[] = [];
   /** Timers that came due in true time while the machine was suspended. */

@@ -125,9 +125,9 @@ class LockActor extends RecipeActor {
 }
 
 export class OnceActor extends RecipeActor {
-  /** Keys that succeeded, as it was told. */
+  /** Keys that succeeded, as it has learnt. */
   readonly done = new Set<string>();
-  /** When it was last told of a success, in true milliseconds. */
+  /** When it last learnt of a success, in true milliseconds. */
   succeededAt = -Infinity;
 
   constructor(stage: Stage, slot: RecipeSlot, start: number) {

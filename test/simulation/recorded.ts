@@ -182,7 +182,7 @@ function target({ path = '' }: Step): { namespace: string; name: string | undefi
   return { namespace: match[1] ?? '', name: match[2], query: url.searchParams };
 }
 
-/** The Lease that a body means; only those can be told to a LeaseStore that are one, if not a valid one. */
+/** The Lease that a body means; only those can be given to a LeaseStore that are one, if not a valid one. */
 function leaseOf(body: Json | undefined, namespace: string): Lease {
   if (!body || body['kind'] !== 'Lease' || body['apiVersion'] !== 'coordination.k8s.io/v1') {
     throw new NotCovered('bodies that are no Lease');

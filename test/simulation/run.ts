@@ -74,12 +74,12 @@ async function everything(): Promise<void> {
   using progress = new ScriptProgress();
   for (const worlds of ['services', 'recipes'] as const) {
     if (values['no-seeds'] || (values.worlds !== 'all' && values.worlds !== worlds)) continue;
-    let told = 0;
+    let printed = 0;
     progress.begin(`${worlds}: seeds`);
     const part = await runSeeds(from, from + seeds - 1, worlds, (sum) => {
       progress.at(`${worlds}: seeds`, sum.seeds, seeds);
-      if (sum.seeds < told + 500) return;
-      told = sum.seeds;
+      if (sum.seeds < printed + 500) return;
+      printed = sum.seeds;
       console.log(`${worlds}: ${sum.seeds} seeds, ${hours(sum)} simulated hours, ${sum.failures.length} violations`);
     });
     addTally(tally, part);

@@ -146,7 +146,7 @@ class Run implements Scene {
   }
 
   async live(): Promise<void> {
-    const look = (): void => this.#look();
+    const verify = (): void => this.#verify();
     for (const slot of this.#slots) {
       const twin = slot.kind === 'publisher' && slot.name.endsWith('b');
       if (twin && !this.#chaos.inject('duplicate hostname')) continue;
@@ -159,14 +159,14 @@ class Run implements Scene {
         if (this.#without.happenings.has(happening.index)) continue;
         this.#world.schedule(happening.at, () => happen(this, happening));
       }
-      await this.#world.live(this.chaosEnd, look);
+      await this.#world.live(this.chaosEnd, verify);
       await this.#beQuiet(phase);
     }
-    const parts = { world: this.#world, stage: this.stage, actors: this.#actors, election: this.#election, look };
+    const parts = { world: this.#world, stage: this.stage, actors: this.#actors, election: this.#election, verify };
     await drill({ ...parts, kind: this.plan.drill, api: this.#api });
     this.#over = true;
     for (const actor of this.#current.values()) if (actor.process.alive) actor.stop();
-    await this.#world.live(this.#world.now + 45_000, look);
+    await this.#world.live(this.#world.now + 45_000, verify);
     for (const actor of this.#current.values()) {
       if (actor.process.alive && !actor.settled) this.#judge.fail('services end when they are asked to', actor.name);
       if (actor.error) this.#judge.fail('services end without an error', `${actor.name}: ${actor.error.stack}`);
@@ -186,7 +186,7 @@ class Run implements Scene {
       if (phase.dead.includes(slot.name)) actor.process.crash();
       else if (gone) this.restart(actor, 0);
     }
-    await this.#world.live(quietSince + phase.quietMs, () => this.#look());
+    await this.#world.live(quietSince + phase.quietMs, () => this.#verify());
     checkLiveness({
       network: this.#network,
       nodes: this.stage.nodes,
@@ -259,13 +259,13 @@ class Run implements Scene {
     }
   }
 
-  #look(): void {
-    this.#judge.look();
-    this.#election.look();
-    this.#recipes.look();
-    this.#heartbeat.look(this.#world.now);
-    this.#identity.look();
-    this.#census.look(this.#world.now);
+  #verify(): void {
+    this.#judge.verify();
+    this.#election.verify();
+    this.#recipes.verify();
+    this.#heartbeat.verify(this.#world.now);
+    this.#identity.verify();
+    this.#census.verify(this.#world.now);
     for (const actor of this.#current.values()) {
       if (actor.error) this.#judge.fail('services end without an error', `${actor.name}: ${actor.error.stack}`);
       const { busiest } = actor.link;
@@ -292,7 +292,7 @@ class Run implements Scene {
         takeOvers,
         sweeps,
         heartbeats: this.#heartbeat.renewals,
-        counts: this.#census.looks,
+        counts: this.#census.judged,
         commits: this.#api.history.length,
         hands: this.#recipes.hands,
         steps: this.#recipes.steps,

@@ -10,7 +10,7 @@ import type { LeaseJson } from '../e2e/support.ts';
 import { IDENTITY, REDUCED, ago, leaseAt, leasesOf, makeLease, startServer, stop } from './support.ts';
 import type { Server } from './support.ts';
 
-/** Worked out here anew, from Kubernetes' description of it. */
+/** Computed here once more, from Kubernetes' description of it. */
 function identityName(hostname: string): string {
   const counted = (text: string): Buffer => {
     const bytes = Buffer.from(text);

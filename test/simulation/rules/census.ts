@@ -21,11 +21,11 @@ import type { IdentityRules } from './identity.ts';
 
 const { freshForMs, maxAgeMs } = fillOptions(CENSUS_ROWS, {});
 const MAX_AGE_MS = maxAgeMs + 10;
-/** A census that runs, and is told, has seen every living publisher renew by then. */
+/** A census that runs, and whose watch works, has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
 /** A clock that is off by no more than this makes no age wrong that matters. */
 const SMALL_SKEW_MS = 1_000;
-/** Whoever renews has done so within this. */
+/** Who renews has done so within this. */
 const RENEWS_MS = 15_000;
 /** What a watch may have under way, and what a census takes to act on it. */
 const SLACK_MS = WATCH_LATE_MS + 2_000;
@@ -38,7 +38,7 @@ export class CensusRules {
   readonly #identity: IdentityRules;
   /** When the record of each identity lease was last written, in true milliseconds, and of which host it is. */
   readonly #written = new Map<string, { readonly host: string | undefined; readonly at: number }>();
-  looks = 0;
+  judged = 0;
 
   constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, identity: IdentityRules) {
     this.#judge = judge;
@@ -53,7 +53,7 @@ export class CensusRules {
       this.#written.set(name, { host: hostnameOf(after), at });
   }
 
-  look(now: number): void {
+  verify(now: number): void {
     for (const actor of this.#actors.values()) {
       if (actor instanceof CensusActor && actor.living && actor.process.state === 'running') this.#judgeOne(actor, now);
     }
@@ -81,14 +81,14 @@ export class CensusRules {
     }
     // It has seen who renews by the moment that it shows, not while it stood still or heard nothing.
     if (shownAt - actor.syncedAt < SETTLED_MS) return;
-    this.looks++;
+    this.judged++;
     let sure = 0;
-    const toldAnew = shownAt - actor.link.caughtUpAt < SETTLED_MS;
+    const justListed = shownAt - actor.link.caughtUpAt < SETTLED_MS;
     for (const { since, renewedAt = Infinity, lastAt, sentAt, by, offMs } of this.#identity.present.values()) {
       const offset = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity);
       const wrongClock = Math.max(offset, offMs) > SMALL_SKEW_MS;
       if (wrongClock && renewedAt > shownAt - SLACK_MS) continue;
-      if (toldAnew && (wrongClock || now - sentAt > RENEWS_MS)) continue;
+      if (justListed && (wrongClock || now - sentAt > RENEWS_MS)) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= RENEWS_MS) sure++;
     }
     if (instances < sure || live < sure) {

@@ -78,7 +78,7 @@ export class ElectionRules implements ElectionWitness {
     this.#open.push(led);
     this.#judge.note(elector.name, `leads with token ${token} in era ${opening.era}`);
     this.#grows(led);
-    this.look();
+    this.verify();
   }
 
   #eraOf(led: LedTerm): number {
@@ -110,7 +110,7 @@ export class ElectionRules implements ElectionWitness {
       this.#judge.fail('work ends before the release', `${elector.name} released while it works`);
   }
 
-  look(): void {
+  verify(): void {
     if (this.#open.length === 0) return;
     const leading: LedTerm[] = [];
     for (const led of this.#open) {

@@ -27,17 +27,17 @@ export class HeartbeatRules {
 
   /**
    * As the node lifecycle controller counts: a lease that was deleted and made again by a slower clock shows no renewal until
-   * it has passed what was seen before, unless it is the first of a Node made anew.
+   * it has passed what was seen before, unless it is the first of a recreated Node.
    */
   #grows({ verb, name, after }: Commit): boolean {
-    // Whoever missed a renewal cannot see it once its lease is gone.
+    // Who missed a renewal cannot see it once its lease is gone.
     if (verb === 'delete') this.grown.delete(name);
     const time = after?.spec.renewTime;
     if (!time) return false;
     const known = this.#highest.get(name);
     const owner = after.metadata.ownerReferences[0]?.uid;
-    const anew = verb === 'create' && known !== undefined && owner !== known.owner;
-    if (known && !anew && time.compare(known.time) <= 0) return false;
+    const recreated = verb === 'create' && known !== undefined && owner !== known.owner;
+    if (known && !recreated && time.compare(known.time) <= 0) return false;
     this.#highest.set(name, { time, owner });
     return true;
   }
@@ -58,15 +58,15 @@ export class HeartbeatRules {
       fail('renewTime of a heartbeat grows', `${by} wrote ${now.toString()} for ${name}`);
     const [owner, ...more] = after.metadata.ownerReferences.filter(({ kind }) => kind === 'Node');
     if (!owner || more.length > 0) return fail('a heartbeat is owned by its Node', `${by} wrote ${name}`);
-    const told = fleet.told.get(name);
-    if (!told || !request || request.at <= told.at) return;
-    if (told.uid === undefined)
-      fail('heartbeats stop for a deleted Node', `${by} wrote ${name} ${request.at - told.at} ms after`);
-    if (told.uid !== owner.uid) fail('a Node made anew owns its heartbeat', `${by} wrote ${name} for ${owner.uid}`);
+    const seen = fleet.seenNodes.get(name);
+    if (!seen || !request || request.at <= seen.at) return;
+    if (seen.uid === undefined)
+      fail('heartbeats stop for a deleted Node', `${by} wrote ${name} ${request.at - seen.at} ms after`);
+    if (seen.uid !== owner.uid) fail('a recreated Node owns its heartbeat', `${by} wrote ${name} for ${owner.uid}`);
   }
 
   /** A node is Unknown only after the grace period without a renewal that could have arrived. */
-  look(now: number): void {
+  verify(now: number): void {
     for (const actor of this.#actors.values()) {
       if (!(actor instanceof MonitorActor)) continue;
       for (const { node } of actor.changes.splice(0)) {

@@ -1,5 +1,5 @@
 /**
- * Checks a history of leadership once it is over: terms do not overlap, tokens are ordered by real time, and whoever
+ * Checks a history of leadership once it is over: terms do not overlap, tokens are ordered by real time, and who
  * renewed did so within a term of its own. Pure.
  */
 

@@ -27,7 +27,7 @@ const SERVER_START_MS = 5_000;
 /** Writes over a living server's: two until it is known for one, and as many whose answers were lost. */
 const OVER_SERVER = 4;
 /** A look may be this much older than its answer. */
-const LOOK_SLACK_MS = 12_000;
+const READ_SLACK_MS = 12_000;
 /** A server is known to be gone by then: three probes in a row, two seconds each, and a write that was under way. */
 const SERVER_GONE_MS = 25_000;
 
@@ -147,7 +147,7 @@ export class IdentityRules {
   }
 
   /** What is put back is right again within two renewals, where nothing hinders its holder. */
-  look(): void {
+  verify(): void {
     const { now } = this.#network.world;
     for (const [name, { by, at }] of this.#putBack) {
       const p = this.#actors.get(by) as PublisherActor;
@@ -197,7 +197,7 @@ export class IdentityRules {
     const deleted = this.#serverDeleted.get(name);
     const sentAt = request?.at ?? at;
     // Where its looks failed for long it does not know that the lease was there in between.
-    const knew = deleted && Math.max(p.heldSince, p.link.fairSince + LOOK_SLACK_MS) < deleted.at;
+    const knew = deleted && Math.max(p.heldSince, p.link.fairSince + READ_SLACK_MS) < deleted.at;
     if (verb === 'create' && deleted && sentAt > deleted.at && knew) {
       if (deleted.afterMs > SERVER_START_MS && sentAt - deleted.at < SERVER_START_MS * RATE)
         this.#fail(
@@ -242,7 +242,7 @@ export class IdentityRules {
     }
     if (verb === 'delete') {
       if (was !== p.holder) this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
-      if (!p.stopping) this.#fail('a lease is never made anew', `${p.name} deleted its lease while it publishes`);
+      if (!p.stopping) this.#fail('a lease is never recreated', `${p.name} deleted its lease while it publishes`);
       if (p.slot.policy === 'keep') this.#fail('policy keep keeps', `${p.name} deleted its lease`);
       return;
     }
@@ -284,7 +284,7 @@ export class IdentityRules {
     const lease = before!;
     const who = `${s.name} swept ${hostnameOf(lease)}'s lease`;
     const { confirmAfterMs } = s.sweeps!;
-    const [first, second] = s.link.looks.filter((look) => look.at <= (request?.at ?? at)).slice(-2);
+    const [first, second] = s.link.lists.filter((look) => look.at <= (request?.at ?? at)).slice(-2);
     const holder = lease.spec.holderIdentity ?? '';
     if (holder === '') this.#fail('released leases stay', who);
     if (!isIdentity(lease)) this.#fail('sweepers delete what they look for', who);
@@ -300,14 +300,14 @@ export class IdentityRules {
     if (!first?.dated || !second?.dated) this.#fail('no Date, no deletion', who);
     const proof = second!.leases.some((l) => {
       const end = publishedExpiry(l);
-      return l.spec.holderIdentity && end && serverNow.since(end) <= at - second!.at + LOOK_SLACK_MS;
+      return l.spec.holderIdentity && end && serverNow.since(end) <= at - second!.at + READ_SLACK_MS;
     });
     if (!proof) this.#fail('a pass that would leave no unexpired lease deletes nothing', who);
     this.#living(s, who, holder, first?.at ?? Infinity);
   }
 
   /**
-   * Whoever lives, and was kept from renewing only by what befell everybody (an outage, an etcd without space), keeps its
+   * Who lives, and was kept from renewing only by what everybody suffered (an outage, an etcd without space), keeps its
    * lease until it has had the time to renew.
    *
    * Left out, as README says: two outages in a row, when somebody renewed between them before the first look; and, where

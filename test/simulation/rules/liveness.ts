@@ -188,7 +188,7 @@ function heartbeats({ network, nodes, judge, heartbeat }: LivenessParts, living:
     if (!lease || world.now - lastAt > within) {
       return judge.fail('every heartbeat is renewed', `${name}: ${world.now - lastAt} ms ago`);
     }
-    if (lease.metadata.ownerReferences[0]?.uid !== uid) judge.fail('a Node made anew owns its heartbeat', name);
+    if (lease.metadata.ownerReferences[0]?.uid !== uid) judge.fail('a recreated Node owns its heartbeat', name);
     for (const actor of monitors) {
       const status = actor.monitor.snapshot().nodes.find((n) => n.name === name)?.status;
       const grownAt = heartbeat.grown.get(name)?.at(-1) ?? -Infinity;

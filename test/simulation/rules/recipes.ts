@@ -6,7 +6,7 @@
  * Left out, because it is said of each recipe: deleting a lock's, a semaphore's, a cron's or a once's Lease, or putting it back to
  * an older state, begins a new era: who held it may go on until its deadline, and what was recorded is forgotten. Shards know
  * no eras: whatever comes and goes, a key is never in two hands; but where a key's Lease is put back to a time when nobody held
- * it, a member that has just come, or lists anew, cannot know that somebody has held it since.
+ * it, a member that has just come, or lists again, cannot know that somebody has held it since.
  */
 import type { Commit, MemoryApi } from '../../support/memory-api.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
@@ -92,12 +92,12 @@ export class RecipeRules implements RecipeWitness {
     const resource = `${what} ${term.lease.name}`;
     const highest = this.#highest.get(resource);
     const era = this.#eraOf(token);
-    if (highest && era < highest.era) return this.look();
+    if (highest && era < highest.era) return this.verify();
     if (highest && (token < highest.token || (token === highest.token && name !== highest.name))) {
       this.#judge.fail('tokens of recipes grow', `${name} has ${what} with ${token} after ${highest.token}`);
     }
     this.#highest.set(resource, { token, name, era });
-    this.look();
+    this.verify();
   }
 
   stepped(hand: Hand): void {
@@ -139,7 +139,7 @@ export class RecipeRules implements RecipeWitness {
     this.#fires.set(atMs, [...before, { name, era }]);
   }
 
-  look(): void {
+  verify(): void {
     if (this.#open.length === 0) return;
     let gone = false;
     const holding: Hand[] = [];
@@ -148,11 +148,11 @@ export class RecipeRules implements RecipeWitness {
       else hand.endedAt ??= this.#world.now;
       gone ||= hand.endedAt !== undefined;
     }
-    if (this.#open.length > 1) for (const hand of this.#open) this.#lookAt(hand, holding);
+    if (this.#open.length > 1) for (const hand of this.#open) this.#checkHand(hand, holding);
     if (gone) this.#open = this.#open.filter((h) => h.endedAt === undefined || (h.working && h.process.alive));
   }
 
-  #lookAt(hand: Hand, holding: readonly Hand[]): void {
+  #checkHand(hand: Hand, holding: readonly Hand[]): void {
     const { what } = hand;
     // What has outlived its term counts where nothing but its own end protects.
     if (hand.endedAt !== undefined && (!hand.working || hand.stoodStill || !hand.process.alive)) return;
