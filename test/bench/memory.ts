@@ -35,8 +35,8 @@ export async function startMemory(cli: string, api: RealApi): Promise<MemoryBenc
     return { finish: async () => 'skipped: resident memory (there is no /proc)', end: () => {} };
   await api.json('POST', '/api/v1/namespaces', { metadata: { name: NAMESPACE } });
   const kubeconfig = await api.kubeconfig();
+  const where = ['--kubeconfig', kubeconfig, '--namespace', NAMESPACE];
   const publish = (host: string, ...args: string[]): string[] => {
-    const where = ['--kubeconfig', kubeconfig, '--namespace', NAMESPACE];
     return [cli, 'publish', ...where, '--hostname-override', host, ...args];
   };
   const lease = (i: number): string[] => ['--kubeconfig', kubeconfig, '--lease', `${NAMESPACE}/elected-${i}`];
@@ -46,7 +46,7 @@ export async function startMemory(cli: string, api: RealApi): Promise<MemoryBenc
     ["elect's watchdog", (i) => [cli, 'elect', ...lease(i), '--', 'sleep', '86400'], true],
     ['publish, a renewal every 20 ms', (i) => publish(`busy-${i}`, '--renew-interval=20ms', '--request-timeout=19ms')],
     ['publish --http-address', (i) => publish(`http-${i}`, '--http-address=0')],
-    ['serve', () => [cli, 'serve', '--kubeconfig', kubeconfig, '--http-address=0']],
+    ['serve', () => [cli, 'serve', ...where, '--http-address=0']],
   ];
   const began = performance.now();
   const started = kinds.map(([name, args, watchdog]) => ({
