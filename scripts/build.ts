@@ -27,7 +27,8 @@ const common: BuildOptions = {
   format: 'esm',
   platform: 'node',
   target: TARGET,
-  charset: 'utf8',
+  // V8 keeps a text of ASCII in half the memory, and reads it sooner.
+  charset: 'ascii',
   logLevel: 'warning',
 };
 
@@ -215,8 +216,6 @@ export const bundleOptions: BuildOptions = {
   splitting: true,
   minifyWhitespace: true,
   minifySyntax: true,
-  // V8 keeps a text of ASCII in half the memory.
-  charset: 'ascii',
   // Names of classes appear in logs.
   keepNames: true,
   legalComments: 'none',
