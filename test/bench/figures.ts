@@ -73,7 +73,8 @@ const measured = new Map<Name, Measured>();
 /** Notes a figure of this run. */
 export const figure = (name: Name, what: Measured): void => void measured.set(name, what);
 
-const digits = (value: number): string => (Math.abs(value) >= 20 ? value.toFixed(0) : value.toFixed(2));
+/** Ratios and small numbers with two places, times and counts with none. */
+const digits = (value: number, unit: string): string => value.toFixed(/^(×|kB|s)$/.test(unit) ? 2 : 0);
 
 interface Judged {
   readonly row: Row;
@@ -87,10 +88,10 @@ function judged(): Judged[] {
     const found = measured.get(name);
     if (found === undefined) return [];
     const value = median(found.values);
-    const with_ = (n: number): string => `${digits(n)} ${row.unit}`.trimEnd();
+    const with_ = (n: number): string => `${digits(n, row.unit)} ${row.unit}`.trimEnd();
     const met = row.atLeast ? value >= row.limit : value <= row.limit;
     const [low, high] = quartiles(found.values);
-    const spread = found.values.length > 2 ? `${digits(low)}–${digits(high)}` : '';
+    const spread = found.values.length > 2 ? `${digits(low, row.unit)}–${digits(high, row.unit)}` : '';
     const limit = row.limitText ?? `${row.atLeast ? 'at least ' : ''}${row.limit} ${row.unit}`.trimEnd();
     return [
       { row, value, met, cells: [row.what, with_(value), spread, limit, met ? 'yes' : 'no', found.beside ?? ''] },

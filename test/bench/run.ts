@@ -11,7 +11,7 @@
  * docs/performance.md).
  */
 import { existsSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { realApiSkip, startRealApi } from '../support/real-api.ts';
@@ -65,7 +65,7 @@ if (skip) {
 if (!hasPeer) console.log('skipped: the Go client (GO_PEER names no file)');
 
 const rounds = Number(values.rounds);
-const machine = `Node.js ${process.versions.node}, ${cpus().length} cores of ${cpus()[0]?.model ?? '?'} that the API server shares, Linux, ${new Date().toISOString().slice(0, 10)}.`;
+const machine = `Node.js ${process.versions.node}, ${cpus().length} cores of ${cpus()[0]?.model ?? '?'} that the API server shares, load ${(loadavg()[0] ?? NaN).toFixed(0)} when it began, Linux, ${new Date().toISOString().slice(0, 10)}.`;
 
 /** In this order: what is short and sensitive to a busy machine first. */
 function parts(api: RealApi, built: Built): Readonly<Record<string, () => Promise<string>>> {
