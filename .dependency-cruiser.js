@@ -132,6 +132,13 @@ export default {
       to: { path: '^(test|scripts)/' },
     },
     {
+      name: 'no-chance-in-tests',
+      comment: 'Tests take fast-check from test/support/fast-check.ts, which gives it the same seed in every run.',
+      severity: 'error',
+      from: { path: '^test/', pathNot: '^test/support/fast-check\\.ts$' },
+      to: { path: ['^fast-check(/|$)', 'node_modules/fast-check(/|$)'] },
+    },
+    {
       name: 'src-needs-dependencies',
       comment:
         'What the library imports must stand in `dependencies`, or in `peerDependencies`: an installed package has nothing else.',

@@ -1,7 +1,7 @@
 /**
  * Lint: what may be a bug, not style (prettier's) and not what the type checker already says.
  *
- * test/project/lint.test.ts proves that the project's own rules below can fail.
+ * test/project/lint.slow.test.ts proves that the project's own rules below can fail.
  */
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { LiveCensus } from '../../src/census/live-census.ts';
 import type { Census } from '../../src/census/census.ts';
 import { LEASE_STATES } from '../../src/census/judge.ts';

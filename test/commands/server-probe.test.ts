@@ -12,7 +12,7 @@ import type { Clock } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { fixture, fixtureText, json, leaseJson, startServer, statusBody, tempDir, until } from '../kube/support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const TLS = { cert: fixtureText('server.crt'), key: fixtureText('server.test-only.key') };
 
 function kubeconfig(t: TestContext, server: string, user: object = { token: 'abc' }, cluster: object = {}): string {

@@ -47,14 +47,19 @@ test('a file that may not be read', { skip: process.getuid?.() === 0 && 'root ma
 test('reading takes time by the length, not by its square', async () => {
   const head = 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\n';
   const keys = (count: number): string => head + Array.from({ length: count }, (_, i) => `a${i}: b\n`).join('');
+  // The least of some: others' load adds to what it takes, and takes nothing away.
   const cpu = async (text: string): Promise<number> => {
-    const before = process.cpuUsage();
-    await parseConfig(text, 'file', {});
-    const { user, system } = process.cpuUsage(before);
-    return user + system;
+    let least = Infinity;
+    for (let i = 0; i < 3; i++) {
+      const before = process.cpuUsage();
+      await parseConfig(text, 'file', {});
+      const { user, system } = process.cpuUsage(before);
+      least = Math.min(least, user + system);
+    }
+    return least;
   };
   await cpu(keys(1_000));
-  const [few, many] = [await cpu(keys(1_500)), await cpu(keys(6_000))];
+  const [few, many] = [await cpu(keys(1_000)), await cpu(keys(4_000))];
   assert.ok(many < few * 10, `four times the keys took ${many / few} times as long`);
 });
 

@@ -64,7 +64,7 @@ async function start(t: TestContext, path: string, flags: object = {}, clock: Cl
 type World = Awaited<ReturnType<typeof start>>;
 
 /** Waits for this many events. */
-async function until({ events }: World, count: number, timeoutMs = 8_000): Promise<void> {
+async function until({ events }: World, count: number, timeoutMs = 60_000): Promise<void> {
   for (const deadline = performance.now() + timeoutMs; events.length < count;) {
     if (performance.now() > deadline) assert.fail(`${events.length} of ${count} events: ${JSON.stringify(events)}`);
     await wait(20);

@@ -451,7 +451,7 @@ export function leaseStoreContract(name: string, setup: () => Promise<ContractSe
         }
       });
 
-      it('ends without an error when asked, before, while opening and later', { timeout: 10_000 }, async () => {
+      it('ends without an error when asked, before, while opening and later', { timeout: 120_000 }, async () => {
         const before = new AbortController();
         before.abort();
         for await (const event of store.watch({ namespace: on.namespace }, before.signal)) assert.fail(event.type);
@@ -462,7 +462,7 @@ export function leaseStoreContract(name: string, setup: () => Promise<ContractSe
         await later.stop();
       });
 
-      it('ends when its reader leaves', { timeout: 10_000 }, async () => {
+      it('ends when its reader leaves', { timeout: 120_000 }, async () => {
         const { signal } = new AbortController();
         for await (const event of store.watch({ namespace: on.namespace, labelSelector: 'a=b' }, signal)) {
           assert.equal(event.type, 'list');
@@ -490,10 +490,10 @@ export function leaseStoreContract(name: string, setup: () => Promise<ContractSe
         ['delete', true, (options) => on.silent.delete(stored.metadata, stored.metadata, options)],
       ];
       for (const [verb, write, call] of calls) {
-        it(`${verb} without an answer is Timeout after timeoutMs`, { timeout: 10_000 }, async () => {
+        it(`${verb} without an answer is Timeout after timeoutMs`, { timeout: 120_000 }, async () => {
           await refused(call({ timeoutMs: 50 }), 'Timeout', { mayHaveCommitted: write, retryable: true });
         });
-        it(`${verb} without an answer is Aborted at once by its signal`, { timeout: 10_000 }, async () => {
+        it(`${verb} without an answer is Aborted at once by its signal`, { timeout: 120_000 }, async () => {
           const controller = new AbortController();
           const answer = call({ signal: controller.signal, timeoutMs: 60_000 });
           setTimeout(() => controller.abort(), 100);

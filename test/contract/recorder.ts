@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { LeaseEvent } from '../../src/lease/store.ts';
 
 /** How long a test waits for an event that should come, in milliseconds: far more than any store needs. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 export class Recorder {
   /** All but `fresh`, which a store may tell at any time. */

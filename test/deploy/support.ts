@@ -131,3 +131,22 @@ export const RBAC_FILES: Readonly<Record<string, readonly string[]>> = {
     ...['--name', 'leasekeeper-sidecar', '--user', 'leasekeeper-sidecar'],
   ],
 };
+
+interface Instruction {
+  readonly stage: number;
+  readonly word: string;
+  readonly rest: string;
+}
+
+/** Of deploy/Containerfile: one a line, as it is written. */
+export function instructions(): Instruction[] {
+  let stage = -1;
+  return text('Containerfile')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => {
+      const [word = '', ...rest] = line.split(' ');
+      if (word === 'FROM') stage += 1;
+      return { stage, word, rest: rest.join(' ') };
+    });
+}

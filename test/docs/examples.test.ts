@@ -239,7 +239,7 @@ describe('console', { concurrency: 2 }, () => {
       });
       continue;
     }
-    it(name, { timeout: 180_000 }, async (t) => {
+    it(name, { timeout: 600_000 }, async (t) => {
       const { kubeconfig, cwd } = await world(t);
       const steps = await consoleSteps(join(root, file), heading === '' ? undefined : heading);
       await runConsole(steps, { t, cwd, scratch: cwd, kubeconfig });
@@ -257,7 +257,7 @@ describe('commands', { concurrency: 2 }, () => {
   for (const block of of('sh')) {
     for (const line of commands(block)) {
       if (isNotRun(line) || !HARMLESS.test(line)) continue;
-      it(`${where(block)}: ${line}`, { timeout: 120_000 }, async (t) => {
+      it(`${where(block)}: ${line}`, { timeout: 600_000 }, async (t) => {
         const w = await world(t);
         // In the background of a shell, or in its foreground: a service is a service.
         const printed = standIn(line, w).replace(/\s*&$/, '');
@@ -268,7 +268,7 @@ describe('commands', { concurrency: 2 }, () => {
           await writeFile(join(bin, 'leasekeeper'), ours, { mode: 0o755 });
           const PATH = `${bin}${delimiter}${process.env['PATH']}`;
           const env = { PATH, HOME: w.cwd, ...ENVIRONMENT, KUBECONFIG: w.kubeconfig };
-          await promisify(execFile)('bash', ['-o', 'pipefail', '-c', printed], { cwd: w.cwd, env, timeout: 60_000 });
+          await promisify(execFile)('bash', ['-o', 'pipefail', '-c', printed], { cwd: w.cwd, env, timeout: 120_000 });
           return;
         }
         const args = argumentsOf(printed.slice('leasekeeper '.length));
@@ -277,7 +277,7 @@ describe('commands', { concurrency: 2 }, () => {
         const program = startProgram(args, { t, cwd: w.cwd, env });
         if (isService(args)) {
           const heard = (): boolean => w.server.requests.total > before || program.stdout.length > 0;
-          await until('a request, or words', () => heard() || !program.running, 30_000);
+          await until('a request, or words', () => heard() || !program.running, 120_000);
           assert.ok(program.running, program.output());
           program.signal('SIGTERM');
         }
@@ -307,7 +307,7 @@ describe('TypeScript', () => {
     return cwd;
   }
 
-  it('every example type-checks, strictly', { timeout: 180_000 }, async (t) => {
+  it('every example type-checks, strictly', { timeout: 600_000 }, async (t) => {
     const cwd = await project(t);
     const extended = {
       extends: join(root, 'tsconfig.json'),
@@ -321,20 +321,20 @@ describe('TypeScript', () => {
   });
 
   for (const [i, block] of examples.entries()) {
-    it(`${where(block)} runs`, { timeout: 60_000 }, async (t) => {
+    it(`${where(block)} runs`, { timeout: 600_000 }, async (t) => {
       const w = await world(t);
       const cwd = await project(t);
       const script = join(cwd, `example-${i}.ts`);
       const nodeArgs = [`--import=${new URL('../support/from-source.ts', import.meta.url).href}`];
       const program = startProgram([], { t, script, cwd, nodeArgs, env: { KUBECONFIG: w.kubeconfig } });
       const written = (): boolean => w.server.requests.matching({ verb: /^(create|update)$/ }).length > 0;
-      await until('a lease, or its end', () => written() || !program.running, 30_000);
+      await until('a lease, or its end', () => written() || !program.running, 120_000);
       // One that leads says so.
       const says = block.text.includes('console.log');
-      await until('its words, or its end', () => !says || program.stdout.length > 0 || !program.running, 30_000);
+      await until('its words, or its end', () => !says || program.stdout.length > 0 || !program.running, 120_000);
       // One that goes on says what ends it; any other ends by itself.
       if (block.text.includes('SIGTERM')) program.signal('SIGTERM');
-      assert.equal((await program.exitWithin(30_000)).code, 0, program.output());
+      assert.equal((await program.exitWithin(120_000)).code, 0, program.output());
       assert.ok(written() || READS_ONLY.test(block.text), program.output());
     });
   }

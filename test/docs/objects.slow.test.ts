@@ -45,7 +45,7 @@ test('each has fields and types that Kubernetes knows', () => {
 });
 
 const skip = objects.length === 0 ? 'there is none' : realApiSkip();
-test('a real API server takes every Kubernetes object', { skip, timeout: 120_000 }, async (t) => {
+test('a real API server takes every Kubernetes object', { skip, timeout: 600_000 }, async (t) => {
   const api = await startRealApi();
   t.after(() => api.stop());
   let taken = 0;

@@ -10,7 +10,7 @@ import { startTcpProxy } from '../support/fault-proxy.ts';
 import type { Program } from '../support/process.ts';
 import { CLI, runProgram, startProgram } from '../support/process.ts';
 import type { Scope } from './support.ts';
-import { claimed, embedded, lines, publish, scratch, terminate, until } from './support.ts';
+import { AT_ONCE_MS, claimed, embedded, lines, publish, scratch, terminate, until } from './support.ts';
 
 interface Count {
   readonly status: number;
@@ -52,34 +52,34 @@ const serve = (t: Scope, kubeconfig: string, ...args: string[]): Program =>
 describe('census', { concurrency: 3 }, () => {
   it('a server killed is stale and then expired; one that leaves is gone at once', async (t) => {
     const { kubeconfig, at } = await embedded(t);
-    const args = ['--renew-interval=300ms', '--lease-duration=4s'];
+    const args = ['--renew-interval=300ms'];
     const census = await endpoints(serve(t, kubeconfig, '--fresh-for=1200ms'));
-    const [dies, leaves, stays] = ['dies', 'leaves', 'stays'].map((host) =>
-      publish(t, kubeconfig, host, ...args, '--shutdown-policy=delete'),
-    ) as [Program, Program, Program];
+    // Of the one that leaves the lease would last for long: what is gone was deleted.
+    const [dies, leaves, stays] = ['4s', '600s', '60s'].map((life, i) => {
+      const host = ['dies', 'leaves', 'stays'][i] as string;
+      return publish(t, kubeconfig, host, ...args, `--lease-duration=${life}`, '--shutdown-policy=delete');
+    }) as [Program, Program, Program];
     await Promise.all([claimed(dies, at, 'dies'), claimed(leaves, at, 'leaves'), claimed(stays, at, 'stays')]);
     await until('three live ones', async () => (await census.count()).live === 3);
 
     await terminate(leaves);
-    const left = performance.now();
     await until('it to be gone', async () => (await census.count()).instances === 2);
-    assert.ok(performance.now() - left < 2_000);
 
     await dies.kill();
-    const killed = performance.now();
+    const renewed = Date.parse((await at.lease('dies'))!.spec.renewTime!);
     const stale = await until('it to be stale', async () => {
       const now = await census.count();
       return now.stale === 1 && now;
     });
-    const staleAfter = performance.now() - killed;
-    assert.ok(staleAfter > 850 && staleAfter < 3_000, `stale after ${staleAfter} ms`);
+    const staleAfter = Date.now() - renewed;
+    assert.ok(staleAfter >= 1_200, `stale after ${staleAfter} ms`);
     assert.deepEqual([stale.instances, stale.live], [2, 1], 'it still counts');
     const expired = await until('it to be expired', async () => {
       const now = await census.count();
       return now.expired === 1 && now;
     });
-    const expiredAfter = performance.now() - killed;
-    assert.ok(expiredAfter > 3_650 && expiredAfter < 6_000, `expired after ${expiredAfter} ms`);
+    const expiredAfter = Date.now() - renewed;
+    assert.ok(expiredAfter >= 4_000, `expired after ${expiredAfter} ms`);
     assert.deepEqual([expired.instances, expired.live], [1, 1]);
   });
 
@@ -171,9 +171,12 @@ describe('census', { concurrency: 3 }, () => {
     proxy.set('pass');
     const back = performance.now();
     await until('the right number', async () => (await census.count()).instances === 2);
-    assert.ok(performance.now() - back < 5_000, `instances after ${performance.now() - back} ms`);
+    assert.ok(performance.now() - back < 5_000 + AT_ONCE_MS, `instances after ${performance.now() - back} ms`);
     await until('live', async () => (await census.count()).live === 2);
-    assert.ok(performance.now() - back < 5_000 + interval * 1.04, `live after ${performance.now() - back} ms`);
+    assert.ok(
+      performance.now() - back < 5_000 + interval * 1.04 + AT_ONCE_MS,
+      `live after ${performance.now() - back} ms`,
+    );
     assert.equal((await census.get('/readyz')).status, 200);
   });
 
@@ -212,7 +215,7 @@ describe('census', { concurrency: 3 }, () => {
     assert.match(superseded.text, /\[\+\]lease ok: superseded: /);
     assert.equal((await shown.count()).instances, 1);
     const other = publish(t, kubeconfig, 'other', `--http-address=${new URL(shown.url).host}`);
-    const exit = await other.exitWithin(10_000);
+    const exit = await other.exitWithin(120_000);
     assert.deepEqual([exit.code, other.stderr.length, await at.lease('other')], [1, 1, undefined]);
     assert.match(other.stderr[0]!, /--http-address.*the port is taken by another process/);
     await Promise.all([terminate(newer), terminate(program)]);
@@ -318,7 +321,7 @@ describe('census', { concurrency: 3 }, () => {
       [json, 'SIGTERM'],
     ] as const) {
       program.signal(signal);
-      assert.deepEqual([(await program.exitWithin(5_000)).code, program.stderr], [0, []]);
+      assert.deepEqual([(await program.exitWithin(120_000)).code, program.stderr], [0, []]);
     }
   });
 

@@ -4,7 +4,7 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runProgram } from '../support/process.ts';
-import { claimed, embedded, lines, publish, renewedAfter, scratch, terminate, until } from './support.ts';
+import { AT_ONCE_MS, claimed, embedded, lines, publish, renewedAfter, scratch, terminate, until } from './support.ts';
 
 const HEAD = 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\n';
 
@@ -36,11 +36,11 @@ describe('the configuration of a running publisher', { concurrency: 2 }, () => {
     const second = await until('the lease to be back', () => at.lease('gated'));
     assert.equal(second.spec.holderIdentity, first.spec.holderIdentity);
     assert.equal(second.spec.leaseDurationSeconds, 60);
-    await renewedAfter(at, 'gated', second, 2_000);
+    await renewedAfter(at, 'gated', second, AT_ONCE_MS);
 
     await mount('featureGates: {APIServerIdentity: false}\n');
     await until('the lease to be gone', async () => (await at.lease('gated')) === undefined);
-    assert.ok((await terminate(program)) < 3_000);
+    assert.ok((await terminate(program)) < AT_ONCE_MS);
     assert.equal(await at.lease('gated'), undefined);
   });
 

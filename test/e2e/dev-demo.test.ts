@@ -28,9 +28,9 @@ describe('dev', { concurrency: 3 }, () => {
     const count = await runProgram(['count', '--live'], { env: { KUBECONFIG: kubeconfig } });
     assert.deepEqual([count.code, count.stdout, count.stderr], [0, '1\n', '']);
     program.signal('SIGTERM');
-    assert.equal((await program.exitWithin(10_000)).code, 0);
+    assert.equal((await program.exitWithin(120_000)).code, 0);
     dev.signal('SIGINT');
-    assert.equal((await dev.exitWithin(5_000)).code, 0, dev.output());
+    assert.equal((await dev.exitWithin(120_000)).code, 0, dev.output());
     assert.deepEqual([existsSync(kubeconfig), dev.stderr], [false, []]);
   });
 
@@ -90,7 +90,7 @@ describe('dev', { concurrency: 3 }, () => {
     const again = startProgram(['dev'], { t, cwd: other });
     await again.waitForLine(/Ctrl-C ends it/);
     again.signal('SIGTERM');
-    assert.equal((await again.exitWithin(5_000)).code, 0);
+    assert.equal((await again.exitWithin(120_000)).code, 0);
     assert.ok(!existsSync(kubeconfig));
   });
 });
@@ -102,7 +102,7 @@ describe('demo', { concurrency: 2 }, () => {
     await demo.waitForLine(/master-2 crashes/, { timeoutMs: 60_000 });
     assert.ok((await processesNaming(tmp)).length >= 2, 'its servers run');
     demo.signal('SIGINT');
-    const exit = await demo.exitWithin(10_000);
+    const exit = await demo.exitWithin(120_000);
     assert.equal(exit.code, 1, demo.output());
     assert.deepEqual(demo.stderr, ['leasekeeper: the demo was interrupted']);
     assert.deepEqual(await readdir(tmp), []);

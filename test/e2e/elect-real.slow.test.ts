@@ -169,7 +169,7 @@ describe('elect on a real API server', { skip: realApiSkip(), concurrency: 2 }, 
 
   test('Events say whose lease they are about', async (t) => {
     const program = elect(t, { kubeconfig, lease: 'about', id: 'a', command: ['true'] });
-    assert.equal((await program.exitWithin(15_000)).code, 0);
+    assert.equal((await program.exitWithin(120_000)).code, 0);
     type Lease = { metadata: { uid: string } };
     const { metadata } = await api.json<Lease & Record<string, unknown>>(
       'GET',

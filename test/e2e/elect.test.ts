@@ -12,6 +12,7 @@ import { runProgram } from '../support/process.ts';
 import {
   KILL_MS,
   LEASE_MS,
+  PATIENT,
   RENEW_MS,
   RETRY_MS,
   alive,
@@ -23,7 +24,7 @@ import {
   watchdogOf,
 } from './elect-support.ts';
 import type { LeaseJson, Seen } from './support.ts';
-import { embedded, lines, noTraces, scratch, until } from './support.ts';
+import { AT_ONCE_MS, embedded, lines, noTraces, scratch, until } from './support.ts';
 
 const PATH = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
 
@@ -54,7 +55,7 @@ describe('elect', { concurrency: 2 }, () => {
       id: 'a',
       command: ['sh', '-c', 'env | grep ^LEASEKEEPER_; echo "$0 $*"; exit 7', '-x', '--lease', 'b c'],
     });
-    const { code } = await program.exitWithin(15_000);
+    const { code } = await program.exitWithin(120_000);
     assert.equal(code, 7, program.output());
     const out = program.stdout.toSorted();
     assert.equal(out[0], '-x --lease b c');
@@ -79,9 +80,9 @@ describe('elect', { concurrency: 2 }, () => {
 
   test('killed by a signal: 128 and its number; not a file to execute: no lease is touched', async (t) => {
     const killed = elect(t, { kubeconfig, lease: 'killed', command: ['sh', '-c', 'kill -9 $$'] });
-    assert.equal((await killed.exitWithin(15_000)).code, 137, killed.output());
+    assert.equal((await killed.exitWithin(120_000)).code, 137, killed.output());
     const missing = elect(t, { kubeconfig, lease: 'missing', command: ['no-such-command'] });
-    assert.equal((await missing.exitWithin(15_000)).code, 2);
+    assert.equal((await missing.exitWithin(120_000)).code, 2);
     assert.deepEqual(missing.stderr, ['leasekeeper: COMMAND "no-such-command": not found in PATH']);
     assert.equal((await at.call('GET', `${PATH}/missing`)).status, 404);
     // Gone once it was looked for: only starting it shows what is wrong.
@@ -90,7 +91,7 @@ describe('elect', { concurrency: 2 }, () => {
     const gone = elect(t, { kubeconfig, lease: 'gone', args: ['--restart', 'on-failure'], command: [vanishes] });
     await gone.waitForLine(/the command could not be started: no such file/).catch(() => assert.fail(gone.output()));
     gone.signal('SIGTERM');
-    await gone.exitWithin(15_000);
+    await gone.exitWithin(120_000);
     assert.equal((await lease(at, 'gone')).spec.holderIdentity, '');
   });
 
@@ -122,22 +123,24 @@ describe('elect', { concurrency: 2 }, () => {
 
   test('SIGTERM goes to the command first, and the lease is released when it has ended', async (t) => {
     const file = join(dir, 'ordered');
-    const program = elect(t, { kubeconfig, lease: 'ordered', id: 'a', file });
-    const next = elect(t, { kubeconfig, lease: 'ordered', id: 'b', file });
+    // Who waited for the lease to expire would wait for longer than a release takes on any machine.
+    const args = PATIENT;
+    const program = elect(t, { kubeconfig, lease: 'ordered', id: 'a', file, args });
+    const next = elect(t, { kubeconfig, lease: 'ordered', id: 'b', file, args });
     const first = await until('a leader', () => spans(file)[0]);
     const [leader, standby] = first.who.startsWith('a_') ? [program, next] : [next, program];
     leader.signal('SIGTERM');
-    const { code } = await leader.exitWithin(5_000);
+    const { code } = await leader.exitWithin(120_000);
     assert.equal(code, 0, leader.output());
     const second = await until('the other', () => spans(file)[1]);
     const ended = spans(file)[0];
     assert.ok(ended?.asked !== undefined && ended.to - ended.asked >= 150, 'it had its time');
     assert.ok(second.from > ended.to);
-    assert.ok(second.from - ended.to < 1_000, `the other leads ${second.from - ended.to} ms later`);
+    assert.ok(second.from - ended.to < AT_ONCE_MS, `the other leads ${second.from - ended.to} ms later`);
     assert(second.token > first.token);
     noTraces(leader);
     standby.signal('SIGINT');
-    assert.equal((await standby.exitWithin(5_000)).code, 130, standby.output());
+    assert.equal((await standby.exitWithin(120_000)).code, 130, standby.output());
   });
 
   test('one that ignores SIGTERM is killed after --stop-timeout, with its whole group; renewed until then', async (t) => {
@@ -154,10 +157,10 @@ describe('elect', { concurrency: 2 }, () => {
     await until('both', () => spans(file).length === 2);
     const asked = now();
     program.signal('SIGTERM');
-    const { code } = await program.exitWithin(10_000);
+    const { code } = await program.exitWithin(120_000);
     const took = now() - asked;
     assert.equal(code, 137, program.output());
-    assert.ok(took > LEASE_MS + 450 && took < LEASE_MS + 1_500, `killed after ${took} ms`);
+    assert.ok(took > LEASE_MS + 450 && took < LEASE_MS + 500 + AT_ONCE_MS, `killed after ${took} ms`);
     for (const { pid } of spans(file)) assert.ok(!alive(pid));
     assert.equal((await lease(at, 'stubborn')).spec.holderIdentity, '');
   });
@@ -176,7 +179,7 @@ describe('elect', { concurrency: 2 }, () => {
       args: ['--restart=always'],
       command: ['sh', '-c', `${count('always')} test $n = 2 && exec sleep 60; exit 0`],
     });
-    assert.equal((await failing.exitWithin(15_000)).code, 0, failing.output());
+    assert.equal((await failing.exitWithin(120_000)).code, 0, failing.output());
     // Each time elected again.
     const [one, two] = failing.stdout.map(Number);
     assert.equal(failing.stdout.length, 2);
@@ -185,7 +188,7 @@ describe('elect', { concurrency: 2 }, () => {
     await until('the second', () => readFileSync(join(dir, 'always'), 'utf8') === 'x\nx\n');
     await until('its start', () => lines(always, /started the command/).length === 2);
     always.signal('SIGTERM');
-    assert.equal((await always.exitWithin(5_000)).code, 143, always.output());
+    assert.equal((await always.exitWithin(120_000)).code, 143, always.output());
   });
 
   test('a second SIGTERM ends everything at once; the lease is left to expire', async (t) => {
@@ -195,7 +198,7 @@ describe('elect', { concurrency: 2 }, () => {
     program.signal('SIGTERM');
     await until('the first', () => spans(file)[0]?.asked !== undefined);
     program.signal('SIGTERM');
-    const { signal } = await program.exitWithin(2_000);
+    const { signal } = await program.exitWithin(120_000);
     assert.equal(signal, 'SIGTERM');
     assert.ok(!alive(pid));
     assert.match((await lease(at, 'twice')).spec.holderIdentity ?? '', /^a_/);
@@ -203,18 +206,18 @@ describe('elect', { concurrency: 2 }, () => {
 
   test('SIGHUP and SIGUSR1 are passed on; a standby that is asked to stop exits with 0', async (t) => {
     const trap = `trap 'echo hup' HUP; trap 'echo usr1; exit 4' USR1; echo ready; while :; do sleep 0.02; done`;
-    const program = elect(t, { kubeconfig, lease: 'hup', command: ['sh', '-c', trap] });
+    const program = elect(t, { kubeconfig, lease: 'hup', args: PATIENT, command: ['sh', '-c', trap] });
     await program.waitForLine(/ready/, { from: 'stdout' });
-    const standby = elect(t, { kubeconfig, lease: 'hup', command: ['true'] });
+    const standby = elect(t, { kubeconfig, lease: 'hup', args: PATIENT, command: ['true'] });
     await standby.waitForLine(/somebody else leads/);
     for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) standby.signal(signal);
     standby.signal('SIGTERM');
-    assert.equal((await standby.exitWithin(5_000)).code, 0, standby.output());
+    assert.equal((await standby.exitWithin(120_000)).code, 0, standby.output());
     assert.doesNotMatch(standby.output(), /Debugger/);
     program.signal('SIGHUP');
     await program.waitForLine(/hup/, { from: 'stdout' });
     program.signal('SIGUSR1');
-    assert.equal((await program.exitWithin(5_000)).code, 4, program.output());
+    assert.equal((await program.exitWithin(120_000)).code, 4, program.output());
   });
 
   test('--http tells who leads; Events stand at the lease', async (t) => {
@@ -223,7 +226,7 @@ describe('elect', { concurrency: 2 }, () => {
         kubeconfig,
         lease: 'events',
         id,
-        args: ['--http=0', '--log-format=json'],
+        args: [...PATIENT, '--http=0', '--log-format=json'],
         command: ['sleep', '60'],
       });
     const url = async (program: ReturnType<typeof candidate>): Promise<string> =>
@@ -238,7 +241,7 @@ describe('elect', { concurrency: 2 }, () => {
     const [seen, from] = [JSON.parse(await get(one)), JSON.parse(await get(two))];
     assert.deepEqual([seen.name, seen.leading], ['a', true]);
     assert(Number.isSafeInteger(seen.fencingToken));
-    assert.ok(seen.remainingSeconds > 0 && seen.remainingSeconds <= RENEW_MS / 1000);
+    assert.ok(seen.remainingSeconds > 0 && seen.remainingSeconds <= 40);
     assert.deepEqual([from.name, from.leading, from.leader, from.fencingToken], ['a', false, seen.holder, undefined]);
     assert.match(
       await get(one, '/metrics'),
@@ -250,7 +253,7 @@ describe('elect', { concurrency: 2 }, () => {
     );
     assert.match(await get(two, '/healthz?verbose'), /leaderElection ok: standing by; a_\S+ leads/);
     leader.signal('SIGTERM');
-    await leader.exitWithin(5_000);
+    await leader.exitWithin(120_000);
     await until('the other', async () => JSON.parse(await get(two)).leading === true);
     const events = await until('Events', async () => {
       const { json } = await at.call('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
@@ -260,7 +263,7 @@ describe('elect', { concurrency: 2 }, () => {
     });
     assert.ok(events.includes('a became leader') && events.includes('b became leader'), events.join());
     standby.signal('SIGTERM');
-    await standby.exitWithin(5_000);
+    await standby.exitWithin(120_000);
   });
 
   test('no command without its watchdog: killed, it takes the command along; both begin again', async (t) => {
@@ -290,7 +293,7 @@ describe('elect', { concurrency: 2 }, () => {
     // Past the deadline, and before leasekeeper would have to think that its watchdog missed the kill.
     await wait(stopped + RENEW_MS + 20 - now());
     program.signal('SIGCONT');
-    assert.equal((await program.exitWithin(10_000)).code, 5, program.output());
+    assert.equal((await program.exitWithin(120_000)).code, 5, program.output());
     assert.equal(readFileSync(file, 'utf8'), begun, program.output());
     await program.waitForLine(/leadership lost/);
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Program } from '../support/process.ts';
 import { startProgram } from '../support/process.ts';
-import { SIX_DIGITS, until } from './support.ts';
+import { AT_ONCE_MS, SIX_DIGITS, until } from './support.ts';
 import type { Seen } from './support.ts';
 
 export const NODES = '/api/v1/nodes';
@@ -96,8 +96,8 @@ export async function story(t: TestContext, world: World): Promise<void> {
   assertKubelets(await ownedBy(world, 'virtual-1', again), 'virtual-1', again);
 
   program.signal('SIGTERM');
-  const { code, sinceSignalMs } = await program.exitWithin(5_000);
+  const { code, sinceSignalMs } = await program.exitWithin(120_000);
   assert.equal(code, 0, program.output());
-  assert.ok((sinceSignalMs ?? Infinity) < 2_000);
+  assert.ok((sinceSignalMs ?? Infinity) < AT_ONCE_MS);
   assert.ok(await lease(world, 'virtual-1'), 'the lease stays');
 }

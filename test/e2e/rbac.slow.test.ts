@@ -353,7 +353,7 @@ async function lacking(
 }
 
 describe('what rbac prints, on a real API server', { skip: realApiSkip(), concurrency: 1 }, () => {
-  it('is enough for each command, and each verb is missed by its name', { timeout: 170_000 }, async (t) => {
+  it('is enough for each command, and each verb is missed by its name', { timeout: 600_000 }, async (t) => {
     const api = await startRealApi({ users, featureGates: { APIServerIdentity: false, WatchList: false } });
     t.after(() => api.stop());
     const attempts = new Attempts(api, USERS);
@@ -366,13 +366,13 @@ describe('what rbac prints, on a real API server', { skip: realApiSkip(), concur
     assert.match(program.output(), /deleted the lease/);
   });
 
-  it('is enough to elect, and each verb is missed by its name', { timeout: 100_000 }, async (t) => {
+  it('is enough to elect, and each verb is missed by its name', { timeout: 600_000 }, async (t) => {
     const api = await startRealApi({ users });
     t.after(() => api.stop());
     await tryAll(ELECTIONS, api, new Attempts(api, USERS), t);
   });
 
-  it('is enough for each recipe, and verbs are missed by their names', { timeout: 170_000 }, async (t) => {
+  it('is enough for each recipe, and verbs are missed by their names', { timeout: 600_000 }, async (t) => {
     const api = await startRealApi({ users });
     t.after(() => api.stop());
     await tryAll(RECIPES, api, new Attempts(api, USERS), t);

@@ -51,10 +51,10 @@ describe('elect as a sidecar', () => {
     assert.equal(await leads(a), false);
     // The other is there: nothing is deleted.
     a.program.signal('SIGTERM');
-    assert.equal((await a.program.exitWithin(30_000)).code, 0, a.program.output());
+    assert.equal((await a.program.exitWithin(120_000)).code, 0, a.program.output());
     assert.equal((await at.call('GET', path)).status, 200);
     b.program.signal('SIGTERM');
-    assert.equal((await b.program.exitWithin(30_000)).code, 0, b.program.output());
+    assert.equal((await b.program.exitWithin(120_000)).code, 0, b.program.output());
     assert.equal((await at.call('GET', path)).status, 404);
   });
 });

@@ -132,7 +132,7 @@ async function endsInTime(program: Program, code = 0): Promise<void> {
   await wait(100);
   assert.ok(program.running);
   program.signal('SIGTERM');
-  const exit = await program.exitWithin(10_000);
+  const exit = await program.exitWithin(120_000);
   assert.deepEqual([exit.code, exit.signal], [code, null]);
 }
 

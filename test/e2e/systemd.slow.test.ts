@@ -13,7 +13,7 @@ const WAIT_MS = 30_000;
 const CONFIG = 'apiVersion: leasekeeper.dev/v1alpha1\nkind: LeasekeeperConfiguration\nrenewInterval: 1s\n';
 
 describe('systemd', { skip: notifySkip() }, () => {
-  it('hears of start, phase, reload, life and end; a stopped process is silent', { timeout: 180_000 }, async (t) => {
+  it('hears of start, phase, reload, life and end; a stopped process is silent', { timeout: 600_000 }, async (t) => {
     const { kubeconfig } = await embedded(t);
     const dir = await scratch(t);
     const config = join(dir, 'lk.yaml');

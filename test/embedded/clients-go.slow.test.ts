@@ -26,7 +26,7 @@ for (const tokens of [undefined, { secret: { user: 'u' } }]) {
       for (const protobuf of ['true', 'false']) {
         const run = async (command: string, ...args: string[]): Promise<Record<string, number>> => {
           const all = [command, '--kubeconfig', config, `--protobuf=${protobuf}`, ...args];
-          const { stdout } = await promisify(execFile)(peer, all, { timeout: 20_000 });
+          const { stdout } = await promisify(execFile)(peer, all, { timeout: 60_000 });
           return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Record<string, number>;
         };
         const before = server.requests.count({ method: 'PUT' });

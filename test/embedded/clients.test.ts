@@ -58,7 +58,7 @@ for (const [kind, tokens] of Object.entries(KINDS)) {
     const [config, manifest] = [join(dir, 'config'), join(dir, 'lease.json')];
     const args = ['--kubeconfig', config, '--cache-dir', join(dir, 'cache'), '-n', 'kube-system'];
     const kubectl = async (...more: string[]): Promise<string> => {
-      const { stdout } = await promisify(execFile)('kubectl', [...args, ...more], { timeout: 20_000 });
+      const { stdout } = await promisify(execFile)('kubectl', [...args, ...more], { timeout: 60_000 });
       return stdout.trim();
     };
     await writeFile(config, server.kubeconfig());

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { ObjectStore } from '../../src/embedded/store/object-store.ts';
 import { StoreError } from '../../src/embedded/store/collection.ts';
 import type { Change, KubeObject } from '../../src/embedded/objects/object-version.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from '../../src/embedded/objects/patch.ts';
 import { RESOURCES } from '../../src/embedded/objects/resources.ts';
 import type { Json } from './support.ts';

@@ -76,8 +76,8 @@ export interface TestWatch {
   stop(): void;
 }
 
-/** Waits, over real I/O, until the condition holds; fails after two seconds, or `ms` milliseconds. */
-export async function until(condition: () => boolean, what: string, ms = 2000): Promise<void> {
+/** Waits, over real I/O, until the condition holds; fails after a minute, or `ms` milliseconds. */
+export async function until(condition: () => boolean, what: string, ms = 60_000): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);

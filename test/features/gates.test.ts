@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import type { GateSource } from '../../src/features/gates.ts';
 import { FeatureGates, FeatureGatesError, defaultFeatureGates } from '../../src/features/gates.ts';
 

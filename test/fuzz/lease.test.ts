@@ -1,7 +1,7 @@
 /** Fuzzing what reads leases: times, objects, names, labels. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { LeaseParseError, leaseToJson, parseLease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import {

@@ -9,7 +9,7 @@ import { listen } from '../../src/http/server.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 
 const MB = 1024 * 1024;
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 
 /** A server of one answer, and readers that ask for it and take only its beginning. */
 async function slowReaders(t: TestContext, answer: () => HttpAnswer) {

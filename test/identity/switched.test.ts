@@ -1,7 +1,7 @@
 /** Publishing switched off and on while requests are in flight: never two holders, never a lease left behind, the last value wins. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import type { PublisherEvent, ShutdownOutcome } from '../../src/identity/publisher-events.ts';
 import type { IdentityOptions } from '../../src/identity/identity-options.ts';
 import { Publisher } from '../../src/identity/publisher.ts';

@@ -11,7 +11,7 @@ import { LeaseStoreError } from '../../src/lease/store.ts';
 import { json, noCredentials, startServer, statusBody, transportTo } from './support.ts';
 import type { Handler } from './support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const TOKEN = 'S3CRET.token/of-me';
 const get: Request = { method: 'GET', what: 'get it', path: '/x' };
 const put: Request = { method: 'PUT', what: 'put it', path: '/x', body: {} };

@@ -15,7 +15,7 @@ import { createSystemClock } from '../../src/runtime/clock.ts';
 import { json, leaseJson, startServer, transportTo } from './support.ts';
 import type { TestServer } from './support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const ref = { namespace: 'ns', name: 'a' };
 const lease = parseLease(leaseJson('a'));
 const is =

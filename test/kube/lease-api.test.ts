@@ -139,7 +139,7 @@ test('answers that are none', async (t) => {
   assert.deepEqual((await store.list({ namespace: 'ns' })).leases, []);
 });
 
-test('connect: from a kubeconfig to a watch and back to nothing', { timeout: 20_000 }, async (t) => {
+test('connect: from a kubeconfig to a watch and back to nothing', { timeout: 120_000 }, async (t) => {
   const server = await startServer(
     t,
     ({ url }, response) => {

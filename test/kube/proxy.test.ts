@@ -55,7 +55,7 @@ async function tlsServer(t: TestContext) {
   return { server, credentials };
 }
 
-test('through an HTTP proxy: one tunnel, authentication, refusals', { timeout: 20_000 }, async (t) => {
+test('through an HTTP proxy: one tunnel, authentication, refusals', { timeout: 120_000 }, async (t) => {
   const { server, credentials } = await tlsServer(t);
   const asked: string[] = [];
   let status = '200 OK';
@@ -95,7 +95,7 @@ test('through an HTTP proxy: one tunnel, authentication, refusals', { timeout: 2
   );
 });
 
-test('through SOCKS5, with and without a password', { timeout: 20_000 }, async (t) => {
+test('through SOCKS5, with and without a password', { timeout: 120_000 }, async (t) => {
   const { server, credentials } = await tlsServer(t);
   const sockets = new Set<net.Socket>();
   const proxy = net.createServer((socket) => {

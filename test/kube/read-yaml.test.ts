@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { parseDocument } from 'yaml';
 import { YAML_OPTIONS, plainYaml } from '../../src/kube/auth/read-yaml.ts';
 

@@ -8,7 +8,7 @@ import { LeaseStoreError, isStoreError } from '../../src/lease/store.ts';
 import type { LeaseStoreErrorCode } from '../../src/lease/store.ts';
 import { json, startServer, statusBody, transportTo, until } from './support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const get: Request = { method: 'GET', what: 'get it', path: '/x' };
 const code =
   (wanted: LeaseStoreErrorCode) =>

@@ -15,7 +15,7 @@ import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 import { fixtureText, json, leaseJson, startServer, statusBody, tempDir } from './support.ts';
 import type { Handler, TestServer } from './support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const TLS = {
   cert: fixtureText('server.crt'),
   key: fixtureText('server.test-only.key'),

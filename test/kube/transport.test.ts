@@ -10,7 +10,7 @@ import { createSystemClock } from '../../src/runtime/clock.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
 import { fixture, fixtureText, json, noCredentials, startServer, statusBody, transportTo, until } from './support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const get: Request = { method: 'GET', what: 'get it', path: '/x' };
 const put: Request = { method: 'PUT', what: 'put it', path: '/x', body: { a: 'é' } };
 const is =

@@ -15,7 +15,7 @@ import { Sweeper } from '../../src/sweep/sweeper.ts';
 import { FakeNodes } from '../heartbeat/world.ts';
 import { json, leaseJson, startServer, transportTo, until } from './support.ts';
 
-const T = { timeout: 20_000 };
+const T = { timeout: 120_000 };
 const lease = parseLease(leaseJson('x'));
 
 for (const [name, hangs, count] of [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { LineSplitter, parseWatchLine } from '../../src/kube/watch-stream.ts';
 import { parseLease } from '../../src/lease/lease.ts';
 import { leaseJson, statusBody } from './support.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 
 const FIRST_SECOND = -62_167_219_200;

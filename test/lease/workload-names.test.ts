@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { isLabelValue, leaseName, objectNameProblem } from '../../src/lease/names.ts';
 import {
   MAX_PRODUCT_LENGTH,

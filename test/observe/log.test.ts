@@ -1,7 +1,7 @@
 /** Lines of the log, whatever others have written into the leases that it speaks of. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { createLog } from '../../src/observe/pino-log.ts';
 
 function write(format: 'text' | 'json', fields: object, text = 'renewed', level = 'info'): string {

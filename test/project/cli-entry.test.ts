@@ -52,7 +52,7 @@ after(() => rm(directory, { recursive: true, force: true }));
 function start(args: string[], { node = process.execPath, nodeArgs = [] as string[], env = {} } = {}) {
   const { status, stdout, stderr } = spawnSync(node, [...nodeArgs, entry, ...args], {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 120_000,
     env: { ...process.env, NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: '1', ...env },
   });
   return { status, stdout, stderr };
@@ -164,7 +164,7 @@ test('all output is written before the end', () => {
 
 /** Starts a command and closes the reading end of its stdout after the first bytes, as `| head` does. */
 async function startWithoutReader(args: string[]): Promise<{ status: number | null; stderr: string }> {
-  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 });
+  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   child.stdout.once('data', () => child.stdout.destroy());

@@ -56,6 +56,7 @@ const violations: [string, string, string][] = [
   ['resolvable', 'src/lease/lost.ts', `import './nowhere.ts';`],
   ['src-imports-src', 'src/observe/tested.ts', `import '../../test/b.ts';`],
   ['src-imports-src', 'src/observe/scripted.ts', `import '../../scripts/b.ts';`],
+  ['no-chance-in-tests', 'test/lease/by-chance.test.ts', `import fc from 'fast-check'; fc;`],
   ['src-needs-dependencies', 'src/observe/dev.ts', `import 'only-for-development';`],
   ['src-needs-dependencies', 'src/observe/unlisted.ts', `import 'installed-by-another';`],
   ['command-line-needs-packages', 'src/commands/unlisted.ts', `import 'installed-by-another';`],
@@ -83,6 +84,7 @@ const allowed: [string, string][] = [
     'src/commands/good.ts',
     `import '../kube/b.ts'; import '../embedded/b.ts'; import '../config/b.ts'; import 'node-cron'; import 'only-for-development';`,
   ],
+  ['test/support/fast-check.ts', `export { default } from 'fast-check';`],
   ['test/good.ts', `import '../src/kube/b.ts'; import '../src/embedded/b.ts'; import 'only-for-development';`],
 ];
 
@@ -101,7 +103,7 @@ before(async () => {
   const dependencies = { 'node-cron': '1', pino: '1' };
   // Of these the library may import the one that is a peer, too.
   const peerDependencies = { '@kubernetes/client-node': '1', 'prom-client': '1' };
-  const devDependencies = { 'only-for-development': '1', ...peerDependencies };
+  const devDependencies = { 'only-for-development': '1', 'fast-check': '1', ...peerDependencies };
   for (const name of [...Object.keys({ ...dependencies, ...devDependencies }), 'installed-by-another']) {
     files.set(`node_modules/${name}/package.json`, JSON.stringify({ name, version: '1.0.0', main: 'index.js' }));
     files.set(`node_modules/${name}/index.js`, 'exports.b = 1;');

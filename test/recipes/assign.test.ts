@@ -1,7 +1,7 @@
 /** Who is to hold which key: even, the same for everybody, with the fewest moves. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { assign } from '../../src/recipes/assign.ts';
 
 const nobody = (): undefined => undefined;

@@ -1,7 +1,7 @@
 /** Which fire may be claimed: at most once whatever clocks say. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { MAX_FIRES_BYTES, decideClaim, firesText, parseFires } from '../../src/recipes/fires.ts';
 import type { Fires } from '../../src/recipes/fires.ts';

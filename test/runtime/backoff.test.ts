@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { createBackoff } from '../../src/runtime/backoff.ts';
 
 const waits = (random: number, count: number): number[] => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { sleep } from '../../src/runtime/clock.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
 

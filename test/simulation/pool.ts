@@ -11,6 +11,8 @@ const WORKER = resolve(import.meta.dirname, 'worker.ts');
 const MUTATE = resolve(import.meta.dirname, 'mutate.ts');
 /** A batch that takes longer than this, in milliseconds, never ends. */
 const HANGS_AFTER_MS = 60_000;
+/** The same without a mutant, where nothing is expected to hang: a starved machine is waited for. */
+const STARVED_MS = 10 * HANGS_AFTER_MS;
 
 export const PARALLEL = Math.max(1, Math.min(4, availableParallelism()));
 
@@ -92,11 +94,12 @@ function runWorker(
       hangs = true;
       child.kill('SIGKILL');
     };
-    let timer = setTimeout(kill, HANGS_AFTER_MS);
+    const patience = mutant ? HANGS_AFTER_MS : STARVED_MS;
+    let timer = setTimeout(kill, patience);
     child.stderr?.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4_000)));
     child.on('message', (message) => {
       clearTimeout(timer);
-      timer = setTimeout(kill, HANGS_AFTER_MS);
+      timer = setTimeout(kill, patience);
       onTally(message as Tally);
     });
     child.on('close', (code) => {

@@ -66,7 +66,7 @@ export interface ConsoleOptions {
 
 /** @throws Error that shows what a command printed in place of what it should */
 export async function runConsole(steps: readonly Step[], options: ConsoleOptions): Promise<void> {
-  const { cwd, scratch, kubeconfig, t, patienceMs = 60_000 } = options;
+  const { cwd, scratch, kubeconfig, t, patienceMs = 150_000 } = options;
   const bin = join(scratch, 'bin');
   await mkdir(bin, { recursive: true });
   await writeFile(join(bin, 'leasekeeper'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, { mode: 0o755 });

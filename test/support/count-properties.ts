@@ -3,7 +3,7 @@
  * file. Properties that count theirs themselves (test/fuzz) have a reporter of their own.
  */
 import { relative } from 'node:path';
-import fc from 'fast-check';
+import fc from './fast-check.ts';
 import { record } from './proof.ts';
 
 fc.configureGlobal({

@@ -34,7 +34,7 @@ interface Got {
   text: string;
 }
 /** One request over a connection of its own; rejects with code ECONNRESET or TIMEOUT. */
-function call(url: string, { method = 'GET', body = '', ms = 2_000, onChunk = (): void => {} } = {}): Promise<Got> {
+function call(url: string, { method = 'GET', body = '', ms = 30_000, onChunk = (): void => {} } = {}): Promise<Got> {
   return new Promise((resolve, reject) => {
     const sent = request(url, { method, agent: false, headers: { authorization: 'Bearer t' } }, (answer) => {
       let text = '';
@@ -57,7 +57,7 @@ function call(url: string, { method = 'GET', body = '', ms = 2_000, onChunk = ()
 
 describe('HTTP proxy', () => {
   const through = (name: string, test: (proxy: Awaited<ReturnType<typeof startHttpProxy>>) => Promise<void>): void => {
-    it(name, { timeout: 10_000 }, async () => {
+    it(name, { timeout: 120_000 }, async () => {
       const proxy = await startHttpProxy(target);
       try {
         await test(proxy);
@@ -131,7 +131,7 @@ describe('HTTP proxy', () => {
 
 describe('TCP proxy', () => {
   const through = (name: string, test: (proxy: Awaited<ReturnType<typeof startTcpProxy>>) => Promise<void>): void => {
-    it(name, { timeout: 10_000 }, async () => {
+    it(name, { timeout: 120_000 }, async () => {
       const proxy = await startTcpProxy(target);
       try {
         await test(proxy);
@@ -179,6 +179,7 @@ describe('TCP proxy', () => {
       const before = seen.length;
       proxy.set({ kind: 'pause', only });
       const answer = call(proxy.url);
+      while (seen.length - before < heard) await new Promise((resolve) => setTimeout(resolve, 10));
       const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 150, 'nothing yet'))]);
       assert.deepEqual([first, seen.length - before], ['nothing yet', heard]);
       proxy.set('pass');

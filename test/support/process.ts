@@ -45,7 +45,7 @@ export function startProgram(args: readonly string[], options: ProgramOptions = 
 /** Runs it to its end. */
 export async function runProgram(
   args: readonly string[],
-  { timeoutMs = 60_000, input, ...options }: ProgramOptions & { timeoutMs?: number; input?: string } = {},
+  { timeoutMs = 150_000, input, ...options }: ProgramOptions & { timeoutMs?: number; input?: string } = {},
 ): Promise<Exit & { stdout: string; stderr: string }> {
   const program = startProgram(args, options);
   program.endInput(input);
@@ -119,7 +119,7 @@ export class Program {
    */
   async waitForLine(
     pattern: RegExp,
-    { timeoutMs = 60_000, from }: { timeoutMs?: number; from?: 'stdout' | 'stderr' } = {},
+    { timeoutMs = 150_000, from }: { timeoutMs?: number; from?: 'stdout' | 'stderr' } = {},
   ): Promise<string> {
     const lines = (): string[] => (from ? this[from] : [...this.stdout, ...this.stderr]);
     const deadline = performance.now() + timeoutMs;

@@ -195,7 +195,7 @@ export class RealApi {
     method: string,
     path: string,
     body?: unknown,
-    { user = 'admin', timeoutMs = 10_000, headers = {} as Record<string, string> } = {},
+    { user = 'admin', timeoutMs = 60_000, headers = {} as Record<string, string> } = {},
   ): Promise<Answer> {
     const ca = await this.ca();
     return new Promise((resolve, reject) => {
@@ -266,7 +266,7 @@ export class RealApi {
   }
 
   /** Waits until /readyz answers 200. */
-  async ready(timeoutMs = 30_000): Promise<void> {
+  async ready(timeoutMs = 120_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     let last: unknown;
     while (Date.now() < deadline) {

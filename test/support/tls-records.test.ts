@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from './fast-check.ts';
 import { TlsRecords } from './tls-records.ts';
 
 const record = (length: number): Buffer =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import type { KeepReason, Look, SweepPolicy } from '../../src/sweep/decide.ts';

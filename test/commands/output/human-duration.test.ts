@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../support/fast-check.ts';
 import { humanDuration } from '../../../src/commands/output/human-duration.ts';
 
 const S = 1_000;

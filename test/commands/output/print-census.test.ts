@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../support/fast-check.ts';
 import { parse } from 'yaml';
 import type { Census, CensusLease } from '../../../src/census/census.ts';
 import { census } from '../../../src/census/census.ts';

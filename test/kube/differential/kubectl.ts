@@ -41,7 +41,7 @@ export async function askKubectl(
   ];
   return outcome(situation, world, dir, async (env) => {
     const { code, words } = await new Promise<{ code: unknown; words: string }>((resolve) => {
-      const child = execFile(KUBECTL, args, { env, timeout: 20_000 }, (error, _stdout, stderr) =>
+      const child = execFile(KUBECTL, args, { env, timeout: 60_000 }, (error, _stdout, stderr) =>
         resolve({ code: error ? (error.code ?? 'killed') : 0, words: stderr }),
       );
       child.stdin?.end();

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { after, before } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { readStat } from '../../src/guard/process-group.ts';
 import { decoder, encode } from '../../src/guard/protocol.ts';
 import type { Order } from '../../src/guard/protocol.ts';

@@ -1,6 +1,6 @@
 /** Fuzzing what reads options: gates, durations, the file, the environment, flags, schedules, lease names. */
 import assert from 'node:assert/strict';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { cronTicks, scheduleProblem } from '../../src/commands/scheduled-sweep.ts';
 import { named } from '../../src/config/bindings.ts';
 import { formatDuration, parseDuration } from '../../src/config/duration.ts';

@@ -1,7 +1,7 @@
 /** Fuzzing the embedded API server: bodies of every kind, patches, selectors, queries, media types, discovery of none. */
 import assert from 'node:assert/strict';
 import { before } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { ApiError } from '../../src/embedded/status-errors.ts';
 import { loadYaml } from '../../src/embedded/objects/object-body.ts';
 import { fromProtobuf } from '../../src/embedded/objects/protobuf.ts';

@@ -5,7 +5,7 @@ import { BlockList, isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import fc from 'fast-check';
+import fc from '../support/fast-check.ts';
 import { loadKubeConfig } from '../../src/kube/auth/kubeconfig.ts';
 import { createCredentials } from '../../src/kube/auth/credentials.ts';
 import { answerError, statusEventError } from '../../src/kube/wire/api-errors.ts';
