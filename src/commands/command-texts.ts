@@ -71,7 +71,7 @@ export const COMMAND_TEXTS: Readonly<Record<string, CommandText>> = {
   },
   release: {
     description: [
-      'Looks twice, --observe apart, and deletes the leases of HOSTNAME in the version that was seen. Exits with 1, and deletes nothing, while somebody renews one of them, unless --force; and when there is none.',
+      'Observes the leases of HOSTNAME for --observe, then deletes them in the version that was seen. Exits with 1, and deletes nothing, while somebody renews one of them, unless --force; and when there is none.',
       'For a planned removal: stop the server and its sidecar, then release the host. Needs list and delete on leases in the namespace.',
     ],
     examples: [['after the server was removed', 'leasekeeper release master-3']],

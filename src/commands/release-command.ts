@@ -23,7 +23,7 @@ export async function run({ given, args, io: world }: CommandInput): Promise<num
   using stop = stopSignal();
   using progress = new ProgressLine(world, clock);
   const { io } = progress;
-  if (!values.force) progress.show('looking twice', clock.monotonic() + values.releaseObserve);
+  if (!values.force) progress.show('observing who renews it', clock.monotonic() + values.releaseObserve);
   await using connection = await connectApi(values, { clock, env: io.env, light: true });
   const query = leaseQuery(values);
   const released = await releaseHost({
@@ -56,6 +56,6 @@ export async function run({ given, args, io: world }: CommandInput): Promise<num
 }
 
 export const grants = permitted(RELEASE_TABLE, queryRules, ({ namespace }) => [
-  onLeases(namespace, ['list'], 'looks for the leases of the host, twice'),
+  onLeases(namespace, ['list'], 'reads the leases of the host'),
   onLeases(namespace, ['delete'], 'deletes them'),
 ]);

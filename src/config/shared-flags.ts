@@ -120,7 +120,7 @@ export const TAKE_CENSUS_OPTIONS = bind(TAKE_CENSUS_ROWS, {
     flag: '--observe',
     // A renew interval of 10 s, its jitter, a margin.
     alone: '12s',
-    more: '; without a value 12s: longer than a publisher of defaults takes from one renewal to the next',
+    more: '; without a value 12s: longer than a publisher of defaults takes from one renewal to the next. A publisher that renews less often is not live then',
     weakest: 'flag',
   },
 });
@@ -255,9 +255,10 @@ export const RELEASE_TABLE = {
     kind: 'duration',
     flag: '--observe',
     arg: 'DURATION',
-    help: 'time between the two looks that show whether somebody renews it: longer than the renew interval',
+    help: 'how long to observe whether somebody renews it: longer than the renew interval, as a publisher that renews less often is not seen',
     weakest: 'flag',
-    default: 12_000,
+    // As long as a publisher of defaults stands by for silence.
+    default: 35_000,
   },
   ...LEASE_OPTIONS,
   ...API_OPTIONS,

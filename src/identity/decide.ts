@@ -163,7 +163,7 @@ export function provablyOlder(seen: LeaseRecord, { last, took }: Pick<Memory, 'l
   if (took?.holder !== undefined && seen.holder === took.holder && compared(seen.renewTime, took.renewTime) <= 0) {
     // The one that we took it over from may have come back after us, with its clock set back.
     const sameTerm = seen.acquireTime ? seen.acquireTime.equals(took.acquireTime) : took.acquireTime === undefined;
-    if (same ? !(then > now) : sameTerm) return true;
+    if (same ? !(then >= now) : sameTerm) return true;
   }
   return same && then < now && now < INT32_MAX;
 }

@@ -533,12 +533,14 @@ export class Publisher {
         } else {
           operation = 'get';
           const seen = await this.#get(signal);
-          const own = seen?.spec.holderIdentity === this.#self.holder ? this.#writes.find(seen) : undefined;
-          if (seen && own) {
-            known = seen;
+          const own = seen && this.#writes.find(seen);
+          if (own && seen.spec.holderIdentity === this.#self.holder) {
+            this.#lease = known = seen;
             this.#stored(own, seen);
             continue;
           }
+          // It was stored, and somebody has given the lease away since.
+          if (own) this.#writes.refused(own);
           if (outcome !== 'deleted') outcome = seen === undefined ? 'absent' : 'notOurs';
           // Another's lease is no reason not to wait: it keeps a POST of ours out only for as long as it is there.
           if (this.#writes.lost.length > 0) await sleep(this.#clock, backoff.next(), signal);

@@ -1,9 +1,10 @@
 /**
  * Removes one instance: deletes the identity leases of a host that is gone.
  *
- * Guarantees: nothing is deleted while somebody renews one of them, unless forced: that is judged by two looks, never by
- * clocks; each is deleted only in the version that was seen (uid and resourceVersion). Other leases that carry the hostname, an
- * election's or another product's, are left alone.
+ * Guarantees: nothing is deleted while somebody renews one of them, unless forced: that is judged by what changes,
+ * never by clocks; each is deleted only in the version that was read (uid and resourceVersion). Other leases that carry the
+ * hostname, an election's or another product's, are left alone.
+ * Not guaranteed: that a publisher is seen which renews less often than `observeMs`.
  */
 import type { Lease } from '../lease/lease.ts';
 import { listPages } from '../lease/list-pages.ts';
@@ -14,6 +15,8 @@ import type { LeaseQuery, LeaseStore } from '../lease/store.ts';
 import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 
+/** Milliseconds between two lists: who renews every 10 s is refused after the second, without waiting for the last. */
+const LIST_EVERY_MS = 12_000;
 /** Forced: how often a lease that was renewed in between is looked at again. */
 const TRIES = 5;
 
@@ -23,7 +26,7 @@ export interface ReleaseOptions {
   /** The identity leases: of those found, all that match. */
   readonly query: LeaseQuery & { readonly matches?: ((lease: Lease) => boolean) | undefined };
   readonly hostname: string;
-  /** Milliseconds between the two looks: longer than a publisher's renew interval. */
+  /** Milliseconds from the first list to the last: longer than the slowest publisher's renew interval. */
   readonly observeMs: number;
   /** Deletes at once, even while somebody renews. */
   readonly force: boolean;
@@ -47,13 +50,17 @@ export async function releaseHost(options: ReleaseOptions): Promise<readonly Rel
   let leases = await list(options);
   if (leases.length > 0 && !force) {
     const before = new Map(leases.map((lease) => [lease.metadata.name, recordOf(lease)]));
-    await sleep(clock, observeMs, signal);
-    leases = await list(options);
-    const renewed = leases.filter((lease) => {
-      const record = before.get(lease.metadata.name);
-      return !record || !sameRecord(record, recordOf(lease));
-    });
-    if (renewed.length > 0) return renewed.map((lease) => ({ lease, outcome: 'renewed' }));
+    let leftMs = observeMs;
+    do {
+      await sleep(clock, Math.min(leftMs, LIST_EVERY_MS), signal);
+      leases = await list(options);
+      const renewed = leases.filter((lease) => {
+        const record = before.get(lease.metadata.name);
+        return !record || !sameRecord(record, recordOf(lease));
+      });
+      if (renewed.length > 0) return renewed.map((lease) => ({ lease, outcome: 'renewed' }));
+      leftMs -= LIST_EVERY_MS;
+    } while (leftMs > 0);
   }
   const released: ReleasedLease[] = [];
   for (const lease of leases) released.push({ lease, outcome: await remove(options, lease) });

@@ -91,7 +91,7 @@ export class OwnWrites<More = object> {
     this.#forget((other) => other === write || !this.#lost.includes(other) || settledBy(other, lease, write.sentAt));
   }
 
-  /** The server refused it: it will never be stored. */
+  /** The server refused it, or another has written over it: it will not be stored, or not again. */
   refused(write: OwnWrite<More>): void {
     this.#forget((other) => other === write);
   }

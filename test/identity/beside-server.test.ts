@@ -268,6 +268,39 @@ describe('beside a server that takes part in peer proxying', () => {
     await s.crash();
   });
 
+  it('says what became of its lease when it is stopped while it gives it up', async () => {
+    const w = world(9);
+    // The POST arrives when its caller has given up, and the first DELETE takes its time.
+    w.store.faults = ({ verb }) => (verb === 'create' ? { delayMs: 6_000 } : undefined);
+    const p = start({ clock: w.clock, store: w.store, policy: 'keep' });
+    await w.clock.advance(100);
+    const s = serve({ ...w, store: w.store.client({}) }, '10.0.0.1:6443');
+    let deletes = 0;
+    w.store.faults = ({ verb }) => (verb === 'delete' && ++deletes === 1 ? { delayMs: 3_000 } : undefined);
+    while (deletes === 0) await w.clock.advance(100);
+    assert.ok(ours(w));
+    assert.equal((await p.stop()).outcome, 'deleted');
+    assert.equal(ours(w), undefined);
+    await w.clock.advance(3_000);
+    await s.crash();
+  });
+
+  it('waits for no lost write that somebody has written over since', async () => {
+    const w = world(10);
+    const p = start({ clock: w.clock, store: w.store });
+    await w.clock.advance(5_000);
+    w.store.faults = ({ verb }) => (verb === 'update' ? { lose: 'Timeout' } : { fail: 'Unavailable' });
+    await w.clock.advance(INTERVAL + 1_000);
+    const s = serve({ ...w, store: w.store.client({}) }, '10.0.0.1:6443');
+    await w.clock.advance(1_000);
+    w.store.edit(ref, () => ({ spec: { holderIdentity: '' } }));
+    w.store.faults = undefined;
+    await w.clock.advance(INTERVAL);
+    assert.equal(p.phase, 'besideServer');
+    assert.equal((await p.stop()).outcome, 'notOurs');
+    await s.crash();
+  });
+
   it('besideServer=publish holds it all the same; so does a server without peers', async () => {
     for (const [besideServer, peerAddress] of [
       ['publish', '10.0.0.1:6443'],

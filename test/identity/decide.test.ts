@@ -117,6 +117,11 @@ describe('a record that is not our last write', () => {
       true,
       { holderIdentity: 'before', renewTime: t(50).toString() },
     ],
+    [
+      'an operator gives it to that one again, and our clock was set back',
+      false,
+      { holderIdentity: 'before', leaseTransitions: 4 },
+    ],
     ['it came back after us, its clock set back', false, { holderIdentity: 'before', leaseTransitions: 5 }],
     [
       'it made the lease again, its clock set back',

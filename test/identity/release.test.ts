@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { identityLeases } from '../../src/census/census-query.ts';
 import { releaseHost } from '../../src/identity/release.ts';
 import type { ReleaseOptions } from '../../src/identity/release.ts';
+import { RELEASE_TABLE } from '../../src/config/shared-flags.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameMarks, leaseName } from '../../src/lease/names.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { ManualClock } from '../../src/runtime/manual-clock.ts';
@@ -65,6 +66,27 @@ describe('releasing a host', () => {
     assert.deepEqual(await release(), [[ref.name, 'renewed']]);
     assert.equal(names().length, 2);
     await p.stop();
+  });
+
+  it('sees who renews every 30 s; who renews every 10 s is seen at the second look', async () => {
+    for (const [renewIntervalMs, tookMs] of [
+      [30_000, 35_000],
+      [10_000, 12_000],
+    ] as const) {
+      const { clock, store } = setup();
+      const p = start({ clock, store: store.client({}), options: { renewIntervalMs } });
+      await clock.advance(100);
+      const { signal } = new AbortController();
+      const observeMs = RELEASE_TABLE.releaseObserve.default;
+      const done = releaseHost({ store, clock, query, hostname, observeMs, force: false, signal });
+      let outcome: unknown;
+      void done.then(([one]) => (outcome = one?.outcome));
+      await clock.advance(tookMs - 1);
+      assert.equal(outcome, undefined);
+      await clock.advance(1);
+      assert.equal(outcome, 'renewed');
+      await p.stop();
+    }
   });
 
   it('takes a label or an annotation for no renewal, and one that comes with the DELETE for what it is', async () => {

@@ -111,7 +111,7 @@ const SERVICES: readonly Mutant[] = [
   },
   {
     rule: 'publisher: a successor whose clock is behind is no older state',
-    replace: [change(IDENTITY, 'if (same ? !(then > now) : sameTerm) return true;', 'return true;')],
+    replace: [change(IDENTITY, 'if (same ? !(then >= now) : sameTerm) return true;', 'return true;')],
   },
   {
     rule: 'publisher: another holder with as many transitions is no older state',
@@ -166,7 +166,7 @@ const SERVICES: readonly Mutant[] = [
   {
     rule: 'publisher: a leaver deletes only what it holds',
     replace: [
-      change(PUBLISHER, 'if (seen && own) {', 'if (seen) {'),
+      change(PUBLISHER, 'if (own && seen.spec.holderIdentity === this.#self.holder) {', 'if (seen) {'),
       change(PUBLISHER, '            this.#stored(own, seen);\n', ''),
     ],
   },

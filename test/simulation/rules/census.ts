@@ -3,9 +3,10 @@
  * again and again, since before the moment that the census shows. So 0 is never said for what is not known. And it calls no
  * more hosts live than have written their leases within the freshness window, whatever times they wrote.
  *
- * Left out: the first seconds of a census, and after a loss those hosts whose wall clock is wrong, or whose last write was
- * under way for long: the age of what was there before it looked comes from what publishers say, until they are seen to
- * renew. So does that of a lease which is created by a wrong clock, or late.
+ * Left out: the first seconds of a census, and after a loss (of its watch, or of the API server) those hosts that wrote with
+ * a wrong wall clock, or whose writes were under way for long: the age of what was there before it looked comes from what
+ * publishers say, until they are seen to renew; the census marks it as an estimate. So does that of a lease which is
+ * created by a wrong clock, or late.
  */
 import { CENSUS_ROWS } from '../../../src/census/census-options.ts';
 import { fillOptions } from '../../../src/runtime/options.ts';
@@ -16,15 +17,13 @@ import { CensusActor } from '../actors.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import { WATCH_LATE_MS } from '../network.ts';
-import { isIdentity } from './identity.ts';
+import { aheadMs, isIdentity } from './identity.ts';
 import type { IdentityRules } from './identity.ts';
 
 const { freshForMs, maxAgeMs } = fillOptions(CENSUS_ROWS, {});
 const MAX_AGE_MS = maxAgeMs + 10;
 /** A census that runs, and whose watch works, has seen every living publisher renew by then. */
 const SETTLED_MS = 20_000;
-/** A clock that is off by no more than this makes no age wrong that matters. */
-const SMALL_SKEW_MS = 1_000;
 /** Who renews has done so within this. */
 const RENEWS_MS = 15_000;
 /** What a watch may have under way, and what a census takes to act on it. */
@@ -36,8 +35,14 @@ export class CensusRules {
   readonly #judge: Judge;
   readonly #actors: ReadonlyMap<string, Actor>;
   readonly #identity: IdentityRules;
-  /** When the record of each identity lease was last written, in true milliseconds, and of which host it is. */
-  readonly #written = new Map<string, { readonly host: string | undefined; readonly at: number }>();
+  /**
+   * When the record of each identity lease was last written, in true milliseconds, when it says that it was, and of which
+   * host it is.
+   */
+  readonly #written = new Map<
+    string,
+    { readonly host: string | undefined; readonly at: number; readonly said: number }
+  >();
   judged = 0;
 
   constructor(judge: Judge, actors: ReadonlyMap<string, Actor>, identity: IdentityRules) {
@@ -50,7 +55,7 @@ export class CensusRules {
     // What is deleted is known to a census only later.
     if (!after || !isIdentity(after)) return;
     if (!before || !sameRecord(recordOf(before), recordOf(after)))
-      this.#written.set(name, { host: hostnameOf(after), at });
+      this.#written.set(name, { host: hostnameOf(after), at, said: at + aheadMs(after, at) });
   }
 
   verify(now: number): void {
@@ -74,7 +79,12 @@ export class CensusRules {
     if (shownAt < until + SLACK_MS) shownAt = Math.min(shownAt, from);
     const { instances, live } = answer.counts;
     const fresh = new Set<string | undefined>();
-    for (const { host, at } of this.#written.values()) if (at >= shownAt - LONGEST_LIFE_MS) fresh.add(host);
+    const { caughtUpAt } = actor.link;
+    for (const { host, at, said } of this.#written.values()) {
+      // What was there when it looked again is as old as it says; a time that has not come says nothing.
+      const believed = at < caughtUpAt && said < caughtUpAt + SLACK_MS;
+      if ((believed ? Math.max(at, Math.min(said, caughtUpAt)) : at) >= shownAt - LONGEST_LIFE_MS) fresh.add(host);
+    }
     if (heardAll && live > fresh.size) {
       const message = `${actor.name} says ${live} are live, where ${fresh.size} hosts wrote their leases`;
       this.#judge.fail('who is silent is not live', message);
@@ -83,12 +93,10 @@ export class CensusRules {
     if (shownAt - actor.syncedAt < SETTLED_MS) return;
     this.judged++;
     let sure = 0;
-    const justListed = shownAt - actor.link.caughtUpAt < SETTLED_MS;
-    for (const { since, renewedAt = Infinity, lastAt, sentAt, by, offMs } of this.#identity.present.values()) {
-      const offset = Math.abs(this.#actors.get(by)?.process.wallOffsetMs ?? Infinity);
-      const wrongClock = Math.max(offset, offMs) > SMALL_SKEW_MS;
-      if (wrongClock && renewedAt > shownAt - SLACK_MS) continue;
-      if (justListed && (wrongClock || now - sentAt > RENEWS_MS)) continue;
+    const justListed = shownAt - caughtUpAt < SETTLED_MS;
+    for (const { since, renewedAt = Infinity, lastAt, sentAt, wrongAt } of this.#identity.present.values()) {
+      if (wrongAt >= since && renewedAt > shownAt - SLACK_MS) continue;
+      if (justListed && (wrongAt > caughtUpAt - SLACK_MS - RENEWS_MS || now - sentAt > RENEWS_MS)) continue;
       if (since <= shownAt - SLACK_MS && now - lastAt <= RENEWS_MS) sure++;
     }
     if (instances < sure || live < sure) {

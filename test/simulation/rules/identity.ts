@@ -34,6 +34,9 @@ const SERVER_GONE_MS = 25_000;
 export const isIdentity = (lease: Lease | undefined): boolean =>
   lease?.metadata.labels[IDENTITY_LABEL] === IDENTITY_LABEL_VALUE;
 
+/** How far a renewTime is ahead of the moment when it was written, in milliseconds. */
+export const aheadMs = ({ spec }: Lease, at: number): number => (spec.renewTime?.epochMs ?? Infinity) - EPOCH_MS - at;
+
 /** A server's own, with the mark of peer proxying. */
 export const isPeer = ({ metadata, spec }: Lease): boolean =>
   metadata.annotations['kubernetes.io/peer-advertise-address'] !== undefined && spec.leaseTransitions === undefined;
@@ -46,7 +49,7 @@ export class IdentityRules {
   /** When each version that is there was written, by lease name. */
   readonly writtenAt = new Map<string, number>();
   /** When its spec, which is all that a renewal writes, was last another one. */
-  readonly #renewedAt = new Map<string, number>();
+  readonly renewedAt = new Map<string, number>();
   /**
    * Since when the lease of a hostname has been renewed again and again, when last, and when that write was sent; true
    * milliseconds.
@@ -59,9 +62,8 @@ export class IdentityRules {
       renewedAt: number | undefined;
       lastAt: number;
       sentAt: number;
-      by: string;
-      /** How far from the truth its renewTime is: the last, and the first while that is all. */
-      offMs: number;
+      /** When it was last renewed with a renewTime that is no longer, or not yet, true. */
+      wrongAt: number;
     }
   >();
   /** When publishers wrote; the last few. */
@@ -115,7 +117,7 @@ export class IdentityRules {
     if (this.#putBack.get(name)?.at !== at) this.#putBack.delete(name);
     const { before } = commit;
     const renewed = before?.metadata.uid !== after?.metadata.uid || !isDeepStrictEqual(before?.spec, after?.spec);
-    if (renewed) this.#renewedAt.set(name, at);
+    if (renewed) this.renewedAt.set(name, at);
     if (commit.verb === 'create') this.#createdAt.set(name, at);
     if (!(this.#actors.get(by) instanceof ServerActor)) this.#serverWrote.delete(name);
     if (after) this.writtenAt.set(name, at);
@@ -140,7 +142,8 @@ export class IdentityRules {
     const there = history.findLast((c) => c.name === name)?.after;
     const provable =
       original.by === holder?.name ||
-      (there?.metadata.uid === original.after?.metadata.uid &&
+      (isIdentity(original.after) &&
+        there?.metadata.uid === original.after?.metadata.uid &&
         (original.after?.spec.leaseTransitions ?? 0) < (there?.spec.leaseTransitions ?? 0));
     if (holder && provable && there?.spec.holderIdentity === (holder as PublisherActor).holder)
       this.#putBack.set(name, { by: holder.name, at });
@@ -160,11 +163,26 @@ export class IdentityRules {
         this.#network.outage !== undefined ||
         this.#network.noSpace ||
         this.#network.outageEndedAt > at ||
-        this.#serversDown.has(p.slot.hostname);
+        this.#serversDown.has(p.slot.hostname) ||
+        this.#peers.has(p.slot.hostname);
       if (hindered) this.#putBack.delete(name);
       else if (now - at > dueMs)
         this.#fail('what is put back is claimed at once', `${by} has not written for ${Math.round(now - at)} ms`);
     }
+  }
+
+  /**
+   * How long a lease may have been silent to who looks now and then: what was put back may be what was there at the look
+   * before, and nothing tells of the renewals between.
+   */
+  silentMs({ metadata: { name, uid }, spec }: Lease, at: number): number {
+    const first = this.#restored.has(name)
+      ? this.#network.api.history.find(
+          ({ after }) =>
+            after?.metadata.name === name && after.metadata.uid === uid && isDeepStrictEqual(after.spec, spec),
+        )?.at
+      : this.renewedAt.get(name);
+    return at - (first ?? -Infinity);
   }
 
   /** What is there was put back to before this publisher's last write, or made by another from that. */
@@ -207,7 +225,7 @@ export class IdentityRules {
     }
     const wroteAt = this.#serverWrote.get(name);
     if (!before || wroteAt === undefined) return;
-    const silentMs = at - (this.#renewedAt.get(name) ?? -Infinity);
+    const silentMs = this.silentMs(before, at);
     const key = `${name} ${p.name}`;
     const alone = silentMs >= windowMs(p.slot) * RATE;
     const times = alone ? 0 : (this.#overServer.get(key) ?? 0) + 1;
@@ -235,7 +253,7 @@ export class IdentityRules {
     if (p.slot.nameFormat === 'apiserver') this.#besideServer(commit, p);
     // What is left under its own name would disturb the server's peers.
     if (verb === 'delete' && this.#peers.has(p.slot.hostname) && p.slot.nameFormat === 'sha256') {
-      const silentMs = at - (this.#renewedAt.get(name) ?? -Infinity);
+      const silentMs = this.silentMs(before!, at);
       if (was !== p.holder && silentMs < windowMs(p.slot) * RATE)
         this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
       return;
@@ -249,8 +267,7 @@ export class IdentityRules {
     if (verb === 'create' && request?.verb === 'update') this.#fail('a PUT never makes a lease', p.name);
     if (after?.spec.holderIdentity !== p.holder) this.#fail('publishers write their own holder', p.name);
     this.#forServer(p, request?.at ?? at);
-    const silentMs = at - (this.#renewedAt.get(name) ?? -Infinity);
-    if (before) this.#over(before, after!, p, { was, silentMs, sentAt: request?.at ?? at });
+    if (before) this.#over(before, after!, p, { was, silentMs: this.silentMs(before, at), sentAt: request?.at ?? at });
   }
 
   /** One PUT of a publisher over what was there. */
@@ -352,8 +369,8 @@ export class IdentityRules {
     const since = known && at - known.lastAt <= 15_000 ? known.since : at;
     const renewedAt = known && (known.renewedAt ?? at);
     const sentAt = request?.at ?? at;
-    const off = Math.abs((after.spec.renewTime?.epochMs ?? Infinity) - EPOCH_MS - at);
-    const offMs = known && known.renewedAt === undefined ? Math.max(known.offMs, off) : off;
-    this.present.set(host, { since, renewedAt, lastAt: at, sentAt, by, offMs });
+    const wrong = Math.abs(aheadMs(after, at)) > SMALL_SKEW_MS;
+    const wrongAt = wrong ? at : (known?.wrongAt ?? -Infinity);
+    this.present.set(host, { since, renewedAt, lastAt: at, sentAt, wrongAt });
   }
 }

@@ -151,14 +151,15 @@ function census({ network, judge, identity }: LivenessParts, actor: CensusActor)
     const host = hostnameOf(lease) ?? lease.metadata.name;
     const known = hosts.get(host) ?? { sure: false, maybe: false, live: false, liveMaybe: false };
     if (!lease.spec.holderIdentity) continue;
-    const ageMs = world.now - (identity.writtenAt.get(lease.metadata.name) ?? -Infinity);
+    const ageMs = world.now - (identity.renewedAt.get(lease.metadata.name) ?? -Infinity);
+    const oldestMs = identity.silentMs(lease, world.now);
     const durationMs = (lease.spec.leaseDurationSeconds ?? 3600) * 1000;
     // Of what was there before it looked, a census knows only what the writer's wall clock said.
     const seen = actor.startedAt < world.now - ageMs;
     hosts.set(host, {
-      sure: known.sure || (seen && ageMs < durationMs - MARGIN_MS),
+      sure: known.sure || (seen && oldestMs < durationMs - MARGIN_MS),
       maybe: known.maybe || !seen || ageMs < durationMs + MARGIN_MS,
-      live: known.live || (seen && ageMs < 30_000 - MARGIN_MS),
+      live: known.live || (seen && oldestMs < 30_000 - MARGIN_MS),
       liveMaybe: known.liveMaybe || !seen || ageMs < 30_000 + MARGIN_MS,
     });
   }
