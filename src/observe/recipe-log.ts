@@ -35,7 +35,9 @@ export function logRecipe(log: Logger, normal: 'debug' | 'info' = 'debug'): Obse
           { job: event.job, fireTime: event.fireTime, code: event.error.code, err: event.error },
           event.stored === false
             ? 'a fire was not claimed here: another replica may still run it'
-            : 'a fire may be lost: nobody knows whether its claim was stored',
+            : event.stored
+              ? 'a fire is lost: it was claimed here, and could not begin in time'
+              : 'a fire may be lost: nobody knows whether its claim was stored',
         );
         return;
       case 'badRecord':

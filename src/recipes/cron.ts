@@ -43,14 +43,14 @@ export type CronEvent =
     }
   /**
    * No claim could be made in time. `stored`: undefined: nobody knows whether one was stored; if it was, the fire is lost.
-   * False: none was, and another may still claim it.
+   * False: none was, and another may still claim it. True: it was, and the term was over before the work began.
    */
   | {
       readonly type: 'lost';
       readonly job: string;
       readonly fireTime: Date;
       readonly error: LeaseStoreError;
-      readonly stored: false | undefined;
+      readonly stored: boolean | undefined;
     }
   /** The record of claimed fires cannot be read: nothing is claimed until it can. */
   | { readonly type: 'badRecord'; readonly job: string; readonly fireTime: Date };
@@ -75,6 +75,7 @@ const LEAST_HALF_MS = 500;
 /** Of a Lease. */
 const MAX_NAME = 253;
 
+const LATE = 'the answer to the claim was read when its term was over';
 const UNREAD = 'nobody knows whether the fire before still runs: its Lease could not be read in time';
 
 /** Claims fires: a `RunCoordinator` for node-cron, or `claimFire` from any scheduler. */
@@ -168,6 +169,12 @@ export class Cron {
       .use(
         async (term) => {
           if (!(await this.#claim(fire, term.signal))) return settle(undefined);
+          // After a standstill: the next fire may run by now.
+          if (term.remainingMs === 0) {
+            const error = new LeaseStoreError('Timeout', { message: LATE });
+            this.#observe({ type: 'lost', job: fire.job, fireTime, error, stored: true });
+            return settle(undefined);
+          }
           let end = (): void => {};
           const ended = new Promise<void>((resolve) => (end = resolve));
           settle({ term, end });

@@ -229,3 +229,27 @@ test("overlap 'skip' with names of any length", async () => {
   const c = new Cron({ ...cluster.process('a'), lease, overlap: 'skip' });
   for (const job of ['a', 'b', 'j'.repeat(253)]) assert.ok(await cluster.until(c.claimFire(job, at(cluster))), job);
 });
+
+test("overlap 'skip' after a standstill: a fire whose term is over does not begin, and is said to be lost", async () => {
+  const cluster = new Cluster();
+  const parts = cluster.process('a');
+  let stoodStillMs = 0;
+  const clock = {
+    monotonic: () => cluster.clock.monotonic() + stoodStillMs,
+    schedule: (ms: number, callback: () => void) => cluster.clock.schedule(ms, callback),
+    wallMicros: () => cluster.clock.wallMicros() + stoodStillMs * 1_000,
+  };
+  const create = parts.store.create.bind(parts.store);
+  parts.store.create = async (lease, call) => {
+    const answer = await create(lease, call);
+    if (lease.metadata.name === parts.lease.name) stoodStillMs = 60_000;
+    return answer;
+  };
+  const events: CronEvent[] = [];
+  const a = new Cron({ ...parts, clock, overlap: 'skip', observe: (event) => void events.push(event) });
+  assert.equal(await cluster.until(a.claimFire('job', at(cluster))), undefined);
+  assert.deepEqual(
+    events.map((event) => (event.type === 'lost' ? event.stored : event.type)),
+    [true],
+  );
+});

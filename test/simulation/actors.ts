@@ -370,6 +370,7 @@ export interface ElectionWitness {
   stepped(led: LedTerm): void;
   stopped(led: LedTerm): void;
   released(elector: ElectorActor): void;
+  stepsDown(elector: ElectorActor): void;
 }
 
 export class ElectorActor extends Actor<ElectorSlot> {
@@ -446,6 +447,7 @@ export class ElectorActor extends Actor<ElectorSlot> {
     this.note(`${event.type}${token}${more}`);
     if (event.type === 'stopped' && this.led) election.stopped(this.led);
     if (event.type === 'released') election.released(this);
+    if (event.type === 'steppingDown') election.stepsDown(this);
   }
 }
 

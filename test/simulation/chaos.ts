@@ -40,6 +40,7 @@ export const FAULT_KINDS = [
   // People, and other programs.
   'operator deletes',
   'operator edits',
+  'operator steps the leader down',
   'restore',
   'node deleted',
   'node recreated',

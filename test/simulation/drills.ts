@@ -1,8 +1,9 @@
 /** What is tried once all is quiet, one thing a run, to hold each bound of DESIGN to the millisecond. */
 import { MemoryApi } from '../support/memory-api.ts';
-import { CensusActor, ClientGoActor, ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
+import { CensusActor, ClientGoActor, ELECTION, ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
 import type { ElectionRules } from './rules/election.ts';
+import { askedToEnd } from './happenings.ts';
 import { RING_DRILLS } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { ringDrill } from './ring-drills.ts';
@@ -26,6 +27,8 @@ const FAILOVER_MS = 15_000 * 1.01 + 500 + HEAD_START_MS;
 const RELEASE_MS = 4_000 + 500 + HEAD_START_MS;
 /** The same for standbys that may not watch: client-go's pace of polling. */
 const RELEASE_POLLED_MS = RELEASE_MS + 2_000 * 2.2 + 500;
+/** The pause between two renewals, and the renewal, which is refused. */
+const RENEWAL_MS = 2_000 * 1.1 + 500;
 /** A deletion is sent at once, and a read and a write follow. */
 const RECREATED_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -35,7 +38,7 @@ const DEAD_MS = 35_000;
 const HEARD_MS = 10_000;
 
 export async function drill(parts: DrillParts): Promise<void> {
-  if (parts.kind === 'failover' || parts.kind === 'release') return electors(parts);
+  if (parts.kind === 'failover' || parts.kind === 'release' || parts.kind === 'step-down') return electors(parts);
   if (parts.kind === 'deletion') return deletion(parts);
   if (parts.kind === 'clock ahead') return clockAhead(parts);
   const { world, stage, actors, verify } = parts;
@@ -43,7 +46,7 @@ export async function drill(parts: DrillParts): Promise<void> {
   if (ring) return ringDrill(ring, stage, actors.values(), (until) => world.live(until, verify));
 }
 
-async function electors({ kind, world, stage, actors, election, verify }: DrillParts): Promise<void> {
+async function electors({ kind, world, api, stage, actors, election, verify }: DrillParts): Promise<void> {
   const living = [...actors.values()].filter((a): a is ElectorActor => a instanceof ElectorActor && a.living);
   // What is measured is ours.
   for (const actor of actors.values()) if (actor instanceof ClientGoActor) actor.process.crash();
@@ -53,8 +56,15 @@ async function electors({ kind, world, stage, actors, election, verify }: DrillP
   const watching = others.some((a) => a.link.store.watches.open > 0);
   stage.judge.note('DRILL', `${kind} of ${leader.elector.name}`);
   if (kind === 'failover') leader.elector.process.crash();
-  else leader.elector.stop();
-  const bound = kind === 'failover' ? FAILOVER_MS + (watching ? 0 : 5_000) : watching ? RELEASE_MS : RELEASE_POLLED_MS;
+  else if (kind === 'release') leader.elector.stop();
+  else {
+    const { holder } = leader.elector;
+    api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions: l.spec.leaseTransitions ?? 0, to: undefined }));
+  }
+  // A leader that may not watch finds the request at its next renewal.
+  const askedMs = kind === 'step-down' && leader.elector.link.store.watches.open === 0 ? RENEWAL_MS : 0;
+  const released = askedMs + (watching ? RELEASE_MS : RELEASE_POLLED_MS);
+  const bound = kind === 'failover' ? FAILOVER_MS + (watching ? 0 : 5_000) : released;
   const from = world.now;
   while (!election.leading().some((l) => l !== leader)) {
     if (world.now - from > bound)

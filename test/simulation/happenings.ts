@@ -2,6 +2,7 @@
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
+import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts';
 import { IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
 import { ELECTION, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
@@ -51,6 +52,8 @@ export function happen(scene: Scene, happening: Happening): void {
     case 'operator deletes':
     case 'operator edits':
       return operate(scene, happening);
+    case 'operator steps the leader down':
+      return askToStepDown(stage, happening);
     case 'restore':
       return restore(scene, dice);
     case 'node deleted':
@@ -275,6 +278,20 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
   judge.note('operator', `${chosen} ${ref.name.slice(-8)} (${c.toFixed(2)})`);
   api.edit(ref, edits[chosen]!);
 }
+
+/** `leasekeeper step-down`; some requests come when the term that they name is over. */
+function askToStepDown({ network, judge }: Stage, { kind, slot, dice: [a, b] }: Happening): void {
+  const { api, chaos } = network;
+  const lease = api.peek(ELECTION);
+  const { holderIdentity: holder, leaseTransitions = 0 } = lease?.spec ?? {};
+  const transitions = leaseTransitions - (a < 0.3 ? 1 : 0);
+  if (!holder || transitions < 0 || !chaos.inject(kind as 'operator steps the leader down')) return;
+  judge.note('operator', `asks ${holder} to end term ${transitions} of ${leaseTransitions}`);
+  api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions, to: b < 0.5 ? slot : undefined }));
+}
+
+export const askedToEnd = (lease: Lease, mark: Parameters<typeof stepDownMarkText>[0]): Lease =>
+  withChanges(lease, { annotations: { [STEP_DOWN_ANNOTATION]: stepDownMarkText(mark) } });
 
 function node({ stage, plan, chaosEnd }: Scene, { kind, dice }: Happening): void {
   const { network, nodes, judge } = stage;

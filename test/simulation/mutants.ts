@@ -322,6 +322,16 @@ const SERVICES: readonly Mutant[] = [
     ],
   },
   {
+    rule: 'election: a leader that is asked to steps down',
+    replace: [change(LEAD, 'this.#steppingDown = true;', 'if (asked) return;')],
+  },
+  {
+    rule: 'election: a request to step down names one term',
+    replace: [
+      change(ELECTION, 'asked?.holder !== holder || asked.transitions !== transitions', 'asked?.holder !== holder'),
+    ],
+  },
+  {
     rule: 'election: silence lasts the whole duration',
     replace: [
       change(

@@ -127,6 +127,7 @@ export type HappeningKind =
       | 'server down'
       | 'operator deletes'
       | 'operator edits'
+      | 'operator steps the leader down'
       | 'restore'
       | 'node deleted'
       | 'node recreated'
@@ -170,7 +171,7 @@ export interface Plan {
   readonly furniture: readonly Furniture[];
   readonly phases: readonly Phase[];
   /** What is tried once the last quiet is over, to measure its bound. */
-  readonly drill: 'failover' | 'release' | 'clock ahead' | 'deletion' | RingDrill | 'none';
+  readonly drill: 'failover' | 'release' | 'step-down' | 'clock ahead' | 'deletion' | RingDrill | 'none';
 }
 
 type Weights = Partial<Record<HappeningKind, number>>;
@@ -289,12 +290,13 @@ export function drawPlan(seed: number): Plan {
   const phases: Phase[] = [];
   const count = theme !== 'defaults' && random.hit(0.25) ? 2 : 1;
   for (let i = 0, from = 0; i < count; i++) {
-    const phase = phaseOf(theme, slots, stream(seed, `phase ${i}`), from);
+    const trouble = phaseOf(theme, slots, stream(seed, `phase ${i}`), from);
+    const phase = stepDowns(trouble, slots, stream(seed, `step-down ${i}`), from);
     from += phase.happenings.length;
     phases.push(phase);
   }
   const drills = slots.some(({ kind }) => kind === 'elector')
-    ? (['failover', 'release'] as const)
+    ? (['failover', 'release', 'step-down'] as const)
     : slots.some(({ kind }) => kind === 'publisher')
       ? (['clock ahead', 'deletion'] as const)
       : (['none'] as const);
@@ -404,6 +406,19 @@ function clientGo(slots: readonly Slot[], random: Chance): ClientGoSlot | undefi
   if (!slots.some(({ kind }) => kind === 'elector') || random.hit(0.5)) return undefined;
   const rate = 1 + random.between(-0.0049, 0.0049);
   return { kind: 'client-go', name: 'client-go', startAt: random.between(0, 5_000), rate, skewMs: 0 };
+}
+
+/** Up to three requests to the leader, whoever that is then. */
+function stepDowns(phase: Phase, slots: readonly ServiceSlot[], random: Chance, from: number): Phase {
+  const electors = slots.filter(({ kind }) => kind === 'elector');
+  if (electors.length === 0) return phase;
+  const happenings = [...phase.happenings];
+  for (let i = random.whole(0, 3); i > 0; i--) {
+    const [at, slot] = [random.between(5_000, phase.chaosMs), random.pick(electors).name];
+    const dice = [random(), random(), random()] as const;
+    happenings.push({ index: from + happenings.length, at, kind: 'operator steps the leader down', slot, dice });
+  }
+  return { ...phase, happenings };
 }
 
 /** Silence after which another's lease is claimed: `freshForMs`, three intervals and a request at the least. */

@@ -1,7 +1,7 @@
 /**
  * What must hold of electors at every moment: one leader, tokens that grow, writes only within a term, a release only after
  * the work and only of one's own record, a take-over only after silence. An empty holder beside the mark of the term that it
- * ends is no release: it was somebody else who emptied it.
+ * ends is no release: it was somebody else who emptied it. A request to step down ends the term that it names, and no other.
  *
  * Left out, because DESIGN says so: who deletes the lease begins a new era, and so does client-go where it takes a lease
  * that only somebody else had emptied. The leader before may go on until its deadline. Tokens grow over eras too; within an
@@ -9,7 +9,7 @@
  */
 import type { Commit } from '../../support/memory-api.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
-import { termMark } from '../../../src/lease/marks.ts';
+import { stepDownMark, termMark } from '../../../src/lease/marks.ts';
 import { ClientGoActor, ELECTION, ElectorActor } from '../actors.ts';
 import type { Actor, ElectionWitness, LedTerm } from '../actors.ts';
 import type { Judge } from '../judge.ts';
@@ -44,6 +44,8 @@ export class ElectionRules implements ElectionWitness {
   readonly #openings = new Map<string, Opening[]>();
   readonly #openingOf = new WeakMap<LedTerm, Opening>();
   readonly #writes: WriteRecord[] = [];
+  /** Terms that were asked to end: holder and transitions. */
+  readonly #asked = new Set<string>();
   #open: LedTerm[] = [];
   #era = 0;
   /** Who holds the lease, and since when, in true milliseconds. */
@@ -110,6 +112,12 @@ export class ElectionRules implements ElectionWitness {
       this.#judge.fail('work ends before the release', `${elector.name} released while it works`);
   }
 
+  stepsDown({ name, holder }: ElectorActor): void {
+    const transitions = this.#openings.get(name)?.at(-1)?.transitions;
+    if (!this.#asked.has(`${holder} ${transitions}`))
+      this.#judge.fail('only the term that is asked ends', `${name} steps down from term ${transitions}`);
+  }
+
   verify(): void {
     if (this.#open.length === 0) return;
     const leading: LedTerm[] = [];
@@ -163,6 +171,8 @@ export class ElectionRules implements ElectionWitness {
     const mark = before && was === '' ? termMark(before) : undefined;
     const emptied = mark && mark.transitions >= from ? mark : undefined;
     if (by === 'somebody') {
+      const asked = after && stepDownMark(after);
+      if (asked) this.#asked.add(`${asked.holder} ${asked.transitions}`);
       if (before && !after) this.#era++;
       return;
     }
