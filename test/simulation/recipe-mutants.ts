@@ -116,7 +116,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "shards: a key whose record is another's ends",
-    change(SHARDS, "this.#endRun(held, 'record');\n      if (!held.run) this.#held.delete(held.leaseName);", ''),
+    change(SHARDS, "if (!held.releasing) this.#endRun(held, 'record');", 'if (!held.releasing) return;'),
   ),
   mutant(
     'shards: a key ends when the ring was not seen for a term',
