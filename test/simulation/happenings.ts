@@ -3,7 +3,7 @@ import { MicroTime } from '../../src/lease/micro-time.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts';
-import { IDENTITY_LABEL, leaseName } from '../../src/lease/names.ts';
+import { IDENTITY_LABEL, isCalled, leaseName } from '../../src/lease/names.ts';
 import { ELECTION, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
 import { RECIPES } from './recipe-actors.ts';
@@ -287,7 +287,9 @@ function askToStepDown({ network, judge }: Stage, { kind, slot, dice: [a, b] }: 
   const transitions = leaseTransitions - (a < 0.3 ? 1 : 0);
   if (!holder || transitions < 0 || !chaos.inject(kind as 'operator steps the leader down')) return;
   judge.note('operator', `asks ${holder} to end term ${transitions} of ${leaseTransitions}`);
-  api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions, to: b < 0.5 ? slot : undefined }));
+  // Who leads already is not asked to make way for itself.
+  const to = slot === undefined || b >= 0.5 || isCalled(holder, slot) ? undefined : slot;
+  api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions, to }));
 }
 
 export const askedToEnd = (lease: Lease, mark: Parameters<typeof stepDownMarkText>[0]): Lease =>
