@@ -29,7 +29,7 @@ import type { WriteOptions } from './request-options.ts';
 import { PatchError, jsonPatch, mergePatch, strategicMergePatch } from './objects/patch.ts';
 import type { ResourceType } from './objects/resources.ts';
 import type { RequestInfo } from './routes.ts';
-import { asText, isObject } from './objects/schema.ts';
+import { asText, isList, isObject } from './objects/schema.ts';
 import type { Codec, Json } from './objects/schema.ts';
 import { formatTime } from './objects/time-formats.ts';
 import { validateMeta, validateMetaUpdate } from './objects/validation.ts';
@@ -131,9 +131,10 @@ export class Writer {
     if (!old) throw notFound(type, info.name);
     const { value, duplicates } = parseBody(request.body, media, options.fieldValidation);
     const patched = { value: runPatch(patch, toJson(old.object, type), value, type.codec), duplicates };
+    const strategic = patch === strategicMerge;
     const refuse = (why: string): ApiError =>
-      invalid('', '', '', [invalidValue('patch', JSON.stringify(patched.value), why)]);
-    const { object, warnings } = decodeObject(patched, type, options.fieldValidation, refuse);
+      invalid('', '', '', [invalidValue('patch', strategic ? inGo(value) : JSON.stringify(patched.value), why)]);
+    const { object, warnings } = decodeObject(patched, type, options.fieldValidation, refuse, strategic);
     request.warnings.push(...warnings);
     return { object, options, writer: this.#writer(request, options) };
   }
@@ -313,6 +314,15 @@ const mapOnly =
   };
 
 const strategicMerge = mapOnly((target, patch, codec) => strategicMergePatch(target, patch ?? {}, codec));
+
+/** A value of JSON as Go prints it. */
+function inGo(value: unknown): string {
+  if (value === null || value === undefined) return '<nil>';
+  if (isList(value)) return `[${value.map(inGo).join(' ')}]`;
+  if (!isObject(value)) return String(value as string | number | boolean);
+  const keys = Object.keys(value).sort();
+  return `map[${keys.map((key) => `${key}:${inGo(value[key])}`).join(' ')}]`;
+}
 
 const PATCHES: ReadonlyMap<string, Patch> = new Map([
   ['application/json-patch+json', jsonPatch],

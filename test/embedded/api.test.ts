@@ -572,6 +572,23 @@ test('what is being deleted gets the finalizer of a later policy', () => {
   assert.deepEqual(last['finalizers'], ['a.b/c']);
 });
 
+test('a strategic patch that makes no lease: the patch itself is shown, as Go prints it, and what could not be converted', () => {
+  const { api } = setUp();
+  const rows: [Json, string, string][] = [
+    [{ spec: { leaseDurationSeconds: '5' } }, 'map[spec:map[leaseDurationSeconds:5]]', 'unrecognized type: int32'],
+    [{ spec: { leaseTransitions: 1.5 } }, 'map[spec:map[leaseTransitions:1.5]]', 'cannot convert float64 to int32'],
+    [{ spec: { holderIdentity: 5 } }, 'map[spec:map[holderIdentity:5]]', 'cannot convert int64 to string'],
+    [{ spec: 'x' }, 'map[spec:x]', 'cannot restore struct from: string'],
+    [{ metadata: { labels: ['x', null] } }, 'map[metadata:map[labels:[x <nil>]]]', 'cannot restore map from slice'],
+  ];
+  for (const [patch, shown, why] of rows) {
+    const { status, body } = api.patch(ONE, 'strategic-merge-patch+json', patch);
+    const message = `Invalid value: ${JSON.stringify(shown)}: ${why}`;
+    assert.deepEqual([status, body['details'].causes[0].message], [422, message]);
+  }
+  assert.equal(api.patch(ONE, 'strategic-merge-patch+json', { kind: 'Pod' }).status, 200, 'its kind is not asked for');
+});
+
 test('a timeout that is no duration is refused, but not of a watch', () => {
   const { api } = setUp();
   for (const timeout of ['x', '5', '1d', '1s5'])

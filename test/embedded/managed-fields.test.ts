@@ -126,3 +126,22 @@ test('more updaters than ten become one', () => {
   assert.equal(names.length, 10);
   assert.ok(names.includes('ancient-changes'));
 });
+
+test("kubectl's server-side apply takes over what its client-side apply set, unless somebody changed it", () => {
+  const key = 'kubectl.kubernetes.io/last-applied-configuration';
+  const config = { metadata: { name: 'a' }, spec: { holderIdentity: 'h', leaseDurationSeconds: 30 } };
+  const last = JSON.stringify({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', ...config });
+  const made = lease('a', config.spec, { annotations: { [key]: last } });
+  api.call('POST', `${LEASES}?fieldManager=kubectl-client-side-apply`, made);
+  const wanted = { ...config, spec: { ...config.spec, leaseDurationSeconds: 31 } };
+  assert.equal(api.apply(ONE, 'another', wanted).status, 409);
+  const applied = api.apply(ONE, 'kubectl', wanted);
+  assert.deepEqual([applied.status, applied.body['spec'].leaseDurationSeconds], [200, 31]);
+  const kept = applied.body['metadata'].annotations[key] as string;
+  assert.equal(
+    kept,
+    '{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"a"},"spec":{"holderIdentity":"h","leaseDurationSeconds":31}}\n',
+  );
+  api.patch(`${LEASES}/a?fieldManager=other`, 'merge-patch+json', { spec: { leaseDurationSeconds: 40 } });
+  assert.equal(api.apply(ONE, 'kubectl', wanted).status, 409, 'what another changed since is not taken');
+});

@@ -125,14 +125,51 @@ export function serverSideApply(
     merged = without(codec, merged, '', minus(pathsOf(before.fieldsV1), owned));
   }
   const versions = new Versions(current, () => stored(merged as Json, config, type), by, merged as Json);
-  const conflicts = versions.takeOver(entries);
+  const allowed = manager === KUBECTL && live ? lastAppliedFields(live, by) : NONE;
+  const conflicts = versions.takeOver(entries).filter(({ field }) => !allowed.has(field));
   if (conflicts.length > 0 && !force) return conflicts;
   const next = stored(merged as Json, config, type);
+  const { annotations } = next.metadata;
+  if (manager === KUBECTL && annotations?.[LAST_APPLIED]) annotations[LAST_APPLIED] = lastApplied(config);
   const time = live && versions.changes(apiVersion)?.none ? before?.time : by.time;
   if (fields.size > 0)
     entries.set(id, { manager, operation: 'Apply', apiVersion, subresource, time, fieldsV1: treeOf(fields) });
   next.metadata.managedFields = writeEntries(entries);
   return next;
+}
+
+/** kubectl's name as applier, and where its client-side apply keeps what was applied last. */
+const [KUBECTL, LAST_APPLIED] = ['kubectl', 'kubectl.kubernetes.io/last-applied-configuration'];
+
+/**
+ * Names of the fields that kubectl applied by itself last and that are still so: its server-side apply takes them over
+ * without a conflict.
+ */
+function lastAppliedFields(live: KubeObject, by: FieldWriter): FieldSet {
+  let last: unknown;
+  try {
+    last = JSON.parse(live.metadata.annotations?.[LAST_APPLIED] ?? 'null');
+  } catch {
+    return NONE;
+  }
+  const { codec } = by.type;
+  if (!isObject(last) || typeProblems(codec, last, '').length > 0) return NONE;
+  const [changed, removed] = [new Set<string>(), new Set<string>()];
+  compare(codec, last, shown(by.type, live), '', changed, removed);
+  return new Set([...minus(minus(leavesOf(codec, last), changed), removed)].map(fieldName));
+}
+
+/** A configuration as that annotation has it. */
+function lastApplied(config: Json): string {
+  const metadata = { ...asObject(config['metadata']) };
+  delete metadata['managedFields'];
+  if (isObject(metadata['annotations'])) {
+    metadata['annotations'] = { ...metadata['annotations'] };
+    delete (metadata['annotations'] as Json)[LAST_APPLIED];
+  }
+  const byKey = (_: string, value: unknown): unknown =>
+    isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
+  return `${JSON.stringify({ ...config, metadata }, byKey)}\n`;
 }
 
 /** Lets the writer own what differs, in `entries`. */

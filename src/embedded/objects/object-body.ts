@@ -178,6 +178,7 @@ export const unregistered = (kind: string, version: string): string =>
 
 /**
  * @param refuse makes the error of a body that cannot be decoded, or not strictly
+ * @param unstructured it was decoded from JSON before: its kind is known, and its errors are those of a conversion
  * @throws ApiError of another kind or version, a field of a wrong type, what `Strict` refuses
  */
 export function decodeObject(
@@ -186,14 +187,17 @@ export function decodeObject(
   validation: FieldValidation,
   refuse: (why: string) => Error = (why) =>
     badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: ${why}`),
+  unstructured = false,
 ): Decoded {
   const body = value ?? {};
   if (!isObject(body)) throw badRequest("couldn't get version/kind; json parse error: the body must be an object");
-  // Empty is as not given.
-  const said = kindOf(body, refuse);
-  const [kind, apiVersion] = [said.kind || type.kind, said.apiVersion || type.apiVersion];
-  if (kind !== type.kind || apiVersion !== type.apiVersion) throw refuse(unregistered(kind, apiVersion));
-  const context = new DecodeContext(floats);
+  if (!unstructured) {
+    // Empty is as not given.
+    const said = kindOf(body, refuse);
+    const [kind, apiVersion] = [said.kind || type.kind, said.apiVersion || type.apiVersion];
+    if (kind !== type.kind || apiVersion !== type.apiVersion) throw refuse(unregistered(kind, apiVersion));
+  }
+  const context = new DecodeContext(floats, unstructured);
   let decoded: Json;
   try {
     decoded = type.codec.decode(body, context) as Json;

@@ -25,12 +25,17 @@ export class DecodeContext {
   /** See ParsedBody. */
   readonly floats: WeakMap<object, Map<string, string>> | undefined;
 
-  constructor(floats?: WeakMap<object, Map<string, string>>) {
+  /** Says what is wrong as Kubernetes does of what was decoded from JSON before. */
+  readonly unstructured: boolean;
+
+  constructor(floats?: WeakMap<object, Map<string, string>>, unstructured = false) {
     this.floats = floats;
+    this.unstructured = unstructured;
   }
 
   /** @param written a number as it is in the text */
   wrongType(value: unknown, goType: string, written?: string): never {
+    if (this.unstructured) throw new DecodeError(unconverted(value, goType));
     const field = this.path.filter((part) => !part.startsWith('['));
     const into = field.length > 0 ? `Go struct field ${this.owner}.${field.join('.')}` : 'Go value';
     throw new DecodeError(
@@ -90,6 +95,19 @@ export function setKey(target: Json, key: string, value: unknown): void {
 }
 
 const isInt = (value: unknown, goType: string): boolean => typeof value === 'number' && goType.startsWith('int');
+
+function unconverted(value: unknown, goType: string): string {
+  const number = Number.isInteger(value) ? 'int64' : 'float64';
+  if (goType.startsWith('v1.')) return `cannot restore struct from: ${kindInGo(value, number)}`;
+  const whole = /^(?:map|\[)/.exec(goType)?.[0];
+  if (whole) return `cannot restore ${whole === 'map' ? 'map' : 'slice'} from ${kindInGo(value, number)}`;
+  return typeof value === 'number' ? `cannot convert ${number} to ${goType}` : `unrecognized type: ${goType}`;
+}
+
+function kindInGo(value: unknown, number: string): string {
+  if (typeof value === 'number') return number;
+  return isList(value) ? 'slice' : isObject(value) ? 'map' : goKind(value);
+}
 
 function goKind(value: unknown): string {
   if (Array.isArray(value)) return 'array';
