@@ -174,6 +174,24 @@ describe('the guard', { skip: !existsSync('/proc/self/stat') && 'needs /proc' },
     assert(!runs(pid));
   });
 
+  test('leasekeeper is gone before it has read all reports: the connection breaks, and the command ends as well', async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), 'leasekeeper-unread-'));
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    const child = watchdog(WATCHDOG);
+    const socket = child.stdio[3] as Duplex & { readonly _handle: { readStop(): void } };
+    // What is not read in time stays with the kernel, which then breaks the connection.
+    socket._handle.readStop();
+    const far = later(systemNow(), 60_000);
+    const marker = join(dir, 'pid');
+    const args = ['-c', `sleep 0.5; echo $$ > ${marker}.new; mv ${marker}.new ${marker}; exec sleep 60`];
+    const start = { do: 'start', command: 'sh', args, graceMs: 500, endAt: far, killAt: far } as const;
+    socket.write(encode({ ...start, env: { PATH: process.env['PATH'] } }));
+    while (!existsSync(marker)) await new Promise((resolve) => setTimeout(resolve, 20));
+    socket.destroy();
+    await once(child, 'exit', { signal: AbortSignal.timeout(20_000) });
+    assert(!runs(Number(readFileSync(marker, 'utf8'))));
+  });
+
   test('the environment reaches the command whole, with names that no shell knows too', () =>
     guarded({}, async (guard) => {
       const env = { PATH: process.env['PATH'], 'my.var': 'x', 'a-b': 'y' };
