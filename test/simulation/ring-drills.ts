@@ -44,6 +44,12 @@ export async function ringDrill(
     const version = api.peek(ref)?.metadata.resourceVersion;
     return () => api.peek(ref)?.metadata.resourceVersion !== version;
   };
+  /** The holder of the key is asked to give it to that one. */
+  const ask = ({ slot }: ShardsActor): void => {
+    const { holderIdentity = '', leaseTransitions: transitions = 0 } = api.peek(lease)!.spec;
+    const mark = stepDownMarkText({ holder: holderIdentity, transitions, to: slot.name });
+    api.edit(lease, (l) => withChanges(l, { annotations: { [STEP_DOWN_ANNOTATION]: mark } }));
+  };
   /** It stands still for more than half of its time; meanwhile the other one hears for the last time. */
   const standStill = async (): Promise<void> => {
     await until(renewed(member), 6_000);
@@ -76,11 +82,9 @@ export async function ringDrill(
       await live(world.now + 500);
       other.link.resume(random.hit(0.5) ? 'replay' : 'relist');
     }
-  } else {
+  } else if (kind === 'own record put back') {
     const held = api.peek(lease)!;
-    const { holderIdentity = '', leaseTransitions: transitions = 0 } = held.spec;
-    const mark = stepDownMarkText({ holder: holderIdentity, transitions, to: other.slot.name });
-    api.edit(lease, (l) => withChanges(l, { annotations: { [STEP_DOWN_ANNOTATION]: mark } }));
+    ask(other);
     // It has seen the request, and not yet its own release, where its work takes its time to end.
     await live(world.now + 40);
     one.link.hush(false);
@@ -90,6 +94,21 @@ export async function ringDrill(
       api.edit(lease, (l) => asBefore(l, held));
       one.link.resume('relist');
       await live(world.now + 4_000);
+    }
+  } else {
+    // There and back: so the other one has seen since its list that the key, once free for it, was taken.
+    ask(other);
+    if (await until(() => holder() === '', 6_000)) {
+      const free = api.peek(lease)!;
+      await until(() => holds(other), 3_000);
+      await live(world.now + 200);
+      ask(one);
+      if (await until(() => holds(one), 8_000)) {
+        await live(world.now + 500);
+        one.link.hush(false);
+        api.edit(lease, (l) => asBefore(l, free));
+        await until(() => holds(other), SILENT_MS + 1_000);
+      }
     }
   }
   await live(world.now + 5_000);
