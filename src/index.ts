@@ -1,7 +1,7 @@
 /**
  * leasekeeper as a library: Kubernetes Leases for TypeScript.
  *
- * `openLeases` is the door: it finds the cluster, and publishes, leads, locks and counts by name. The classes below it take
+ * `openLeases` is the entry point: it finds the cluster, and publishes, leads, locks and counts by name. The classes below it take
  * everything from outside, a `Clock` and a source of chance too, so that tests can hold them still.
  */
 export { openLeases } from './leases.ts';

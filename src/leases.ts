@@ -73,7 +73,7 @@ export interface Until {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Options of a class below the door, less what the door brings and what its method takes by itself. All may be left out. */
+/** Options of a class below `openLeases`, less what `openLeases` brings and what its method takes by itself. All may be left out. */
 export type DoorOptions<Options, Given extends string = never> = Partial<
   Omit<Options, 'store' | 'clock' | 'random' | 'uuid' | 'newId' | Given>
 >;
@@ -88,7 +88,7 @@ const IDENTITIES: LeaseQuery = {
 };
 
 /**
- * Opens the door to the Leases of a cluster. The cluster is found as kubectl does, in a pod by its service account. Sends
+ * The entry point to the Leases of a cluster. The cluster is found as kubectl does, in a pod by its service account. Sends
  * nothing.
  * @example
  * await using leases = await openLeases();
@@ -313,7 +313,7 @@ export class Leases {
     return { ...given, ...this.#machine, id, lease, ring: lease, newId: this.#uuid, uuid: this.#uuid(), observe };
   }
 
-  /** All who hear of a thing: what its options name, the observers of the door, and the log. */
+  /** All who hear of a thing: what its options name, the observers of `openLeases`, and the log. */
   #observe<Event>(
     given: Observe<Event> | undefined,
     about: object,

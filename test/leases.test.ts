@@ -185,7 +185,7 @@ test('it takes a KubeConfig made in code by client-node', async (t) => {
   assert.equal((await leases.takeCensus()).counts?.instances, 0);
 });
 
-/** Runs a program that uses the door, from source. */
+/** Runs a program that uses `openLeases`, from source. */
 async function program(t: TestContext, kubeconfig: string, text: string): ReturnType<typeof runProgram> {
   const script = join(await scratch(t), 'program.ts');
   const index = new URL('../src/index.ts', import.meta.url).href;

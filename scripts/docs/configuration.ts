@@ -161,7 +161,7 @@ export function configurationPage(): string {
       `- **Flags**: ${code('--flag VALUE')} or ${code('--flag=VALUE')}.`,
       `- **Environment**: ${code(variableName('renewInterval'))} for the key ${code('renewInterval')}, and so on. An unknown ` +
         `${code('LEASEKEEPER_*')} variable is a warning; those that Kubernetes makes for a Service of that name mean nothing.`,
-      `- **File**: YAML or JSON, at most ${MAX_FILE_BYTES / 1024 ** 2} MiB; without tags, aliases and merge keys. One file ` +
+      `- **File**: YAML or JSON, at most ${MAX_FILE_BYTES / 1024} KiB; without tags, aliases and merge keys. One file ` +
         'serves all commands. An unknown key is refused, and the nearest known one named.',
     ].join('\n'),
     ['```yaml', `apiVersion: ${API_VERSION}`, `kind: ${KIND}`, 'renewInterval: 5s', 'sweep: true', '```'].join('\n'),

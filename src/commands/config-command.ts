@@ -2,6 +2,7 @@
  * `leasekeeper config`: the configuration in force, and where each value comes from. Nothing is sent to anybody.
  */
 import { hostname } from 'node:os';
+import { formatDuration } from '../config/duration.ts';
 import { OFF } from '../config/http-flags.ts';
 import { CONFIG_PRINT_OPTIONS } from '../config/shared-flags.ts';
 import { readOptions } from '../config/option-spec.ts';
@@ -41,8 +42,8 @@ function derived(values: PublishValues): ReadonlyMap<string, string> {
   return new Map([
     ['hostname', identity.hostname],
     ['httpAddress', OFF],
-    ['requestTimeout', `${identity.requestTimeoutMs}ms`],
-    ['serverHealthTimeout', `${health.timeoutMs}ms`],
+    ['requestTimeout', formatDuration(identity.requestTimeoutMs)],
+    ['serverHealthTimeout', formatDuration(health.timeoutMs)],
     ['sweepSelector', sweepSettings(values).options.labelSelector],
   ]);
 }

@@ -58,6 +58,8 @@ export async function main(
       writeErr: (text) => io.err(text),
       outputError: (text, write) => write(text.replace(/^error:/, 'leasekeeper:')),
     })
+    // The help of each option says its default and its choices itself.
+    .configureHelp({ optionDescription: ({ description }) => description })
     .addHelpText('after', OUTRO)
     .exitOverride()
     .showSuggestionAfterError(true);

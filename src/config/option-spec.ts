@@ -211,6 +211,8 @@ export function readOptions<T extends Table>(
 /** An option's default as its user would write it; `undefined` when there is none to tell. */
 export function defaultText(spec: OptionSpec): string | undefined {
   if (spec.default === undefined || spec.kind === 'boolean' || spec.kind === 'gates') return undefined;
+  // Of a flag that may stand alone, the default is that it is not given.
+  if (spec.alone !== undefined) return undefined;
   return spec.kind === 'duration' ? formatDuration(spec.default as number) : String(spec.default);
 }
 

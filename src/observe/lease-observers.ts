@@ -40,5 +40,5 @@ export interface LeaseObservers {
   recipe(kind: RecipeKind, lease: LeaseRef): Observe<RecipeEvent>;
 }
 
-/** The methods of the door that are recipes. */
+/** The methods of `Leases` that are recipes. */
 export type RecipeKind = 'lock' | 'once' | 'cron' | 'semaphore' | 'members' | 'shards';

@@ -408,7 +408,7 @@ function clientGo(slots: readonly Slot[], random: Chance): ClientGoSlot | undefi
   return { kind: 'client-go', name: 'client-go', startAt: random.between(0, 5_000), rate, skewMs: 0 };
 }
 
-/** Up to three requests to the leader, whoever that is then. */
+/** Up to three requests to the leader of that moment. */
 function stepDowns(phase: Phase, slots: readonly ServiceSlot[], random: Chance, from: number): Phase {
   const electors = slots.filter(({ kind }) => kind === 'elector');
   if (electors.length === 0) return phase;
