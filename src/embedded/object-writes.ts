@@ -165,8 +165,8 @@ export class Writer {
       throw badRequest(`error strict decoding YAML: ${duplicates.join(', ')}`);
     }
     const object = applied as KubeObject;
-    // Only who says nothing of it means the path's.
-    object.metadata.name ??= isObject(metadata) && 'name' in metadata ? '' : info.name;
+    // The path's counts only where it names what is there.
+    object.metadata.name ??= '';
     request.warnings.push(...duplicates);
     return { object, options };
   }

@@ -106,8 +106,9 @@ export function readDeleteOptions(
   } else {
     const parsed = parseBody(body, objectMediaType(contentType)).value ?? {};
     if (!isObject(parsed)) throw badRequest('the body must be DeleteOptions');
-    const { kind = 'DeleteOptions', apiVersion = 'v1' } = kindOf(parsed, badRequest);
-    if (kind !== 'DeleteOptions') throw badRequest(unregistered(kind, apiVersion));
+    const { kind, apiVersion = 'v1' } = kindOf(parsed, badRequest);
+    // Empty is as not given.
+    if (kind && kind !== 'DeleteOptions') throw badRequest(unregistered(kind, apiVersion));
     try {
       given = deleteOptions.decode(parsed, new DecodeContext()) as Json;
     } catch (error) {

@@ -1,10 +1,11 @@
 /**
  * What a request is about, from its method and URL alone.
  *
- * Guarantees: never throws for what a client may send but ApiError (400 for a malformed escape, or an empty name); the same words (verb,
+ * Guarantees: never throws for what a client may send but ApiError (400 for a malformed escape, or an empty name; 405 for a
+ * POST to that); the same words (verb,
  * group, resource, …) serve authorization, metrics, faults and the handler.
  */
-import { badRequest } from './status-errors.ts';
+import { badRequest, methodNotAllowed } from './status-errors.ts';
 import { RESOURCES } from './objects/resources.ts';
 import type { ResourceType } from './objects/resources.ts';
 
@@ -63,7 +64,7 @@ export function requestInfo(method: string, url: string): RequestInfo {
     (found.namespaced || namespace === '') &&
     (subresource === '' || Object.hasOwn(found.subresources, subresource));
   if (fits && name === '' && rest.length === 2 && (namespace !== '' || !found.namespaced)) {
-    throw badRequest('name may not be empty');
+    throw method === 'POST' ? methodNotAllowed() : badRequest('name may not be empty');
   }
   // A slash too many names nothing.
   const type = fits && (rest.at(-1) as string) !== '' ? found : undefined;

@@ -81,6 +81,7 @@ test('what is refused, and how it is said', () => {
     ['POST', LEASES.replace('kube-system', 'nowhere'), { metadata: { name: 'n' } }, 404, 'NotFound'],
     ['PUT', LEASES, lease('a'), 405, 'MethodNotAllowed'],
     ['HEAD', LEASES, undefined, 405, 'MethodNotAllowed'],
+    ['POST', `${LEASES}/`, lease('n'), 405, 'MethodNotAllowed'],
     ['POST', '/apis/coordination.k8s.io/v1/leases', lease('n'), 405, 'MethodNotAllowed'],
     ['GET', `${LEASES}?labelSelector=a%3D%3D%3Db`, undefined, 400, 'BadRequest'],
     ['GET', `${LEASES}?fieldSelector=spec.x%3D1`, undefined, 400, 'BadRequest'],
@@ -104,6 +105,11 @@ test('what is refused, and how it is said', () => {
     assert.equal(answer.body['kind'], 'Status');
   }
   assert.equal(api.call('POST', LEASES, 'x', { 'content-type': 'text/plain' }).status, 415);
+  const { apiVersion, kind } = lease('n');
+  for (const metadata of [undefined, {}, { name: null }, { generateName: 'n' }]) {
+    const applied = { apiVersion, kind, metadata };
+    assert.equal(api.patch(`${LEASES}/n?fieldManager=t`, 'apply-patch+yaml', applied).status, 400, 'without a name');
+  }
   assert.equal(api.get(LEASES, { accept: 'text/csv' }).status, 406);
   assert.deepEqual(
     api.get(LEASES).body['items'].map((l: Json) => l['metadata'].name),
@@ -127,6 +133,8 @@ test('DELETE carries its preconditions', () => {
   assert.equal(remove({ uid, resourceVersion: '1' }), 409);
   assert.equal(remove({ uid, resourceVersion }), 200);
   assert.equal(remove({ uid }), 404);
+  assert.equal(api.call('POST', LEASES, lease('a')).status, 201);
+  assert.equal(api.call('DELETE', ONE, { kind: '', apiVersion: '' }).status, 200, 'empty is as not given');
 });
 
 test('patches of every type, and their conflicts', () => {
@@ -150,8 +158,12 @@ test('patches of every type, and their conflicts', () => {
   );
   assert.equal(api.patch(ONE, 'json', {}).status, 415);
   assert.equal(api.patch(`${LEASES}/none`, 'merge-patch+json', {}).status, 404);
-  const applied = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', spec: { holderIdentity: 's' } };
-  assert.equal(api.patch(`${LEASES}/s?fieldManager=t`, 'apply-patch+yaml', applied).status, 201);
+  assert.equal(api.apply(`${LEASES}/s`, 't', { metadata: { name: 's' }, spec: { holderIdentity: 's' } }).status, 201);
+  assert.equal(
+    api.apply(`${LEASES}/s`, 't', { spec: { holderIdentity: 's' } }).status,
+    200,
+    'what is there has its name',
+  );
 });
 
 test('pages show the version of the first, and tell how to go on when it is gone', () => {
