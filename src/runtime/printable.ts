@@ -45,7 +45,16 @@ export function inWords(value: unknown): string {
     const json = typeof value === 'object' && !(value instanceof Error) ? JSON.stringify(value) : undefined;
     return json ?? String(value);
   } catch {
-    return Array.isArray(value) ? '[…]' : typeof value === 'object' ? '{…}' : typeof value;
+    return typeof value !== 'object' ? typeof value : isArray(value) ? '[…]' : '{…}';
+  }
+}
+
+function isArray(value: unknown): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    // A proxy that was revoked.
+    return false;
   }
 }
 

@@ -13,6 +13,8 @@ const secretive = new Proxy(new Error('x'), {
     throw new Error('not to be looked at');
   },
 });
+const revoked = Proxy.revocable({}, {});
+revoked.revoke();
 
 test('any value in words, also one that has no text', () => {
   const table: [unknown, string][] = [
@@ -29,6 +31,7 @@ test('any value in words, also one that has no text', () => {
     [{ n: 5n }, '{…}'],
     [new TypeError('wrong'), 'TypeError: wrong'],
     [secretive, '{…}'],
+    [revoked.proxy, '{…}'],
   ];
   for (const [value, words] of table) assert.equal(inWords(value), words);
 });
@@ -42,6 +45,7 @@ test('whatever was thrown, in words', () => {
     [undefined, 'undefined'],
     [odd, '{"toString":""}'],
     [secretive, '{…}'],
+    [revoked.proxy, '{…}'],
   ];
   for (const [value, words] of table) assert.equal(errorText(value), words);
 });
