@@ -12,10 +12,14 @@ import { onLeases, permitted } from './permissions.ts';
 export async function run({ given, io }: CommandInput): Promise<number> {
   const values = await readValues(COUNT_TABLE, given, takeCensusRules);
   const query = leaseQuery(values);
-  const { counts, leases } = await censusOfLeases(values, query, io);
+  const { counts, leases, asOf } = await censusOfLeases(values, query, io);
   if (leases.length === 0) io.err(`leasekeeper: no lease found ${printable(queryText(query))}\n`);
   if (counts === undefined) {
-    throw new CommandError('the API server sent no time (no Date header): which leases have expired is not known');
+    throw new CommandError(
+      asOf
+        ? 'the leases of shards are among them, which nobody renews: `leasekeeper shards` shows who holds them'
+        : 'the API server sent no time (no Date header): which leases have expired is not known',
+    );
   }
   const n = values.live ? counts.live : counts.instances;
   io.out(`${n}\n`);

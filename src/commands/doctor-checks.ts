@@ -336,10 +336,13 @@ async function list({
   }
 }
 
-function leasesFound({ counts, leases }: Census, { query }: Examined): Found {
+function leasesFound({ counts, leases, asOf }: Census, { query }: Examined): Found {
   if (leases.length === 0)
     return warning(`no lease ${queryText(query)}`, 'Check namespace and label, and whether any publisher runs.');
-  if (!counts) return skipped(`${leases.length} leases; which are alive is not known: the API server sent no time`);
+  if (!counts) {
+    const why = asOf ? 'there are shards among them, which nobody renews' : 'the API server sent no time';
+    return skipped(`${leases.length} leases; which are alive is not known: ${why}`);
+  }
   const { instances, live, stale, expired } = counts;
   const found = `${instances} instances: ${live} live, ${stale} stale; ${expired} expired`;
   const of = (state: string): string[] =>

@@ -123,6 +123,15 @@ describe('looking at the leases', { concurrency: 3 }, () => {
     assert.equal(both.code, 2);
   });
 
+  it('count tells shards, which nobody renews, from a server without a clock', async (t) => {
+    const { at, kubeconfig: other } = await embedded(t);
+    const labels = { [LABEL]: 'kube-apiserver', 'leasekeeper.dev/kind': 'shard' };
+    await at.call('POST', LEASES, { metadata: { name: 'shard', labels }, spec: { holderIdentity: 'x' } });
+    const { code, stdout, stderr } = await run(['count', '--kubeconfig', other]);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /^leasekeeper: the leases of shards are among them, which nobody renews/);
+  });
+
   it('a renewTime in the future is not live, and a warning; --observe judges by change', async (t) => {
     const { at, kubeconfig: other } = await embedded(t);
     const labels = { [LABEL]: 'kube-apiserver', 'kubernetes.io/hostname': 'dead' };
