@@ -137,7 +137,7 @@ export const OUTPUT_OPTIONS = {
     flag: '--output',
     short: '-o',
     arg: 'FORMAT',
-    help: 'form of the answer; else a table',
+    help: 'output format; without it a table',
     weakest: 'flag',
     choices: ['wide', 'json', 'yaml', 'name'],
   },
@@ -148,7 +148,7 @@ export const WATCH_OPTIONS = {
     kind: 'boolean',
     flag: '--watch',
     short: '-w',
-    help: 'after the list go on, and print what changes, until SIGTERM or Ctrl-C',
+    help: 'after the list, print each change, until SIGTERM or Ctrl-C',
     default: false,
     weakest: 'flag',
   },
@@ -158,7 +158,7 @@ export const ALL_NAMESPACES = {
   kind: 'boolean',
   flag: '--all-namespaces',
   short: '-A',
-  help: 'of every namespace',
+  help: 'list the leases of all namespaces',
   default: false,
   weakest: 'flag',
 } as const satisfies OptionSpec;
@@ -166,7 +166,7 @@ export const ALL_NAMESPACES = {
 export const NO_HEADERS = {
   kind: 'boolean',
   flag: '--no-headers',
-  help: 'no line of headers',
+  help: 'leave out the line of headers',
   default: false,
   weakest: 'flag',
 } as const satisfies OptionSpec;
@@ -267,7 +267,7 @@ export const RELEASE_TABLE = {
 } as const satisfies Record<string, OptionSpec>;
 
 export const DOCTOR_TABLE = {
-  output: { ...OUTPUT_OPTIONS.output, help: 'form of the answer; else a line for each finding', choices: ['json'] },
+  output: { ...OUTPUT_OPTIONS.output, help: 'output format; without it a line for each finding', choices: ['json'] },
   doctorHostname: {
     kind: 'string',
     flag: '--hostname-override',
