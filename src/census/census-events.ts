@@ -75,7 +75,10 @@ export interface Answer {
   readonly ageMs: number;
 }
 
-/** `NotSynced`: nothing was read yet. `TooOld`: see `maxAgeMs`. `NoServerDate`: the API server never sent its time. */
+/**
+ * `NotSynced`: nothing was read yet. `TooOld`: see `maxAgeMs`. `NoServerDate`: nothing tells the age of a lease: the API
+ * server never sent its time, or it is a shard's, which nobody renews.
+ */
 export type UnknownReason = 'NotSynced' | 'TooOld' | 'NoServerDate';
 
 /** What a kept census knows at the moment: numbers, or why there are none. */

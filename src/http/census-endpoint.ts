@@ -48,7 +48,8 @@ const UNKNOWN = {
 export const REASONS = {
   NotSynced: 'the leases were not read yet',
   TooOld: 'nothing was heard of the leases for too long',
-  NoServerDate: 'the API server sent no time (no Date header): which leases are alive is not known yet',
+  NoServerDate:
+    'which leases are alive is not known: the API server sent no time (no Date header) yet, or there are leases of shards, which nobody renews',
 } as const;
 
 /** How it is known, or why not. */
