@@ -147,7 +147,7 @@ describe('the command line and its sources', { concurrency: 2 }, () => {
     assert.deepEqual(rows['leaseDuration'], ['leaseDuration', '2m', 'LEASEKEEPER_LEASE_DURATION']);
     assert.deepEqual(rows['namespace'], ['namespace', 'here', '--namespace']);
     assert.deepEqual(rows['shutdownPolicy'], ['shutdownPolicy', 'auto', 'default']);
-    assert.deepEqual(rows['requestTimeout'], ['requestTimeout', '2500ms', 'derived']);
+    assert.deepEqual(rows['requestTimeout'], ['requestTimeout', '2.5s', 'derived']);
     assert.deepEqual(rows['featureGates.APIServerIdentity'], [
       ...['featureGates.APIServerIdentity', 'false', `${path}: featureGates`],
     ]);
