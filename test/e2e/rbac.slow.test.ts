@@ -33,7 +33,8 @@ interface Trial {
   readonly meddle?: {
     readonly verb: string;
     readonly after: RegExp;
-    readonly act: (api: RealApi, namespace: string) => Promise<void>;
+    /** Goes on until it is over. */
+    readonly act: (api: RealApi, namespace: string, over: () => boolean) => Promise<void>;
   };
   /** In place of the program: a script with these arguments. What it may do is printed for `args`. */
   readonly script?: readonly [name: string, ...args: string[]];
@@ -60,13 +61,13 @@ const PUBLISH = ['publish', '--hostname-override=master-1', '--renew-interval=4s
 const QUICK_ELECTION = ['--lease-duration=4s', '--renew-deadline=3s', '--retry-period=300ms'];
 const HEARTBEAT = ['--renew-interval=2s', '--lease-duration=8s', '--request-timeout=1900ms'];
 
-/** Somebody else writes the lease, again and again, for two seconds. */
+/** Somebody else writes the lease, again and again: one of these writes has to come before the program's, and its event after. */
 const touch =
   (name: string) =>
-  async (api: RealApi, namespace: string): Promise<void> => {
+  async (api: RealApi, namespace: string, over: () => boolean): Promise<void> => {
     const path = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${name}`;
     const headers = { 'content-type': 'application/merge-patch+json' };
-    for (const until = performance.now() + 2_000; performance.now() < until;) {
+    while (!over()) {
       await api.request('PATCH', path, { metadata: { labels: { touched: `${Date.now()}` } } }, { headers });
     }
   };
@@ -161,7 +162,7 @@ const TRIALS: readonly Trial[] = [
 const ELECTIONS: readonly Trial[] = [
   {
     what: 'elect, leading',
-    args: (namespace) => ['elect', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '3'],
+    args: (namespace) => ['elect', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '20'],
     // Of its own accord a leader writes and watches. It reads when a write of another comes before the watch has shown it.
     meddle: { verb: 'get', after: /leading/, act: touch('job') },
   },
@@ -178,7 +179,7 @@ const ELECTIONS: readonly Trial[] = [
 const RECIPES: readonly Trial[] = [
   {
     what: 'lock',
-    args: (namespace) => ['lock', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '3'],
+    args: (namespace) => ['lock', `--lease=${namespace}/job`, ...QUICK_ELECTION, '--', 'sleep', '20'],
     meddle: { verb: 'get', after: /holding the lease/, act: touch('job') },
   },
   {
@@ -310,7 +311,7 @@ async function tryAll(trials: readonly Trial[], api: RealApi, attempts: Attempts
     const { program, namespace } = await attempts.start(trial, without, t);
     try {
       if (without === '') await enough(trial, program);
-      else await lacking(trial, without, program, () => trial.meddle?.act(api, namespace));
+      else await lacking(trial, without, program, (over) => trial.meddle?.act(api, namespace, over));
     } catch (error) {
       failures.push(`${trial.what}, without ${without || 'nothing'}: ${String(error)}`);
     } finally {
@@ -334,7 +335,7 @@ async function lacking(
   { done, atEnd, meddle }: Trial,
   without: string,
   program: Program,
-  act: () => Promise<void> | undefined,
+  act: (over: () => boolean) => Promise<void> | undefined,
 ): Promise<void> {
   const [resource, verb = ''] = without.split(' ');
   const named = new RegExp(`cannot ${verb} resource \\\\?"${resource}\\\\?"`);
@@ -344,7 +345,9 @@ async function lacking(
   }
   if (meddle?.verb === verb) {
     await program.waitForLine(meddle.after);
-    await act();
+    let over = false;
+    const said = program.waitForLine(named, { from: 'stderr' }).finally(() => (over = true));
+    await Promise.all([said, act(() => over)]);
   }
   await program.waitForLine(named, { from: 'stderr' });
   if (!done) return;
