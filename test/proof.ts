@@ -241,7 +241,12 @@ async function exploration(): Promise<Row[]> {
   const runs = sum(scenarios.map((one) => one.runs));
   return [
     ...scenarios.map(({ scenario, runs: tried, complete, seconds, violation }): Row => {
-      const which = complete < 1 ? 'a part of those with one deviation' : `all with up to ${complete} deviations`;
+      const which =
+        complete < 1
+          ? 'a part of those with one deviation'
+          : complete === 1
+            ? 'all with one deviation'
+            : `all with up to ${complete} deviations`;
       return [`explored: ${scenario}`, count(tried), violation ?? count(tried), `${which}; ${seconds} s`];
     }),
     [

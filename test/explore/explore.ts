@@ -39,6 +39,9 @@ export interface Bounds {
   readonly atLeast?: number;
 }
 
+/** Schedules that wait for the next level, at most: some 300 MB. Of more than can be run, a part that chance chooses. */
+const WAITING = 2_000_000;
+
 interface Node {
   readonly parent: Node | undefined;
   readonly deviation: Deviation | undefined;
@@ -59,13 +62,19 @@ export async function runOnce(scenario: Scenario, schedule: Schedule): Promise<S
 export async function explore(scenario: Scenario, bounds: Bounds): Promise<Explored> {
   const began = performance.now();
   const seen = new Map<string, number>();
-  let [runs, same, steps, complete] = [0, 0, 0, -1];
+  let [runs, same, steps, complete, whole] = [0, 0, 0, -1, true];
   const result = (found?: Found): Explored => {
     return { scenario: scenario.name, runs, same, steps, complete, ms: performance.now() - began, found };
   };
   let level: Node[] = [{ parent: undefined, deviation: undefined }];
   for (let cost = 0; cost <= bounds.deviations; cost++) {
     const next: Node[] = [];
+    const random = chance(level.length);
+    let offered = 0;
+    const offer = (child: Node): void => {
+      const at = offered++ < WAITING ? next.length : Math.floor(random() * offered);
+      if (at < WAITING) next[at] = child;
+    };
     for (let i = 0; i < level.length; i++) {
       const node = level[i]!;
       const late = performance.now() - began > bounds.ms || runs >= (bounds.runs ?? Infinity);
@@ -87,11 +96,12 @@ export async function explore(scenario: Scenario, bounds: Bounds): Promise<Explo
         for (const { what, cost: more } of options) {
           const child = { parent: node, deviation: { at, what } };
           if (more === 0) level.push(child);
-          else if (cost < bounds.deviations) next.push(child);
+          else if (cost < bounds.deviations) offer(child);
         }
       }
     }
-    complete = cost;
+    if (whole) complete = cost;
+    whole &&= offered <= WAITING;
     level = shuffled(next);
     if (level.length === 0) break;
   }
