@@ -273,7 +273,8 @@ export class RealApi {
       this.apiServer.assertRunning();
       try {
         const { status, text } = await this.request('GET', '/readyz', undefined, { timeoutMs: 2_000 });
-        if (status === 200) return;
+        // A full server makes its namespaces a moment after it says that it is ready.
+        if (status === 200 && (await this.#hasNamespaces())) return;
         last = text;
       } catch (error) {
         last = error;
@@ -283,6 +284,13 @@ export class RealApi {
       await wait(30);
     }
     throw new Error(`kube-apiserver is not ready: ${String(last)}\n${this.apiServer.logTail()}`);
+  }
+
+  async #hasNamespaces(): Promise<boolean> {
+    const { items } = await this.json<{ items: { metadata: { name: string } }[] }>('GET', '/api/v1/namespaces');
+    return ['default', 'kube-system', 'kube-node-lease'].every((wanted) =>
+      items.some(({ metadata }) => metadata.name === wanted),
+    );
   }
 
   /** Ends both processes and removes the directory. May be called twice. */
