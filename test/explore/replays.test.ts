@@ -4,12 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { queryObjects } from 'node:v8';
 import { MUTANTS } from '../simulation/mutants.ts';
 import { explore, runOnce } from './explore.ts';
 import { exploreAll } from './hunt.ts';
 import { OUT_OF_REACH, huntTasks, reasonOutOfReach } from './reach.ts';
 import { SCENARIOS } from './scenarios.ts';
-import { parseSchedule, scheduleText } from './scene.ts';
+import { Scene, parseSchedule, scheduleText } from './scene.ts';
 
 const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
   ['late release', '7 cut go1, 16 heal go1'],
@@ -55,6 +56,22 @@ test('all that may go otherwise once in a lock is run, and nothing is broken', a
   assert.equal(found?.message, undefined);
   assert.equal(complete, 1);
   assert.ok(runs > 50);
+});
+
+test('where more schedules wait than may, a part of them is run, and none is called complete', async () => {
+  const { complete, runs } = await explore(scenario('lock'), { deviations: 1, ms: 0, atLeast: 1, waiting: 20 });
+  assert.equal(complete, 0);
+  assert.ok(runs > 20);
+});
+
+test('what was run is let go: hours of it take no more memory', async () => {
+  const left = async (): Promise<number> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    return queryObjects(Scene, { format: 'count' });
+  };
+  const before = await left();
+  await explore(scenario('by hand'), { deviations: 1, ms: Infinity, runs: 20 });
+  assert.ok((await left()) < before + 5);
 });
 
 test('what goes wrong without a rule is found by itself: a release that is none, a state that was put back', async () => {

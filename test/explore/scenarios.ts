@@ -20,7 +20,6 @@ import { NAMESPACE } from './scene.ts';
 import type { Process, Rules, Scenario, Scene, Trouble } from './scene.ts';
 
 const ref = (name: string): { namespace: string; name: string } => ({ namespace: NAMESPACE, name });
-const never = new AbortController().signal;
 const MESSAGES: readonly Trouble[] = ['lose', 'hold', 'stall', 'cut'];
 const PROCESSES: readonly Trouble[] = ['crash', 'restart', 'pause', 'step'];
 
@@ -181,7 +180,7 @@ const election = (name: string, about: string, troubles: readonly Trouble[], wit
       scene.process('go', (process) => {
         const { random, name: identity } = process;
         const parts = { store: process, clock: process, random, ref: ref('election'), identity, note: note(process) };
-        follow(process, new ClientGoElector(parts).run(never));
+        follow(process, new ClientGoElector(parts).run(scene.signal));
       });
     }
     for (const [id, at] of [['a', 1_000], ['b', 1_500], ...(withGo ? [] : ([['c', 1_600]] as const))] as const) {
@@ -193,7 +192,7 @@ const election = (name: string, about: string, troubles: readonly Trouble[], wit
             uuid: process.name,
             work: (term) => hands.work(process, term, 'the election'),
           });
-          follow(process, elector.run(never));
+          follow(process, elector.run(scene.signal));
         },
         at,
       );
@@ -370,7 +369,7 @@ const shards = (
             work: (term) => hands.work(process, term, `key ${term.key}`),
           });
           members.set(process.name, member);
-          follow(process, member.run(never));
+          follow(process, member.run(scene.signal));
         },
         at,
       );
@@ -427,7 +426,7 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
               if (type === 'claimed' || type === 'renewed' || type === 'adopted') claimed.add(process.name);
             },
           });
-          follow(process, publisher.run(never));
+          follow(process, publisher.run(scene.signal));
         },
         at,
       );

@@ -114,6 +114,7 @@ export class Scene {
   /** Deviations that found nothing to apply to. */
   readonly missed: Deviation[] = [];
   readonly processes: Process[] = [];
+  readonly #over = new AbortController();
   /** By the end of what was done so far, nobody can tell two runs with the same digest apart. */
   readonly #sequences = new Map<string, number>();
   #timers: Timer[] = [];
@@ -194,6 +195,16 @@ export class Scene {
     // What is sent over a cut arrives when it is healed, as connections do it; or never.
     if (message.who.cut || this.#stalled.has(message.watch)) this.#held.push(sent);
     else this.#messages.push(sent);
+  }
+
+  /** What services run on: aborts with `end`. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** Lets go of the services of a scene that was run: Node keeps what waits for a signal made of several. */
+  end(): void {
+    this.#over.abort();
   }
 
   /** Runs the scenario with these deviations, until the end or the first thing that must not be. */
@@ -288,7 +299,7 @@ export class Scene {
     message.deliver();
   }
 
-  /** What may be done in place of this step. Only what can make a difference here: see docs/explore. */
+  /** What may be done in place of this step. Only what can make a difference here. */
   #options(item: Message | Timer): Choices['options'] {
     const options: { what: string; cost: 0 | 1 }[] = [];
     const may = (trouble: Trouble, what: string = trouble): void => {
