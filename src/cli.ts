@@ -45,18 +45,28 @@ let commands: Promise<Pick<typeof import('./commands/main.ts'), 'main' | 'finish
 
 /**
  * The user's own; undefined where there is none. What lies in a cache is run unseen, and Node's default is in /tmp, where
- * any other user of the machine could have made it before.
+ * any other user of the machine could have made it before. It is made here: Node would make a missing home as well, and
+ * tries forever where the system lets nobody make one (/proc).
  */
 function cacheDirectory(): string | undefined {
   const { XDG_CACHE_HOME: caches, HOME: home, LOCALAPPDATA: local } = process.env;
   if (process.platform === 'win32') return local && local + '\\leasekeeper';
-  if (caches !== undefined && caches.startsWith('/')) return caches + '/leasekeeper';
-  return home !== undefined && home.startsWith('/') ? home + '/.cache/leasekeeper' : undefined;
+  const own = caches !== undefined && caches.startsWith('/') ? caches : home && home + '/.cache';
+  if (!own || !own.startsWith('/')) return undefined;
+  for (const path of [own, own + '/leasekeeper']) {
+    try {
+      process.getBuiltinModule('node:fs').mkdirSync(path, 0o700);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return undefined;
+    }
+  }
+  return own + '/leasekeeper';
 }
 
 /** Ends the process once what was written so far has gone out, as far as anybody reads it. */
 function end(code: number, lastWords?: string): void {
-  process.exitCode = code;
+  // What has failed stays failed, also when the command itself comes to its end before or after.
+  process.exitCode = failed ? 1 : code;
   void commands
     .then(({ finish }) => finish(lastWords))
     .catch(() => {
@@ -65,9 +75,9 @@ function end(code: number, lastWords?: string): void {
       return true;
     })
     .then((free) => {
-      if (free || !process.execve) process.exit(code);
+      if (free || !process.execve) process.exit();
       // An exit waits for all threads, and one is stuck in a write to stderr. Another program in this process has none.
-      process.execve(process.execPath, [process.execPath, '-e', 'process.exitCode = ' + code], {});
+      process.execve(process.execPath, [process.execPath, '-e', 'process.exitCode = ' + process.exitCode], {});
     });
 }
 

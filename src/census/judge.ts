@@ -33,7 +33,7 @@ export const isHeld = (state: LeaseState): boolean | undefined =>
 type Published = Pick<LeaseRecord, 'holder' | 'acquireTime'> & PublishedTimes & { readonly kind?: Kind };
 
 /** No time on it tells whether its holder lives. */
-const isUntold = ({ kind }: Published): boolean => kind === 'shard';
+const timesSayNothing = ({ kind }: Published): boolean => kind === 'shard';
 
 /** The last sign of life that a lease publishes; the time of its making when it says nothing of renewals. */
 export const lastSign = ({ renewTime, acquireTime, creationTimestamp }: Published): MicroTime | undefined =>
@@ -62,7 +62,7 @@ export function aheadMs(lease: Published, serverNow: MicroTime | undefined): num
 export function publishedState(lease: Published, serverDate: MicroTime | undefined, freshForMs: number): LeaseState {
   if (!lease.holder) return 'released';
   const sign = lastSign(lease);
-  if (serverDate === undefined || sign === undefined || isUntold(lease)) return 'unknown';
+  if (serverDate === undefined || sign === undefined || timesSayNothing(lease)) return 'unknown';
   const expiry = expiryOf(lease);
   if (expiry !== undefined && serverDate.since(expiry) > 0) return 'expired';
   const fresh = serverDate.since(sign) <= freshForMs && aheadMs(lease, serverDate) === undefined;
@@ -81,7 +81,7 @@ export function comparedState(
   observedMs = 0,
 ): LeaseState {
   if (!lease.holder) return 'released';
-  if (isUntold(lease)) return 'unknown';
+  if (timesSayNothing(lease)) return 'unknown';
   if (renewed) return 'live';
   if (lease.leaseDurationSeconds !== undefined && observedMs > lease.leaseDurationSeconds * 1000) return 'expired';
   const state = publishedState(lease, serverDate, Infinity);
@@ -116,7 +116,7 @@ export function observationOf(
   sinceMs: number,
   server: ServerNow | undefined,
 ): LeaseObservation {
-  if (isUntold(lease)) return { renewedAt: Number.NaN, expiresAt: Infinity, estimated: true };
+  if (timesSayNothing(lease)) return { renewedAt: Number.NaN, expiresAt: Infinity, estimated: true };
   const sign = lastSign(lease);
   const serverNow = server?.earliest;
   let age = 0;

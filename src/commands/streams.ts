@@ -144,7 +144,11 @@ export const stderr = (): Stderr => (opened ??= new Stderr());
 /** For the end of the process. @returns false: `process.exit` would hang */
 export async function finish(lastWords = ''): Promise<boolean> {
   if (lastWords !== '') stderr().write(lastWords);
-  const printed = new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  const printed = new Promise<void>((resolve) => {
+    // Where nothing waits nothing is written: /dev/full refuses that too. An error of the last write comes before.
+    if (process.stdout.writableLength === 0) setImmediate(resolve);
+    else process.stdout.write('', () => resolve());
+  });
   await Promise.all([askedToStop() ? atMost(printed) : printed, opened && atMost(opened.drained())]);
   return !opened?.stuck;
 }

@@ -71,7 +71,7 @@ export const LEASES_TABLE = {
     rule: (kinds: readonly string[]) =>
       kinds.flatMap((list) => list.split(',')).every((kind) => (KINDS as readonly string[]).includes(kind))
         ? undefined
-        : `must be of ${KINDS.join(', ')}`,
+        : `must be one or more of ${KINDS.join(', ')}`,
   },
   leaderless: {
     kind: 'boolean',

@@ -220,6 +220,8 @@ export function defaultText(spec: OptionSpec): string | undefined {
 export function problemText({ option, value, rule }: Problem): string {
   if (value === undefined) return `${option}: ${rule}`;
   // Nobody should put a password into a URL here; where somebody does, it does not reach a log.
-  const shown = (JSON.stringify(value) ?? typeof value).replace(/\/\/[^/\s@]*@/g, '//***@');
+  const texts = Array.isArray(value) && value.every((item) => typeof item === 'string');
+  const written = texts ? value.join(',') : value;
+  const shown = (JSON.stringify(written) ?? typeof value).replace(/\/\/[^/\s@]*@/g, '//***@');
   return `${option} ${shown.length > 82 ? `${shown.slice(0, 78)}..."` : shown}: ${rule}`;
 }

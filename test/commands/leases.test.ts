@@ -137,7 +137,7 @@ describe('leases', () => {
     for (const problem of [
       /--namespace "Default": must be lower-case/,
       /--all-namespaces: cannot be used with --namespace/,
-      /--kind .*must be of identity, heartbeat, election, lock/,
+      /--kind "lease": must be one or more of identity, heartbeat, election, lock/,
       /--observe "1s": cannot be used with --watch/,
     ])
       assert.match(wrong.err, problem);

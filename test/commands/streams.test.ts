@@ -1,7 +1,8 @@
 /** stderr whose reader has stalled: nothing waits for it, what is written stays whole, what is left out is counted. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
@@ -89,4 +90,16 @@ test('a socket, which cannot be opened once more, is written by another thread',
   assert.equal(stderr.stuck, false);
   while (text.length < lines.join('').length) await once(theirs, 'data');
   assert.equal(text, lines.join(''));
+});
+
+test('a command that prints nothing ends well, whatever its stdout is', { skip: !existsSync('/dev/full') }, (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  const script = `import { finish } from '${new URL('../../src/commands/streams.ts', import.meta.url).href}'; await finish();`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    stdio: ['ignore', full, 'pipe'],
+  });
+  assert.equal(stderr, '');
+  assert.equal(status, 0);
 });

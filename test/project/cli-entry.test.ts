@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -31,6 +31,7 @@ export async function main(argv) {
     setInterval(() => console.log('x'.repeat(1000)), 1);
     return stopped;
   }
+  if (argv[0] === 'line') console.log('line');
   if (argv[0] === 'print') {
     for (let i = 0; i < Number(argv[1]); i++) { console.log('line', i); if (i % 100 === 0) await new Promise(setImmediate); }
   }
@@ -120,6 +121,26 @@ test("the compiled program is kept with the user's own files only, never where o
   assert.deepEqual(await readdir(shared), []);
   assert.deepEqual((await readdir(home)).sort(), ['.cache', 'xdg']);
   for (const caches of ['.cache', 'xdg']) assert.deepEqual(await readdir(join(home, caches)), ['leasekeeper']);
+});
+
+test('a home that does not exist is not made, and one in which nothing can be made keeps nobody waiting', () => {
+  const missing = join(directory, 'no-home');
+  const env = { NODE_DISABLE_COMPILE_CACHE: undefined, NODE_COMPILE_CACHE: undefined, XDG_CACHE_HOME: undefined };
+  for (const HOME of [missing, '/proc']) assert.equal(start(['code', '4'], { env: { ...env, HOME } }).status, 4);
+  assert.ok(!existsSync(missing));
+});
+
+const noFull = !existsSync('/dev/full') && 'no /dev/full';
+
+test('what cannot be written to stdout is an error, whatever the command itself ends with', { skip: noFull }, (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  const { status, stderr } = spawnSync(process.execPath, [entry, 'line'], {
+    encoding: 'utf8',
+    stdio: ['ignore', full, 'pipe'],
+  });
+  assert.equal(stderr, 'leasekeeper: ENOSPC: no space left on device, write\n');
+  assert.equal(status, 1);
 });
 
 test("a command's result is the exit code, at once, whatever it left open", () => {
