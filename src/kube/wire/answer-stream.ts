@@ -5,6 +5,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { Chunks } from './chunks.ts';
 import { abortedError, socketError } from './api-errors.ts';
 import type { Asked } from './api-errors.ts';
+import type { Endings } from './endings.ts';
 import type { StreamExchange } from './exchange.ts';
 
 /** Bytes read of a refused stream's answer. */
@@ -21,24 +22,21 @@ export interface AnswerStream {
 /** The transport that it belongs to. */
 interface StreamOwner {
   readonly server: string;
-  /** Called by `close` of the transport. */
-  readonly running: Set<() => void>;
+  readonly endings: Endings;
   readonly isClosed: () => boolean;
 }
 
 export function streamOf(
   request: Asked & { readonly signal?: AbortSignal | undefined },
   exchange: StreamExchange,
-  { server, running, isClosed }: StreamOwner,
+  { server, endings, isClosed }: StreamOwner,
 ): AnswerStream {
   const { signal } = request;
   const end = (): void => {
-    running.delete(end);
-    signal?.removeEventListener('abort', end);
+    endings.delete(end, signal);
     exchange.giveUp();
   };
-  running.add(end);
-  signal?.addEventListener('abort', end, { once: true });
+  endings.add(end, signal);
   // Nobody listened since the answer came.
   if (signal?.aborted || isClosed()) end();
   return {

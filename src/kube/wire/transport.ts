@@ -23,6 +23,7 @@ import { createConnector } from './connector.ts';
 import type { CredentialSource, Credentials } from '../auth/material.ts';
 import { abortedError, answerError, badAnswer, bodyError, socketError, timeoutError } from './api-errors.ts';
 import type { Asked } from './api-errors.ts';
+import { Endings } from './endings.ts';
 import { Exchange, StreamExchange, TooLargeError } from './exchange.ts';
 import type { WholeAnswer } from './exchange.ts';
 import { clean, createSecrets } from './foreign-text.ts';
@@ -130,7 +131,7 @@ export function createTransport(options: TransportOptions): Transport {
   // A plugin may go through the proxy before we do.
   secrets.sent(proxyHeaders);
   let known: Credentials | undefined;
-  const running = new Set<() => void>();
+  const endings = new Endings();
   const all = new Set<Pools>();
   let pools: Pools | undefined;
   let closed = false;
@@ -190,8 +191,7 @@ export function createTransport(options: TransportOptions): Transport {
       const release = (): void => {
         over = true;
         cancel?.();
-        running.delete(abort);
-        signal?.removeEventListener('abort', abort);
+        endings.delete(abort, signal);
       };
       const fail = (error: unknown): void => {
         release();
@@ -286,8 +286,7 @@ export function createTransport(options: TransportOptions): Transport {
         leftMs -= clock.monotonic() - armedAt;
       };
       cancel = clock.schedule(timeoutMs, timedOut);
-      running.add(abort);
-      signal?.addEventListener('abort', abort, { once: true });
+      endings.add(abort, signal);
       if (closed || signal?.aborted) abort();
       else authorize();
     });
@@ -312,7 +311,7 @@ export function createTransport(options: TransportOptions): Transport {
     },
     async stream(request) {
       const exchange = await call(request, null, true);
-      const stream = streamOf(request, exchange, { server, running, isClosed: () => closed });
+      const stream = streamOf(request, exchange, { server, endings, isClosed: () => closed });
       if (exchange.status >= 200 && exchange.status <= 299) return stream;
       const body = await readBody(stream, clock, options.requestTimeoutMs ?? DEFAULT_TIMEOUT_MS);
       throw failure(request, { status: exchange.status, headers: exchange.headers, body });
@@ -330,7 +329,7 @@ export function createTransport(options: TransportOptions): Transport {
       closed = true;
       credentials.close();
       secrets.forget();
-      for (const end of [...running]) end();
+      endings.endAll();
       const destroyed = [...all].flatMap(({ requests, streams }) => [requests.destroy(), streams.destroy()]);
       all.clear();
       pools = undefined;
