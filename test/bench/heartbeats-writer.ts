@@ -6,10 +6,11 @@
  * CPU and lateness are counted once every node has its lease: from the second interval on.
  */
 import { Heartbeat, connect, createNodesApi, createSystemClock } from '../../src/index.ts';
+import { forgetStart, staySmall } from '../../src/commands/memory.ts';
 
-import { staySmall } from '../../src/commands/memory.ts';
-
+// As `leasekeeper heartbeat` does.
 staySmall();
+forgetStart();
 const [, , kubeconfig = '', seconds = '60', interval = '10'] = process.argv;
 const clock = createSystemClock();
 const options = { renewIntervalMs: Number(interval) * 1000, concurrency: 64 };
