@@ -26,7 +26,7 @@ export const CENSUS_ROWS: OptionRows<CensusOptions> = {
     unit: 'ms',
     default: 30_000,
     rule: longEnough,
-    text: 'a lease renewed within this time is live; the default is three renew intervals',
+    text: 'a lease renewed within this time is live; the default is three renew intervals of 10 s',
   },
   maxAgeMs: {
     unit: 'ms',

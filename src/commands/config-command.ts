@@ -20,10 +20,13 @@ import { publishRules } from './publish-command.ts';
 export async function run({ table: own, given, io }: CommandInput): Promise<number> {
   const { output: _, ...options } = own;
   const table: Options = { ...options, ...PUBLISH_TABLE };
-  // The sweeper's options count for the command sweep, whether or not publish is to sweep.
-  const all = await readValues(table, given, (read) =>
-    publishRules({ ...(read as unknown as PublishValues), sweep: true }),
-  );
+  // The sweeper's options count for the command sweep, whether or not publish is to sweep; but only in publish is there a
+  // renew interval to compare them with.
+  const all = await readValues(table, given, async (read) => {
+    const { sweep, ...rest } = read as unknown as PublishValues;
+    const wrong = await publishRules({ ...rest, sweep: true });
+    return sweep ? wrong : wrong.filter(({ key, beside = [] }) => key !== 'sweepConfirmAfter' || beside.length === 0);
+  });
   const values = all as unknown as PublishValues;
   const output = readOptions(CONFIG_PRINT_OPTIONS, given);
   if (output.problems.length > given.problems.length) throw new UsageError(output.problems);

@@ -8,7 +8,7 @@
 import { fillOptions, optionProblems, optionType } from '../runtime/options.ts';
 import type { Given as Filled, OptionRow, OptionRows, RuleBetween } from '../runtime/options.ts';
 import { formatDuration } from './duration.ts';
-import { readOptions } from './option-spec.ts';
+import { readOptions, withDurations } from './option-spec.ts';
 import type { Given, OptionSpec, OptionValues, Problem, Table, Typed } from './option-spec.ts';
 
 type Fields<Options> = keyof Options & string;
@@ -138,7 +138,7 @@ export function named(
       return {
         option: given.options[key]?.at(-1)?.name ?? spec?.flag ?? key,
         value: spec?.kind === 'duration' && typeof value === 'number' ? formatDuration(value) : value,
-        rule: rule.replace(/(\d+) ms\b/g, (_, ms: string) => formatDuration(Number(ms))),
+        rule: withDurations(rule),
       };
     });
 }

@@ -121,8 +121,10 @@ async function parseMap(
     const options = { lineCounter, uniqueKeys: false, prettyErrors: false, schema: 'core', logLevel: 'error' } as const;
     const document = parseDocument(text, options);
     const line = (offset: number | undefined): string => `${path}:${lineCounter.linePos(offset ?? 0).line}`;
-    const problems: Problem[] = [...document.errors, ...document.warnings].map(({ pos, message }) => {
-      return { option: line(pos[0]), value: undefined, rule: firstLine(message) };
+    const problems: Problem[] = [...document.errors, ...document.warnings].map(({ code, pos, message }) => {
+      // The parser's own words name a function of its.
+      const rule = code === 'MULTIPLE_DOCS' ? 'must be one document, without --- between' : firstLine(message);
+      return { option: line(pos[0]), value: undefined, rule };
     });
     visit(document, {
       Alias(_, node) {

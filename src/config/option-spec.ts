@@ -202,11 +202,15 @@ export function readOptions<T extends Table>(
     if (rule === undefined) values[key] = value;
     else {
       broken.add(key);
-      problems.push({ option: strongest.name, value: strongest.raw, rule });
+      problems.push({ option: strongest.name, value: strongest.raw, rule: withDurations(rule) });
     }
   }
   return { values: values as OptionValues<T>, problems, broken };
 }
+
+/** A rule's times as its user would write them. */
+export const withDurations = (rule: string): string =>
+  rule.replace(/(\d+) ms\b/g, (_, ms: string) => formatDuration(Number(ms)));
 
 /** An option's default as its user would write it; `undefined` when there is none to tell. */
 export function defaultText(spec: OptionSpec): string | undefined {

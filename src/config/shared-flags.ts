@@ -9,7 +9,7 @@ import { defaultFeatureGates } from '../features/gates.ts';
 import { IDENTITY_ROWS } from '../identity/identity-options.ts';
 import type { OwnerReference } from '../lease/lease.ts';
 import { isLabelValue, labelKeyProblem, objectNameProblem } from '../lease/names.ts';
-import { wholeNumber } from '../runtime/options.ts';
+import { positiveMs, wholeNumber } from '../runtime/options.ts';
 import type { OptionRows } from '../runtime/options.ts';
 import { bind, optionsOf, wrong } from './bindings.ts';
 import type { Wrong } from './bindings.ts';
@@ -80,6 +80,7 @@ export const API_OPTIONS = {
     flag: '--request-timeout',
     arg: 'DURATION',
     help: 'longest time for one request; publish and heartbeat: default half the renew interval, at most 5s; else 10s',
+    rule: positiveMs,
     live: true,
     field: 'requestTimeoutMs',
   },

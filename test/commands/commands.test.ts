@@ -38,11 +38,46 @@ test('config has every option that a file may set', () => {
   }
 });
 
+async function errorsOf(args: readonly string[]): Promise<{ code: number; errors: string }> {
+  let errors = '';
+  const io = { env: {}, terminal: false, out: () => {}, err: (text: string) => void (errors += text) };
+  return { code: await main(args, io), errors };
+}
+
+test('a request timeout that nothing can use is wrong usage, whatever the command', async () => {
+  const needed: Readonly<Record<string, readonly string[]>> = {
+    'step-down': ['x'],
+    release: ['h'],
+    elect: ['--lease=x', '--', 'true'],
+    lock: ['--lease=x', '--', 'true'],
+    once: ['--lease=x', '--key=k', '--', 'true'],
+    shard: ['--ring=x', '--slots=2', '--', 'true'],
+    members: ['x'],
+    shards: ['x'],
+    heartbeat: ['--node=n'],
+  };
+  const talking = COMMANDS.filter(({ options }) => 'requestTimeout' in options);
+  assert.ok(talking.length > 15);
+  for (const { name } of talking) {
+    for (const value of ['0s', '1000h']) {
+      const { code, errors } = await errorsOf([name, `--request-timeout=${value}`, ...(needed[name] ?? [])]);
+      const rule = `leasekeeper: --request-timeout "${value}": must be greater than 0 and at most 596h31m23.647s\n`;
+      assert.deepEqual([code, errors], [2, rule], name);
+    }
+  }
+});
+
+test('config takes what publish takes: only a sweep is compared with the renew interval', async () => {
+  assert.deepEqual(await errorsOf(['config', '--renew-interval=1m']), { code: 0, errors: '' });
+  const { code, errors } = await errorsOf(['config', '--renew-interval=1m', '--sweep']);
+  assert.equal(code, 2);
+  assert.match(errors, /--sweep-confirm-after "30s": must be at least 3 renew intervals \(3m\)/);
+});
+
 test('a window of nothing is refused: it would call every server dead', async () => {
   for (const args of [['count', '--live'], ['get'], ['get', '--watch']]) {
-    let errors = '';
-    const io = { env: {}, terminal: false, out: () => {}, err: (text: string) => void (errors += text) };
-    assert.equal(await main([...args, '--fresh-for=0s'], io), 2);
+    const { code, errors } = await errorsOf([...args, '--fresh-for=0s']);
+    assert.equal(code, 2);
     assert.match(errors, /--fresh-for "0s": must be at least 1s/);
   }
 });

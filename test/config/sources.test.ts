@@ -108,7 +108,7 @@ describe('sources', () => {
     ['a text', 'hello', /^lk\.yaml: must be a map/],
     ['a key twice', `${HEAD}renewInterval: 1s\nrenewInterval: 2s`, /^lk\.yaml:4: Map keys must be unique/],
     ['a broken document', `${HEAD}a: [1, 2`, /^lk\.yaml:3: Flow sequence .* must .*\]$/],
-    ['two documents', `${HEAD}---\n${HEAD}`, /^lk\.yaml:3: Source contains multiple documents/],
+    ['two documents', `${HEAD}---\n${HEAD}`, /^lk\.yaml:3: must be one document, without --- between$/],
     ['aliases', `${HEAD}a: &a [1]\nb: [*a, *a]`, /^lk\.yaml:4: aliases \(\*name\) are not taken$/],
     ['a tag', `${HEAD}a: !!js/function x`, /^lk\.yaml:3: Unresolved tag: tag:yaml.org,2002:js\/function$/],
     ['nesting beyond reason', `${HEAD}a: ${'['.repeat(50_000)}`, /^lk\.yaml(: is no configuration|:\d+: )/],
