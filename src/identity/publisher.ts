@@ -462,7 +462,8 @@ export class Publisher {
     if (this.#phase === 'holding') {
       // The end of a lease before ours may be reported late.
       if (deleted && lease.metadata.uid !== this.#lease?.metadata.uid) return;
-      this.#observe({ type: 'disturbed', lease, deleted });
+      // Beside a server with peers it goes because we deleted it.
+      if (!deleted || !this.#peer) this.#observe({ type: 'disturbed', lease, deleted });
     } else if (!['superseded', 'besideServer', 'foreign'].includes(this.#phase)) return;
     this.#hinted = true;
     this.#mustRead = true;

@@ -1,6 +1,7 @@
 /**
  * Whether the server beside us answers. Not healthy until its first good answer; unhealthy again only after `threshold`
- * bad ones in a row; healthy again with the first good one.
+ * bad ones in a row; healthy again with the first good one. While it is unhealthy, `threshold` answers in a row of the
+ * other badness (none at all, our credentials refused) are reported too: they need another remedy.
  */
 import { sleep, withTimeout } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -31,6 +32,10 @@ export class ServerHealth {
   #options: ServerHealthOptions;
   #healthy = false;
   #failures = 0;
+  /** The badness of the last answer, how many in a row have had it, and the one that was reported. */
+  #bad: 'none' | 'refused' = 'none';
+  #alike = 0;
+  #reported: 'none' | 'refused' = 'none';
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: ServerHealthOptions) {
@@ -48,24 +53,32 @@ export class ServerHealth {
     this.#options = { ...options, ...checkedOptions('ServerHealth', HEALTH_ROWS, options) };
   }
 
-  /** Probes until the signal aborts. `onChange` is called at every change, and once for a first answer that is bad. */
+  /** Probes until the signal aborts. `onChange` is called at every change, of the badness too, and once for a first answer that is bad. */
   async run(signal: AbortSignal, onChange: (healthy: boolean, reason: string | HealthRefusal) => void): Promise<void> {
     this.#healthy = false;
-    this.#failures = 0;
+    this.#failures = this.#alike = 0;
     do {
       const problem = await this.ask(signal);
       if (signal.aborted) return;
       if (problem === undefined) {
-        this.#failures = 0;
+        this.#failures = this.#alike = 0;
         if (!this.#healthy) {
           this.#healthy = true;
           onChange(true, 'it answers');
         }
       } else {
+        const { threshold } = this.#options;
+        const bad = typeof problem === 'string' ? 'none' : 'refused';
+        this.#alike = bad === this.#bad ? this.#alike + 1 : 1;
+        this.#bad = bad;
         this.#failures++;
-        const gone = this.#healthy && this.#failures >= this.#options.threshold;
+        const gone = this.#healthy && this.#failures >= threshold;
         if (gone) this.#healthy = false;
-        if (gone || (!this.#healthy && this.#failures === 1)) onChange(false, problem);
+        const other = !this.#healthy && bad !== this.#reported && this.#alike >= threshold;
+        if (gone || other || (!this.#healthy && this.#failures === 1)) {
+          this.#reported = bad;
+          onChange(false, problem);
+        }
       }
     } while (await sleep(this.#options.clock, this.#options.intervalMs, signal));
   }

@@ -93,7 +93,7 @@ const VOID = {
     'pass void: there is no Node at all: they are probably not to be seen, not all gone; --allow-all deletes the heartbeats all the same',
   recovering:
     'pass void: servers whose leases were as old have just come back, so the API is recovering from an outage; the next pass looks again',
-  listFailed: 'pass void: listing the leases failed; the next pass starts again',
+  listFailed: 'pass void: listing failed; the next pass starts again',
 } as const;
 const STOPPED = {
   throttled: 'pass ended early: the API server keeps asking for fewer requests; the next pass goes on',

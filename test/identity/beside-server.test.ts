@@ -234,6 +234,18 @@ describe('beside a server that takes part in peer proxying', () => {
     await s.crash();
   });
 
+  it('its own deletion is no news, also where the watch reports it first', async () => {
+    const w = world(5);
+    const p = start({ clock: w.clock, store: w.store });
+    await w.clock.advance(30_000);
+    w.store.next('delete', { answerDelayMs: 200 });
+    const s = serve(w, '10.0.0.1:6443');
+    await w.clock.advance(1_000);
+    assert.deepEqual([p.phase, ours(w), p.count('disturbed')], ['besideServer', undefined, 0]);
+    await p.stop();
+    await s.crash();
+  });
+
   it('deletes what a process before it left, once nobody renews it; not what is another product’s', async () => {
     const w = world(8);
     const before = start({ clock: w.clock, store: w.store, policy: 'keep' });

@@ -443,6 +443,27 @@ describe('the server beside us', () => {
     await p.stop();
   });
 
+  it('that refuses our credentials is told apart from one that does not answer, also while it is away', async () => {
+    let problem: string | { refused: string } | undefined = 'connection refused';
+    const p = start({ health: () => Promise.resolve(problem) });
+    const reasons = (): string[] => p.events.flatMap((e) => (e.type === 'serverHealth' ? [e.reason] : []));
+    await p.clock.advance(5_000);
+    problem = { refused: '401' };
+    await p.clock.advance(1_500);
+    assert.deepEqual(reasons(), ['connection refused'], 'two of the other badness are below the threshold');
+    await p.clock.advance(60_000);
+    problem = 'status 500';
+    await p.clock.advance(60_000);
+    assert.deepEqual(reasons(), ['connection refused', '401', 'status 500']);
+    assert.equal(p.phase, 'waitingForServer');
+    problem = undefined;
+    await p.clock.advance(1_000);
+    problem = { refused: '403' };
+    await p.clock.advance(60_000);
+    assert.deepEqual(reasons().slice(3), ['it answers', '403']);
+    await p.stop();
+  });
+
   it('decides under policy auto: kept while it answers, deleted when it does not', async () => {
     for (const [problem, outcome] of [
       [undefined, 'kept'],

@@ -85,7 +85,7 @@ test('a pass ends with one line that says what it came to', () => {
   const error = new LeaseStoreError('Forbidden', { message: 'leases is forbidden' });
   assert.match(
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'listFailed', error }) })[0]!,
-    /^ERROR pass void: listing the leases failed.*code=Forbidden.*error="leases is forbidden"/,
+    /^ERROR pass void: listing failed.*code=Forbidden.*error="leases is forbidden"/,
   );
   assert.match(
     tell({ type: 'passFinished', result: result({ outcome: 'void', because: 'noDate' }) })[0]!,
