@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -57,6 +59,19 @@ test('the order: named file, KUBECONFIG, service account, ~/.kube/config', async
     loadKubeConfig(nowhere),
     failsWith('NoConfiguration', /KUBECONFIG.*\/nonexistent\/.kube\/config/),
   );
+});
+
+test('a user without a home directory has no ~/.kube/config, as in a container that runs as any number', async (t) => {
+  t.mock.method(os, 'homedir', () => {
+    throw new Error('A system error occurred: uv_os_homedir returned ENOENT');
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const options = { env: {}, serviceAccountDir: '/nonexistent' };
+  await assert.rejects(loadKubeConfig(options), failsWith('NoConfiguration', /this user has no home directory;/));
 });
 
 test('KUBECONFIG: several files are merged, of each name the first wins, missing ones are passed over', async (t) => {

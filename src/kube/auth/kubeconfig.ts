@@ -73,10 +73,11 @@ export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSet
     if (inCluster) return inCluster;
   }
   const usual = usualFile(options, env);
-  if (existsSync(usual)) return fromFiles([usual], options, env);
+  if (usual !== undefined && existsSync(usual)) return fromFiles([usual], options, env);
+  const missing = usual === undefined ? 'this user has no home directory' : `${usual} does not exist`;
   throw new KubeConfigError(
     'NoConfiguration',
-    `no Kubernetes configuration: KUBECONFIG is not set, this is no pod with a service account, and ${usual} does not exist; name a kubeconfig file`,
+    `no Kubernetes configuration: KUBECONFIG is not set, this is no pod with a service account, and ${missing}; name a kubeconfig file`,
     { file: usual },
   );
 }
@@ -84,8 +85,17 @@ export async function loadKubeConfig(options: LoadOptions = {}): Promise<KubeSet
 type Env = Readonly<Record<string, string | undefined>>;
 
 const listedFiles = (env: Env): string[] => (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
-const usualFile = ({ home }: LoadOptions, env: Env): string =>
-  join(home ?? env['HOME'] ?? homedir(), '.kube', 'config');
+
+function usualFile(options: LoadOptions, env: Env): string | undefined {
+  let home = options.home ?? env['HOME'];
+  try {
+    home ??= homedir();
+  } catch {
+    // A user without an entry in /etc/passwd, as in a container that runs as any number.
+    return undefined;
+  }
+  return join(home, '.kube', 'config');
+}
 
 async function fromFiles(names: readonly string[], options: LoadOptions, env: Env): Promise<KubeSettings> {
   const files = names.map((name) => resolve(name));
@@ -96,7 +106,8 @@ async function fromFiles(names: readonly string[], options: LoadOptions, env: En
 export async function contextNames(options: LoadOptions = {}): Promise<string[]> {
   const env = options.env ?? process.env;
   const listed = options.kubeconfig ? [options.kubeconfig] : listedFiles(env);
-  const files = listed.length > 0 ? listed : [usualFile(options, env)];
+  const usual = usualFile(options, env);
+  const files = listed.length > 0 || usual === undefined ? listed : [usual];
   return [...(await readFiles(files.map((name) => resolve(name)))).contexts.keys()];
 }
 
