@@ -55,8 +55,9 @@ export async function run(input: CommandInput): Promise<number> {
   const settings = publishSettings(values, hostname());
   const options = settings.identity;
   let gates = values.featureGates;
-  // A sweep may be thousands of deletions.
-  const api = { requestTimeoutMs: options.requestTimeoutMs, light: !values.sweep };
+  // A sweep may be thousands of deletions, as many at once as --sweep-concurrency says.
+  const { requestTimeoutMs } = options;
+  const api = { requestTimeoutMs, light: !values.sweep, maxConnections: Number.POSITIVE_INFINITY };
   return runService(values, io, api, async ({ log, clock, connection, systemd, stop }) => {
     const url = values.serverHealthUrl;
     await using probe = url === undefined ? undefined : await serverProbe(url, { ...values, clock, env: io.env });

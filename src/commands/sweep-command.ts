@@ -35,6 +35,9 @@ type Values = OptionValues<typeof SWEEP_TABLE>;
 
 const GATE_OFF = 'feature gate APIServerIdentity is off: nothing is swept';
 
+/** --concurrency is the bound, and may change. */
+const API = { maxConnections: Number.POSITIVE_INFINITY };
+
 export async function run(input: CommandInput): Promise<number> {
   const { given, io } = input;
   const values = await readValues(SWEEP_TABLE, given, rules);
@@ -42,7 +45,7 @@ export async function run(input: CommandInput): Promise<number> {
     io.out(`${GATE_OFF}\n`);
     return EXIT.ok;
   }
-  return values.once ? once(values, io) : runService(values, io, {}, (world) => scheduled(values, world, input));
+  return values.once ? once(values, io) : runService(values, io, API, (world) => scheduled(values, world, input));
 }
 
 /** Undefined: the gate is off. */
@@ -62,7 +65,7 @@ async function once(values: Values, world: Io): Promise<number> {
   const clock = createSystemClock();
   using progress = new ProgressLine(world, clock);
   const { io } = progress;
-  await using connection = await connectApi(values, { clock, env: io.env });
+  await using connection = await connectApi(values, { ...API, clock, env: io.env });
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
   const tell = logSweeper(log);
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));

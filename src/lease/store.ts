@@ -97,7 +97,7 @@ export interface LeaseStore {
    * `Forbidden`.
    */
   watch(query: LeaseQuery, signal: AbortSignal): AsyncIterable<LeaseEvent>;
-  /** Urgent calls that it carries at a time, where that is bounded: more wait for each other. */
+  /** Calls of one urgency that it carries at a time, where that is bounded: more wait for each other. */
   readonly concurrency?: number | undefined;
 }
 

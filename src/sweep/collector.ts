@@ -24,7 +24,7 @@ const MAX_PAUSES = 5;
 const MAX_FAILURES = 20;
 
 interface CollectorParts {
-  readonly store: Pick<LeaseStore, 'delete'>;
+  readonly store: Pick<LeaseStore, 'delete' | 'concurrency'>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly observe: Observe<SweepEvent>;
@@ -154,8 +154,10 @@ export async function collect(
   }
 
   try {
+    // What waits within the store waits within its own timeout.
+    const length = Math.min(concurrency, store.concurrency ?? Infinity, leases.length);
     // All of them, even when one throws: nothing may go on behind the caller's back.
-    const workers = await Promise.allSettled(Array.from({ length: Math.min(concurrency, leases.length) }, worker));
+    const workers = await Promise.allSettled(Array.from({ length }, worker));
     for (const one of workers) if (one.status === 'rejected') throw one.reason;
   } finally {
     signal.removeEventListener('abort', onAbort);

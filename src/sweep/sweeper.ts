@@ -34,7 +34,7 @@ export type Ticks = (onTick: () => void) => () => void;
 
 /** What a sweeper is made of: its collaborators, and the options of `SweepOptions`, all optional. */
 export interface SweeperOptions extends Given<SweepOptions> {
-  readonly store: Pick<LeaseStore, 'list' | 'delete'>;
+  readonly store: Pick<LeaseStore, 'list' | 'delete' | 'concurrency'>;
   readonly clock: Clock;
   /** 0 to 1, uniformly. */
   readonly random: () => number;

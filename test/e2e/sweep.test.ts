@@ -56,6 +56,15 @@ describe('sweep, one call', { concurrency: 2 }, () => {
     assert.deepEqual([second.code, /seen=2 {2}deleted=1/.test(second.stderr)], [0, true], second.stderr);
   });
 
+  it('--concurrency is how many DELETEs are under way at once, also above the 64 of other commands', async (t) => {
+    const dead = Array.from({ length: 120 }, (_, i) => ({ name: `dead-${i}`, age: 2 * HOUR }));
+    const { server, kubeconfig } = await world(t, ...dead, { name: 'live', age: 1 });
+    const held = server.faults.add({ match: { method: 'DELETE' }, fault: { type: 'hang' } });
+    const args = ['--once', '--confirm-after=0', '--concurrency=100', '--request-timeout=10m'];
+    startProgram(['sweep', '--kubeconfig', kubeconfig, ...args], { t });
+    await until('a hundred at once', () => held.hits === 100, 120_000);
+  });
+
   for (const [code, reason] of [
     [500, 'InternalError'],
     [410, 'Expired'],

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
-import type { LeaseStore } from '../../src/lease/store.ts';
 import { settle } from '../../src/runtime/manual-clock.ts';
+import type { SweeperOptions } from '../../src/sweep/sweeper.ts';
 import { storeError } from '../support/memory-api.ts';
 import { HOUR, World } from './world.ts';
 
@@ -18,21 +18,26 @@ function expired(count: number): World {
 const deletesAt = (world: World): number[] =>
   world.store.journal.filter(({ verb }) => verb === 'delete').map(({ at }) => at - 30_000);
 
-test('as many DELETEs are under way as concurrency says, no more', async () => {
-  const world = expired(20);
-  let now = 0;
-  let most = 0;
-  const store: Pick<LeaseStore, 'list' | 'delete'> = {
-    list: (...args) => world.store.list(...args),
-    delete: async (...args) => {
-      most = Math.max(most, ++now);
-      await world.store.delete(...args).finally(() => now--);
-    },
-  };
-  world.store.faults = ({ verb }) => (verb === 'delete' ? { delayMs: 100 } : undefined);
-  const { deleted } = await world.pass({ concurrency: 7, store });
-  assert.deepEqual([deleted, most], [20, 7]);
-});
+for (const { what, carried, most } of [
+  { what: 'as concurrency says', carried: undefined, most: 7 },
+  { what: 'as the store carries', carried: 3, most: 3 },
+])
+  test(`as many DELETEs are under way ${what}, no more`, async () => {
+    const world = expired(20);
+    let now = 0;
+    let peak = 0;
+    const store: SweeperOptions['store'] = {
+      concurrency: carried,
+      list: (...args) => world.store.list(...args),
+      delete: async (...args) => {
+        peak = Math.max(peak, ++now);
+        await world.store.delete(...args).finally(() => now--);
+      },
+    };
+    world.store.faults = ({ verb }) => (verb === 'delete' ? { delayMs: 100 } : undefined);
+    const { deleted } = await world.pass({ concurrency: 7, store });
+    assert.deepEqual([deleted, peak], [20, most]);
+  });
 
 test('qps spaces the DELETEs, and nobody waits after the last', async () => {
   const world = expired(5);
