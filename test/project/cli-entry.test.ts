@@ -39,6 +39,16 @@ export async function main(argv) {
 }
 `;
 
+/** Stands in for the short commands: a script whose value is a function. */
+const SHORT = `/*0123456789abcdef*/(function (module, importFile) {
+const main = async ([, code]) => {
+  if (code === 'main') return Number((await importFile('./cli/main.js')).main.length);
+  console.log(code);
+  return Number(code);
+};
+module.exports = { main, finish: async () => true };
+})`;
+
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'leasekeeper-entry-'));
   await buildEntry(directory);
@@ -46,6 +56,7 @@ before(async () => {
   await mkdir(join(directory, 'cli'));
   await writeFile(join(directory, 'package.json'), '{"type":"module"}');
   await writeFile(join(directory, 'cli', 'main.js'), MAIN);
+  await writeFile(join(directory, 'cli', 'short-commands.cjs'), SHORT);
 });
 
 after(() => rm(directory, { recursive: true, force: true }));
@@ -141,6 +152,33 @@ test('what cannot be written to stdout is an error, whatever the command itself 
   });
   assert.equal(stderr, 'leasekeeper: ENOSPC: no space left on device, write\n');
   assert.equal(status, 1);
+});
+
+test('the script of the short commands is kept compiled, by command, once one has succeeded; what is no code of it is made again', async () => {
+  const cache = await mkdtemp(join(directory, 'cache-'));
+  const env = { NODE_DISABLE_COMPILE_CACHE: undefined, NODE_COMPILE_CACHE: undefined, XDG_CACHE_HOME: cache };
+  const kept = async (): Promise<string[]> =>
+    (await readdir(join(cache, 'leasekeeper'))).filter((name) => /^(count|get|leases)/.test(name)).toSorted();
+  assert.deepEqual(start(['count', '3'], { env }), { status: 3, stdout: '3\n', stderr: '' });
+  assert.equal(start(['count', 'main'], { env }).status, 1, 'it imports by the entry');
+  assert.equal(start(['get', '--help'], { env }).status, 0);
+  assert.deepEqual(await kept(), []);
+  for (const name of ['count', 'get']) assert.equal(start([name, '0'], { env }).status, 0);
+  const names = ['count', 'get'].map((name) => `${name}-${process.version}-${process.arch}-0123456789abcdef`);
+  assert.deepEqual(await kept(), names);
+  const file = join(cache, 'leasekeeper', names[0]!);
+  const code = await readFile(file);
+  for (const spoiled of [code.subarray(0, -8), Buffer.alloc(code.length), Buffer.alloc(0)]) {
+    await writeFile(file, spoiled);
+    assert.deepEqual(start(['count', '3'], { env }), { status: 3, stdout: '3\n', stderr: '' });
+    assert.deepEqual(start(['count', '0'], { env }), { status: 0, stdout: '0\n', stderr: '' });
+    assert.equal((await readFile(file)).length, code.length);
+  }
+  assert.deepEqual(await kept(), names, 'nothing is left beside it');
+  await rm(join(cache, 'leasekeeper'), { recursive: true });
+  assert.equal(start(['count', '0'], { env: { ...env, NODE_DISABLE_COMPILE_CACHE: '1' } }).status, 0);
+  await writeFile(join(cache, 'leasekeeper'), '');
+  assert.deepEqual(start(['count', '0'], { env }), { status: 0, stdout: '0\n', stderr: '' });
 });
 
 test("a command's result is the exit code, at once, whatever it left open", () => {
