@@ -86,32 +86,36 @@ async function removeLeftovers(): Promise<void> {
 
 async function story(stage: Stage, url: string): Promise<void> {
   const { io } = stage;
-  io.out(`A Lease is a small object that says who holds something and until when. Every Kubernetes API server keeps one
-about itself: "I am master-1, I was alive at 12:00:07". Anyone who lists these leases knows how many API servers
-there are. This demo plays that with an API server for Leases inside this process (${url});
-nothing outside this machine is touched, and everything goes ten times faster than in production.
+  io.out(`A Lease is a small object that says who holds something and until when. Every
+Kubernetes API server keeps one about itself: "I am master-1, I was alive at
+12:00:07". Anyone who lists these leases knows how many API servers there are.
+This demo plays that with an API server for Leases inside this process
+(${url}); nothing outside this machine is touched, and
+everything goes ten times faster than in production.
 
 `);
   const seen = watchTypes(stage);
 
-  io.out('1. Three servers start. Beside each, `leasekeeper publish` claims the lease of its host.\n\n');
+  io.out('1. Three servers start. Beside each, `leasekeeper publish` claims the lease of\n   its host.\n\n');
   for (const host of ['master-1', 'master-2', 'master-3']) publish(stage, host);
   await until(stage, 'three live instances', (c) => c.counts?.live === 3);
   await show(stage);
 
   const [, second, third] = stage.processes as [PublisherProcess, PublisherProcess, PublisherProcess];
   const before = lease(await readCensus(stage), 'master-2');
-  io.out(`2. master-2 crashes (kill -9). The API server does not learn of it; the lease is not renewed any more. After
-   ${FRESH_MS / 1000} s without a renewal (30 s in production) it is stale: its server is probably dead, but still counted until
-   the lease expires.
+  io.out(`2. master-2 crashes (kill -9). The API server does not learn of it; the lease
+   is not renewed any more. After ${FRESH_MS / 1000} s without a renewal (30 s in production) it
+   is stale: its server is probably dead, but still counted until the lease
+   expires.
 
 `);
   await second.kill();
   await until(stage, 'master-2 to be stale', (c) => lease(c, 'master-2').state === 'stale');
   await show(stage);
 
-  io.out(`3. master-2 restarts: another process, the same hostname, so the same lease. It takes it over with one write. The
-   object stays, only its holder changes; who watched or counted saw all servers all the time.
+  io.out(`3. master-2 restarts: another process, the same hostname, so the same lease. It
+   takes it over with one write. The object stays, only its holder changes; who
+   watched or counted saw all servers all the time.
 
 `);
   publish(stage, 'master-2');
@@ -126,14 +130,17 @@ nothing outside this machine is touched, and everything goes ten times faster th
 `);
   expect(before.uid === after.uid && before.holder !== after.holder && after.leaseTransitions === 1, 'the take-over');
 
-  io.out('4. master-3 is taken out of service: SIGTERM, with --shutdown-policy=delete. Its lease goes at once.\n\n');
+  io.out(
+    '4. master-3 is taken out of service: SIGTERM, with --shutdown-policy=delete.\n   Its lease goes at once.\n\n',
+  );
   expect((await third.stop()) === 0, 'a clean stop');
   await until(stage, 'master-3 to be gone', (c) => c.counts?.instances === 2);
   await show(stage);
   seen.stop();
 
-  io.out(`5. master-4 is lost for good: its process is killed and never comes back. Its lease lasts ${SHORT_LEASE} after the last renewal
-   (an hour in production); then it has expired, and counts no more.
+  io.out(`5. master-4 is lost for good: its process is killed and never comes back. Its
+   lease lasts ${SHORT_LEASE} after the last renewal (an hour in production); then it has
+   expired, and counts no more.
 
 `);
   publish(stage, 'master-4');
@@ -162,8 +169,9 @@ nothing outside this machine is touched, and everything goes ten times faster th
 /** Looks twice, deletes what had expired both times, and shows that it is gone. */
 async function sweep(stage: Stage): Promise<void> {
   const { io, kubeconfig, signal } = stage;
-  io.out(`   \`leasekeeper sweep\` collects it: it looks, waits, looks again, and deletes what was expired both times, and
-   only in the version that it saw. A server that renews in between keeps its lease.
+  io.out(`   \`leasekeeper sweep\` collects it: it looks, waits, looks again, and deletes
+   what was expired both times, and only in the version that it saw. A server
+   that renews in between keeps its lease.
 
 `);
   // A server's Date holds whole seconds: the sweeper gives a lease the benefit of the doubt for so long.
@@ -203,7 +211,7 @@ async function readCensus({ connection, signal }: Stage): Promise<Census> {
 async function show(stage: Stage): Promise<void> {
   const census = await readCensus(stage);
   const color = stage.io.terminal && !stage.io.env['NO_COLOR'];
-  const rows = census.leases.map((l) => ({ ...l, name: `${l.name.slice(0, 24)}...`, holder: `..._${tail(l.holder)}` }));
+  const rows = census.leases.map((l) => ({ ...l, name: `${l.name.slice(0, 18)}...`, holder: `..._${tail(l.holder)}` }));
   const shape = leaseShape(() => census.asOf, { output: 'table', query: { namespace: QUERY.namespace } });
   const table = new Table(shape.columns, { color }).print(rows);
   stage.io.out('   $ leasekeeper get   (names cut to fit)\n' + table.replace(/^(?=.)/gm, '   '));
