@@ -230,7 +230,7 @@ const RBAC: CommandSpec = {
   summary: 'Print the smallest Role and RoleBinding for a command and its options',
   options: { ...RBAC_OPTIONS, ...LOG_OPTIONS },
   arguments: '[command]',
-  usage: `[${ASKED.map(([{ name }]) => name).join('|')}] [options of the command] [options]`,
+  usage: '[COMMAND] [options of the command] [options]',
   load: async () => (await import('./rbac-command.ts')).rbacOfServices(ASKED.map(([spec]) => spec)),
   commands: ASKED.map(([spec, title]) => ({
     name: spec.name,

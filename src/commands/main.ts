@@ -22,11 +22,12 @@ A Lease says who holds something, and when that was last renewed. Each server pu
 
 const OUTRO = `
 Try it without a cluster:
-  leasekeeper demo     the whole story in half a minute, on an API server in this process
+  leasekeeper demo     the whole story in half a minute, in one process
   leasekeeper dev      that API server to play with: it prints what to type
 
-Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than --expect; 75 lock not free in time.
-elect, lock and once exit with the code of their command.
+Exit codes: 0 done; 1 failed, see stderr; 2 wrong usage; 3 another number than
+--expect; 75 lock not free in time. elect, lock and once exit with the code of
+their command.
 `;
 
 /** Headings of the help. */
@@ -58,8 +59,8 @@ export async function main(
       writeErr: (text) => io.err(text),
       outputError: (text, write) => write(text.replace(/^error:/, 'leasekeeper:')),
     })
-    // The help of each option says its default and its choices itself.
-    .configureHelp({ optionDescription: ({ description }) => description })
+    // The help of each option says its default and its choices itself; beside the longest flag there is room for 36 columns.
+    .configureHelp({ optionDescription: ({ description }) => description, minWidthToWrap: 30 })
     .addHelpText('after', OUTRO)
     .exitOverride()
     .showSuggestionAfterError(true);

@@ -38,6 +38,17 @@ test('config has every option that a file may set', () => {
   }
 });
 
+test('help fits a terminal: the options of every command are wrapped', async () => {
+  const columns = (process.stdout.isTTY && process.stdout.columns) || 80;
+  for (const name of ['', ...COMMANDS.map((spec) => spec.name)]) {
+    let help = '';
+    const io = { env: {}, terminal: false, out: (text: string) => void (help += text), err: () => {} };
+    assert.equal(await main([name, '--help'].filter(Boolean), io), 0);
+    const wide = help.split('\n').filter((line) => /^ {2,}(-|  {20})/.test(line) && line.length > columns);
+    assert.deepEqual(wide, [], name);
+  }
+});
+
 async function errorsOf(args: readonly string[]): Promise<{ code: number; errors: string }> {
   let errors = '';
   const io = { env: {}, terminal: false, out: () => {}, err: (text: string) => void (errors += text) };
