@@ -14,7 +14,7 @@ export { version } from './version.ts';
 
 export { MicroTime } from './lease/micro-time.ts';
 export { LeaseParseError, leaseToJson, newLease, parseLease, withChanges } from './lease/lease.ts';
-export type { Lease, LeaseMetadata, LeaseSpec, OwnerReference } from './lease/lease.ts';
+export type { Lease, LeaseMetadata, LeaseSpec, MarkChanges, OwnerReference } from './lease/lease.ts';
 export { expiredAt, publishedExpiry } from './lease/expiry.ts';
 export { silence } from './lease/record.ts';
 export type { LeaseRecord, Silence } from './lease/record.ts';

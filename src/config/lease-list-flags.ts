@@ -4,6 +4,7 @@
 import { positiveMs } from '../runtime/options.ts';
 import { TAKE_CENSUS_ROWS } from '../census/census-options.ts';
 import type { CensusQuery } from '../census/census-query.ts';
+import { successorProblem } from '../election/election-options.ts';
 import { KINDS, kindOf } from '../lease/lease-kind.ts';
 import { objectNameProblem } from '../lease/names.ts';
 import { optionsOf, wrong } from './bindings.ts';
@@ -35,6 +36,7 @@ export const STEP_DOWN_TABLE = {
     flag: '--to',
     arg: 'HOLDER',
     help: 'who is to hold the lease next: a holder identity, or its part before the uuid; the others let it go first',
+    rule: successorProblem,
     weakest: 'flag',
   },
   stepDownWait: {

@@ -6,7 +6,7 @@
  * release empties only a record that is our own, and only the version that was seen to be; it takes our term's mark off.
  */
 import { newLease, withChanges } from '../lease/lease.ts';
-import type { Lease, LeaseSpec, OwnerReference } from '../lease/lease.ts';
+import type { Lease, LeaseSpec, MarkChanges, OwnerReference } from '../lease/lease.ts';
 import { KIND_LABEL, STEP_DOWN_ANNOTATION, TERM_ANNOTATION, termMarkText } from '../lease/marks.ts';
 import type { LeaseKind } from '../lease/marks.ts';
 import { OwnWrites } from '../lease/own-writes.ts';
@@ -43,7 +43,7 @@ interface CandidateOptions {
 interface Marks {
   readonly kind: LeaseKind;
   readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: () => Readonly<Record<string, string>>;
+  readonly annotations: () => MarkChanges;
   readonly owners: readonly OwnerReference[];
 }
 
@@ -202,7 +202,9 @@ export class Candidate {
       const annotations = this.#mark(transitions);
       const lease = base
         ? withChanges(base, { spec, annotations: { ...annotations, [STEP_DOWN_ANNOTATION]: undefined }, labels })
-        : newLease({ ...ref, labels: { [KIND_LABEL]: kind, ...labels }, annotations, ownerReferences: owners }, spec);
+        : withChanges(newLease({ ...ref, labels: { [KIND_LABEL]: kind, ...labels }, ownerReferences: owners }, spec), {
+            annotations,
+          });
       try {
         return await this.#send(write, lease, options);
       } catch (error) {
@@ -279,7 +281,7 @@ export class Candidate {
     return { leaseDurationSeconds: this.timing.leaseDurationSeconds, renewTime };
   }
 
-  #mark(transitions: number): Record<string, string> {
+  #mark(transitions: number): MarkChanges {
     const { holder, timing } = this;
     return {
       ...this.#marks.annotations(),

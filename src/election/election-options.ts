@@ -4,7 +4,7 @@
  */
 import { objectNameProblem } from '../lease/names.ts';
 import type { LeaseRef } from '../lease/store.ts';
-import { positiveMs, wholeNumber } from '../runtime/options.ts';
+import { OptionsError, positiveMs, wholeNumber } from '../runtime/options.ts';
 import type { OptionProblem, OptionRows, RuleBetween } from '../runtime/options.ts';
 
 /** An elector's times, by client-go's rules. */
@@ -98,9 +98,19 @@ export function candidacyProblems(lease: LeaseRef, id: string, uuid: string): Op
   return problems;
 }
 
+/** Why nobody can be called so, who is to lead next. */
+export const successorProblem = (to: string): string | undefined =>
+  to === '' || /\p{Cc}/u.test(to) ? 'must be a holder identity, or its part before the uuid' : undefined;
+
 /** What is wrong with a work: nothing, for a program that is type-checked. */
 export const workProblems = (work: unknown): OptionProblem[] =>
   typeof work === 'function' ? [] : [{ field: 'work', value: typeof work, rule: 'must be a function' }];
+
+/** @throws OptionsError when it is no work */
+export function checkedWork(subject: string, work: unknown): void {
+  const problems = workProblems(work);
+  if (problems.length > 0) throw new OptionsError(subject, problems);
+}
 
 /** The options in the units of the monotonic clock. */
 export interface Timing {

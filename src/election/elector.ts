@@ -9,7 +9,7 @@
  * others delete a lease that is held: then a newcomer may lead while the one before has not noticed.
  */
 import { holderIdentity } from '../lease/names.ts';
-import type { OwnerReference } from '../lease/lease.ts';
+import type { MarkChanges, OwnerReference } from '../lease/lease.ts';
 import type { LeaseKind } from '../lease/marks.ts';
 import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
@@ -62,8 +62,8 @@ export interface LeaderElectorOptions extends Partial<ElectionOptions> {
   readonly kind?: LeaseKind | undefined;
   /** Labels that the lease gets with each acquisition. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Annotations that the lease gets with each acquisition and renewal; asked for each time. */
-  readonly annotations?: (() => Readonly<Record<string, string>>) | undefined;
+  /** Annotations that the lease gets with each acquisition and renewal; undefined removes one. Asked for each time. */
+  readonly annotations?: (() => MarkChanges) | undefined;
   /** Owners of the lease when we create it: when they go, the garbage collector of Kubernetes deletes it. */
   readonly owners?: readonly OwnerReference[] | undefined;
   /** True: `run` settles after the first term, however that ended. Default false. */

@@ -15,6 +15,7 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Follower } from '../runtime/follow.ts';
 import { OptionsError, positiveMs } from '../runtime/options.ts';
+import { successorProblem } from './election-options.ts';
 
 /** Who is to step down, and for whom. */
 export interface StepDownOptions {
@@ -60,8 +61,11 @@ const REOPEN_MS = 500;
  */
 export async function stepDown(options: StepDownOptions): Promise<StepDownOutcome> {
   const { store, clock, random, lease: ref, to, waitMs = WAIT_MS, signal } = options;
-  const rule = positiveMs(waitMs);
-  if (rule !== undefined) throw new OptionsError('stepDown', [{ field: 'waitMs', value: waitMs, rule }]);
+  const problems = [
+    { field: 'waitMs', value: waitMs, rule: positiveMs(waitMs) },
+    { field: 'to', value: to, rule: to === undefined ? undefined : successorProblem(to) },
+  ].flatMap(({ rule, ...rest }) => (rule === undefined ? [] : [{ ...rest, rule }]));
+  if (problems.length > 0) throw new OptionsError('stepDown', problems);
   const until = clock.monotonic() + waitMs;
   let asked: Lease | undefined;
   while (asked === undefined) {

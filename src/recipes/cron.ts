@@ -17,13 +17,14 @@ import type { Lease } from '../lease/lease.ts';
 import { MicroTime } from '../lease/micro-time.ts';
 import { KIND_LABEL } from '../lease/marks.ts';
 import { LeaseStoreError, isStoreError } from '../lease/store.ts';
+import type { CallOptions } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { OptionsError, checkedOptions } from '../runtime/options.ts';
 import { FIRES_ANNOTATION, decideClaim, firesText, parseFires } from './fires.ts';
-import type { ClaimRefusal, Fire } from './fires.ts';
+import type { ClaimRefusal, Fire, Fires } from './fires.ts';
 import { Lock, isTaken } from './lock.ts';
 import type { RecipeOptions } from './lock.ts';
 import { RecipeError } from './recipe-error.ts';
@@ -86,13 +87,16 @@ export class Cron {
   readonly #runs = new Map<string, Run>();
   readonly #stop = new AbortController();
   readonly #locks = new Set<Promise<unknown>>();
+  /** By job: the release of a fire that is complete. */
+  readonly #releases = new Map<string, Promise<unknown>>();
 
   /** @throws OptionsError with everything that is wrong */
   constructor(options: CronOptions) {
     this.#options = options;
     this.#times = checkedOptions('Cron', CRON_ROWS, options);
     this.#observe = containedObserver(options.observe);
-    // Checks the Lease and its times.
+    // Checks the Lease, the one of a job, and their times.
+    new Lock({ ...options, observe: undefined }, 'cron');
     this.#lock('job');
   }
 
@@ -159,13 +163,16 @@ export class Cron {
 
   /** Claims while no other fire of the job runs; that one is claimed is held for as long as it runs. */
   async #claimAlone(fire: Fire, fireTime: Date, signal?: AbortSignal): Promise<Run | undefined> {
+    // A job's Lease that is held for nothing would leave the next fire out.
+    if (await this.#refused(fire, signal)) return undefined;
+    await this.#releases.get(fire.job);
     let settle: (run: Run | undefined) => void = () => {};
     let fail: (error: unknown) => void = () => {};
     const answer = new Promise<Run | undefined>((resolve, reject) => ([settle, fail] = [resolve, reject]));
     let taken = false;
     const lock = this.#lock(fire.job, (event) => (taken ||= isTaken(event)));
     const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
-    const using = lock
+    const using: Promise<void> = lock
       .use(
         async (term) => {
           if (!(await this.#claim(fire, term.signal))) return settle(undefined);
@@ -177,7 +184,13 @@ export class Cron {
           }
           let end = (): void => {};
           const ended = new Promise<void>((resolve) => (end = resolve));
-          settle({ term, end });
+          settle({
+            term,
+            end: () => {
+              this.#releases.set(fire.job, using);
+              end();
+            },
+          });
           await ended;
         },
         { waitMs: 0, signal: stop, otherwise: 'throw' },
@@ -199,14 +212,17 @@ export class Cron {
       })
       .then(() => lock.idle());
     this.#locks.add(using);
-    void using.finally(() => this.#locks.delete(using));
+    void using.finally(() => {
+      this.#locks.delete(using);
+      if (this.#releases.get(fire.job) === using) this.#releases.delete(fire.job);
+    });
     return answer;
   }
 
   /** Writes the claim into the record; undefined: it is not ours. */
   async #claim(fire: Fire, signal?: AbortSignal): Promise<Run | undefined> {
-    const { store, clock, random, lease: ref } = this.#options;
-    const { maxSkewMs, claimTimeoutMs } = this.#times;
+    const { clock, random } = this.#options;
+    const { claimTimeoutMs } = this.#times;
     const { job } = fire;
     const fireTime = new Date(fire.time.epochMs);
     const backoff = createBackoff({ firstMs: FIRST_WAIT_MS, capMs: LONGEST_WAIT_MS, random });
@@ -217,23 +233,10 @@ export class Cron {
     const call = () => ({ timeoutMs: attemptMs(until - clock.monotonic()), signal: stop, urgent: true });
     while (clock.monotonic() < until && !stop.aborted) {
       try {
-        const fieldSelector = `metadata.name=${ref.name}`;
-        const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call());
-        if (!serverDate)
-          throw new LeaseStoreError('BadAnswer', { message: 'the API server sent no time (no Date header)' });
-        const lease = leases.find(({ metadata }) => metadata.name === ref.name);
-        const record = parseFires(lease?.metadata.annotations[FIRES_ANNOTATION]);
-        if (!record) {
-          this.#observe({ type: 'badRecord', job, fireTime });
-          return undefined;
-        }
-        const verdict = decideClaim(record, fire, serverDate, maxSkewMs);
-        if (verdict.do === 'refuse') {
-          this.#observe({ type: 'refused', job, fireTime, reason: verdict.reason });
-          return undefined;
-        }
-        if (verdict.do === 'run') return this.#run(lease as Lease);
-        return this.#run(await this.#write(lease, firesText(verdict.fires), call()));
+        const seen = await this.#look(fire, call());
+        if (!seen) return undefined;
+        const { lease, fires } = seen;
+        return this.#run(fires === undefined ? (lease as Lease) : await this.#write(lease, firesText(fires), call()));
       } catch (error) {
         if (!isStoreError(error)) throw error;
         // One that had no time says less than the one before.
@@ -250,11 +253,48 @@ export class Cron {
     return undefined;
   }
 
-  #write(
-    lease: Lease | undefined,
-    text: string,
-    call: { timeoutMs: number; signal: AbortSignal; urgent: boolean },
-  ): Promise<Lease> {
+  /**
+   * Reads the record. `fires`: what claims this fire; undefined: it is claimed, by us.
+   * @returns undefined when it is not ours to claim, which is reported
+   */
+  async #look(
+    fire: Fire,
+    call: CallOptions,
+  ): Promise<{ readonly lease: Lease | undefined; readonly fires: Fires | undefined } | undefined> {
+    const { store, lease: ref } = this.#options;
+    const { job } = fire;
+    const fireTime = new Date(fire.time.epochMs);
+    const fieldSelector = `metadata.name=${ref.name}`;
+    const { leases, serverDate } = await store.list({ namespace: ref.namespace, fieldSelector }, call);
+    if (!serverDate)
+      throw new LeaseStoreError('BadAnswer', { message: 'the API server sent no time (no Date header)' });
+    const lease = leases.find(({ metadata }) => metadata.name === ref.name);
+    const record = parseFires(lease?.metadata.annotations[FIRES_ANNOTATION]);
+    if (!record) {
+      this.#observe({ type: 'badRecord', job, fireTime });
+      return undefined;
+    }
+    const verdict = decideClaim(record, fire, serverDate, this.#times.maxSkewMs);
+    if (verdict.do === 'refuse') {
+      this.#observe({ type: 'refused', job, fireTime, reason: verdict.reason });
+      return undefined;
+    }
+    return { lease, fires: verdict.do === 'write' ? verdict.fires : undefined };
+  }
+
+  /** True: the record says that a fire is not ours to claim. False: it does not, or cannot be read now. */
+  async #refused(fire: Fire, signal?: AbortSignal): Promise<boolean> {
+    const timeoutMs = attemptMs(this.#times.claimTimeoutMs);
+    const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    try {
+      return (await this.#look(fire, { timeoutMs, signal: stop, urgent: true })) === undefined;
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      return false;
+    }
+  }
+
+  #write(lease: Lease | undefined, text: string, call: CallOptions): Promise<Lease> {
     const { store, clock, lease: ref } = this.#options;
     const annotations = { [FIRES_ANNOTATION]: text };
     const renewTime = MicroTime.fromEpochMicrosClamped(clock.wallMicros());
@@ -297,15 +337,18 @@ function keyParts(key: string): { job: string; fireTime: Date } {
 
 const runKey = (job: string, fireTime: Date): string => `${job}:${fireTime.toISOString()}`;
 
+const isoText = (time: Date): string => (Number.isNaN(time.getTime()) ? 'Invalid Date' : time.toISOString());
+
 function fireProblems(job: string, fireTime: Date): { field: string; value: unknown; rule: string }[] {
   const problems = [];
   if (typeof job !== 'string' || job === '' || job.length > 253) {
     problems.push({ field: 'job', value: job, rule: 'must be 1 to 253 characters' });
   }
-  if (!(fireTime instanceof Date) || Number.isNaN(fireTime.getTime())) {
+  // Also one beyond what a record can say: the year 0 to 9999.
+  if (!(fireTime instanceof Date) || !/^\d{4}-/.test(isoText(fireTime))) {
     problems.push({
       field: 'fireTime',
-      value: fireTime instanceof Date ? 'Invalid Date' : fireTime,
+      value: fireTime instanceof Date ? isoText(fireTime) : fireTime,
       rule: 'must be a valid Date',
     });
   }

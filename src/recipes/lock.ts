@@ -10,6 +10,7 @@
 import { LeaderElector } from '../election/elector.ts';
 import type { LeaderElectorOptions } from '../election/elector.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
+import { checkedWork } from '../election/election-options.ts';
 import type { WatchLease } from '../election/lease-follower.ts';
 import type { Term } from '../election/term.ts';
 import type { LeaseStore } from '../lease/store.ts';
@@ -56,7 +57,8 @@ export class Lock {
   }
 
   /** As `use`, with an answer that tells a work that returned null from one that never ran. */
-  tryUse<T>(work: (term: Term) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
+  async tryUse<T>(work: (term: Term) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
+    checkedWork('use', work);
     const { clock } = this.#options;
     return this.#waiting.use(clock, options, async (signal, begin, taken, extend) => {
       let failure: { readonly error: unknown } | undefined;

@@ -76,7 +76,8 @@ export class Members {
       {
         ...rest,
         observe: containedObserver(observe),
-        annotations: () => ({ ...(this.#payload !== undefined && { [PAYLOAD_ANNOTATION]: this.#payload }) }),
+        // Undefined removes what an earlier process, or an earlier payload, left there.
+        annotations: () => ({ [PAYLOAD_ANNOTATION]: this.#payload }),
       },
       // The Lease is all that a member holds.
       ({ signal }) => aborted(signal),

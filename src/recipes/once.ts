@@ -17,6 +17,7 @@ import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
 import { checkedOptions } from '../runtime/options.ts';
 import { sleep } from '../runtime/clock.ts';
+import { checkedWork } from '../election/election-options.ts';
 import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
 import { DONE_ANNOTATION, MAX_DONE_BYTES, parseDone, withDone } from './done-keys.ts';
@@ -59,6 +60,7 @@ export class Once {
    */
   async run<T>(key: string, work: (term: Term) => Promise<T>, signal?: AbortSignal): Promise<OnceOutcome<T>> {
     checkedOptions('once', ONCE_ROWS, { key });
+    checkedWork('once', work);
     const succeeded = new AbortController();
     const stop = signal ? AbortSignal.any([signal, succeeded.signal]) : succeeded.signal;
     let began = false;

@@ -11,7 +11,7 @@ import { LeaderElector } from '../election/elector.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import type { ElectionOptions } from '../election/election-options.ts';
 import type { Term } from '../election/term.ts';
-import type { Lease, OwnerReference } from '../lease/lease.ts';
+import type { Lease, MarkChanges, OwnerReference } from '../lease/lease.ts';
 import { KIND_LABEL } from '../lease/marks.ts';
 import type { MicroTime } from '../lease/micro-time.ts';
 import { holderIdentity, isLabelValue, objectNameProblem } from '../lease/names.ts';
@@ -56,7 +56,7 @@ export interface RingMemberOptions extends Partial<ElectionOptions> {
   /** Owners of the member Lease when we create it: when they go, the garbage collector of Kubernetes deletes it. Default none. */
   readonly owners?: readonly OwnerReference[] | undefined;
   /** What stands on the member Lease besides, asked for at each renewal. */
-  readonly annotations?: (() => Readonly<Record<string, string>>) | undefined;
+  readonly annotations?: (() => MarkChanges) | undefined;
   /** As an elector's, of the member Lease. */
   readonly onDeadline?: ((term: Term) => void) | undefined;
   /** Called at once when more is known to have been seen. */

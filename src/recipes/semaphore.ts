@@ -10,6 +10,7 @@
  * A slot that is given back is taken within one round trip; one of a holder that died once its duration has passed.
  */
 import { emptiedTerm } from '../election/decide.ts';
+import { checkedWork } from '../election/election-options.ts';
 import { LeaderElector } from '../election/elector.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
 import { createSharedWatch } from '../election/shared-watch.ts';
@@ -88,7 +89,8 @@ export class Semaphore {
   }
 
   /** As Lock's `tryUse`. */
-  tryUse<T>(work: (term: SlotTerm) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
+  async tryUse<T>(work: (term: SlotTerm) => Promise<T>, options: UseOptions = {}): Promise<UseOutcome<T>> {
+    checkedWork('use', work);
     return this.#waiting.use(this.#options.clock, options, (signal, begin, allTaken, extend) =>
       this.#contend(signal, allTaken, options.waitMs === 0 ? extend : undefined, async (term) =>
         begin(() => work(term)),

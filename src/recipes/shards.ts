@@ -13,7 +13,7 @@
  */
 import { askedToStepDown, versionToken } from '../election/decide.ts';
 import type { ElectionEvent } from '../election/election-events.ts';
-import { workProblems } from '../election/election-options.ts';
+import { checkedWork } from '../election/election-options.ts';
 import { LeadershipError } from '../election/term.ts';
 import type { Term } from '../election/term.ts';
 import { newLease, withChanges } from '../lease/lease.ts';
@@ -31,7 +31,7 @@ import { sleep } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { containedObserver } from '../runtime/observer.ts';
 import type { Observe } from '../runtime/observer.ts';
-import { INT32_MAX, OptionsError, checkedOptions, fillOptions } from '../runtime/options.ts';
+import { INT32_MAX, checkedOptions, fillOptions } from '../runtime/options.ts';
 import { Wake } from '../runtime/wake.ts';
 import { assign } from './assign.ts';
 import { KEYS_ROWS, MEMBER_ROWS } from './recipe-options.ts';
@@ -143,8 +143,7 @@ export class Shards {
   /** @throws OptionsError with everything that is wrong */
   constructor(options: ShardsOptions) {
     const { keys, work, observe, onDeadline: _, ...rest } = options;
-    const problems = workProblems(work);
-    if (problems.length > 0) throw new OptionsError('Shards', problems);
+    checkedWork('Shards', work);
     this.#options = options;
     this.#clock = options.clock;
     this.#observe = containedObserver(observe);

@@ -137,6 +137,7 @@ test('nobody holds it; who is named holds it already; there is no such lease; ti
     await scene.clock.advance(1_000);
     assert.deepEqual(await ask(), { outcome: 'notHeld' });
     for (const waitMs of [0, -1, NaN]) await assert.rejects(ask({ waitMs }), OptionsError);
+    for (const to of ['', 'a\n']) await assert.rejects(ask({ to }), OptionsError);
   }));
 
 test('renewed in between: asked again; and a stop ends the waiting', () =>

@@ -253,3 +253,31 @@ test("overlap 'skip' after a standstill: a fire whose term is over does not begi
     [true],
   );
 });
+
+test("overlap 'skip': a fire that is claimed already takes no turn, and one that is complete gives its own back first", async () => {
+  const cluster = new Cluster();
+  const [a, late] = [cron(cluster, 'a', { overlap: 'skip' }), cron(cluster, 'b', { overlap: 'skip' })];
+  const first = at(cluster);
+  assert.ok(await cluster.until(a.cron.claimFire('job', first)));
+  a.cron.complete('job', first);
+  await cluster.clock.advance(1_000);
+  assert.equal(await cluster.until(late.cron.claimFire('job', first)), undefined);
+  assert.deepEqual(
+    late.events.map((e) => (e.type === 'refused' ? e.reason : e.type)),
+    ['claimed'],
+  );
+  // The next fire is due at once, here and there.
+  const second = at(cluster);
+  assert.ok(await cluster.until(late.cron.claimFire('job', second)), 'nothing runs');
+  late.cron.complete('job', second);
+  const third = at(cluster, 1);
+  assert.ok(await cluster.until(late.cron.claimFire('job', third)), 'the one before is complete');
+});
+
+test('a Lease whose name is too long, and a time that no record can say, are refused', async () => {
+  const cluster = new Cluster();
+  const lease = { namespace: 'default', name: 'x'.repeat(254) };
+  assert.throws(() => new Cron({ ...cluster.process('a'), lease }), OptionsError);
+  const { cron: c } = cron(cluster, 'a');
+  for (const ms of [8.64e15, -8.64e15]) await assert.rejects(c.claimFire('job', new Date(ms)), OptionsError);
+});

@@ -6,6 +6,7 @@ import { LeadershipError } from '../../src/election/term.ts';
 import type { Term } from '../../src/election/term.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import { Lock } from '../../src/recipes/lock.ts';
+import { Once } from '../../src/recipes/once.ts';
 import { RecipeError } from '../../src/recipes/recipe-error.ts';
 import { Semaphore } from '../../src/recipes/semaphore.ts';
 import { sleep } from '../../src/runtime/clock.ts';
@@ -229,4 +230,14 @@ test('waitMs 0: a holder that died is no holder for ever', async () => {
   a.store.faults = () => ({ hang: true });
   await cluster.clock.advance(60_000);
   assert.equal(await cluster.until(new Lock(cluster.process('b')).use(async () => 'ran', { waitMs: 0 })), 'ran');
+});
+
+test('a work that is none is refused before anything is acquired', async () => {
+  const cluster = new Cluster();
+  const parts = cluster.process('a');
+  const none = undefined as unknown as () => Promise<void>;
+  await assert.rejects(new Lock(parts).use(none), OptionsError);
+  await assert.rejects(new Semaphore({ ...parts, count: 2 }).use(none), OptionsError);
+  await assert.rejects(new Once(parts).run('key', none), OptionsError);
+  assert.equal(parts.store.count('create'), 0);
 });

@@ -161,3 +161,28 @@ test('a payload is counted in bytes', () => {
   assert.throws(() => make(2_100), /must be at most 4096 bytes as JSON/);
   assert.doesNotThrow(() => make(2_000));
 });
+
+test('a payload that is taken back, or that an earlier process left, is shown no more', async () => {
+  const cluster = new Cluster();
+  const a = start(cluster, 'a');
+  await cluster.clock.advance(1_000);
+  assert.deepEqual(a.members.live[0]?.payload, { id: 'a' });
+  a.members.update(undefined);
+  await cluster.clock.advance(6_000);
+  assert.equal(a.members.live[0]?.payload, undefined);
+  a.members.update({ id: 'again' });
+  await cluster.clock.advance(6_000);
+  a.stop.abort();
+  await cluster.until(a.running);
+  const { store, clock, random, newId } = cluster.process('a');
+  const next = new Members({ store, clock, random, ring: RING, id: 'a', uuid: newId() });
+  const stop = new AbortController();
+  const running = next.run(stop.signal);
+  await cluster.clock.advance(1_000);
+  assert.deepEqual(
+    next.live.map(({ payload }) => payload),
+    [undefined],
+  );
+  stop.abort();
+  await cluster.until(running);
+});
