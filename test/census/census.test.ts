@@ -58,6 +58,13 @@ describe('the state of one lease, by the API server’s Date', () => {
   });
 });
 
+test('two looks: who was silent for its own duration has expired, however fresh its time looks; who wrote lives', () => {
+  const ahead = sketched({ renewedAgoMs: -9e6, durationSeconds: 15 });
+  assert.equal(comparedState(ahead, false, at(0), 15_001), 'expired');
+  assert.equal(comparedState(ahead, false, at(0), 15_000), 'stale');
+  assert.equal(comparedState(ahead, true, at(0), 15_001), 'live');
+});
+
 test('a shard that somebody holds is not renewed: its own times say nothing, however it is looked at', () => {
   const shard = { ...sketched({ renewedAgoMs: 9e6, durationSeconds: 15 }), kind: 'shard' as const };
   assert.equal(publishedState(shard, at(0), FRESH), 'unknown');

@@ -323,3 +323,21 @@ test('no server; no kubeconfig', async (t) => {
   const missing = await findings('/no/such/kubeconfig');
   is(missing['kubeconfig'], 'failure', /\/no\/such\/kubeconfig/);
 });
+
+test('stopped between its two looks: exit 1, however well all was until then', async (t) => {
+  const config = await kubeconfig(t, {});
+  const before = process.listeners('SIGTERM');
+  let out = '';
+  const io = {
+    ...{ env: {}, terminal: false, errTerminal: true },
+    out: (text: string) => void (out += text),
+    err: (text: string) => {
+      if (!text.includes('looking again')) return;
+      for (const stop of process.listeners('SIGTERM')) if (!before.includes(stop)) stop('SIGTERM');
+    },
+  };
+  const code = await main(['doctor', `--kubeconfig=${config}`, '--observe=10m', '--hostname-override=master-1'], io);
+  assert.equal(code, 1);
+  assert.match(out, /rights: /);
+  assert.doesNotMatch(out, /failure|leases: /);
+});

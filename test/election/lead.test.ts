@@ -38,6 +38,16 @@ test('stopped by an observer of `leading`: the work is asked to end, and the lea
   assert.equal(clock.pending, 0);
 });
 
+test('a renewal that was sent before the last one known moves nothing', () => {
+  const clock = new ManualClock();
+  const parts = { lease: REF, holder: 'a_1', fencingToken: 0, clock, timing: timing(OPTIONS), onLost() {} };
+  const held = new HeldTerm({ ...parts, sentAt: 2 });
+  const { deadline } = held;
+  assert(held.renewed(1));
+  assert.equal(held.deadline, deadline);
+  held.end();
+});
+
 test('a term that is lost aborts its signal even when its observer throws', () => {
   const held = new HeldTerm({
     lease: REF,

@@ -122,6 +122,14 @@ test('client-go’s leader is named, and nothing is written; also where an old m
       );
       assert.deepEqual(await ask(), { outcome: 'notOurs', holder: 'theirs' });
     }
+    // As a client-go under the name of ours would leave it: another term than the marked one.
+    scene.api.edit(REF, (lease) =>
+      withChanges(lease, {
+        spec: { holderIdentity: a.elector.holder, leaseTransitions: 7 },
+        annotations: { [TERM_ANNOTATION]: mark },
+      }),
+    );
+    assert.deepEqual(await ask(), { outcome: 'notOurs', holder: a.elector.holder });
     assert.equal(scene.peek()!.metadata.annotations[STEP_DOWN_ANNOTATION], undefined);
     assert.equal(store.count('update'), 0);
   }));

@@ -99,6 +99,7 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'shards: what was put back is waited for': MORE,
   'shards: what is not there is waited for from each list': MORE,
   'shards: a key ends when the ring was not seen for a term': MORE,
+  'shards: no check passes when the ring was not seen for a term': MORE,
   'shards: what was seen is proved by a write of our own, from its sending': MORE,
   'shards: no work begins under a release that is under way': MORE,
   'shards: what is created out of nothing waits for the view': DRILLED,

@@ -102,6 +102,23 @@ describe('releasing a host', () => {
     assert.deepEqual(names(), [ref.name]);
   });
 
+  it('leaves alone what is renewed just before the DELETE, and a lease that comes between the looks', async () => {
+    const { clock, store, put, release, names } = setup();
+    put(hostname);
+    let deletions = 0;
+    store.faults = ({ verb }) => {
+      const renewTime = MicroTime.fromEpochMicros(clock.wallMicros() + 1);
+      if (verb === 'delete' && ++deletions === 1) store.edit(ref, () => ({ spec: { renewTime } }));
+      return undefined;
+    };
+    assert.deepEqual(await release(), [[ref.name, 'renewed']]);
+    assert.deepEqual([deletions, names()], [1, [ref.name]]);
+    const own = leaseName(hostname, 'apiserver');
+    clock.schedule(5_000, () => put(hostname, own));
+    assert.deepEqual(await release(), [[own, 'renewed']]);
+    assert.equal(names().length, 2);
+  });
+
   it('forced: at once, even when somebody renews', async () => {
     const { clock, store, put, release, names } = setup();
     put(hostname);

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cron } from '../../src/recipes/cron.ts';
 import type { CronEvent, CronOptions } from '../../src/recipes/cron.ts';
+import { FIRES_ANNOTATION } from '../../src/recipes/fires.ts';
 import { OptionsError } from '../../src/runtime/options.ts';
-import { Cluster } from './support.ts';
+import { Cluster, REF } from './support.ts';
 
 const at = (cluster: Cluster, seconds = 0): Date =>
   new Date(Math.floor(cluster.clock.wallMicros() / 1e6) * 1000 + seconds * 1000);
@@ -72,6 +73,27 @@ test('a fire that lies ahead of the server, or far behind it, is refused; nobody
   assert.ok(await cluster.until(right.cron.claimFire('job', at(cluster))));
   assert.ok(await cluster.until(right.cron.claimFire('job', at(cluster, -60))), 'a clock a minute behind');
   assert.ok(await cluster.until(wrong.cron.claimFire('job', at(cluster, 60))), 'a clock a minute ahead');
+});
+
+test('a record that cannot be read, or comes without the time of the server: nothing is claimed, and it is said', async () => {
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a');
+  const annotations = { [FIRES_ANNOTATION]: '{"claimed":7}' };
+  cluster.store.put({ ...REF, labels: {}, annotations, spec: {} });
+  assert.equal(await cluster.until(a.cron.claimFire('job', at(cluster))), undefined);
+  assert.deepEqual(
+    a.events.map(({ type }) => type),
+    ['badRecord'],
+  );
+  assert.equal(cluster.peek()?.metadata.annotations[FIRES_ANNOTATION], annotations[FIRES_ANNOTATION]);
+  cluster.store.remove(REF);
+  const b = cron(cluster, 'b');
+  const list = b.store.list.bind(b.store);
+  b.store.list = async (...asked) => ({ ...(await list(...asked)), serverDate: undefined });
+  assert.equal(await cluster.until(b.cron.claimFire('job', at(cluster))), undefined);
+  const event = b.events.at(-1);
+  assert.ok(event?.type === 'lost' && event.stored === false && event.error.code === 'BadAnswer');
+  assert.equal(cluster.peek(), undefined);
 });
 
 test('the term of a fire can be asked for while it runs; the stop asks it to end, and no further fire is claimed', async () => {

@@ -123,6 +123,29 @@ test('a Lease that is lost before the answer to its acquisition came: the key is
   assert.deepEqual(await cluster.until(running), { ran: true, value: 'well' });
 });
 
+test('a record that is read when the term is over begins nothing: the key is waited for again', async () => {
+  const cluster = new Cluster();
+  const a = cluster.process('a');
+  let reads = 0;
+  a.store.faults = ({ verb }) => (verb === 'get' && ++reads === 1 ? { answerDelayMs: 5_000 } : undefined);
+  let stoodStillMs = 0;
+  const clock = {
+    monotonic: () => cluster.clock.monotonic() + stoodStillMs,
+    schedule: (ms: number, callback: () => void) => cluster.clock.schedule(ms, callback),
+    wallMicros: () => cluster.clock.wallMicros(),
+  };
+  const get = a.store.get.bind(a.store);
+  a.store.get = async (...asked) => {
+    const lease = await get(...asked);
+    if (reads === 1 && stoodStillMs === 0) stoodStillMs = 60_000;
+    return lease;
+  };
+  const worked: boolean[] = [];
+  const running = new Once({ ...a, clock }).run('v1', async (term) => void worked.push(term.remainingMs > 0));
+  await cluster.until(running);
+  assert.deepEqual(worked, [true]);
+});
+
 test('stopped between the acquisition and the work: the work does not begin, and the Lease is given back', async () => {
   const cluster = new Cluster();
   const a = cluster.process('a');

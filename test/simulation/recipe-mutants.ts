@@ -53,6 +53,24 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   ),
   mutant('cron: with overlap skip, one fire of a job at a time', change(CRON, 'await ended;', '')),
   mutant(
+    'cron: a claim is written over the version that was read',
+    change(
+      CRON,
+      'if (lease) return store.update(withChanges(lease, {',
+      'if (lease) return store.get(ref).then((now) => store.update(withChanges(now, {',
+    ),
+    change(CRON, 'annotations, spec: { renewTime } }), call);', 'annotations, spec: { renewTime } }), call));'),
+  ),
+  mutant(
+    'cron: no Date, no claim',
+    change(CRON, 'if (!serverDate)', 'if (serverDate === null)'),
+    change(
+      CRON,
+      'decideClaim(record, fire, serverDate,',
+      'decideClaim(record, fire, serverDate ?? MicroTime.fromEpochMicrosClamped(clock.wallMicros()),',
+    ),
+  ),
+  mutant(
     'semaphore: the count is agreed on after the acquisition',
     change(SEMAPHORE, 'if (!(await this.#agreed(slot, term, quiet))) return;', ''),
   ),
@@ -121,6 +139,10 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
   mutant(
     'shards: a key ends when the ring was not seen for a term',
     change(SHARDS, 'this.#viewMs = Math.min(renewDeadlineMs, this.#holdMs);', 'this.#viewMs = Infinity;'),
+  ),
+  mutant(
+    'shards: no check passes when the ring was not seen for a term',
+    change(SHARDS, 'if (lost() || clock.monotonic() >= member.proof + viewMs) throw', 'if (lost()) throw'),
   ),
   mutant(
     'shards: what was seen is proved by a write of our own, from its sending',
