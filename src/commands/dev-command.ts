@@ -1,8 +1,8 @@
 /**
  * `leasekeeper dev`: the embedded API server until SIGTERM, with a kubeconfig that kubectl takes.
  *
- * Guarantees: the kubeconfig it wrote is removed at the end; a file that was there before is never overwritten, unless
- * an earlier `dev` left it behind.
+ * Guarantees: the kubeconfig it wrote is removed at the end, unless something else stands there by then; a file that was
+ * there before is never overwritten, unless an earlier `dev` left it behind.
  */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { DEV_TABLE } from '../config/shared-flags.ts';
@@ -22,8 +22,9 @@ export async function run({ given, io }: CommandInput): Promise<number> {
   surviveHangup();
   using stop = stopSignal();
   const server = await listen(values.port);
+  const written = MARK + server.kubeconfig();
   try {
-    await writeFile(file, MARK + server.kubeconfig(), { mode: 0o600 }).catch((error: unknown) => {
+    await writeFile(file, written, { mode: 0o600 }).catch((error: unknown) => {
       throw new CommandError(`cannot write the kubeconfig ${file}: ${(error as Error).message}`);
     });
     const me = programName();
@@ -39,7 +40,8 @@ Ctrl-C ends it, and everything in it.
     await aborted(stop.signal);
   } finally {
     await server.close();
-    await rm(file, { force: true });
+    // Another `dev` may have written its own there.
+    if ((await readFile(file, 'utf8').catch(() => undefined)) === written) await rm(file, { force: true });
   }
   return EXIT.ok;
 }

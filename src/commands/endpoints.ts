@@ -197,31 +197,40 @@ export function censusEndpoints(
   };
 }
 
+interface SweepEndpoints extends Pick<Endpoints<SweepEvent>, 'listen'> {
+  /** Of one more sweeper: each has a check of its own, by this name. */
+  observer(name: string): Observe<SweepEvent>;
+}
+
 /**
- * Of `sweep`. Ready once the leases were listed, and from then on whatever becomes of later passes: metrics show those,
- * and an API that is away for a while must not take its sweepers down.
+ * Of `sweep`. Ready once every sweeper has listed its leases, and from then on whatever becomes of later passes: metrics
+ * show those, and an API that is away for a while must not take its sweepers down.
  */
-export function sweepEndpoints(frame: Frame): Endpoints<SweepEvent> {
+export function sweepEndpoints(frame: Frame): SweepEndpoints {
   const registry = registryOf(frame);
-  const measure = sweepMetrics(registry)();
-  let listed = false;
-  let last: PassResult | undefined;
-  const check = (): Check => {
-    if (frame.gates?.().enabled('APIServerIdentity') === false) {
-      return { name: 'sweep', ok: true, note: 'disabled by feature gate APIServerIdentity' };
-    }
-    const because = last?.because === undefined ? '' : ` (${last.because})`;
-    const error = last?.error === undefined ? '' : `; ${last.error.message}`;
-    const note = last === undefined ? 'no pass has ended yet' : `last pass ${last.outcome}${because}${error}`;
-    return { name: 'sweep', ok: listed, note: listed ? note : `the leases were not listed yet; ${note}` };
-  };
+  const meters = sweepMetrics(registry);
+  const checks: (() => Check)[] = [];
   return {
-    observe(event) {
-      if (event.type === 'looked') listed = true;
-      else if (event.type === 'passFinished') last = event.result;
-      measure(event);
+    observer(name) {
+      const measure = meters();
+      let listed = false;
+      let last: PassResult | undefined;
+      checks.push(() => {
+        if (frame.gates?.().enabled('APIServerIdentity') === false) {
+          return { name, ok: true, note: 'disabled by feature gate APIServerIdentity' };
+        }
+        const because = last?.because === undefined ? '' : ` (${last.because})`;
+        const error = last?.error === undefined ? '' : `; ${last.error.message}`;
+        const note = last === undefined ? 'no pass has ended yet' : `last pass ${last.outcome}${because}${error}`;
+        return { name, ok: listed, note: listed ? note : `the leases were not listed yet; ${note}` };
+      });
+      return (event) => {
+        if (event.type === 'looked') listed = true;
+        else if (event.type === 'passFinished') last = event.result;
+        measure(event);
+      };
     },
-    listen: () => serve(frame, { registry, ready: () => [check()] }),
+    listen: () => serve(frame, { registry, ready: () => checks.map((check) => check()) }),
   };
 }
 

@@ -15,6 +15,7 @@ import { createLog } from '../observe/pino-log.ts';
 import { logSweeper, spanText } from '../observe/sweep-log.ts';
 import { createSystemClock } from '../runtime/clock.ts';
 import { observers } from '../runtime/observer.ts';
+import type { Observe } from '../runtime/observer.ts';
 import { runServices } from '../runtime/services.ts';
 import type { PassResult, SweepEvent } from '../sweep/sweep-events.ts';
 import { Sweeper } from '../sweep/sweeper.ts';
@@ -67,26 +68,28 @@ async function once(values: Values, world: Io): Promise<number> {
   const { io } = progress;
   await using connection = await connectApi(values, { ...API, clock, env: io.env });
   const log = createLog({ level: values.logLevel, format: values.logFormat, output: io });
-  const tell = logSweeper(log);
   using stop = stopSignal((signal) => log.info({ signal }, 'stopping'));
   const settings = sweepSettings(values);
   let deleted = 0;
-  const observe = (event: SweepEvent): void => {
-    if (event.type === 'passStarted') progress.show('listing the leases');
-    else if (event.type === 'looked' && event.look === 1)
-      progress.show(`${event.leases} leases; looking again`, clock.monotonic() + settings.options.confirmAfterMs);
-    else if (event.type === 'looked') progress.show(() => `${event.leases} leases; ${deleted} deleted`);
-    else if (event.type === 'deleted') deleted += 1;
-    // What a dry run is asked for goes to stdout, and not to the log as well.
-    if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
-    else tell(event);
-  };
+  const observe =
+    (tell: Observe<SweepEvent>) =>
+    (event: SweepEvent): void => {
+      if (event.type === 'passStarted') progress.show('listing the leases');
+      else if (event.type === 'looked' && event.look === 1)
+        progress.show(`${event.leases} leases; looking again`, clock.monotonic() + settings.options.confirmAfterMs);
+      else if (event.type === 'looked') progress.show(() => `${event.leases} leases; ${deleted} deleted`);
+      else if (event.type === 'deleted') deleted += 1;
+      // What a dry run is asked for goes to stdout, and not to the log as well.
+      if (event.type === 'wouldDelete') io.out(plannedText(event, settings));
+      else tell(event);
+    };
   const { store, transport } = connection;
-  const parts = { store, clock, random: Math.random, observe };
-  const sweepers = [new Sweeper({ ...parts, ...settings.options })];
+  // An observer knows the pass that runs: each sweeper has its own.
+  const parts = () => ({ store, clock, random: Math.random, observe: observe(logSweeper(log)) });
+  const sweepers = [new Sweeper({ ...parts(), ...settings.options })];
   if (values.ownerGone) {
     const nodes = createNodesApi({ transport, clock, random: Math.random });
-    sweepers.push(new Sweeper({ ...parts, ...heartbeatSweep(settings).options, nodes }));
+    sweepers.push(new Sweeper({ ...parts(), ...heartbeatSweep(settings).options, nodes }));
   }
   let code: number = EXIT.ok;
   for (const sweeper of sweepers) {
@@ -116,13 +119,16 @@ async function scheduled(
       transport,
       gates: () => gates,
     });
-  const observe = observers(logSweeper(log), endpoints?.observe);
-  const parts = { store, clock, random: Math.random, observe };
-  const service = sweepService(parts, settings);
+  // An observer knows the pass that runs: each sweeper has its own.
+  const parts = (name: string) => {
+    const observe = observers(logSweeper(log), endpoints?.observer(name));
+    return { store, clock, random: Math.random, observe };
+  };
+  const service = sweepService(parts('sweep'), settings);
   const ofHeartbeats = (desired: SweepSettings | undefined): SweepSettings | undefined =>
     desired && heartbeatSweep(desired);
   const nodes = values.ownerGone ? createNodesApi({ transport, clock, random: Math.random }) : undefined;
-  const heartbeats = nodes && sweepService({ ...parts, nodes }, ofHeartbeats(settings));
+  const heartbeats = nodes && sweepService({ ...parts('heartbeats'), nodes }, ofHeartbeats(settings));
   const { namespace, sweepSchedule: schedule } = values;
   const shown = await endpoints?.listen();
   log.info(

@@ -93,6 +93,14 @@ describe('dev', { concurrency: 3 }, () => {
     assert.equal((await again.exitWithin(120_000)).code, 0);
     assert.ok(!existsSync(kubeconfig));
   });
+
+  it('leaves what another one wrote into its file meanwhile', async (t) => {
+    const { dev, kubeconfig } = await startDev(t);
+    await writeFile(kubeconfig, 'another');
+    dev.signal('SIGINT');
+    assert.equal((await dev.exitWithin(120_000)).code, 0, dev.output());
+    assert.equal(await readFile(kubeconfig, 'utf8'), 'another');
+  });
 });
 
 describe('demo', { concurrency: 2 }, () => {
