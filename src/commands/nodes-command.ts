@@ -46,7 +46,7 @@ export async function run({ given, io: world }: CommandInput): Promise<number> {
   const { io } = progress;
   const stop = new AbortController();
   using _signals = stopSignal(() => stop.abort());
-  await using connection = await connectApi(values, { clock, env: io.env });
+  await using connection = await connectApi(values, { clock, env: io.env, light: true });
   const options = printOptions(values.output, io);
   let failed: LeaseStoreError | undefined;
   let began = false;
