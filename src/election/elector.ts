@@ -10,6 +10,7 @@
  */
 import { holderIdentity } from '../lease/names.ts';
 import type { MarkChanges, OwnerReference } from '../lease/lease.ts';
+import { KIND_LABEL } from '../lease/marks.ts';
 import type { LeaseKind } from '../lease/marks.ts';
 import type { LeaseRef, LeaseStore } from '../lease/store.ts';
 import { createBackoff } from '../runtime/backoff.ts';
@@ -89,6 +90,9 @@ export class LeaderElector {
     const chosen = fillOptions(ELECTION_ROWS, options);
     const wrong = optionProblems(ELECTION_ROWS, chosen, ELECTION_BETWEEN);
     const marks = optionProblems({ labels: MARK_ROWS.labels, owners: MARK_ROWS.owners }, { labels, owners });
+    // What a lease is for decides who may delete it, and who waits for whom.
+    const other = marks.length === 0 && (labels[KIND_LABEL] ?? kind) !== kind;
+    if (other) marks.push({ field: 'labels', value: labels, rule: `must not have our own label ${KIND_LABEL}` });
     const problems = [...candidacyProblems(lease, id, uuid), ...workProblems(work), ...wrong, ...marks];
     if (problems.length > 0) throw new OptionsError('LeaderElector', problems);
     this.holder = holderIdentity(id, uuid);

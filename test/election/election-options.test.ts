@@ -71,6 +71,23 @@ test('an elector refuses everything that is wrong at once', () => {
   });
 });
 
+test('what a lease is for is not for labels of the user to say', () => {
+  const clock = new ManualClock();
+  const make = (said: string) =>
+    new LeaderElector({
+      store: new MemoryStore({ clock }),
+      clock,
+      random: () => 0.5,
+      lease: { namespace: 'default', name: 'job' },
+      id: 'a',
+      uuid: 'b',
+      work: async () => {},
+      labels: { 'leasekeeper.dev/kind': said, app: 'web' },
+    });
+  assert.throws(() => make('identity'), OptionsError);
+  make('election');
+});
+
 test('a term never outlasts what others measure as the published duration, clocks being 1 % apart', () => {
   for (const renewDeadlineMs of [900, 990, 999]) {
     const t = timing(electionOptions({ leaseDurationSeconds: 1, renewDeadlineMs, retryPeriodMs: 200 }));
