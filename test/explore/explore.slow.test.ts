@@ -16,7 +16,7 @@ test('no promise is broken, whatever goes otherwise once', { timeout: 1_800_000 
   const answers = await exploreAll(SCENARIOS.map(({ name }) => ({ scenario: name, bounds })));
   for (const { scenario, runs, complete, found } of answers) {
     t.diagnostic(`${scenario}: ${runs} runs, complete up to ${complete}`);
-    const replay = found && `--scenario ${scenario} --replay '${scheduleText(found.schedule)}'`;
+    const replay = found && `--scenario '${scenario}' --replay '${scheduleText(found.schedule)}'`;
     assert.equal(found, undefined, `${found?.rule}: ${found?.message}\nnpm run explore -- ${replay}`);
     assert.ok(runs >= RUNS || complete === bounds.deviations, `${scenario}: ${runs} runs`);
   }

@@ -38,7 +38,7 @@ function tell({ scenario, runs, same, complete, ms, found }: Explored): void {
   process.exitCode = 1;
   console.log(found.story.join('\n'));
   console.log(`\n${found.rule}: ${found.message}`);
-  console.log(`replay: npm run explore -- --scenario ${scenario} --replay '${scheduleText(found.schedule)}'`);
+  console.log(`replay: npm run explore -- --scenario '${scenario}' --replay '${scheduleText(found.schedule)}'`);
   console.log(`as a test: ['${scenario}', '${scheduleText(found.schedule)}'], // in test/explore/replays.test.ts`);
 }
 

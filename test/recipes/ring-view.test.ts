@@ -1,7 +1,7 @@
 /** Which key may be taken, from every order in which Leases of members and keys change, go and come back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { newLease } from '../../src/lease/lease.ts';
+import { newLease, withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { TERM_ANNOTATION, termMarkText } from '../../src/lease/marks.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
@@ -74,6 +74,13 @@ test('a key whose Lease is not there is free a duration after the whole ring was
   assert.equal(ring.key('k').freeAt, 15_200, 'nobody creates a released key: it was brought along');
   ring.see({ type: 'deleted', lease }, 300);
   assert.equal(ring.key('k').freeAt, 15_300);
+});
+
+test('a key whose Lease is not there is waited for as long as the longest term of any member', () => {
+  const ring = view();
+  const slow = withChanges(A, { spec: { leaseDurationSeconds: 60 } });
+  ring.see({ type: 'list', leases: [slow] }, 0);
+  assert.equal(ring.key('k').freeAt, 60_000);
 });
 
 test('a key that was never there is waited for from each list: it may have come and gone in between', () => {

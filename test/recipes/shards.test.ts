@@ -365,8 +365,14 @@ test('a key that was put back under our own term and then deleted is in one hand
 test('a watch that stalls: what is held ends before anybody may take it, and comes back with the view', async () => {
   const ring = await three();
   const member = ring.members.get('a') as Member;
+  const { clock } = ring.cluster;
+  const term = [...ring.hands.at.values()].find(({ holder }) => holder.startsWith('a_')) as ShardTerm;
+  const silentAt = clock.monotonic();
   member.store.watches.silence();
-  await ring.advance(16_000);
+  await ring.advance(6_000);
+  assert.ok(term.deadline <= silentAt + 10_000, 'a watchdog ends its work by then, although its renewals go on');
+  assert.ok(term.expires <= silentAt + 15_000);
+  await ring.advance(10_000);
   assert.equal(ring.hands.at.size, 8, 'its own renewals go on, but it does not see its keys');
   member.store.watches.resume('replay');
   await ring.advance(6_000);
