@@ -163,15 +163,17 @@ export class Cron {
 
   /** Claims while no other fire of the job runs; that one is claimed is held for as long as it runs. */
   async #claimAlone(fire: Fire, fireTime: Date, signal?: AbortSignal): Promise<Run | undefined> {
+    const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     // A job's Lease that is held for nothing would leave the next fire out.
-    if (await this.#refused(fire, signal)) return undefined;
-    await this.#releases.get(fire.job);
+    if (await this.#refused(fire, stop)) return undefined;
+    const release = this.#releases.get(fire.job);
+    if (release) await orAborted(release, stop);
+    if (stop.aborted) return undefined;
     let settle: (run: Run | undefined) => void = () => {};
     let fail: (error: unknown) => void = () => {};
     const answer = new Promise<Run | undefined>((resolve, reject) => ([settle, fail] = [resolve, reject]));
     let taken = false;
     const lock = this.#lock(fire.job, (event) => (taken ||= isTaken(event)));
-    const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     const using: Promise<void> = lock
       .use(
         async (term) => {
@@ -187,7 +189,8 @@ export class Cron {
           settle({
             term,
             end: () => {
-              this.#releases.set(fire.job, using);
+              // One that was given up, since it did not end when asked to, releases nothing any more.
+              if (this.#locks.has(using)) this.#releases.set(fire.job, using);
               end();
             },
           });
@@ -283,11 +286,10 @@ export class Cron {
   }
 
   /** True: the record says that a fire is not ours to claim. False: it does not, or cannot be read now. */
-  async #refused(fire: Fire, signal?: AbortSignal): Promise<boolean> {
+  async #refused(fire: Fire, signal: AbortSignal): Promise<boolean> {
     const timeoutMs = attemptMs(this.#times.claimTimeoutMs);
-    const stop = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     try {
-      return (await this.#look(fire, { timeoutMs, signal: stop, urgent: true })) === undefined;
+      return (await this.#look(fire, { timeoutMs, signal, urgent: true })) === undefined;
     } catch (error) {
       if (!isStoreError(error)) throw error;
       return false;
@@ -327,6 +329,15 @@ export class Cron {
 
 /** Of one that hangs, time is left for another: its answer may be lost, and the claim stored. */
 const attemptMs = (leftMs: number): number => Math.max(1, Math.ceil(leftMs / 2 < LEAST_HALF_MS ? leftMs : leftMs / 2));
+
+/** Settles with the promise, or as soon as the signal aborts. Leaves no listener. */
+async function orAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  let onAbort = (): void => {};
+  const aborted = new Promise<void>((resolve) => (onAbort = resolve));
+  signal.addEventListener('abort', onAbort, { once: true });
+  await Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', onAbort));
+}
 
 /** Characters of a time as ISO text. */
 const ISO_LENGTH = 24;

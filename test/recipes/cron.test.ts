@@ -1,5 +1,6 @@
 /** Cron: each fire runs at most once, whatever gets lost and whatever clocks say. */
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { Cron } from '../../src/recipes/cron.ts';
 import type { CronEvent, CronOptions } from '../../src/recipes/cron.ts';
@@ -294,6 +295,45 @@ test("overlap 'skip': a fire that is claimed already takes no turn, and one that
   late.cron.complete('job', second);
   const third = at(cluster, 1);
   assert.ok(await cluster.until(late.cron.claimFire('job', third)), 'the one before is complete');
+});
+
+test("overlap 'skip': who waits for the release of the fire before is free as soon as its signal aborts, or at the close", async () => {
+  for (const end of ['signal', 'close'] as const) {
+    const cluster = new Cluster();
+    const a = cron(cluster, 'a', { overlap: 'skip' });
+    const first = at(cluster);
+    assert.ok(await cluster.until(a.cron.claimFire('job', first)));
+    await cluster.clock.advance(1_000);
+    a.store.faults = ({ verb }) => (verb === 'update' ? { hang: true } : undefined);
+    a.cron.complete('job', first);
+    const stop = new AbortController();
+    const claiming = a.cron.claimFire('job', at(cluster), stop.signal);
+    await cluster.clock.advance(100);
+    if (end === 'signal') stop.abort();
+    else void a.cron.close();
+    assert.equal(await cluster.until(claiming, 100), undefined, end);
+    assert.equal(getEventListeners(stop.signal, 'abort').length, 0);
+    assert.deepEqual(
+      a.events.map(({ type }) => type),
+      ['claimed'],
+    );
+  }
+});
+
+test("overlap 'skip': a work that was given up and ends at last is no release that the next fire waits for", async () => {
+  const cluster = new Cluster();
+  const { cron: c, store } = cron(cluster, 'a', { overlap: 'skip', workTimeoutMs: 1_000 });
+  const stop = new AbortController();
+  const first = at(cluster);
+  assert.ok(await cluster.until(c.claimFire('job', first, stop.signal)));
+  stop.abort();
+  await cluster.clock.advance(60_000);
+  const second = at(cluster);
+  assert.ok(await cluster.until(c.claimFire('job', second)), 'the one before is given up');
+  store.faults = ({ verb }) => (verb === 'update' ? { delayMs: 500 } : undefined);
+  c.complete('job', second);
+  c.complete('job', first);
+  assert.ok(await cluster.until(c.claimFire('job', at(cluster, 1))), 'the release of the one before was waited for');
 });
 
 test('a Lease whose name is too long, and a time that no record can say, are refused', async () => {
