@@ -67,7 +67,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
     change(
       CRON,
       'decideClaim(record, fire, serverDate,',
-      'decideClaim(record, fire, serverDate ?? MicroTime.fromEpochMicrosClamped(clock.wallMicros()),',
+      'decideClaim(record, fire, serverDate ?? MicroTime.fromEpochMicrosClamped(this.#options.clock.wallMicros()),',
     ),
   ),
   mutant(
