@@ -443,7 +443,7 @@ describe('the server beside us', () => {
     await p.stop();
   });
 
-  it('that refuses our credentials is told apart from one that does not answer, also while it is away', async () => {
+  it('that refuses our credentials counts apart from one that does not answer, also while it is away', async () => {
     let problem: string | { refused: string } | undefined = 'connection refused';
     const p = start({ health: () => Promise.resolve(problem) });
     const reasons = (): string[] => p.events.flatMap((e) => (e.type === 'serverHealth' ? [e.reason] : []));
