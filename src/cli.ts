@@ -58,7 +58,10 @@ async function shortCommands(command: string, cache: string | undefined): Promis
   const file = cache && cache + '/' + command + '-' + process.version + '-' + process.arch + '-' + hash;
   let cachedData: Buffer | undefined;
   try {
-    if (file) cachedData = fs.readFileSync(file);
+    // V8 crashes on what is damaged. Here it lies twice: comparing takes less than loading what could make a checksum.
+    const twice = file && fs.readFileSync(file);
+    const half = twice && twice.subarray(0, twice.length / 2);
+    if (twice && half && half.equals(twice.subarray(half.length))) cachedData = half;
   } catch {
     // Not yet.
   }
@@ -72,11 +75,17 @@ async function shortCommands(command: string, cache: string | undefined): Promis
       if (code !== 0) return;
       const fresh = file + '.' + process.pid;
       try {
-        // Whole or not at all, also for one that starts now, and after a power cut.
-        fs.writeFileSync(fresh, compiled.createCachedData(), { mode: 0o600, flag: 'wx', flush: true });
+        // Whole or not at all, also for one that starts now.
+        const data = compiled.createCachedData();
+        fs.writeFileSync(fresh, Buffer.concat([data, data]), { mode: 0o600, flag: 'wx' });
         fs.renameSync(fresh, file);
       } catch {
-        // The next one goes on without, too.
+        // The next one goes on without, too; but a full disk keeps no half of it.
+        try {
+          fs.unlinkSync(fresh);
+        } catch {
+          // Nothing was written.
+        }
       }
     });
   }
@@ -84,9 +93,9 @@ async function shortCommands(command: string, cache: string | undefined): Promis
 }
 
 /**
- * The user's own; undefined where there is none. What lies in a cache is run unseen, and Node's default is in /tmp, where
- * any other user of the machine could have made it before. It is made here: Node would make a missing home as well, and
- * tries forever where the system lets nobody make one (/proc).
+ * The user's own; undefined where there is none. What lies in a cache is run unseen: nobody else may write there (`sudo` may
+ * keep the home of who calls it), and Node's default is in /tmp, where any other user of the machine could have made it before.
+ * It is made here: Node would make a missing home as well, and tries forever where the system lets nobody make one (/proc).
  */
 function cacheDirectory(): string | undefined {
   if (process.env['NODE_DISABLE_COMPILE_CACHE']) return undefined;
@@ -94,14 +103,23 @@ function cacheDirectory(): string | undefined {
   if (process.platform === 'win32') return local && local + '\\leasekeeper';
   const own = caches !== undefined && caches.startsWith('/') ? caches : home && home + '/.cache';
   if (!own || !own.startsWith('/')) return undefined;
-  for (const path of [own, own + '/leasekeeper']) {
-    try {
-      process.getBuiltinModule('node:fs').mkdirSync(path, 0o700);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return undefined;
+  const { mkdirSync, statSync } = process.getBuiltinModule('node:fs');
+  const cache = own + '/leasekeeper';
+  try {
+    const isOurs = (path: string): boolean => statSync(path).uid === process.geteuid!();
+    // Nothing is made in the home of another.
+    if (own !== caches && !isOurs(home!)) return undefined;
+    for (const path of [own, cache]) {
+      try {
+        mkdirSync(path, 0o700);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return undefined;
+      }
     }
+    return isOurs(cache) && (statSync(cache).mode & 0o022) === 0 ? cache : undefined;
+  } catch {
+    return undefined;
   }
-  return own + '/leasekeeper';
 }
 
 /** Ends the process once what was written so far has gone out, as far as anybody reads it. */

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -168,7 +168,10 @@ test('the script of the short commands is kept compiled, by command, once one ha
   assert.deepEqual(await kept(), names);
   const file = join(cache, 'leasekeeper', names[0]!);
   const code = await readFile(file);
-  for (const spoiled of [code.subarray(0, -8), Buffer.alloc(code.length), Buffer.alloc(0)]) {
+  // V8 takes code whose head is right, and crashes on what follows.
+  const damaged = Buffer.from(code).fill(0xff, 64, code.length / 2);
+  const torn = Buffer.from(code).fill(0, code.length / 4);
+  for (const spoiled of [code.subarray(0, -8), Buffer.alloc(code.length), Buffer.alloc(0), damaged, torn]) {
     await writeFile(file, spoiled);
     assert.deepEqual(start(['count', '3'], { env }), { status: 3, stdout: '3\n', stderr: '' });
     assert.deepEqual(start(['count', '0'], { env }), { status: 0, stdout: '0\n', stderr: '' });
@@ -180,6 +183,61 @@ test('the script of the short commands is kept compiled, by command, once one ha
   await writeFile(join(cache, 'leasekeeper'), '');
   assert.deepEqual(start(['count', '0'], { env }), { status: 0, stdout: '0\n', stderr: '' });
 });
+
+test('code is neither kept nor run where another user could have written it', async () => {
+  const cache = await mkdtemp(join(directory, 'cache-'));
+  const mine = join(cache, 'leasekeeper');
+  const env = { NODE_DISABLE_COMPILE_CACHE: undefined, NODE_COMPILE_CACHE: undefined, XDG_CACHE_HOME: cache };
+  for (const mode of [0o777, 0o770, 0o702]) {
+    await mkdir(mine);
+    await chmod(mine, mode);
+    assert.equal(start(['count', '0'], { env }).status, 0);
+    assert.deepEqual(await readdir(mine), []);
+    await rm(mine, { recursive: true });
+  }
+});
+
+const noRoot = process.geteuid?.() !== 0 && 'only root can give a directory away';
+
+test("root takes no code out of a user's home, and leaves nothing there", { skip: noRoot }, async (t) => {
+  const home = await mkdtemp(join(directory, 'home-'));
+  const env = { NODE_DISABLE_COMPILE_CACHE: undefined, NODE_COMPILE_CACHE: undefined, XDG_CACHE_HOME: undefined };
+  const given = await chown(home, 12345, 12345).then(
+    () => true,
+    () => false,
+  );
+  if (!given) return t.skip('a root of one user alone');
+  assert.equal(start(['count', '0'], { env: { ...env, HOME: home } }).status, 0);
+  assert.deepEqual(await readdir(home), []);
+  const theirs = join(home, '.cache', 'leasekeeper');
+  await mkdir(theirs, { recursive: true });
+  await chown(theirs, 12345, 12345);
+  assert.equal(start(['count', '0'], { env: { ...env, XDG_CACHE_HOME: join(home, '.cache') } }).status, 0);
+  assert.deepEqual(await readdir(theirs), []);
+});
+
+const noLimit = process.platform === 'win32' && 'no limit of file sizes';
+
+test(
+  'where the compiled code cannot be written whole none of it stays, and the exit code is 0',
+  { skip: noLimit },
+  async () => {
+    const cache = await mkdtemp(join(directory, 'cache-'));
+    const { status, stdout, stderr } = spawnSync(
+      'sh',
+      ['-c', 'ulimit -f 1; exec "$0" "$@"', process.execPath, entry, 'count', '0'],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, NODE_OPTIONS: '', NODE_DISABLE_COMPILE_CACHE: undefined, XDG_CACHE_HOME: cache },
+      },
+    );
+    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '0\n', stderr: '' });
+    assert.deepEqual(
+      (await readdir(join(cache, 'leasekeeper'))).filter((name) => name.startsWith('count')),
+      [],
+    );
+  },
+);
 
 test("a command's result is the exit code, at once, whatever it left open", () => {
   assert.equal(start(['code', '3']).status, 3);
