@@ -46,3 +46,24 @@ test('a signal that serves again and again has a listener while calls are under 
     assert.equal(listeners(signal), 0);
   }
 });
+
+test('while a signal ends calls none is ended that another has deleted, and one that throws keeps no other', (t) => {
+  const uncaught: (() => void)[] = [];
+  t.mock.method(globalThis, 'queueMicrotask', (later: () => void) => uncaught.push(later));
+  const endings = new Endings();
+  const controller = new AbortController();
+  const ended: string[] = [];
+  const deleted = (): void => void ended.push('deleted');
+  const first = (): void => {
+    ended.push('first');
+    endings.delete(deleted, controller.signal);
+    throw new Error('its fault');
+  };
+  const last = (): void => void ended.push('last');
+  for (const end of [first, deleted, last]) endings.add(end, controller.signal);
+  controller.abort();
+  t.mock.restoreAll();
+  assert.deepEqual(ended, ['first', 'last']);
+  assert.equal(uncaught.length, 1);
+  assert.throws(uncaught[0]!, { message: 'its fault' });
+});

@@ -30,7 +30,18 @@ class Group {
   }
 
   end(): void {
-    for (const end of [...this.#ends]) end();
+    for (const end of [...this.#ends]) {
+      // Another may have deleted it.
+      if (!this.#ends.includes(end)) continue;
+      try {
+        end();
+      } catch (error) {
+        // As a listener's: uncaught, and in nobody's way.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }
 
