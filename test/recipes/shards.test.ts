@@ -1,9 +1,8 @@
 /** Shards: a key never in two hands, even sizes, hand-over at once, and every way in which records come and go. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ElectionOptions } from '../../src/election/election-options.ts';
 import { Shards } from '../../src/recipes/shards.ts';
-import type { ShardEvent, ShardTerm } from '../../src/recipes/shards.ts';
+import type { ShardEvent, ShardsOptions, ShardTerm } from '../../src/recipes/shards.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import { MEMBER_ANNOTATION } from '../../src/recipes/ring-view.ts';
 import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts';
@@ -52,8 +51,14 @@ class Ring {
   readonly hands = new Hands();
   readonly members = new Map<string, Member>();
 
-  start(id: string, keys: number | readonly string[] = 12, drainMs = 0, times: Partial<ElectionOptions> = {}): Member {
-    const { store, clock, random, newId } = this.cluster.process(id);
+  start(
+    id: string,
+    keys: number | readonly string[] = 12,
+    drainMs = 0,
+    options: Partial<ShardsOptions> & { readonly store?: MemoryStore } = {},
+  ): Member {
+    const { clock, random, newId, store: ownStore } = this.cluster.process(id);
+    const { store = ownStore } = options;
     const events: ShardEvent[] = [];
     const stop = new AbortController();
     const shards = new Shards({
@@ -64,7 +69,7 @@ class Ring {
       id,
       uuid: newId(),
       keys,
-      ...times,
+      ...options,
       work: this.hands.work(drainMs, this.cluster),
       observe: (event) => void events.push(event),
     });
@@ -308,6 +313,43 @@ test("a member's Lease that is deleted or swept: it ends its keys, and all are i
   await ring.advance(45_000);
   assert.equal(ring.hands.at.size, 12);
   assert.deepEqual(ring.sizes('a', 'b', 'c'), [4, 4, 4]);
+});
+
+test('one whose Lease was deleted and made again takes no key in the term that it still sees, which is over', async () => {
+  const ring = new Ring();
+  let delayMs = 0;
+  const { store } = ring.cluster.process('a', () => delayMs);
+  ring.start('a', 2, 20_000, { store, retryPeriodMs: 2_000 });
+  await ring.advance(12_500);
+  // Not heard of yet when its next renewal finds out, nor when the keys, which were never there, may be taken.
+  delayMs = 5_000;
+  ring.cluster.store.remove({ namespace: REF.namespace, name: 'ring-m-a' });
+  await ring.advance(4_500);
+  assert.equal(ring.cluster.peek('ring-m-a')?.spec.leaseTransitions, 1);
+  delayMs = 0;
+  await ring.advance(12_500);
+  assert.equal(ring.hands.at.size, 2);
+  // To others a key that names the old term is free after a duration, however long its work takes to end.
+  ring.start('b', 2);
+  await ring.advance(19_000);
+  assert.deepEqual(ring.sizes('a', 'b'), [2, 0]);
+  await ring.advance(2_000);
+  assert.deepEqual(ring.sizes('a', 'b'), [1, 1]);
+});
+
+test('one whose Lease is deleted ends its keys as soon as the ring shows it, though its renewals hang', async () => {
+  const ring = new Ring();
+  const { store } = ring.cluster.process('a');
+  // Only the ring is followed: the watch of its own Lease shows nothing.
+  const watch = store.watch.bind(store);
+  store.watch = (query, signal) => watch({ ...query, ...(query.fieldSelector && { namespace: 'empty' }) }, signal);
+  ring.start('a', 2, 0, { store });
+  await ring.advance(21_000);
+  assert.equal(ring.hands.at.size, 2);
+  store.faults = ({ verb }) => (verb === 'update' || verb === 'get' ? { hang: true } : undefined);
+  ring.cluster.store.remove({ namespace: REF.namespace, name: 'ring-m-a' });
+  await ring.advance(100);
+  assert.equal(ring.hands.at.size, 0);
 });
 
 test("a key's record put back to an older one: never two hands, and all in one again", async () => {

@@ -2,7 +2,10 @@
  * The safety rules of recipes, each with the change that takes it out; see mutants.ts.
  *
  * Not here, because only unlikely chains of happenings show them, which test/recipes/ring-view.test.ts writes down one by one:
- * what frees a key at once was seen to match before, is of the same uid, was not put back, and goes with its mark.
+ * what frees a key at once was seen to match before, is of the same uid, was not put back, and goes with its mark. Nor here,
+ * but in test/recipes/shards.test.ts: a member's own term counts only once a write of that term was seen (else two hands, after
+ * work that takes longer to end than a term lasts), and its keys end once its Lease shows another (else only somewhat later:
+ * the deadline of its term comes before anybody may take them).
  */
 import { change } from './mutation.ts';
 import type { Mutant, Replacement } from './mutation.ts';
