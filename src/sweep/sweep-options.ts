@@ -81,7 +81,7 @@ export const SWEEP_ROWS: OptionRows<SweepOptions> = {
   qps: {
     default: 0,
     rule: (qps) => (Number.isFinite(qps) && qps >= 0 ? undefined : 'must be 0 (no limit) or a positive number'),
-    text: 'deletions a second at the most; 0: no limit but the API server’s own',
+    text: "deletions a second at the most; 0: no limit but the API server's own",
   },
   pageSize: { default: 500, rule: wholeNumber(1, MAX_PAGE_SIZE), text: 'leases in one page of a list' },
   maxSkewMs: {
