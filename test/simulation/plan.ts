@@ -159,7 +159,13 @@ export interface Phase {
 export type Furniture = 'orphan' | 'released' | 'untimed' | 'foreign';
 
 /** See ring-drills.ts. */
-export const RING_DRILLS = ['heard late', 'created twice', 'own record put back', 'release put back'] as const;
+export const RING_DRILLS = [
+  'heard late',
+  'created twice',
+  'own record put back',
+  'release put back',
+  'own term over',
+] as const;
 export type RingDrill = (typeof RING_DRILLS)[number];
 
 export interface Plan {

@@ -3,9 +3,8 @@
  *
  * Not here, because only unlikely chains of happenings show them, which test/recipes/ring-view.test.ts writes down one by one:
  * what frees a key at once was seen to match before, is of the same uid, was not put back, and goes with its mark. Nor here,
- * but in test/recipes/shards.test.ts: a member's own term counts only once a write of that term was seen (else two hands, after
- * work that takes longer to end than a term lasts), and its keys end once its Lease shows another (else only somewhat later:
- * the deadline of its term comes before anybody may take them).
+ * but in test/recipes/shards.test.ts: a member's keys end once its Lease shows another term than its own. Without it they end
+ * somewhat later, at the deadline of its term, which comes before anybody may take them.
  */
 import { change } from './mutation.ts';
 import type { Mutant, Replacement } from './mutation.ts';
@@ -154,6 +153,10 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
       'this.#proof = Math.max(this.#proof, this.#echoes[at]?.sentAt ?? -Infinity);',
       'this.#proof = this.#options.clock.monotonic();',
     ),
+  ),
+  mutant(
+    "shards: a member's own term counts only once it is proved",
+    change(SHARDS, 'own === undefined && this.#member.proof >= began &&', 'own === undefined &&'),
   ),
   mutant(
     'shards: a key is drained before it is released',

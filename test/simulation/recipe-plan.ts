@@ -59,8 +59,8 @@ export function drawRecipePlan(seed: number): Plan {
   };
 }
 
-/** Of those with two members, which it takes, two of three. */
-const drillOf = (random: Chance): Plan['drill'] => (random.hit(2 / 3) ? random.pick(RING_DRILLS) : 'none');
+/** Of those with two members, which it takes, five of six. */
+const drillOf = (random: Chance): Plan['drill'] => (random.hit(5 / 6) ? random.pick(RING_DRILLS) : 'none');
 
 function themeOf(dice: number): RecipeTheme {
   if (dice < 0.14) return 'lock';

@@ -95,6 +95,23 @@ export async function ringDrill(
       one.link.resume('relist');
       await live(world.now + 4_000);
     }
+  } else if (kind === 'own term over') {
+    // It hears neither that its Lease was deleted nor that it was made again, until the key that is not there may be taken.
+    api.remove(lease);
+    const from = world.now;
+    await live(from + 6_000);
+    await until(renewed(member), 6_000);
+    await live(world.now + 100);
+    one.link.hush(false);
+    api.remove(member);
+    await until(() => holder() !== '', from + 18_000 - world.now);
+    one.link.resume('replay');
+    if (await until(() => holds(one), 4_000)) {
+      await live(world.now + 9_000);
+      await standStill();
+      one.link.hush(false);
+      await live(world.now + SILENT_MS - HALF_MS);
+    }
   } else {
     // There and back: so the other one has seen since its list that the key, once free for it, was taken.
     ask(other);
