@@ -10,6 +10,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { EmbeddedServer } from '../../src/embedded/embedded-server.ts';
+import { freePorts } from '../support/free-ports.ts';
 import { fullPipe } from '../support/full-pipe.ts';
 import type { Program, ProgramOptions } from '../support/process.ts';
 import { startProgram } from '../support/process.ts';
@@ -159,7 +160,7 @@ export function describeStall({
     for (const [name, args, path] of ENDPOINTS) {
       it(`${name} answers, outlives SIGHUP, and ends when asked to`, async (t) => {
         const { kubeconfig } = await world(t);
-        const port = await freePort();
+        const [port] = await freePorts(1);
         const program = start([...args, `--http-address=${port}`], kubeconfig, { t, stderr: fullPipe(t).fd });
         const url = `http://127.0.0.1:${port}${path}`;
         const known = async (): Promise<boolean> => (await fetch(url).catch(() => undefined))?.status === 200;
@@ -179,15 +180,6 @@ export function describeStall({
       });
     }
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** One end of a connection whose other end does not read, and that takes no more. */

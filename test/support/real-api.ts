@@ -9,11 +9,11 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { leaveNoDirectory } from './children.ts';
+import { freePorts } from './free-ports.ts';
 import { ServerProcess } from './server-process.ts';
 
 export interface RealApiOptions {
@@ -270,6 +270,7 @@ export class RealApi {
     const deadline = Date.now() + timeoutMs;
     let last: unknown;
     while (Date.now() < deadline) {
+      this.etcd.assertRunning();
       this.apiServer.assertRunning();
       try {
         const { status, text } = await this.request('GET', '/readyz', undefined, { timeoutMs: 2_000 });
@@ -322,19 +323,4 @@ async function etcdReady(etcd: ServerProcess, url: string): Promise<void> {
     await wait(30);
   }
   throw new Error(`etcd is not ready\n${etcd.logTail()}`);
-}
-
-/** Ports that were free a moment ago: all are held at once, so that no two are the same. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((resolve, reject) => {
-        server.once('error', reject).listen(0, '127.0.0.1', () => resolve(server));
-      });
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
