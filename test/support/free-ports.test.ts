@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { freePorts } from './free-ports.ts';
@@ -11,5 +12,17 @@ test('free ports lie where no connection begins, are never the same, and pass ov
   const ports = await freePorts(30);
   assert.equal(new Set([first, ...ports]).size, 31);
   assert.ok(!ports.includes(first + 1));
-  assert.ok(ports.every((port) => port >= 10_000 && port < 32_000));
+  assert.ok(ports.every((port) => port >= 11_000 && port < 32_000));
+});
+
+test('what one process was given another one is not, before a server listens there', async () => {
+  const [first = 0] = await freePorts(1);
+  const module = JSON.stringify(new URL('free-ports.ts', import.meta.url).href);
+  // The other one begins to search at this very port.
+  const script = `Math.random = () => ${(first - 11_000 + 0.5) / 21_000};
+    console.log(...await (await import(${module})).freePorts(2))`;
+  const given = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const ports = given.trim().split(' ').map(Number);
+  assert.equal(ports.length, 2);
+  assert.ok(ports[0]! > first && ports[0]! < first + 1_000, given);
 });

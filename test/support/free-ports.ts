@@ -1,34 +1,53 @@
 /**
  * Ports for servers that get theirs by a flag, or start again at the same one.
  *
- * Guarantees: no connection out of this machine takes such a port while its server is away: systems draw theirs from 32768 up (who
- * calls a port of loopback again and again is now and then connected with itself). Processes that run at the same time begin
- * to look at places of their own.
+ * Guarantees: such a port is given to nobody else while this process runs, and no connection out of this machine takes it while its
+ * server is away: systems draw theirs from 32768 up (who calls a port of loopback again and again is now and then connected
+ * with itself).
  */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-const [FIRST, END] = [10_000, 32_000];
-/** Process ids follow each other: each has so many ports before those of the next. */
-const APART = 20;
+/** From 11,000: `fetch` refuses 10080. */
+const [FIRST, END] = [11_000, 32_000];
 
-let next = (process.pid * APART) % (END - FIRST);
+let next = Math.floor(Math.random() * (END - FIRST));
 
-/** On 127.0.0.1. @throws Error where there are none */
+/** Of TCP, on 127.0.0.1. @throws Error where there are none */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   for (let tried = 0; ports.length < count; tried++) {
     if (tried === END - FIRST) throw new Error(`there are no ${count} free ports from ${FIRST} to ${END}`);
     const port = FIRST + next;
     next = (next + 1) % (END - FIRST);
-    if (await isFree(port)) ports.push(port);
+    if ((await isOurs(port)) && (await isFree(port))) ports.push(port);
   }
   return ports;
 }
 
-function isFree(port: number): Promise<boolean> {
+/** The port of UDP with that number says whose it is, until this process ends: nothing else uses it. */
+async function isOurs(port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
+  socket.bind({ port, address: '127.0.0.1', exclusive: true });
+  try {
+    await once(socket, 'listening');
+  } catch {
+    return false;
+  }
+  socket.unref();
+  return true;
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  return new Promise((resolve) => {
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
+  server.listen({ port, host: '127.0.0.1', exclusive: true });
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
 }
