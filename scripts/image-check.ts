@@ -376,7 +376,7 @@ async function check(): Promise<void> {
       await until(run('sweep', '--confirm-after=1s'), /pass done|pass /i);
       say('sweep passes');
       const command = ['--', entry[0]!, '-e', 'process.exit(0)'];
-      await until([...run('elect', '--lease=default/check'), ...command], /exit code 0[^]*released the lease/);
+      await until([...run('elect', '--lease=default/check'), ...command], /exit code 0[^]*released the lease/, false);
       say('elect runs a command');
       await until(run('elect', '--lease=default/check', '--http=127.0.0.1:0'), async (output) => {
         const answer = await fetch(`${urlIn(output)}/leader`);
