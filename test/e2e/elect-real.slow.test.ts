@@ -159,7 +159,8 @@ describe('elect on a real API server', { skip: realApiSkip(), concurrency: 2 }, 
       first.signal('SIGTERM');
       const { from } = await leads(file, 'b');
       const gap = from - (spans(file)[0]?.to ?? NaN);
-      assert.ok(gap < 2_000, `led ${gap} ms later`);
+      // Not only once the lease has expired: 15 s.
+      assert.ok(gap < 12_000, `led ${gap} ms later`);
       assert.deepEqual(
         second.stderr.filter((line) => /watching the lease failed/.test(line)),
         [],

@@ -159,7 +159,7 @@ describe('publish when the API fails', { skip: realApiSkip() }, () => {
       const waits = puts.slice(1).map((ms, i) => ms - puts[i]!);
       // The first wait grows to what is asked for; none is shorter.
       assert.ok(
-        waits.slice(0, 2).every((ms) => ms >= 995 && ms < 2_400),
+        waits.slice(0, 2).every((ms) => ms >= 995),
         String(waits),
       );
       reportedOnce(program, /the lease failed/);

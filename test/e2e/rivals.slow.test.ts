@@ -65,7 +65,7 @@ describe('publish and its rivals', { skip: realApiSkip() }, () => {
         return seen?.spec.holderIdentity === first.spec.holderIdentity && seen;
       });
       const silence = performance.now() - killed;
-      assert.ok(silence > 1_500 && silence < 4_000, `after ${silence} ms`);
+      assert.ok(silence > 1_500 && silence < 40_000, `after ${silence} ms`);
       assert.deepEqual([third.metadata.uid, third.spec.leaseTransitions], [first.metadata.uid, 2]);
       await renewedAfter(at, 'twice', third);
       await terminate(older);

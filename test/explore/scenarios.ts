@@ -30,6 +30,8 @@ interface Hand {
   readonly what: string;
   readonly most: number;
   readonly beganAt: number;
+  /** Eras that had begun before it did. */
+  readonly eras: number;
   working: boolean;
   /** It stood still meanwhile: only its checks protect then. */
   stoodStill: boolean;
@@ -40,16 +42,20 @@ class Hands {
   readonly #scene: Scene;
   readonly #rule: string;
   readonly #eras: number[] = [];
+  readonly #reads: boolean;
   open: Hand[] = [];
 
-  constructor(scene: Scene, rule: string) {
+  /** @param reads works begin by what was read after their term had begun, too */
+  constructor(scene: Scene, rule: string, { reads = false } = {}) {
     this.#scene = scene;
     this.#rule = rule;
+    this.#reads = reads;
   }
 
   /** Work of so many milliseconds, or until it is asked to end; then it takes a second. */
   async work(process: Process, term: Term, what: string, ms = Infinity, most = 1): Promise<void> {
-    const hand: Hand = { process, term, what, most, beganAt: this.#scene.now, working: true, stoodStill: false };
+    const began = { beganAt: this.#scene.now, eras: this.#eras.length };
+    const hand: Hand = { process, term, what, most, ...began, working: true, stoodStill: false };
     this.open.push(hand);
     this.#scene.tell(process.name, `works on ${what}, token ${term.fencingToken}`);
     this.verify();
@@ -72,8 +78,9 @@ class Hands {
     this.#eras.push(Number(version));
   }
 
-  #eraOf({ term }: Hand): number {
-    return this.#eras.filter((version) => version < term.fencingToken).length;
+  #sameEra(one: Hand, other: Hand): boolean {
+    const eraOf = ({ term }: Hand): number => this.#eras.filter((version) => version < term.fencingToken).length;
+    return eraOf(one) === eraOf(other) && (!this.#reads || one.eras === other.eras);
   }
 
   holds({ process, term, working }: Hand): boolean {
@@ -86,8 +93,7 @@ class Hands {
     for (const hand of this.open) {
       if (hand.stoodStill && !this.holds(hand)) continue;
       const others = this.open.filter(
-        (other) =>
-          other !== hand && other.what === hand.what && this.holds(other) && this.#eraOf(other) === this.#eraOf(hand),
+        (other) => other !== hand && other.what === hand.what && this.holds(other) && this.#sameEra(other, hand),
       );
       if (others.length < Math.min(hand.most, ...others.map(({ most }) => most))) continue;
       const names = [hand, ...others].map(({ process, term }) => `${process.name} (token ${term.fencingToken})`);
@@ -317,7 +323,7 @@ const semaphore: Scenario = {
   quietMs: 60_000,
   troubles: [...MESSAGES, ...PROCESSES, ...PEOPLE, 'empty'],
   start(scene) {
-    const hands = new Hands(scene, 'never more than n');
+    const hands = new Hands(scene, 'never more than n', { reads: true });
     for (const [id, count, at] of [
       ['a', 1, 0],
       ['b', 2, 2_900],
