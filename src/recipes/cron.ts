@@ -113,7 +113,9 @@ export class Cron {
     if (this.#stop.signal.aborted) return undefined;
     const fire: Fire = { job, time: MicroTime.fromEpochMs(fireTime.getTime()), nonce: this.#options.newId() };
     const run =
-      this.#times.overlap === 'skip' ? await this.#claimAlone(fire, fireTime, signal) : await this.#claim(fire, signal);
+      this.#times.overlap === 'skip'
+        ? await this.#claimAlone(fire, fireTime, signal)
+        : this.#run(await this.#claim(fire, signal));
     if (!run) return undefined;
     this.#runs.set(runKey(job, fireTime), run);
     this.#observe({ type: 'claimed', job, fireTime });
@@ -222,8 +224,8 @@ export class Cron {
     return answer;
   }
 
-  /** Writes the claim into the record; undefined: it is not ours. */
-  async #claim(fire: Fire, signal?: AbortSignal): Promise<Run | undefined> {
+  /** Writes the claim into the record. @returns the record, with it; undefined: the fire is not ours */
+  async #claim(fire: Fire, signal?: AbortSignal): Promise<Lease | undefined> {
     const { clock, random } = this.#options;
     const { claimTimeoutMs } = this.#times;
     const { job } = fire;
@@ -239,7 +241,7 @@ export class Cron {
         const seen = await this.#look(fire, call());
         if (!seen) return undefined;
         const { lease, fires } = seen;
-        return this.#run(fires === undefined ? (lease as Lease) : await this.#write(lease, firesText(fires), call()));
+        return fires === undefined ? (lease as Lease) : await this.#write(lease, firesText(fires), call());
       } catch (error) {
         if (!isStoreError(error)) throw error;
         // One that had no time says less than the one before.
@@ -305,11 +307,11 @@ export class Cron {
   }
 
   /** Nobody else can claim this fire any more: its term ends with its work, or with this process. */
-  #run(lease: Lease): Run {
+  #run(lease: Lease | undefined): Run | undefined {
+    if (!lease) return undefined;
     const abort = new AbortController();
     const { lease: ref, id } = this.#options;
     const onStop = (): void => abort.abort(this.#stop.signal.reason);
-
     if (this.#stop.signal.aborted) onStop();
     this.#stop.signal.addEventListener('abort', onStop, { once: true });
     const term: Term = {

@@ -336,6 +336,43 @@ test("overlap 'skip': a work that was given up and ends at last is no release th
   assert.ok(await cluster.until(c.claimFire('job', at(cluster, 1))), 'the release of the one before was waited for');
 });
 
+test("overlap 'skip': however often a fire waits for the release of the one before, listeners do not add up", async (t) => {
+  const signals = new Set<EventTarget>();
+  const add = EventTarget.prototype.addEventListener;
+  t.mock.method(
+    EventTarget.prototype,
+    'addEventListener',
+    function (this: EventTarget, ...args: Parameters<typeof add>) {
+      if (this instanceof AbortSignal) signals.add(this);
+      add.apply(this, args);
+    },
+  );
+  const cluster = new Cluster();
+  const a = cron(cluster, 'a', { overlap: 'skip' });
+  a.store.faults = ({ verb }) => (verb === 'update' ? { answerDelayMs: 100 } : undefined);
+  for (let fire = 0; fire < 20; fire++) {
+    const time = at(cluster, fire);
+    assert.ok(await cluster.until(a.cron.claimFire('job', time)), `fire ${fire}`);
+    a.cron.complete('job', time);
+  }
+  await cluster.clock.advance(1_000);
+  assert.ok(Math.max(...[...signals].map((signal) => getEventListeners(signal, 'abort').length)) < 5);
+});
+
+test("overlap 'skip': a replica that is late with a fire, and slow to learn that it is claimed, leaves the next one to others", async () => {
+  const cluster = new Cluster();
+  const [a, late] = [cron(cluster, 'a', { overlap: 'skip' }), cron(cluster, 'b', { overlap: 'skip' })];
+  const first = at(cluster);
+  assert.ok(await cluster.until(a.cron.claimFire('job', first)));
+  a.cron.complete('job', first);
+  await cluster.clock.advance(1_000);
+  late.store.faults = ({ verb }) => (verb === 'list' ? { answerDelayMs: 1_000 } : undefined);
+  const claiming = late.cron.claimFire('job', first);
+  await cluster.clock.advance(500);
+  assert.ok(await cluster.until(a.cron.claimFire('job', at(cluster))), 'nothing runs');
+  assert.equal(await cluster.until(claiming), undefined);
+});
+
 test('a Lease whose name is too long, and a time that no record can say, are refused', async () => {
   const cluster = new Cluster();
   const lease = { namespace: 'default', name: 'x'.repeat(254) };
