@@ -17,6 +17,7 @@ let entry: string;
 const MAIN = `
 export async function finish(words = '') {
   process.stderr.write(words);
+  if (process.argv[2] === 'goes on') await new Promise((resolve) => setTimeout(resolve, 900));
   await new Promise((resolve) => process.stdout.write('', resolve));
   return process.argv[2] !== 'stuck';
 }
@@ -32,6 +33,11 @@ export async function main(argv) {
     return stopped;
   }
   if (argv[0] === 'line') console.log('line');
+  if (argv[0] === 'goes on') {
+    console.log('line');
+    // Its output has failed by now, and the end of that waits in finish.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
   if (argv[0] === 'print') {
     for (let i = 0; i < Number(argv[1]); i++) { console.log('line', i); if (i % 100 === 0) await new Promise(setImmediate); }
   }
@@ -146,12 +152,14 @@ const noFull = !existsSync('/dev/full') && 'no /dev/full';
 test('what cannot be written to stdout is an error, whatever the command itself ends with', { skip: noFull }, (t) => {
   const full = openSync('/dev/full', 'w');
   t.after(() => closeSync(full));
-  const { status, stderr } = spawnSync(process.execPath, [entry, 'line'], {
-    encoding: 'utf8',
-    stdio: ['ignore', full, 'pipe'],
-  });
-  assert.equal(stderr, 'leasekeeper: ENOSPC: no space left on device, write\n');
-  assert.equal(status, 1);
+  for (const command of ['line', 'goes on']) {
+    const { status, stderr } = spawnSync(process.execPath, [entry, command], {
+      encoding: 'utf8',
+      stdio: ['ignore', full, 'pipe'],
+    });
+    assert.equal(stderr, 'leasekeeper: ENOSPC: no space left on device, write\n');
+    assert.equal(status, 1, command);
+  }
 });
 
 test('the script of the short commands is kept compiled, by command, once one has succeeded; what is no code of it is made again', async () => {
