@@ -7,6 +7,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { createServer } from 'node:net';
 
 /** From 11,000: `fetch` refuses 10080. */
@@ -30,11 +31,7 @@ export async function freePorts(count: number): Promise<number[]> {
 async function isOurs(port: number): Promise<boolean> {
   const socket = createSocket('udp4');
   socket.bind({ port, address: '127.0.0.1', exclusive: true });
-  try {
-    await once(socket, 'listening');
-  } catch {
-    return false;
-  }
+  if (!(await listens(socket))) return false;
   socket.unref();
   return true;
 }
@@ -42,12 +39,14 @@ async function isOurs(port: number): Promise<boolean> {
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   server.listen({ port, host: '127.0.0.1', exclusive: true });
-  try {
-    await once(server, 'listening');
-  } catch {
-    return false;
-  }
+  if (!(await listens(server))) return false;
   server.close();
   await once(server, 'close');
   return true;
 }
+
+const listens = (socket: EventEmitter): Promise<boolean> =>
+  once(socket, 'listening').then(
+    () => true,
+    () => false,
+  );
