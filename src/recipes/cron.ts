@@ -5,7 +5,8 @@
  * replica's clock says moves nothing for the others (see fires.ts). A claimed fire runs unless the process that claimed it
  * died, stopped or was cut off before it began: then that fire is lost.
  * With `overlap: 'skip'` a fire is left out while the one before of its job still runs, anywhere: the runner holds a Lease of
- * its own for the job; after a crash that is once its duration has passed.
+ * its own for the job; after a crash that is once its duration has passed. A run that loses that Lease is asked to end by its
+ * term's signal; if it goes on all the same, the next fire runs beside it.
  * Deleting the Lease deletes the record: a fire of the last moments may be claimed again.
  */
 import { versionToken } from '../election/decide.ts';
@@ -104,13 +105,14 @@ export class Cron {
    * Claims a fire for this process.
    * @param job which of the schedules under this Lease
    * @param fireTime when it was due, by the schedule: the same for all replicas
+   * @param signal gives up the claim; with `overlap: 'skip'` it also asks the work to end
    * @returns the term of the fire: until `complete`, or the end of this process; undefined: it is not ours to run
    * @throws OptionsError for a job or time that is none
    */
   async claimFire(job: string, fireTime: Date, signal?: AbortSignal): Promise<Term | undefined> {
     const problems = fireProblems(job, fireTime);
     if (problems.length > 0) throw new OptionsError('claimFire', problems);
-    if (this.#stop.signal.aborted) return undefined;
+    if (this.#stop.signal.aborted || signal?.aborted) return undefined;
     const fire: Fire = { job, time: MicroTime.fromEpochMs(fireTime.getTime()), nonce: this.#options.newId() };
     const run =
       this.#times.overlap === 'skip'

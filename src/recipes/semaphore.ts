@@ -8,7 +8,7 @@
  * held with another count. So of two that acquire at the same moment with different counts at least one sees the other, and
  * the one whose count is not the first slot's gives way.
  * A slot that is given back is taken within one round trip; one of a holder that died once its duration has passed.
- * Does not guarantee: the count while others delete a slot's Lease, or put it back to what it was before, as of an elector.
+ * Does not guarantee: the count while others delete a slot's Lease, or put it back to what it was before.
  */
 import { emptiedTerm } from '../election/decide.ts';
 import { checkedWork } from '../election/election-options.ts';

@@ -320,6 +320,18 @@ test("overlap 'skip': who waits for the release of the fire before is free as so
   }
 });
 
+test('a signal that has aborted before: nothing is asked, claimed or reported', async () => {
+  for (const overlap of ['allow', 'skip'] as const) {
+    const cluster = new Cluster();
+    const { cron: c, store, events } = cron(cluster, 'a', { overlap });
+    let asked = 0;
+    store.faults = () => void asked++;
+    assert.equal(await cluster.until(c.claimFire('job', at(cluster), AbortSignal.abort()), 100), undefined);
+    assert.equal(asked, 0, overlap);
+    assert.deepEqual(events, [], overlap);
+  }
+});
+
 test("overlap 'skip': a work that was given up and ends at last is no release that the next fire waits for", async () => {
   const cluster = new Cluster();
   const { cron: c, store } = cron(cluster, 'a', { overlap: 'skip', workTimeoutMs: 1_000 });
