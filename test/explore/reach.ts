@@ -78,12 +78,14 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'publisher: a leaver deletes only what it holds': 'nobody leaves',
   'publisher: a leaver waits for its lost POST': 'nobody leaves',
   'publisher: a take-over counts one transition more': 'what readers of transitions make of them is not judged',
+  'publisher: a PUT names the uid': MORE,
   'publisher: our own time put back is no second writer': MORE,
   'publisher: a successor whose clock is behind is no older state': MORE,
   'publisher: a lost answer is known again by its renewTime': MORE,
   'election: a renewal counts from before it was sent': MORE,
   'election: an adopted renewal counts from before it was sent': MORE,
   'election: an adopted acquisition counts from before it was sent': MORE,
+  'election: a request to step down names one term': MORE,
   'election: silence lasts the whole duration': MORE,
   'election: a record is ours only by its renewTime': MORE,
   'election: a leader that finds another record stops': MORE,
@@ -105,6 +107,7 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'shards: what is created out of nothing waits for the view': DRILLED,
   'shards: what was created after another that came and went is waited for': DRILLED,
   'shards: an old record of our own that was put back is waited for': DRILLED,
+  "shards: a member's own term counts only once it is proved": DRILLED,
   'lock: a success in a term that was lost is none': 'what is returned is not judged',
 };
 

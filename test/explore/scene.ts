@@ -116,7 +116,7 @@ export class Scene {
   readonly processes: Process[] = [];
   readonly #over = new AbortController();
   /** By the end of what was done so far, nobody can tell two runs with the same digest apart. */
-  readonly #sequences = new Map<string, number>();
+  readonly #sequences = new Map<string, readonly [number, number]>();
   #timers: Timer[] = [];
   #messages: Message[] = [];
   #held: Message[] = [];
@@ -169,14 +169,18 @@ export class Scene {
   digest(): string {
     return [...this.#sequences.entries()]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([who, hash]) => `${who}:${hash.toString(36)}`)
+      .map(([who, hashes]) => `${who}:${hashes.map((hash) => hash.toString(36)).join('.')}`)
       .join(' ');
   }
 
+  /** Two hashes of 32 bits: among a million histories one would be taken for another's. */
   #saw(who: string, what: string): void {
-    let hash = this.#sequences.get(who) ?? 0x811c9dc5;
-    for (let i = 0; i < what.length; i++) hash = Math.imul(hash ^ what.charCodeAt(i), 0x01000193);
-    this.#sequences.set(who, hash >>> 0);
+    let [a, b] = this.#sequences.get(who) ?? [0x811c9dc5, 0x9e3779b9];
+    for (let i = 0; i < what.length; i++) {
+      a = Math.imul(a ^ what.charCodeAt(i), 0x01000193);
+      b = Math.imul((b << 5) | (b >>> 27), 0x85ebca6b) ^ what.charCodeAt(i);
+    }
+    this.#sequences.set(who, [a >>> 0, b >>> 0]);
   }
 
   schedule(who: Process | undefined, ms: number, fire: () => void): () => void {
@@ -346,6 +350,7 @@ export class Scene {
       may('pause', `pause ${who.name}`);
       if (!('kind' in item)) {
         may('step', `step ${who.name}`);
+        may('step', `step ${who.name} ahead`);
         if (who.cut) options.push({ what: `heal ${who.name}`, cost: 0 });
       }
     }
@@ -430,7 +435,9 @@ export class Scene {
         return true;
       case 'step':
         if (!process) return false;
-        process.offsetMs -= 7_200_000;
+        process.offsetMs += more === 'ahead' ? 7_200_000 : -7_200_000;
+        // Nothing else of the history tells: what comes after would be taken for a run without it.
+        this.#saw(process.name, what);
         return true;
       case 'delete':
         return this.api.remove(ref);
@@ -479,7 +486,7 @@ export class Scene {
       resume: `${name} goes on`,
       crash: `${name} dies`,
       restart: `${name} dies, and another process starts under its name`,
-      step: `the clock of ${name} is set back by two hours`,
+      step: `the clock of ${name} is set ${more === 'ahead' ? 'ahead' : 'back'} by two hours`,
       delete: `somebody deletes ${name}`,
       empty: `somebody empties the holder of ${name}`,
       ask: `somebody asks the holder of ${name} to step down for ${more}`,
