@@ -263,12 +263,10 @@ export class World {
     return undefined;
   }
 
-  /** Another that runs. */
+  /** Another that runs; where none does just now, itself. */
   other(than: Contender): Contender {
-    return pick(
-      this.contenders.filter((one) => one !== than && one.running),
-      this.random,
-    );
+    const others = this.contenders.filter((one) => one !== than && one.running);
+    return others.length > 0 ? pick(others, this.random) : than;
   }
 
   /** client-go behind a proxy of its own. */
