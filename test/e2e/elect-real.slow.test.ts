@@ -12,6 +12,7 @@ import type { RealApi } from '../support/real-api.ts';
 import {
   KILL_MS,
   LEASE_MS,
+  PATIENT,
   Peer,
   RENEW_MS,
   RETRY_MS,
@@ -152,14 +153,15 @@ describe('elect on a real API server', { skip: realApiSkip(), concurrency: 2 }, 
       await api.allow(user, { namespace: 'default', rules });
       const own = await api.kubeconfig({ user });
       const file = fileOf(user);
-      const first = elect(t, { kubeconfig: own, lease: user, id: 'a', file });
+      const first = elect(t, { kubeconfig: own, lease: user, id: 'a', file, args: PATIENT });
       await leads(file, 'a');
-      const second = elect(t, { kubeconfig: own, lease: user, id: 'b', file, args: ['--log-level=debug'] });
+      const args = [...PATIENT, '--log-level=debug'];
+      const second = elect(t, { kubeconfig: own, lease: user, id: 'b', file, args });
       await second.waitForLine(/somebody else leads/);
       first.signal('SIGTERM');
       const { from } = await leads(file, 'b');
       const gap = from - (spans(file)[0]?.to ?? NaN);
-      // Not only once the lease has expired: 15 s.
+      // Not only once the lease has expired: 60 s.
       assert.ok(gap < 12_000, `led ${gap} ms later`);
       assert.deepEqual(
         second.stderr.filter((line) => /watching the lease failed/.test(line)),

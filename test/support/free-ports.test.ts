@@ -24,5 +24,5 @@ test('what one process was given another one is not, before a server listens the
   const given = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   const ports = given.trim().split(' ').map(Number);
   assert.equal(ports.length, 2);
-  assert.ok(ports[0]! > first && ports[0]! < first + 1_000, given);
+  assert.ok(!ports.includes(first), given);
 });
