@@ -3,7 +3,7 @@
  * elect`), on one server, both with 15 s / 10 s / 2 s.
  *
  * - After a release: from SIGTERM to the leader until the standby says that it leads. Ours has a command to end first (`sleep`,
- *   which does so at once), and the time until the next command runs is printed as well. Ours 50 times, theirs 10, in turn.
+ *   which does so at once), and the time until the next command runs is printed as well. Ours 50 times, theirs 10, at the same time.
  * - After kill -9: from the kill; five leases each at the same time.
  * - A standby's requests: counted by the server, ours and theirs distinguished by their verbs (ours lists, theirs gets).
  *

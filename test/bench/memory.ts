@@ -76,9 +76,9 @@ export async function startMemory(cli: string, api: RealApi): Promise<MemoryBenc
       end();
       const bare = median(all[0]!);
       const by = (values: readonly number[]): number[] => values.map((value) => value / bare);
-      const beside = `${median(all[1]!).toFixed(0)} MB; bare Node ${bare.toFixed(0)} MB`;
-      figure('publish', { values: by(all[1]!), beside });
-      figure('watchdog', { values: by(all[2]!), beside: `${median(all[2]!).toFixed(0)} MB` });
+      const beside = (mb: readonly number[]): string => `${median(mb).toFixed(0)} MB; bare Node ${bare.toFixed(0)} MB`;
+      figure('publish', { values: by(all[1]!), beside: beside(all[1]!) });
+      figure('watchdog', { values: by(all[2]!), beside: beside(all[2]!) });
       const rows = started.map(({ name }, i) => [
         name,
         `${all[i]!.map((mb) => mb.toFixed(1)).join(', ')} MB`,
