@@ -58,6 +58,18 @@ test('all that may go otherwise once in a lock is run, and nothing is broken', a
   assert.ok(runs > 50);
 });
 
+test('a clock that is stepped, ahead or back, is a history of its own: what comes after it is run', async () => {
+  const one = scenario('publishers');
+  const usual = await runOnce(one, []);
+  for (const way of ['', ' ahead']) {
+    const step = usual.choices
+      .flatMap(({ at, options }) => options.map(({ what }) => ({ at, what })))
+      .find(({ what }) => /^step \S+( ahead)?$/.test(what) && what.endsWith(' ahead') === (way !== ''));
+    assert.ok(step);
+    assert.notEqual((await runOnce(one, [step])).digest(), usual.digest(), step.what);
+  }
+});
+
 test('where more schedules wait than may, a part of them is run, and none is called complete', async () => {
   const { complete, runs } = await explore(scenario('lock'), { deviations: 1, ms: 0, atLeast: 1, waiting: 20 });
   assert.equal(complete, 0);

@@ -173,7 +173,7 @@ export class Scene {
       .join(' ');
   }
 
-  /** Two hashes of 32 bits: among a million histories one would be taken for another's. */
+  /** Two hashes of 32 bits: with one, among a million histories some would be taken for another's. */
   #saw(who: string, what: string): void {
     let [a, b] = this.#sequences.get(who) ?? [0x811c9dc5, 0x9e3779b9];
     for (let i = 0; i < what.length; i++) {
