@@ -277,13 +277,19 @@ test("overlap 'skip' after a standstill: a fire whose term is over does not begi
   );
 });
 
-test("overlap 'skip': a fire that is claimed already takes no turn, and one that is complete gives its own back first", async () => {
+/** Replica `a` has run the first fire, a second ago; `late` comes to it only now. */
+async function oneCompleteElsewhere() {
   const cluster = new Cluster();
   const [a, late] = [cron(cluster, 'a', { overlap: 'skip' }), cron(cluster, 'b', { overlap: 'skip' })];
   const first = at(cluster);
   assert.ok(await cluster.until(a.cron.claimFire('job', first)));
   a.cron.complete('job', first);
   await cluster.clock.advance(1_000);
+  return { cluster, a, late, first };
+}
+
+test("overlap 'skip': a fire that is claimed already takes no turn, and one that is complete gives its own back first", async () => {
+  const { cluster, late, first } = await oneCompleteElsewhere();
   assert.equal(await cluster.until(late.cron.claimFire('job', first)), undefined);
   assert.deepEqual(
     late.events.map((e) => (e.type === 'refused' ? e.reason : e.type)),
@@ -372,12 +378,7 @@ test("overlap 'skip': however often a fire waits for the release of the one befo
 });
 
 test("overlap 'skip': a replica that is late with a fire, and slow to learn that it is claimed, leaves the next one to others", async () => {
-  const cluster = new Cluster();
-  const [a, late] = [cron(cluster, 'a', { overlap: 'skip' }), cron(cluster, 'b', { overlap: 'skip' })];
-  const first = at(cluster);
-  assert.ok(await cluster.until(a.cron.claimFire('job', first)));
-  a.cron.complete('job', first);
-  await cluster.clock.advance(1_000);
+  const { cluster, a, late, first } = await oneCompleteElsewhere();
   late.store.faults = ({ verb }) => (verb === 'list' ? { answerDelayMs: 1_000 } : undefined);
   const claiming = late.cron.claimFire('job', first);
   await cluster.clock.advance(500);
