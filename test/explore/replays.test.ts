@@ -70,6 +70,23 @@ test('a clock that is stepped, ahead or back, is a history of its own: what come
   }
 });
 
+test('a Lease that was deleted is put back as another object with its old record', async () => {
+  const one = scenario('lock');
+  const pick = ({ choices }: Scene, kind: string) =>
+    choices
+      .flatMap(({ at, options }) => options.map(({ what }) => ({ at, what })))
+      .find(({ what }) => what.startsWith(`${kind} `))!;
+  const gone = pick(await runOnce(one, []), 'delete');
+  const back = pick(await runOnce(one, [gone]), 'restore');
+  const { api, failure } = await runOnce(one, [gone, back]);
+  assert.equal(failure?.message, undefined);
+  const [made, old] = ['create', 'delete'].map((verb) =>
+    api.history.find((commit) => commit.by === 'somebody' && commit.verb === verb),
+  );
+  assert.deepEqual(made?.after?.spec, old?.before?.spec);
+  assert.notEqual(made?.after?.metadata.uid, old?.before?.metadata.uid);
+});
+
 test('where more schedules wait than may, a part of them is run, and none is called complete', async () => {
   const { complete, runs } = await explore(scenario('lock'), { deviations: 1, ms: 0, atLeast: 1, waiting: 20 });
   assert.equal(complete, 0);

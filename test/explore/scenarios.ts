@@ -73,13 +73,13 @@ class Hands {
     this.#scene.tell(process.name, `has ended its work on ${what}`);
   }
 
-  /** From this version on nothing is compared with what was before: who held it may not know yet. */
+  /** From this version on, a term that is found in it among them, nothing is compared with what was before: who held it may not know yet. */
   era(version: string): void {
     this.#eras.push(Number(version));
   }
 
   #sameEra(one: Hand, other: Hand): boolean {
-    const eraOf = ({ term }: Hand): number => this.#eras.filter((version) => version < term.fencingToken).length;
+    const eraOf = ({ term }: Hand): number => this.#eras.filter((version) => version <= term.fencingToken).length;
     return eraOf(one) === eraOf(other) && (!this.#reads || one.eras === other.eras);
   }
 
@@ -107,9 +107,13 @@ const eras =
   (hands: Hands) =>
   ({ by, before, after, resourceVersion }: Parameters<NonNullable<Rules['commit']>>[0]): void => {
     if (by !== 'somebody') return;
-    const fell = (after?.spec.leaseTransitions ?? 0) < (before?.spec.leaseTransitions ?? 0);
-    if (!after || fell) hands.era(resourceVersion);
+    if (!after || (before && putBack(before.spec, after.spec))) hands.era(resourceVersion);
   };
+
+/** To another term's record: who empties a holder, or asks it to step down, changes no time. */
+const putBack = (before: Lease['spec'], after: Lease['spec']): boolean =>
+  (after.leaseTransitions ?? 0) < (before.leaseTransitions ?? 0) ||
+  (after.holderIdentity !== before.holderIdentity && !after.renewTime?.equals(before.renewTime));
 
 /** What the work of a recipe may throw at its caller. */
 const expected = (error: unknown): void => {
@@ -420,6 +424,7 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
     const lease = ref(named);
     const holders = new Map<string, string>();
     const claimed = new Set<string>();
+    const standing = new Set<string>();
     let [renewedAt, restoredAt] = [0, Infinity];
     for (const at of [0, 14_000]) {
       scene.process(
@@ -435,7 +440,10 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
             ...{ namespace: NAMESPACE, leaseDurationSeconds: 3600, renewIntervalMs: 10_000, shutdownPolicy: 'keep' },
             observe: ({ type }) => {
               scene.tell(process.name, type);
-              if (type === 'claimed' || type === 'renewed' || type === 'adopted') claimed.add(process.name);
+              if (type === 'superseded') standing.add(process.name);
+              if (type !== 'claimed' && type !== 'renewed' && type !== 'adopted') return;
+              standing.delete(process.name);
+              claimed.add(process.name);
             },
           });
           follow(process, publisher.run(scene.signal));
@@ -443,11 +451,20 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
         at,
       );
     }
+    /** Who lives holds it, and what was put back is older beyond doubt: its own record, or one of the very object. */
+    const provable = (before: Lease | undefined, { spec }: Lease): boolean => {
+      const of = scene.api.history.find(({ after }) => {
+        const { holderIdentity, renewTime } = after?.spec ?? {};
+        return holderIdentity === spec.holderIdentity && renewTime?.equals(spec.renewTime);
+      })!;
+      const holder = scene.processes.find(({ alive, name }) => alive && !standing.has(name))?.name;
+      return holder !== undefined && (of.by === holder || of.after?.metadata.uid === before?.metadata.uid);
+    };
     return {
       commit({ by, verb, before, after }) {
         const [was, is] = [before?.spec.holderIdentity, after?.spec.holderIdentity];
         if (by === 'somebody') {
-          restoredAt = after && before ? scene.now : Infinity;
+          restoredAt = after && provable(before, after) ? scene.now : Infinity;
           return;
         }
         if (verb === 'delete') throw new Violation('no lease is lost', `${by} deleted it`);
@@ -464,7 +481,7 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
           throw new Violation('the superseded does not fight', `${by} took it back after ${silentMs} ms`);
       },
       verify() {
-        const undisturbed = [...scene.made].every((kind) => kind === 'restore');
+        const undisturbed = [...scene.made].every((kind) => kind === 'delete' || kind === 'restore');
         const living = scene.processes.filter(({ alive }) => alive);
         if (undisturbed && living.length === 1 && scene.now > restoredAt + CLAIMED_MS)
           scene.fail('a lease that was put back is claimed at once', `not within ${CLAIMED_MS} ms`);
@@ -515,8 +532,8 @@ export const SCENARIOS: readonly Scenario[] = [
   ),
   shards(
     'by hand',
-    'the same, where somebody deletes a key, and then empties the Lease of a member',
-    ['cut', 'stall', 'hold', 'pause'],
+    'the same, where somebody deletes a key, maybe puts it back, and empties the Lease of a member',
+    ['cut', 'stall', 'hold', 'pause', 'restore'],
     { 'delete ring-k-x': 5_100, 'empty ring-m-a': 8_000 },
   ),
 ];

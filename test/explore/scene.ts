@@ -310,6 +310,10 @@ export class Scene {
       if (this.scenario.troubles.includes(trouble)) options.push({ what, cost: 1 });
     };
     const { who } = item;
+    // What is gone makes a difference when it is asked for, and by how long it was gone.
+    for (const name of this.#gone())
+      if (!('kind' in item) || (item.kind === 'request' && item.lease === name))
+        for (const version of this.#past(name)) may('restore', `restore ${name} ${version}`);
     if (this.scenario.troubles.includes('ask')) {
       for (const name of new Set(this.api.history.map((commit) => commit.name)))
         for (const to of this.#successors(name)) may('ask', `ask ${name} ${to}`);
@@ -355,6 +359,16 @@ export class Scene {
       }
     }
     return options;
+  }
+
+  /** Leases that were there. */
+  #gone(): string[] {
+    const names = new Set<string>();
+    for (const { name, after } of this.api.history) {
+      if (after) names.delete(name);
+      else names.add(name);
+    }
+    return [...names];
   }
 
   /** Earlier states of a Lease that say something else than now: the last one of each holder. */
@@ -454,9 +468,14 @@ export class Scene {
       }
       case 'restore': {
         const old = this.api.history.find((c) => c.name === name && c.resourceVersion === more)?.after;
-        if (!old || !there) return false;
+        if (!old) return false;
         const { labels, annotations } = old.metadata;
-        this.api.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, labels, annotations }, spec: old.spec }));
+        const { spec } = old;
+        // Two old records may differ in marks alone.
+        this.#saw(name, what);
+        if (there) this.api.edit(ref, (l) => ({ ...l, metadata: { ...l.metadata, labels, annotations }, spec }));
+        // From a backup: another object, with the old record.
+        else this.api.put({ ...ref, labels, annotations, spec });
         return true;
       }
       default:
