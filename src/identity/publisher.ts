@@ -280,7 +280,8 @@ export class Publisher {
     } catch (error) {
       return stop.begun.aborted ? 0 : this.#failed('get', error);
     }
-    if (stop.begun.aborted) {
+    // Stopped, or switched off, while the answer was under way: nothing is claimed any more.
+    if (stop.begun.aborted || !this.#enabled) {
       if (seen?.spec.holderIdentity === this.#self.holder) this.#lease = seen;
       return 0;
     }

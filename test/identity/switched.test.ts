@@ -131,6 +131,18 @@ describe('a publisher that is switched off and on', () => {
     await p.stop();
   });
 
+  it('off while it looks whether it may claim: it claims nothing', async () => {
+    const p = start();
+    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
+    await p.clock.advance(500);
+    assert.equal(p.store.count('get'), 1, 'it looks');
+    p.publisher.enable(false);
+    await p.clock.advance(20_000);
+    assert.equal(p.store.count('create'), 0);
+    assert.equal(p.publisher.status.phase, 'disabled');
+    await p.stop();
+  });
+
   it('off while a renewal is in flight: the lease goes all the same', async () => {
     const p = start();
     await settle();
