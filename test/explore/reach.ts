@@ -53,6 +53,8 @@ const EXPLORED: readonly Mutant[] = [
 ];
 
 const NO_SERVER = 'no kube-apiserver takes part';
+const PREFERRED = 'a request to step down is an annotation here';
+const NOTHING_LEFT = 'nobody deletes the Lease that it leaves';
 /** The simulation misses them; a search by hand needs more deviations, or more time than a minute. */
 const MORE = 'two deviations of a minute do not show it: more have to come together';
 /** See ring-drills.ts. */
@@ -61,6 +63,9 @@ const DRILLED = "it takes three things in one order: the simulation's drills of 
 /** Rules whose harm no scenario can show, by their names or what their names begin with; and why. */
 export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'sweeper:': 'no sweeper takes part: its rules need more leases and longer times than a bounded search can try',
+  'owner gone:': 'no Nodes take part',
+  'release:': 'no lease of a host that is said to be gone is deleted',
+  'members:': 'what a list of members shows is not judged',
   'heartbeat:': 'no Nodes take part',
   'nodes:': 'no Nodes take part',
   'census:': 'no census takes part',
@@ -78,6 +83,10 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'publisher: a leaver deletes only what it holds': 'nobody leaves',
   'publisher: a leaver waits for its lost POST': 'nobody leaves',
   'publisher: a take-over counts one transition more': 'what readers of transitions make of them is not judged',
+  'publisher: switched off it writes nothing': 'nobody is switched off',
+  'publisher: switched off it holds no lease': 'nobody is switched off',
+  'publisher: a hostname that is no label value stands whole beside it': 'all hosts have short names',
+  "publisher: another host's name is taken off": 'nobody writes another name on a Lease',
   'publisher: a PUT names the uid': MORE,
   'publisher: our own time put back is no second writer': MORE,
   'publisher: a successor whose clock is behind is no older state': MORE,
@@ -90,6 +99,12 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'election: a record is ours only by its renewTime': MORE,
   'election: a leader that finds another record stops': MORE,
   'election: the leader follows its lease': MORE,
+  'election: a leader beside whom another is preferred steps down': PREFERRED,
+  'election: the preferred holder comes first': PREFERRED,
+  'election: a new term prefers nobody': PREFERRED,
+  'election: a leaver deletes only what nobody holds': NOTHING_LEFT,
+  'election: what a leaver deletes others may have first': NOTHING_LEFT,
+  'election: the DELETE of a leaver names the version': NOTHING_LEFT,
   'election: every term has more transitions': 'what readers of transitions make of them is not judged',
   'election: tokens grow over deletions': 'tokens are not judged',
   'election: a release takes the mark off': 'nobody leaves',

@@ -6,15 +6,20 @@ import { LeaderElector } from '../../src/election/elector.ts';
 import type { ElectionEvent } from '../../src/election/election-events.ts';
 import { createSharedWatch } from '../../src/election/shared-watch.ts';
 import type { Term } from '../../src/election/term.ts';
+import { deleteUnwanted } from '../../src/election/unwanted.ts';
 import { Heartbeat } from '../../src/heartbeat/heartbeats.ts';
+import { SharedNodes, nodeSlot } from '../../src/heartbeat/shared-nodes.ts';
 import { NodeMonitor } from '../../src/availability/node-monitor.ts';
 import type { HeartbeatEvent } from '../../src/heartbeat/heartbeat-events.ts';
 import type { AvailabilityEvent } from '../../src/availability/node-monitor.ts';
 import type { PublisherEvent } from '../../src/identity/publisher-events.ts';
 import { ServerHealth } from '../../src/identity/server-health.ts';
 import { Publisher } from '../../src/identity/publisher.ts';
+import { releaseHost } from '../../src/identity/release.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, holderIdentity, leaseName } from '../../src/lease/names.ts';
-import { sleep } from '../../src/runtime/clock.ts';
+import { isStoreError } from '../../src/lease/store.ts';
+import { Shards } from '../../src/recipes/shards.ts';
+import { aborted, sleep } from '../../src/runtime/clock.ts';
 import type { SweepEvent } from '../../src/sweep/sweep-events.ts';
 import { Sweeper } from '../../src/sweep/sweeper.ts';
 import type { SweeperOptions } from '../../src/sweep/sweeper.ts';
@@ -36,15 +41,18 @@ import type {
   FleetSlot,
   MonitorSlot,
   PublisherSlot,
+  ReleaserSlot,
   ServerSlot,
   ServiceSlot,
   Slot,
   SweepPlan,
   SweeperSlot,
-} from './plan.ts';
+} from './plan-types.ts';
 import { Process } from './process.ts';
 
 export const ELECTION = { namespace: 'kube-system', name: 'contended' };
+/** The ring of fleets that share their Nodes. */
+const FLEETS = { namespace: 'default', name: 'fleets' };
 export const IDENTITIES = {
   namespace: 'kube-system',
   labelSelector: `${IDENTITY_LABEL}=${IDENTITY_LABEL_VALUE}`,
@@ -178,6 +186,9 @@ export class PublisherActor extends Actor<PublisherSlot> {
   readonly sweeps: SweepPlan | undefined;
   /** Since when it knows that it has held its lease, in true milliseconds. */
   heldSince = Infinity;
+  /** From when until when its feature gate is, or was last, off, in true milliseconds; Infinity: it is not yet. */
+  readonly gate = { offAt: Infinity, onAt: Infinity };
+  #gateOn = true;
 
   constructor(stage: Stage, slot: PublisherSlot, start: number) {
     super(stage, slot, start);
@@ -216,6 +227,24 @@ export class PublisherActor extends Actor<PublisherSlot> {
       );
     }
     this.follow(Promise.all(services));
+  }
+
+  /** Switches it on or off, when it next runs. */
+  switch(on: boolean): void {
+    this.#gateOn = on;
+    this.process.turn(() => {
+      if (this.#gateOn !== this.gateOff) return;
+      const { now } = this.stage.network.world;
+      if (this.gateOff) this.gate.onAt = now;
+      else Object.assign(this.gate, { offAt: now, onAt: Infinity });
+      if (!this.gateOff) this.outcome = undefined;
+      this.note(`feature gate ${this.gateOff ? 'off' : 'on'}`);
+      this.publisher.enable(!this.gateOff);
+    });
+  }
+
+  get gateOff(): boolean {
+    return this.gate.offAt < Infinity && this.gate.onAt === Infinity;
   }
 
   #see(event: PublisherEvent): void {
@@ -258,8 +287,13 @@ export class ServerActor extends Actor<ServerSlot> {
   }
 }
 
+/** A selector that finds every lease. */
+const EVERY_LEASE = '!example.com/none';
+
 export class SweeperActor extends Actor<SweeperSlot> {
   readonly sweeps: SweepPlan;
+  /** Where it looks for heartbeats whose Node is gone. */
+  readonly nodes: NodeLink | undefined;
 
   constructor(stage: Stage, slot: SweeperSlot, start: number) {
     super(stage, slot, start);
@@ -268,7 +302,37 @@ export class SweeperActor extends Actor<SweeperSlot> {
       const note = sweepNote(event);
       if (note) this.note(note);
     };
-    this.follow(sweep(sweepParts(this, this.random, watch), slot.sweeps, this.signal));
+    const { looksFor } = slot.sweeps;
+    const { nodes, network } = stage;
+    if (looksFor === 'ownerless')
+      this.nodes = new NodeLink(nodes, network.world, this.process, stream(stage.seed, `${this.name} nodes`));
+    const parts = {
+      ...sweepParts(this, this.random, watch),
+      ...(looksFor !== 'identities' && { labelSelector: EVERY_LEASE }),
+      ...(this.nodes && { nodes: this.nodes }),
+    };
+    this.follow(sweep(parts, slot.sweeps, this.signal));
+  }
+}
+
+/** How long it looks for somebody who renews; milliseconds. */
+export const RELEASE_LOOK_MS = 35_000;
+
+/** `leasekeeper release HOSTNAME`. */
+export class ReleaserActor extends Actor<ReleaserSlot> {
+  constructor(stage: Stage, slot: ReleaserSlot, start: number) {
+    super(stage, slot, start);
+    const { process: clock, link: store, signal } = this;
+    const { hostname } = slot;
+    const asked = { observeMs: RELEASE_LOOK_MS, force: false, timeoutMs: 5_000 };
+    const release = releaseHost({ store, clock, query: IDENTITIES, hostname, signal, ...asked }).then(
+      (leases) => this.note(leases.map(({ outcome }) => outcome).join() || 'nothing to release'),
+      (error: unknown) => {
+        if (!isStoreError(error)) throw error;
+        this.note(`not released: ${error.code}`);
+      },
+    );
+    this.follow(release);
   }
 }
 
@@ -306,8 +370,25 @@ export class FleetActor extends Actor<FleetSlot> {
     this.nodes = new NodeLink(stage.nodes, stage.network.world, process, stream(stage.seed, `${this.name} nodes`));
     const renewIntervalMs = slot.intervalMs;
     const observe = (event: HeartbeatEvent): void => this.#see(event);
-    this.heartbeat = new Heartbeat({ store, nodes: this.nodes, clock: process, random, renewIntervalMs, observe });
-    this.follow(this.heartbeat.run(this.signal));
+    const shared = slot.shares ? new SharedNodes({ nodes: this.nodes, clock: process }) : undefined;
+    const nodes = shared ?? this.nodes;
+    this.heartbeat = new Heartbeat({ store, nodes, clock: process, random, renewIntervalMs, observe });
+    const beating = this.heartbeat.run(this.signal);
+    this.follow(shared ? Promise.all([beating, this.#share(shared).run(this.signal)]) : beating);
+  }
+
+  /** As `heartbeat --share` does it, with the slots of the Nodes that there may be. */
+  #share(shared: SharedNodes): Shards {
+    const { process: clock, link: store, name, stage } = this;
+    return new Shards({
+      ...{ store, clock, id: name, uuid: name, ring: FLEETS, random: stream(stage.seed, `${name} ring`) },
+      keys: [...new Set(stage.nodes.names.map((node) => String(nodeSlot(node))))],
+      async work({ key, signal }) {
+        shared.take(Number(key));
+        await aborted(signal);
+        shared.give(Number(key));
+      },
+    });
   }
 
   #see(event: HeartbeatEvent): void {
@@ -397,7 +478,18 @@ export class ElectorActor extends Actor<ElectorSlot> {
       observe: (event) => this.#see(event),
     });
     this.holder = this.elector.holder;
-    this.follow(this.elector.run(this.signal));
+    const run = this.elector.run(this.signal);
+    this.follow(slot.deletes ? run.then(() => this.#leaveNothing()) : run);
+  }
+
+  async #leaveNothing(): Promise<void> {
+    const { link: store, process: clock } = this;
+    try {
+      const deleted = await deleteUnwanted({ store, clock, lease: ELECTION, retryPeriodMs: 2_000 });
+      this.note(deleted ? 'leaves no lease' : 'leaves the lease to another');
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+    }
   }
 
   async #work(term: Term): Promise<void> {
@@ -472,6 +564,8 @@ export function startActor(stage: Stage, slot: ServiceSlot, start: number): Acto
       return new ServerActor(stage, slot, start);
     case 'sweeper':
       return new SweeperActor(stage, slot, start);
+    case 'releaser':
+      return new ReleaserActor(stage, slot, start);
     case 'census':
       return new CensusActor(stage, slot, start);
     case 'fleet':

@@ -37,6 +37,7 @@ export const FAULT_KINDS = [
   'duplicate hostname',
   'duplicate holder',
   'server down',
+  'feature gate off',
   // People, and other programs.
   'operator deletes',
   'operator edits',

@@ -76,7 +76,11 @@ export class ClientGoElector {
     const { store, clock, ref, identity } = this.#parts;
     const call = { timeoutMs: Math.max(timeoutMs, 1) };
     const now = this.#now();
-    const spec = { holderIdentity: identity, leaseDurationSeconds: LEASE_MS / 1000, renewTime: now, acquireTime: now };
+    const spec = {
+      ...{ holderIdentity: identity, leaseDurationSeconds: LEASE_MS / 1000, renewTime: now, acquireTime: now },
+      // It writes its record whole, which has none.
+      preferredHolder: undefined,
+    };
     try {
       let lease: Lease;
       try {

@@ -1,12 +1,30 @@
 /** What is tried once all is quiet, one thing a run, to hold each bound of DESIGN to the millisecond. */
+import { withChanges } from '../../src/lease/lease.ts';
+import { KIND_LABEL } from '../../src/lease/marks.ts';
+import { recordOf, sameRecord } from '../../src/lease/record.ts';
+import type { Census } from '../../src/census/census.ts';
+import { takeCensus } from '../../src/census/take-census.ts';
 import { MemoryApi } from '../support/memory-api.ts';
-import { CensusActor, ClientGoActor, ELECTION, ElectorActor, IDENTITIES, PublisherActor } from './actors.ts';
+import {
+  CensusActor,
+  ClientGoActor,
+  ELECTION,
+  ElectorActor,
+  FleetActor,
+  IDENTITIES,
+  PublisherActor,
+  SweeperActor,
+} from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
 import type { ElectionRules } from './rules/election.ts';
 import { askedToEnd } from './happenings.ts';
-import { RING_DRILLS } from './plan.ts';
-import type { Plan } from './plan.ts';
+import { sweepBound } from './plan.ts';
+import { RING_DRILLS } from './plan-types.ts';
+import type { Plan } from './plan-types.ts';
 import { ringDrill } from './ring-drills.ts';
+import { stream } from './chance.ts';
+import { Link } from './network.ts';
+import { Process } from './process.ts';
 import type { World } from './world.ts';
 
 export interface DrillParts {
@@ -29,9 +47,17 @@ const RELEASE_MS = 4_000 + 500 + HEAD_START_MS;
 const RELEASE_POLLED_MS = RELEASE_MS + 2_000 * 2.2 + 500;
 /** The pause between two renewals, and the renewal, which is refused. */
 const RENEWAL_MS = 2_000 * 1.1 + 500;
+/** Between two lists: longer than any publisher here is silent. */
+const OBSERVE_MS = 35_000;
+/** A request and its answer, where the network is fair. */
+const WAY_MS = 100;
 /** A deletion is sent at once, and a read and a write follow. */
 const RECREATED_MS = 1_000;
 const HOUR_MS = 3_600_000;
+/** Silence after which a Node is Unknown to Kubernetes until 1.31; later it is 50 s. */
+const GRACE_MS = 40_000;
+/** An election's record, by any clock. */
+const EXPIRED_MS = 20_000;
 /** Longer than the freshness window, by any clock. */
 const DEAD_MS = 35_000;
 /** A list is there by then, also where it took two. */
@@ -39,6 +65,9 @@ const HEARD_MS = 10_000;
 
 export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'failover' || parts.kind === 'release' || parts.kind === 'step-down') return electors(parts);
+  if (parts.kind === 'nobody leads' || parts.kind === 'no Nodes seen') return swept(parts);
+  if (parts.kind === 'a fleet dies') return fleetDies(parts);
+  if (parts.kind === 'two lists') return twoLists(parts);
   if (parts.kind === 'deletion') return deletion(parts);
   if (parts.kind === 'clock ahead') return clockAhead(parts);
   const { world, stage, actors, verify } = parts;
@@ -53,13 +82,16 @@ async function electors({ kind, world, api, stage, actors, election, verify }: D
   const [leader] = election.leading();
   if (!leader || living.length < 2) return;
   const others = living.filter((a) => a !== leader.elector);
+  // In half of the worlds in Kubernetes' own way, which names the next.
+  const next = stage.seed % 2 === 0 ? others[0]!.slot.name : undefined;
   const watching = others.some((a) => a.link.store.watches.open > 0);
   stage.judge.note('DRILL', `${kind} of ${leader.elector.name}`);
   if (kind === 'failover') leader.elector.process.crash();
   else if (kind === 'release') leader.elector.stop();
   else {
     const { holder } = leader.elector;
-    api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions: l.spec.leaseTransitions ?? 0, to: undefined }));
+    if (next !== undefined) api.edit(ELECTION, () => ({ spec: { preferredHolder: next } }));
+    else api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions: l.spec.leaseTransitions ?? 0, to: undefined }));
   }
   // A leader that may not watch finds the request at its next renewal.
   const askedMs = kind === 'step-down' && leader.elector.link.store.watches.open === 0 ? RENEWAL_MS : 0;
@@ -70,6 +102,69 @@ async function electors({ kind, world, api, stage, actors, election, verify }: D
     if (world.now - from > bound)
       stage.judge.fail(`${kind} within its bound`, `nobody leads ${world.now - from} ms after`);
     await world.live(world.now + 50, verify);
+  }
+}
+
+/**
+ * Nobody leads any more, or all fleets die and the sweeper sees no Node: what is left expires, or is not written, for longer
+ * than any pass takes, and stays. The rules judge each deletion.
+ */
+async function swept({ kind, world, api, stage, actors, verify }: DrillParts): Promise<void> {
+  const all = [...actors.values()];
+  const sweepers = all.filter((a): a is SweeperActor => a instanceof SweeperActor && a.living);
+  stage.judge.note('DRILL', kind);
+  for (const actor of all) {
+    const ends = kind === 'nobody leads' ? [ElectorActor, ClientGoActor] : [FleetActor];
+    if (ends.some((Kind) => actor instanceof Kind)) actor.process.crash();
+  }
+  // As one that client-go made, which says only by its transitions that it has a record.
+  if (kind === 'nobody leads' && stage.seed % 2 === 0 && api.peek(ELECTION))
+    api.edit(ELECTION, (lease) => withChanges(lease, { labels: { [KIND_LABEL]: undefined } }));
+  if (kind === 'no Nodes seen') for (const { nodes } of sweepers) if (nodes) nodes.blind = true;
+  const bounds = sweepers.map(({ sweeps }) => sweepBound(sweeps));
+  await world.live(world.now + EXPIRED_MS + Math.max(0, ...bounds), verify);
+}
+
+/** Of two fleets that share their Nodes one dies: the other renews them before anybody calls them Unknown. */
+async function fleetDies({ world, api, stage, actors, verify }: DrillParts): Promise<void> {
+  const fleets = [...actors.values()].filter((a): a is FleetActor => a instanceof FleetActor && a.living);
+  if (fleets.length < 2) return;
+  const [dies] = fleets;
+  stage.judge.note('DRILL', `${dies!.name} dies`);
+  dies!.process.crash();
+  for (let left = GRACE_MS * 2; left > 0; left -= 1_000) {
+    await world.live(world.now + 1_000, verify);
+    for (const name of stage.nodes.nodes.keys()) {
+      const version = api.peek({ namespace: 'kube-node-lease', name })?.metadata.resourceVersion;
+      const at = api.history.findLast((c) => c.after?.metadata.resourceVersion === version)?.at ?? -Infinity;
+      if (world.now - at > GRACE_MS)
+        stage.judge.fail('the Nodes of a fleet that dies are kept by the others', `${name}: ${world.now - at} ms ago`);
+    }
+  }
+}
+
+/** `count --observe` on a machine with any clock: live is who wrote between its lists, and nobody else. */
+async function twoLists({ world, api, stage, verify }: DrillParts): Promise<void> {
+  const clock = new Process(world, 1, stream(stage.seed, 'two lists').between(-1, 1) * 1e9);
+  const store = new Link(stage.network, clock, stream(stage.seed, 'two lists network'), 'counter');
+  stage.judge.note('DRILL', 'count --observe');
+  let census: Census | undefined;
+  void takeCensus({ store, clock, query: IDENTITIES, observeMs: OBSERVE_MS }).then(
+    (answer) => (census = answer),
+    (error: unknown) => stage.judge.note('DRILL', String(error)),
+  );
+  const from = world.now;
+  await world.live(from + OBSERVE_MS + 2_000, verify);
+  const [first, second] = store.lists;
+  if (!census || !first || !second) return stage.judge.fail('a count is answered once it is quiet', 'count --observe');
+  for (const { name, state } of census.leases) {
+    const written = api.history.filter(
+      (c) => c.name === name && c.after && !(c.before && sameRecord(recordOf(c.before), recordOf(c.after))),
+    );
+    const within = written.some(({ at }) => at > first.at && at < second.at - WAY_MS);
+    const maybe = written.some(({ at }) => at > first.at - WAY_MS && at < second.at);
+    if (state === 'live' ? !maybe : within && api.peek({ ...IDENTITIES, name })?.spec.holderIdentity)
+      stage.judge.fail('live is who wrote between two lists', `${name.slice(-8)} is called ${state}`);
   }
 }
 

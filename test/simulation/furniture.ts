@@ -1,8 +1,15 @@
 /** Leases that lie in a world from before it begins. */
+import { KIND_LABEL } from '../../src/lease/marks.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
-import { HOSTNAME_LABEL, IDENTITY_LABEL, IDENTITY_LABEL_VALUE, leaseName } from '../../src/lease/names.ts';
+import {
+  HOSTNAME_ANNOTATION,
+  HOSTNAME_LABEL,
+  IDENTITY_LABEL,
+  IDENTITY_LABEL_VALUE,
+  leaseName,
+} from '../../src/lease/names.ts';
 import type { MemoryApi } from '../support/memory-api.ts';
-import type { Plan } from './plan.ts';
+import type { Plan } from './plan-types.ts';
 
 export function furnish(api: MemoryApi, plan: Plan): void {
   const ago = (hours: number): MicroTime => MicroTime.fromEpochMicros(api.clock.wallMicros() - hours * 3_600e6);
@@ -14,6 +21,12 @@ export function furnish(api: MemoryApi, plan: Plan): void {
     if (kind === 'orphan') api.put({ ...old, spec });
     if (kind === 'released') api.put({ ...old, spec: { ...spec, holderIdentity: '' } });
     if (kind === 'untimed') api.put({ ...old, spec: { holderIdentity: spec.holderIdentity } });
+    if (kind === 'misnamed' && host !== undefined)
+      api.put({ ...old, annotations: { [HOSTNAME_ANNOTATION]: host }, spec: { ...spec, renewTime: ago(0) } });
+    if (kind === 'ring key') {
+      const where = { namespace: 'kube-node-lease', name: 'ring-key', labels: { [KIND_LABEL]: 'shard' } };
+      api.put({ ...where, spec: { holderIdentity: 'member_1', leaseDurationSeconds: 15, renewTime: ago(1) } });
+    }
     if (kind === 'foreign' && host !== undefined) api.put({ name: leaseName(host), labels: { app: 'other' }, spec });
   }
 }

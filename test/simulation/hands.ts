@@ -1,7 +1,7 @@
 /** Who has what in hand, as works of recipes and the clocks of their processes tell it. */
 import type { Term } from '../../src/election/term.ts';
 import type { Process } from './process.ts';
-import type { RecipeSlot } from './plan.ts';
+import type { RecipeSlot } from './plan-types.ts';
 
 /** One work in one term. */
 export interface Hand {

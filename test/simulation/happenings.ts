@@ -3,16 +3,18 @@ import { MicroTime } from '../../src/lease/micro-time.ts';
 import { withChanges } from '../../src/lease/lease.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts';
-import { IDENTITY_LABEL, isCalled, leaseName } from '../../src/lease/names.ts';
-import { ELECTION, FleetActor, IDENTITIES, MonitorActor } from './actors.ts';
+import { HOSTNAME_ANNOTATION, IDENTITY_LABEL, isCalled, leaseName } from '../../src/lease/names.ts';
+import { ELECTION, FleetActor, IDENTITIES, MonitorActor, PublisherActor, SweeperActor } from './actors.ts';
 import type { Actor, Stage } from './actors.ts';
 import { RECIPES } from './recipe-actors.ts';
 import type { LeaseRef } from '../../src/lease/store.ts';
 import type { MemoryApi } from '../support/memory-api.ts';
 import type { Chance } from './chance.ts';
 import { FAIR, WEATHERS } from './network.ts';
+import type { NodeLink } from './nodes.ts';
+import { looksFor } from './plan.ts';
 import { identityRef } from './rules/liveness.ts';
-import type { Happening, Plan } from './plan.ts';
+import type { Happening, Plan } from './plan-types.ts';
 
 /** What the happenings may do to the world beside what the stage shows. */
 export interface Scene {
@@ -49,6 +51,8 @@ export function happen(scene: Scene, happening: Happening): void {
       return;
     case 'server down':
       return serverDown(scene, dice);
+    case 'feature gate off':
+      return gateOff(scene, actor, dice);
     case 'operator deletes':
     case 'operator edits':
       return operate(scene, happening);
@@ -113,10 +117,10 @@ function happenTo(scene: Scene, actor: Actor, { kind, dice }: Happening): void {
       return;
     case 'watch lost':
       actor.link.hush(true);
-      if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.lose();
+      nodesOf(actor)?.lose();
       world.schedule(a * 30_000, () => {
         actor.link.resume(c < 0.5 ? 'replay' : 'relist');
-        if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
+        nodesOf(actor)?.resume();
       });
       return;
     case 'watch cut':
@@ -207,6 +211,15 @@ function serverDown({ stage, plan, chaosEnd }: Scene, [a, b]: Happening['dice'])
   });
 }
 
+/** `APIServerIdentity=false`, for up to a minute. */
+function gateOff({ stage, chaosEnd }: Scene, actor: Actor | undefined, [a]: Happening['dice']): void {
+  const { network, judge } = stage;
+  if (!(actor instanceof PublisherActor) || !actor.living || !network.chaos.inject('feature gate off')) return;
+  judge.note(actor.name, 'feature gate off');
+  actor.switch(false);
+  network.world.schedule(Math.min(a * 60_000, chaosEnd - network.world.now), () => actor.switch(true));
+}
+
 /** A lease is put back to what it was up to two minutes ago, by a restore of etcd or from a backup. */
 function restore({ stage, plan }: Scene, [a, b]: Happening['dice']): void {
   const { network, judge } = stage;
@@ -262,7 +275,10 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
     return;
   }
   const edits: Record<string, () => Lease | { spec: Lease['spec'] }> = {
-    annotates: () => withChanges(lease, { annotations: { touched: String(world.now) } }),
+    annotates: () => {
+      const misnamed = c < 0.3 && ref.namespace === IDENTITIES.namespace && { [HOSTNAME_ANNOTATION]: 'another-host' };
+      return withChanges(lease, { annotations: { touched: String(world.now), ...misnamed } });
+    },
     empties: () => ({ spec: { holderIdentity: '' } }),
     'gives away': () => ({ spec: { holderIdentity: 'somebody else' } }),
     'sets back': () => ({ spec: { renewTime: MicroTime.fromEpochMicros(world.wallMicros() - 7_200e6) } }),
@@ -280,7 +296,7 @@ function operate({ stage, plan }: Scene, { kind, dice }: Happening): void {
 }
 
 /** `leasekeeper step-down`; some requests come when the term that they name is over. */
-function askToStepDown({ network, judge }: Stage, { kind, slot, dice: [a, b] }: Happening): void {
+function askToStepDown({ network, judge }: Stage, { kind, slot, dice: [a, b, c] }: Happening): void {
   const { api, chaos } = network;
   const lease = api.peek(ELECTION);
   const { holderIdentity: holder, leaseTransitions = 0 } = lease?.spec ?? {};
@@ -289,7 +305,9 @@ function askToStepDown({ network, judge }: Stage, { kind, slot, dice: [a, b] }: 
   judge.note('operator', `asks ${holder} to end term ${transitions} of ${leaseTransitions}`);
   // Who leads already is not asked to make way for itself.
   const to = slot === undefined || b >= 0.5 || isCalled(holder, slot) ? undefined : slot;
-  api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions, to }));
+  // Kubernetes' own way names the next holder only, and whatever term there is.
+  if (to !== undefined && c < 0.5) api.edit(ELECTION, () => ({ spec: { preferredHolder: to } }));
+  else api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions, to }));
 }
 
 export const askedToEnd = (lease: Lease, mark: Parameters<typeof stepDownMarkText>[0]): Lease =>
@@ -309,7 +327,7 @@ function node({ stage, plan, chaosEnd }: Scene, { kind, dice }: Happening): void
     const owner = lease?.metadata.ownerReferences[0]?.uid;
     if (owner !== undefined && owner !== nodes.nodes.get(name)?.uid) api.remove({ namespace: 'kube-node-lease', name });
   };
-  world.schedule(b * 20_000, collect);
+  if (!plan.slots.some(looksFor('ownerless'))) world.schedule(b * 20_000, collect);
   if (kind === 'node recreated') world.schedule(c < 0.3 ? 0 : c * 10_000, () => nodes.add(name));
   else if (c < 0.5) world.schedule(Math.min(c * 80_000, chaosEnd - world.now), () => nodes.add(name));
 }
@@ -327,6 +345,13 @@ export function calmDown({ stage, random }: Scene, actors: Iterable<Actor>): voi
     if (actor instanceof MonitorActor) actor.link.mayWatch = true;
     actor.process.goOn(random);
     actor.link.resume('relist');
-    if (actor instanceof FleetActor || actor instanceof MonitorActor) actor.nodes.resume();
+    nodesOf(actor)?.resume();
+    if (actor instanceof PublisherActor) actor.switch(true);
   }
 }
+
+/** The Nodes as a process sees them; undefined: it does not ask for them. */
+const nodesOf = (actor: Actor): NodeLink | undefined =>
+  actor instanceof FleetActor || actor instanceof MonitorActor || actor instanceof SweeperActor
+    ? actor.nodes
+    : undefined;

@@ -7,6 +7,7 @@
  */
 import { change } from './mutation.ts';
 import type { Mutant } from './mutation.ts';
+import { ELECTION_MUTANTS } from './election-mutants.ts';
 import { RECIPE_MUTANTS } from './recipe-mutants.ts';
 
 /** The simulated store refuses what the client would never send; without this it does what an API server does. */
@@ -21,11 +22,10 @@ const PUBLISHER = 'src/identity/publisher.ts';
 const RECORD = 'src/lease/record.ts';
 const SWEEP = 'src/sweep/decide.ts';
 const SWEEPER = 'src/sweep/sweeper.ts';
-const ELECTION = 'src/election/decide.ts';
-const STANDBY = 'src/election/standby.ts';
-const LEAD = 'src/election/lead.ts';
-const CANDIDATE = 'src/election/candidate.ts';
-const TERM = 'src/election/term.ts';
+const RELEASE = 'src/identity/release.ts';
+const SHARED_NODES = 'src/heartbeat/shared-nodes.ts';
+const OWNERS = 'src/sweep/owners.ts';
+const NAMES = 'src/lease/names.ts';
 const HEARTBEAT = 'src/heartbeat/heartbeats.ts';
 const FRESHNESS = 'src/runtime/freshness.ts';
 const CENSUS = 'src/census/live-census.ts';
@@ -174,6 +174,30 @@ const SERVICES: readonly Mutant[] = [
     rule: 'publisher: a leaver waits for its lost POST',
     replace: [change(PUBLISHER, 'if (this.#writes.lost.length > 0) continue;', '')],
   },
+  {
+    rule: 'publisher: switched off it writes nothing',
+    replace: [change(PUBLISHER, 'while (!stop.begun.aborted && this.#enabled) {', 'while (!stop.begun.aborted) {')],
+  },
+  {
+    rule: 'publisher: switched off it holds no lease',
+    replace: [
+      change(
+        PUBLISHER,
+        'if (!this.#enabled) return this.#withdraw(AbortSignal.any([end, this.#switched.signal]));',
+        "if (!this.#enabled) return 'kept';",
+      ),
+    ],
+  },
+  {
+    rule: 'publisher: a hostname that is no label value stands whole beside it',
+    replace: [
+      change(NAMES, 'annotations: value === hostname ? {} : { [HOSTNAME_ANNOTATION]: hostname },', 'annotations: {},'),
+    ],
+  },
+  {
+    rule: "publisher: another host's name is taken off",
+    replace: [change(IDENTITY, '...NOT_OURS, [HOSTNAME_ANNOTATION]: undefined,', '...NOT_OURS,')],
+  },
   // Sweeper.
   {
     rule: 'sweeper: two looks',
@@ -279,169 +303,92 @@ const SERVICES: readonly Mutant[] = [
     rule: 'sweeper: our own lease stays',
     replace: [change(SWEEP, "if (isOwn(lease, policy.own)) return 'own';", '')],
   },
-  // Election.
   {
-    rule: 'election: a renewal counts from before it was sent',
+    rule: 'sweeper: what says that it is an election stays',
+    replace: [
+      change(SWEEP, "if (kind !== undefined) return kind !== 'member';", 'if (kind !== undefined) return false;'),
+    ],
+  },
+  {
+    rule: 'sweeper: what has changed hands and names no host stays',
     replace: [
       change(
-        CANDIDATE,
-        'return { lease: answer, write };',
-        'return { lease: answer, write: { ...write, sentAt: this.now() } };',
+        SWEEP,
+        'return labels[HOSTNAME_LABEL] === undefined && (spec.leaseTransitions ?? 0) > 0;',
+        'return false;',
+      ),
+    ],
+  },
+  // Sweeper of heartbeats whose Node is gone.
+  {
+    rule: 'owner gone: two looks',
+    replace: [
+      change(
+        OWNERS,
+        'else if (nodes.has(name) || !first.has(uid)) kept.owned++;',
+        'else if (nodes.has(name)) kept.owned++;',
+      ),
+      change(
+        OWNERS,
+        'else if (first.get(uid) !== resourceVersion) kept.changed++;',
+        'else if (first.has(uid) && first.get(uid) !== resourceVersion) kept.changed++;',
       ),
     ],
   },
   {
-    rule: 'election: an adopted renewal counts from before it was sent',
+    rule: 'owner gone: the same version in both looks',
+    replace: [change(OWNERS, 'else if (first.get(uid) !== resourceVersion) kept.changed++;', '')],
+  },
+  {
+    rule: 'owner gone: whose Node has come back stays',
     replace: [
       change(
-        LEAD,
-        'const { lease, write } = action;',
-        'const { lease } = action;\n    const write = { ...action.write, sentAt: this.#candidate.now() };',
+        OWNERS,
+        'else if (nodes.has(name) || !first.has(uid)) kept.owned++;',
+        'else if (!first.has(uid)) kept.owned++;',
       ),
     ],
   },
   {
-    rule: 'election: an adopted acquisition counts from before it was sent',
+    rule: 'owner gone: where there is no Node at all, nothing goes',
     replace: [
       change(
-        STANDBY,
-        "return { ...action, why: 'adopted' };",
-        "return { ...action, write: { ...action.write, sentAt: now }, why: 'adopted' };",
+        OWNERS,
+        'if (nodes.size > 0 || allowAll || collect.length === 0) return { ...plan, collect };',
+        'return { ...plan, collect };',
       ),
     ],
   },
   {
-    rule: 'election: expiry is observed, not compared',
+    rule: 'owner gone: what is no heartbeat stays',
     replace: [
       change(
-        CANDIDATE,
-        'this.#seen = observeLease(this, before, lease, now, deleted);',
-        `this.#seen = observeLease(this, before, lease,
-      now - (lease?.spec.renewTime ? this.clock.wallMicros() / 1000 - lease.spec.renewTime.epochMs : 0), deleted);`,
+        OWNERS,
+        "if (!['heartbeat', 'unknown'].includes(kindOf(lease)) || metadata.labels[KIND_LABEL] !== undefined) kept.election++;\n    else if",
+        'if',
       ),
     ],
   },
+  // Somebody has the leases of a host deleted.
   {
-    rule: 'election: a leader that is asked to steps down',
-    replace: [change(LEAD, 'this.#steppingDown = true;', 'if (asked) return;')],
+    rule: 'release: what somebody renews stays',
+    replace: [change(RELEASE, 'if (renewed.length > 0) return', 'if (renewed.length < 0) return')],
   },
   {
-    rule: 'election: a request to step down names one term',
-    replace: [
-      change(ELECTION, 'asked?.holder !== holder || asked.transitions !== transitions', 'asked?.holder !== holder'),
-    ],
+    rule: 'release: looks for as long as it is asked to',
+    replace: [change(RELEASE, '} while (leftMs > 0);', '} while (leftMs < 0);')],
   },
   {
-    rule: 'election: silence lasts the whole duration',
+    rule: 'release: a DELETE names the version',
     replace: [
       change(
-        ELECTION,
-        'const until = seen.since + seen.durationMs + (meant ? 0 : headStartMs);',
-        'const until = seen.since + seen.durationMs * 0.9 + (meant ? 0 : headStartMs);',
+        RELEASE,
+        'await store.delete({ namespace, name }, { uid, resourceVersion }',
+        "await store.delete({ namespace, name }, { uid, resourceVersion: '' }",
       ),
     ],
   },
-  {
-    rule: 'election: a take-over carries the version whose silence was observed',
-    replace: [
-      change(
-        STANDBY,
-        'await candidate.acquire(base, transitions',
-        'await candidate.acquire(base && (await candidate.store.get(candidate.ref)), transitions',
-      ),
-    ],
-  },
-  {
-    rule: 'election: a record is ours only by its renewTime',
-    replace: [
-      change(
-        ELECTION,
-        'const write = writes.find(lease);\n  return write?.transitions === transitionsOf(lease) ? write : undefined;',
-        'return writes.all.at(-1);',
-      ),
-    ],
-  },
-  {
-    rule: 'election: a leader that finds another record stops',
-    replace: [
-      change(
-        ELECTION,
-        "if (write?.transitions !== state.transitions) return { do: 'stop', reason: 'taken' };\n  return { do: 'adopt', lease, write };",
-        "return { do: 'adopt', lease, write: write ?? state.writes.all.at(-1)! };",
-      ),
-    ],
-  },
-  {
-    rule: 'election: every term has more transitions',
-    replace: [change(ELECTION, 'Math.min(seen.transitions + 1, MAX_TRANSITIONS)', 'seen.transitions')],
-  },
-  {
-    rule: 'election: tokens grow over deletions',
-    replace: [change(LEAD, 'versionToken(lease) ?? write.transitions', 'write.transitions')],
-  },
-  {
-    rule: 'election: a term is marked on its lease',
-    replace: [change(CANDIDATE, '[TERM_ANNOTATION]: termMarkText(', 'unmarked: termMarkText(')],
-  },
-  {
-    rule: 'election: an empty holder beside its mark is no release',
-    replace: [change(ELECTION, 'if (emptied) return published(emptied.durationSeconds);', 'void emptied;')],
-  },
-  {
-    rule: 'election: a release takes the mark off',
-    replace: [change(CANDIDATE, '{ spec, annotations: { [TERM_ANNOTATION]: undefined } }', '{ spec }')],
-  },
-  {
-    rule: 'election: the leader follows its lease',
-    replace: [change(LEAD, 'this.#candidate.onNews = (seen) => this.#news(seen);', '')],
-  },
-  {
-    rule: 'election: the term is over at its deadline',
-    replace: [change(TERM, "if (!this.#over && this.#clock.monotonic() >= this.deadline) this.lose('deadline');", '')],
-  },
-  {
-    rule: 'election: work ends before the release',
-    replace: [
-      change(
-        LEAD,
-        'while (!this.#ended && !this.#givenUp && held.holds())',
-        'while (!this.#ended && !this.#givenUp && !signal.aborted && held.holds())',
-      ),
-      change(
-        LEAD,
-        'async #leave(): Promise<TermOutcome> {\n    const { held } = this;',
-        'async #leave(): Promise<TermOutcome> {\n    const { held } = this;\n    if (this.#options.signal.aborted) this.#ended ??= {};',
-      ),
-    ],
-  },
-  {
-    rule: 'election: the work of one term ends before the next begins',
-    replace: [
-      change(
-        LEAD,
-        'if (!this.#ended && held.lost) await this.#outlive();',
-        'if (!this.#ended && held.lost) this.#ended = {};',
-      ),
-    ],
-  },
-  {
-    rule: 'election: release by compare-and-swap',
-    replace: [
-      change(
-        CANDIDATE,
-        'await this.store.update(this.#released(held), options)',
-        'await this.store.update(this.#released(await this.store.get(this.ref)), options)',
-      ),
-    ],
-  },
-  {
-    rule: 'election: after a conflict only our own record is released',
-    replace: [change(CANDIDATE, '!ownWrite(holder, this.writes, lease)', '!ownWrite')],
-  },
-  {
-    rule: 'election: allowance for clock rates',
-    replace: [change('src/election/election-options.ts', 'const CLOCK_RATE = 0.99;', 'const CLOCK_RATE = 1.01;')],
-  },
+  ...ELECTION_MUTANTS,
   {
     rule: 'clock: time suspended is counted',
     replace: [
@@ -490,6 +437,14 @@ const SERVICES: readonly Mutant[] = [
     ],
   },
   {
+    rule: 'heartbeat: a share that is taken is kept at once',
+    replace: [change(SHARED_NODES, "this.#tell(slot, (node) => ({ type: 'added', node }));", '')],
+  },
+  {
+    rule: 'heartbeat: a share that is given up is left to others',
+    replace: [change(SHARED_NODES, "this.#tell(slot, (node) => ({ type: 'deleted', node, moved: true }));", '')],
+  },
+  {
     rule: 'nodes: the grace period begins with the first read of leases',
     replace: [
       change(
@@ -507,6 +462,24 @@ const SERVICES: readonly Mutant[] = [
   {
     rule: 'census: a time that has not come is no life',
     replace: [change('src/census/judge.ts', 'if (aheadMs(lease, server?.latest) !== undefined) age = sinceMs;', '')],
+  },
+  {
+    rule: 'census: who wrote between two lists is live, whatever it says',
+    replace: [change('src/census/judge.ts', "if (renewed) return 'live';", '')],
+  },
+  {
+    rule: 'census: who wrote nothing between two lists is not live, whatever it says',
+    replace: [change('src/census/judge.ts', "return state === 'live' ? 'stale' : state;", 'return state;')],
+  },
+  {
+    rule: 'census: a hostname beside the label counts only where it gives the label',
+    replace: [
+      change(
+        NAMES,
+        'hostnameProblem(whole) === undefined && hostnameLabel(whole) === label ? whole',
+        'hostnameProblem(whole) === undefined ? whole',
+      ),
+    ],
   },
   // Both.
   {

@@ -11,6 +11,13 @@ export class Nodes {
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   /** When a Node of this name was last made or deleted. */
   readonly changedAt = new Map<string, number>();
+  /** From when until when there was no Node of a name that there had been one of, in true milliseconds. */
+  readonly #gaps = new Map<string, { readonly from: number; until: number }[]>();
+  /** Of all that there have been. */
+  get names(): string[] {
+    return [...this.changedAt.keys()];
+  }
+
   #uids = 0;
 
   constructor(world: World) {
@@ -21,6 +28,8 @@ export class Nodes {
   add(name: string): NodeInfo {
     const node: NodeInfo = { name, uid: `node-uid-${++this.#uids}`, ready: { status: 'True' } };
     if (this.nodes.has(name)) this.remove(name);
+    const gap = this.#gaps.get(name)?.at(-1);
+    if (gap) gap.until = this.#world.now;
     this.nodes.set(name, node);
     this.changedAt.set(name, this.#world.now);
     this.#tell({ type: 'added', node });
@@ -31,8 +40,15 @@ export class Nodes {
     const node = this.nodes.get(name);
     if (!node) return;
     this.nodes.delete(name);
+    this.#gaps.set(name, [...(this.#gaps.get(name) ?? []), { from: this.#world.now, until: Infinity }]);
     this.changedAt.set(name, this.#world.now);
     this.#tell({ type: 'deleted', node });
+  }
+
+  /** True when at some moment between these two, in true milliseconds, there was no Node of this name. */
+  missing(name: string, from: number, until: number): boolean {
+    if (!this.changedAt.has(name)) return true;
+    return (this.#gaps.get(name) ?? []).some((gap) => gap.from <= until && gap.until >= from);
   }
 
   #tell(event: NodeEvent): void {
@@ -55,6 +71,8 @@ export class NodeLink implements NodeSource {
   readonly #world: World;
   readonly #process: Process;
   readonly #random: Chance;
+  /** True: a list shows it no Node, as one does that is permitted to see some only. */
+  blind = false;
   #lost = false;
   readonly #open = new Set<(event: NodeEvent) => void>();
 
@@ -74,7 +92,11 @@ export class NodeLink implements NodeSource {
 
   resume(): void {
     this.#lost = false;
-    for (const send of this.#open) send(this.#nodes.list());
+    for (const send of this.#open) send(this.#list());
+  }
+
+  #list(): NodeEvent {
+    return this.blind ? { type: 'list', nodes: [] } : this.#nodes.list();
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<NodeEvent, void, undefined> {
@@ -94,7 +116,7 @@ export class NodeLink implements NodeSource {
     signal.addEventListener('abort', onAbort, { once: true });
     const ignore = this.#nodes.listen((event) => this.#lost || send(event));
     this.#open.add(send);
-    send(this.#lost ? { type: 'lost', error: storeError('Unavailable', 'no connection') } : this.#nodes.list());
+    send(this.#lost ? { type: 'lost', error: storeError('Unavailable', 'no connection') } : this.#list());
     try {
       while (!signal.aborted) {
         const event = inbox.shift();

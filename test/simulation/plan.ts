@@ -4,181 +4,34 @@
  */
 import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
-import type { FaultKind } from './chaos.ts';
-
-export const THEMES = [
-  'everything',
-  'election',
-  'identity',
-  'outage',
-  'full etcd',
-  'sweep',
-  'nodes',
-  'defaults',
-] as const;
-export type Theme = (typeof THEMES)[number];
-
-interface Machine {
-  readonly name: string;
-  /** True milliseconds of its first start. */
-  readonly startAt: number;
-  /** How fast its clocks run. */
-  readonly rate: number;
-  /** How far its wall clock is off, in milliseconds. */
-  readonly skewMs: number;
-}
-
-export interface PublisherSlot extends Machine {
-  readonly kind: 'publisher';
-  readonly hostname: string;
-  readonly nameFormat: 'sha256' | 'apiserver';
-  readonly durationSeconds: number;
-  readonly intervalMs: number;
-  readonly policy: 'keep' | 'delete' | 'auto';
-  /** Its first process is asked to stop before it has well begun, while its writes come late. */
-  readonly hasty: boolean;
-  /** A server beside it, whose health it asks for. */
-  readonly health: boolean;
-  /** The sweeper inside, if there is one. */
-  readonly sweeps: SweepPlan | undefined;
-}
-
-/** An API server that publishes itself, beside the publishers of its host. */
-export interface ServerSlot extends Machine {
-  readonly kind: 'server';
-  readonly hostname: string;
-  /** It takes part in peer proxying. */
-  readonly peers: boolean;
-}
-
-export interface SweepPlan {
-  readonly tickMs: number;
-  readonly confirmAfterMs: number;
-  readonly pageSize: number;
-}
-
-export interface SweeperSlot extends Machine {
-  readonly kind: 'sweeper';
-  readonly sweeps: SweepPlan;
-}
-
-export interface ElectorSlot extends Machine {
-  readonly kind: 'elector';
-  /** No time between the deadline and what others observe. */
-  readonly tight: boolean;
-  readonly mayWatch: boolean;
-  readonly shared: boolean;
-  /** Several processes carry the very same holder identity. */
-  readonly clone: boolean;
-}
-
-export interface ClientGoSlot extends Machine {
-  readonly kind: 'client-go';
-}
-
-export interface FleetSlot extends Machine {
-  readonly kind: 'fleet';
-  readonly intervalMs: number;
-}
-
-export interface CensusSlot extends Machine {
-  readonly kind: 'census';
-}
-
-export interface MonitorSlot extends Machine {
-  readonly kind: 'monitor';
-}
-
-/** A process that uses a recipe. */
-export interface RecipeSlot extends Machine {
-  readonly kind: 'recipe';
-  readonly recipe: 'lock' | 'once' | 'cron' | 'semaphore' | 'shards' | 'members';
-  /** Its works end at once when they are asked to; else they take their time. */
-  readonly tight: boolean;
-  /** Cron: a fire is left out while the one before still runs. */
-  readonly skip: boolean;
-  /** Semaphore: how many may work at once, as this process was started. */
-  readonly count: number;
-  readonly mayWatch: boolean;
-}
-
-export type ServiceSlot =
-  PublisherSlot | ServerSlot | SweeperSlot | ElectorSlot | ClientGoSlot | FleetSlot | CensusSlot | MonitorSlot;
-export type Slot = ServiceSlot | RecipeSlot;
-
-export type HappeningKind =
-  | 'weather'
-  | Extract<
-      FaultKind,
-      | 'API outage'
-      | 'no space for writes'
-      | 'no Date'
-      | 'compaction'
-      | 'watch silent'
-      | 'watch lost'
-      | 'watch cut'
-      | 'watch ended (410)'
-      | 'pause'
-      | 'suspend'
-      | 'crash'
-      | 'stop'
-      | 'overlapping restart'
-      | 'clock step'
-      | 'server down'
-      | 'operator deletes'
-      | 'operator edits'
-      | 'operator steps the leader down'
-      | 'restore'
-      | 'node deleted'
-      | 'node recreated'
-    >;
-
-/** One thing that happens; what exactly is in its dice, 0 to 1. */
-export interface Happening {
-  readonly index: number;
-  /** True milliseconds since the phase began. */
-  readonly at: number;
-  readonly kind: HappeningKind;
-  /** The one that it happens to, where it happens to one. */
-  readonly slot: string | undefined;
-  readonly dice: readonly [number, number, number];
-}
-
-export interface Phase {
-  readonly chaosMs: number;
-  readonly quietMs: number;
-  readonly happenings: readonly Happening[];
-  /** Slots whose process stays dead through the quiet. */
-  readonly dead: readonly string[];
-}
-
-/**
- * `orphan`: its host is long gone. `released`: given up on purpose. `untimed`: without times, made long ago. `foreign`:
- * no identity lease, under a host's name.
- */
-export type Furniture = 'orphan' | 'released' | 'untimed' | 'foreign';
-
-/** See ring-drills.ts. */
-export const RING_DRILLS = [
-  'heard late',
-  'created twice',
-  'own record put back',
-  'release put back',
-  'own term over',
-] as const;
-export type RingDrill = (typeof RING_DRILLS)[number];
-
-export interface Plan {
-  readonly seed: number;
-  readonly theme: Theme | RecipeSlot['recipe'];
-  readonly slots: readonly Slot[];
-  readonly nodes: readonly string[];
-  /** Leases that lie there from before. */
-  readonly furniture: readonly Furniture[];
-  readonly phases: readonly Phase[];
-  /** What is tried once the last quiet is over, to measure its bound. */
-  readonly drill: 'failover' | 'release' | 'step-down' | 'clock ahead' | 'deletion' | RingDrill | 'none';
-}
+import {
+  clientGo,
+  gateOff,
+  leaveNothing,
+  longNames,
+  lookForEverything,
+  ownerless,
+  releasedHostDies,
+  releaserOf,
+  serverBeside,
+  share,
+  stepDowns,
+  twins,
+} from './variations.ts';
+import type {
+  Furniture,
+  Happening,
+  HappeningKind,
+  Machine,
+  Phase,
+  Plan,
+  PublisherSlot,
+  ServiceSlot,
+  Slot,
+  SweepPlan,
+  SweeperSlot,
+  Theme,
+} from './plan-types.ts';
 
 type Weights = Partial<Record<HappeningKind, number>>;
 const WATCHES: Weights = { 'watch silent': 2, 'watch lost': 2, 'watch cut': 1, 'watch ended (410)': 1 };
@@ -287,27 +140,51 @@ export function drawPlan(seed: number): Plan {
   if (server) slots.push(server);
   const rival = clientGo(slots, stream(seed, 'client-go'));
   if (rival) slots.push(rival);
+  longNames(slots, stream(seed, 'long names'));
+  lookForEverything(theme, slots, stream(seed, 'everything'));
+  const owners = ownerless(slots, stream(seed, 'ownerless'));
+  if (owners) slots.push(owners);
+  const releaser = releaserOf(slots, stream(seed, 'releaser'));
+  if (releaser) slots.push(releaser);
+  share(slots, stream(seed, 'share'));
+  leaveNothing(slots, stream(seed, 'leave nothing'));
   const nodes = slots.some(({ kind }) => kind === 'fleet') ? names('node', random.whole(1, 4)) : [];
   const furniture: Furniture[] = [];
   if (slots.some(({ kind }) => kind === 'publisher')) {
     for (const kind of ['orphan', 'released', 'untimed'] as const) if (random.hit(0.3)) furniture.push(kind);
     if (random.hit(0.05)) furniture.push('foreign');
+    if (stream(seed, 'misnamed').hit(0.1)) furniture.push('misnamed');
   }
+  if (owners) furniture.push('ring key');
   const phases: Phase[] = [];
   const count = theme !== 'defaults' && random.hit(0.25) ? 2 : 1;
   for (let i = 0, from = 0; i < count; i++) {
     const trouble = phaseOf(theme, slots, stream(seed, `phase ${i}`), from);
-    const phase = stepDowns(trouble, slots, stream(seed, `step-down ${i}`), from);
+    const asked = stepDowns(trouble, slots, stream(seed, `step-down ${i}`), from);
+    const gated = gateOff(asked, slots, stream(seed, `gate ${i}`), from);
+    const phase = i === 0 && releaser ? releasedHostDies(gated, slots, releaser, stream(seed, 'released host')) : gated;
     from += phase.happenings.length;
     phases.push(phase);
   }
-  const drills = slots.some(({ kind }) => kind === 'elector')
+  const electors = slots.some(({ kind }) => kind === 'elector');
+  const drills = electors
     ? (['failover', 'release', 'step-down'] as const)
     : slots.some(({ kind }) => kind === 'publisher')
       ? (['clock ahead', 'deletion'] as const)
       : (['none'] as const);
-  return { seed, theme, slots, nodes, furniture, phases, drill: random.pick(drills) };
+  let drill: Plan['drill'] = random.pick(drills);
+  const swept = stream(seed, 'swept').hit(0.5);
+  if (swept && electors && slots.some(looksFor('everything'))) drill = 'nobody leads';
+  else if (swept && owners) drill = 'no Nodes seen';
+  else if (slots.some((slot) => slot.kind === 'fleet' && slot.shares)) drill = 'a fleet dies';
+  else if (!electors && drill !== 'none' && stream(seed, 'two lists').hit(0.15)) drill = 'two lists';
+  return { seed, theme, slots, nodes, furniture, phases, drill };
 }
+
+export const looksFor =
+  (what: SweepPlan['looksFor']) =>
+  (slot: Slot): slot is SweeperSlot =>
+    slot.kind === 'sweeper' && slot.sweeps.looksFor === what;
 
 const names = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`);
@@ -339,6 +216,7 @@ function castOf(theme: Theme, random: Chance): ServiceSlot[] {
   });
   const short = theme === 'outage' || theme === 'full etcd';
   const sweeps = (): SweepPlan => ({
+    looksFor: 'identities',
     tickMs: random.between(...(TICKS_MS[theme] ?? [15_000, 60_000])),
     confirmAfterMs: 30_000,
     pageSize: random.pick([1, 2, 500]),
@@ -373,58 +251,14 @@ function castOf(theme: Theme, random: Chance): ServiceSlot[] {
   const [tight, clone] = [random.hit(0.5), random.hit(0.15)];
   for (const name of names('elector', electors)) {
     const [mayWatch, shared] = [random.hit(0.8), random.hit(0.2)];
-    slots.push({ kind: 'elector', ...machine(name), tight, mayWatch, shared, clone });
+    slots.push({ kind: 'elector', ...machine(name), tight, mayWatch, shared, clone, deletes: false });
   }
   for (const name of names('fleet', random.whole(...cast.fleets))) {
-    slots.push({ kind: 'fleet', ...machine(name), intervalMs: random.pick([5_000, 10_000]) });
+    slots.push({ kind: 'fleet', ...machine(name), intervalMs: random.pick([5_000, 10_000]), shares: false });
   }
   for (const name of names('monitor', random.whole(...cast.monitors)))
     slots.push({ kind: 'monitor', ...machine(name) });
   return slots;
-}
-
-/** The second process of a hostname renews at its own pace. */
-function twins(theme: Theme, slots: ServiceSlot[], random: Chance): void {
-  if (theme !== 'identity' && theme !== 'everything') return;
-  for (const [i, slot] of slots.entries()) {
-    if (slot.kind === 'publisher' && slot.name.endsWith('b'))
-      slots[i] = { ...slot, intervalMs: random.pick([3_000, 5_000, 10_000, 20_000]) };
-  }
-}
-
-/** A server that publishes itself beside the publishers of one host: under their name, or taking part in peer proxying. */
-function serverBeside(theme: Theme, slots: ServiceSlot[], random: Chance): ServerSlot | undefined {
-  const host = slots.find(({ kind }) => kind === 'publisher') as PublisherSlot | undefined;
-  if (!host || !random.hit(theme === 'identity' ? 0.4 : theme === 'everything' ? 0.15 : 0)) return undefined;
-  const shared = random.hit(0.6);
-  const { hostname } = host;
-  for (const [i, slot] of slots.entries()) {
-    if (shared && slot.kind === 'publisher' && slot.hostname === hostname)
-      slots[i] = { ...slot, nameFormat: 'apiserver' };
-  }
-  const rate = 1 + random.between(-0.0049, 0.0049);
-  const startAt = random.between(0, 60_000);
-  return { kind: 'server', name: 'server', hostname, peers: !shared || random.hit(0.3), startAt, rate, skewMs: 0 };
-}
-
-/** A client-go process among the electors of every other world. */
-function clientGo(slots: readonly Slot[], random: Chance): ClientGoSlot | undefined {
-  if (!slots.some(({ kind }) => kind === 'elector') || random.hit(0.5)) return undefined;
-  const rate = 1 + random.between(-0.0049, 0.0049);
-  return { kind: 'client-go', name: 'client-go', startAt: random.between(0, 5_000), rate, skewMs: 0 };
-}
-
-/** Up to three requests to the leader of that moment. */
-function stepDowns(phase: Phase, slots: readonly ServiceSlot[], random: Chance, from: number): Phase {
-  const electors = slots.filter(({ kind }) => kind === 'elector');
-  if (electors.length === 0) return phase;
-  const happenings = [...phase.happenings];
-  for (let i = random.whole(0, 3); i > 0; i--) {
-    const [at, slot] = [random.between(5_000, phase.chaosMs), random.pick(electors).name];
-    const dice = [random(), random(), random()] as const;
-    happenings.push({ index: from + happenings.length, at, kind: 'operator steps the leader down', slot, dice });
-  }
-  return { ...phase, happenings };
 }
 
 /** Silence after which another's lease is claimed: `freshForMs`, three intervals and a request at the least. */
@@ -441,10 +275,14 @@ function boundOf(slot: ServiceSlot): number {
       return sweepBound(slot.sweeps);
     case 'server':
       return 60_000;
+    case 'releaser':
+      return 0;
     case 'elector':
     case 'client-go':
       return 75_000;
     case 'fleet':
+      // A member's silence, the keys that follow, and a renewal.
+      return slot.shares ? 75_000 : 45_000;
     case 'census':
       return 45_000;
     case 'monitor':

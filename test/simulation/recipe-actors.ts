@@ -13,7 +13,7 @@ import { Actor } from './actors.ts';
 import type { Stage } from './actors.ts';
 import { stream } from './chance.ts';
 import type { Hand } from './hands.ts';
-import type { RecipeSlot } from './plan.ts';
+import type { RecipeSlot } from './plan-types.ts';
 
 /** Where all recipes' Leases are. */
 export const RECIPES = 'default';
@@ -234,9 +234,11 @@ export class ShardsActor extends RecipeActor {
 
 export class MembersActor extends RecipeActor {
   readonly members: Members;
+  readonly start: number;
 
   constructor(stage: Stage, slot: RecipeSlot, start: number) {
     super(stage, slot, start);
+    this.start = start;
     const { lease: ring, newId, ...options } = this.options('chat');
     this.members = new Members({ ...options, ring, uuid: newId(), payload: { start } });
     this.follow(this.members.run(this.signal));

@@ -17,6 +17,7 @@ const SEMAPHORE = 'src/recipes/semaphore.ts';
 const SHARDS = 'src/recipes/shards.ts';
 const VIEW = 'src/recipes/ring-view.ts';
 const MEMBER = 'src/recipes/ring-member.ts';
+const MEMBERS = 'src/recipes/members.ts';
 
 const mutant = (rule: string, ...replace: readonly Replacement[]): Mutant => ({ rule, worlds: 'recipes', replace });
 
@@ -189,5 +190,25 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
       'if (now < (this.#ghosts.get(name)?.since ?? now) + this.#member.view.longestMs || this.#busy.has(name)) return;',
       'if (this.#busy.has(name)) return;',
     ),
+  ),
+  mutant(
+    'members: who is silent for its duration is not live',
+    change(VIEW, 'if (term && now < since + term.durationMs) names.push(name);', 'if (term) names.push(name);'),
+  ),
+  mutant(
+    'members: who renews stays live',
+    change(
+      VIEW,
+      'this.#members.set(name, { lease, since: now, term });',
+      'this.#members.set(name, { lease, since: before?.since ?? now, term });',
+    ),
+  ),
+  mutant(
+    'members: each renewal says what the member says of itself',
+    change(MEMBERS, 'annotations: () => ({ [PAYLOAD_ANNOTATION]: this.#payload }),', 'annotations: () => ({}),'),
+  ),
+  mutant(
+    'members: what those that have gone left is deleted',
+    change(MEMBER, 'if (this.view.live(now)[0] !== this.leaseName) continue;', 'continue;'),
   ),
 ];

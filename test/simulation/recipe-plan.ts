@@ -4,8 +4,8 @@
  */
 import { chance, stream } from './chance.ts';
 import type { Chance } from './chance.ts';
-import { RING_DRILLS } from './plan.ts';
-import type { Happening, HappeningKind, Phase, Plan, RecipeSlot } from './plan.ts';
+import { RING_DRILLS } from './plan-types.ts';
+import type { Happening, HappeningKind, Phase, Plan, RecipeSlot } from './plan-types.ts';
 
 export const RECIPE_THEMES = ['lock', 'once', 'cron', 'semaphore', 'shards', 'members'] as const;
 export type RecipeTheme = (typeof RECIPE_THEMES)[number];
@@ -42,19 +42,22 @@ const OF_SHARDS: typeof HAPPENINGS = {
 
 /** Waiting for the longest silence twice, for a pause between attempts, and for a round of works. */
 const QUIET_MS = 80_000;
+/** Of members some stay dead: until the Leases that they leave are deleted, after five durations and a look a duration. */
+const TIDY_MS = 110_000;
 
 export function drawRecipePlan(seed: number): Plan {
   const random = chance(seed);
   const theme = themeOf(random());
   const slots = castOf(theme, stream(seed, 'cast'));
   const phase = phaseOf(theme === 'shards' ? OF_SHARDS : HAPPENINGS, slots, stream(seed, 'phase 0'));
+  const members = theme === 'members' && slots.length > 2 ? { quietMs: TIDY_MS, dead: [slots.at(-1)!.name] } : {};
   return {
     seed,
     theme,
     slots,
     nodes: [],
     furniture: [],
-    phases: [phase],
+    phases: [{ ...phase, ...members }],
     drill: theme === 'shards' ? drillOf(stream(seed, 'drill')) : 'none',
   };
 }

@@ -8,7 +8,7 @@ import { STEP_DOWN_ANNOTATION, stepDownMarkText } from '../../src/lease/marks.ts
 import type { LeaseRef } from '../../src/lease/store.ts';
 import type { Actor, Stage } from './actors.ts';
 import { stream } from './chance.ts';
-import type { RingDrill } from './plan.ts';
+import type { RingDrill } from './plan-types.ts';
 import { RECIPES, ShardsActor } from './recipe-actors.ts';
 
 /** Until somebody counts as silent, then a look and a request, in milliseconds. */

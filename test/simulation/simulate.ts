@@ -21,7 +21,7 @@ import { Nodes } from './nodes.ts';
 import { drawPlan } from './plan.ts';
 import { RECIPES, startRecipe } from './recipe-actors.ts';
 import { drawRecipePlan } from './recipe-plan.ts';
-import type { Phase, Plan, Slot } from './plan.ts';
+import type { Phase, Plan, Slot } from './plan-types.ts';
 import { CensusRules } from './rules/census.ts';
 import { ElectionRules, isElection } from './rules/election.ts';
 import { HeartbeatRules } from './rules/heartbeat.ts';
@@ -127,7 +127,7 @@ class Run implements Scene {
     for (const name of this.plan.nodes) nodes.add(name);
     this.#election = new ElectionRules(this.#world, this.#judge, this.#actors);
     this.#identity = new IdentityRules(this.#network, this.#judge, this.#actors, serversDown);
-    this.#heartbeat = new HeartbeatRules(this.#judge, this.#actors);
+    this.#heartbeat = new HeartbeatRules(this.#judge, nodes, this.#actors);
     this.#census = new CensusRules(this.#judge, this.#actors, this.#identity);
     this.#recipes = new RecipeRules(this.#world, this.#judge, this.#api, this.#actors);
     this.stage = {
@@ -216,7 +216,8 @@ class Run implements Scene {
     const random = stream(this.plan.seed, `${slot.name} weather`);
     if (slot.kind === 'publisher' && slot.hasty) return WEATHERS.find(({ name }) => name === 'writes come late')!;
     // Deletions that arrive when the lease has been renewed meanwhile.
-    if (slot.kind === 'sweeper' && random.hit(0.35)) return WEATHERS.find(({ name }) => name === 'writes come late')!;
+    if (slot.kind === 'releaser' || (slot.kind === 'sweeper' && random.hit(0.35)))
+      return WEATHERS.find(({ name }) => name === 'writes come late')!;
     if (this.plan.theme === 'outage' || this.plan.theme === 'full etcd') return FAIR;
     return random.hit(0.4) ? random.pick(WEATHERS) : FAIR;
   }

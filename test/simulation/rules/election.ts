@@ -1,7 +1,8 @@
 /**
  * What must hold of electors at every moment: one leader, tokens that grow, writes only within a term, a release only after
  * the work and only of one's own record, a take-over only after silence. An empty holder beside the mark of the term that it
- * ends is no release: it was somebody else who emptied it. A request to step down ends the term that it names, and no other.
+ * ends is no release: it was somebody else who emptied it. A request to step down ends the term that it names, and no other;
+ * the one for whom a term was released comes first. A sweeper leaves alone what has a record to keep.
  *
  * Left out, because DESIGN says so: who deletes the lease begins a new era, and so does client-go where it takes a lease
  * that only somebody else had emptied. The leader before may go on until its deadline. Tokens grow over eras too; within an
@@ -10,7 +11,8 @@
 import type { Commit } from '../../support/memory-api.ts';
 import type { Lease } from '../../../src/lease/lease.ts';
 import { stepDownMark, termMark } from '../../../src/lease/marks.ts';
-import { ClientGoActor, ELECTION, ElectorActor } from '../actors.ts';
+import { isCalled } from '../../../src/lease/names.ts';
+import { ClientGoActor, ELECTION, ElectorActor, SweeperActor } from '../actors.ts';
 import type { Actor, ElectionWitness, LedTerm } from '../actors.ts';
 import type { Judge } from '../judge.ts';
 import type { World } from '../world.ts';
@@ -19,6 +21,13 @@ import type { TermRecord, WriteRecord } from './history.ts';
 
 /** Another's record may be taken when it has been silent for its duration by a clock that is up to 1 % off. */
 const RATE = 0.985;
+/** For so long others wait for the one for whom a term was released: the default between two attempts. */
+const RETRY_MS = 2_000;
+/** For so long the last one that leaves waits for others: 2.2 times the pause between two attempts. */
+const FREE_MS = 2.2 * RETRY_MS;
+/** As electors write it. */
+const KIND = 'leasekeeper.dev/kind';
+const STEP_DOWN = 'leasekeeper.dev/step-down';
 /** The longest term any elector here may hold without a renewal, in true milliseconds. */
 const LONGEST_TERM_MS = 15_100;
 /** The longest that news of the lease is under way on a fair network, in true milliseconds. */
@@ -173,6 +182,7 @@ export class ElectionRules implements ElectionWitness {
     if (by === 'somebody') {
       const asked = after && stepDownMark(after);
       if (asked) this.#asked.add(`${asked.holder} ${asked.transitions}`);
+      if (after?.spec.preferredHolder) this.#asked.add(`${is} ${to}`);
       if (before && !after) this.#era++;
       return;
     }
@@ -182,8 +192,20 @@ export class ElectionRules implements ElectionWitness {
       return;
     }
     const fail = (rule: string, message: string): void => this.#judge.fail(rule, message);
+    if (actor instanceof SweeperActor) {
+      const { [KIND]: kind } = before?.metadata.labels ?? {};
+      if (kind !== undefined || from > 0) fail("an election's record outlives its holders", `${by} swept it`);
+      // Nothing tells of one that client-go made, and nobody took over, what it is.
+      this.#era++;
+      return;
+    }
     if (!(actor instanceof ElectorActor)) return fail('only electors write', `${by} wrote the election's lease`);
-    if (verb === 'delete' || !after) return fail('nobody deletes an election lease', by);
+    if (verb === 'delete' || !after) {
+      if (!actor.slot.deletes) fail('nobody deletes an election lease', by);
+      if (was !== '' || emptied || at - recordBefore < FREE_MS * RATE)
+        fail('what is deleted is free, and nobody wanted it', `${by} deleted the lease of ${was || 'nobody'}`);
+      return;
+    }
     if (verb === 'create' && request?.verb === 'update') fail('a PUT never makes a lease', by);
     if (before && to < from) fail('leaseTransitions never fall', `${by} wrote ${to} over ${from}`);
     if (is === '') {
@@ -199,13 +221,26 @@ export class ElectionRules implements ElectionWitness {
       if (silentMs < seconds * 1000 * RATE)
         fail('take over only after silence', `${by} took ${was || emptied!.holder}'s lease after ${silentMs} ms`);
     }
+    if (before && was === '' && !emptied) this.#inTurn(actor, before, at - recordBefore);
     if (before && was !== is && to === from) fail('every term has more transitions', `${by} wrote ${to} again`);
     if (!before || from !== to || was !== is) {
+      if (after.spec.preferredHolder) fail('a term begins with nobody preferred', by);
       const opening = { version: Number(after.metadata.resourceVersion), transitions: to, era: this.#era };
       this.#openings.set(by, [...(this.#openings.get(by) ?? []), opening]);
       return;
     }
     this.#writes.push({ elector: by, transitions: to, sentAt: request?.at ?? at, at });
+  }
+
+  /** Others wait for the one for whom it was released. */
+  #inTurn({ name, holder }: ElectorActor, { metadata, spec }: Lease, releasedMs: number): void {
+    const { to, transitions } = JSON.parse(metadata.annotations[STEP_DOWN] ?? '{}') as {
+      to?: string;
+      transitions?: number;
+    };
+    const next = spec.preferredHolder || (transitions === (spec.leaseTransitions ?? 0) ? to : undefined);
+    if (next !== undefined && !isCalled(holder, next) && releasedMs < RETRY_MS * RATE)
+      this.#judge.fail('whom it was released for comes first', `${name}, ${releasedMs} ms after, ${next} was meant`);
   }
 
   /** What only the whole history shows. */

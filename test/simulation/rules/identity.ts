@@ -12,7 +12,7 @@ import type { Lease } from '../../../src/lease/lease.ts';
 import { MicroTime } from '../../../src/lease/micro-time.ts';
 import { IDENTITY_LABEL, IDENTITY_LABEL_VALUE, hostnameOf } from '../../../src/lease/names.ts';
 import type { Commit } from '../../support/memory-api.ts';
-import { PublisherActor, ServerActor, SweeperActor } from '../actors.ts';
+import { IDENTITIES, PublisherActor, RELEASE_LOOK_MS, ReleaserActor, ServerActor, SweeperActor } from '../actors.ts';
 import { EPOCH_MS } from '../world.ts';
 import type { Actor } from '../actors.ts';
 import type { Judge } from '../judge.ts';
@@ -22,6 +22,10 @@ import { windowMs } from '../plan.ts';
 const RATE = 0.985;
 /** A clock that is off by no more than this does not make a renewed lease look expired. */
 const SMALL_SKEW_MS = 1_000;
+/** A request under way, and the DELETE; milliseconds. */
+const GATE_MS = 12_000;
+/** Kubernetes' bound on a label value. */
+const MOST_OF_A_LABEL = 63;
 /** How long what a server deletes at its start is left to it. */
 const SERVER_START_MS = 5_000;
 /** Writes over a living server's: two until it is known for one, and as many whose answers were lost. */
@@ -110,6 +114,7 @@ export class IdentityRules {
       } else if (actor instanceof PublisherActor) this.#published(commit, actor);
       else if (actor instanceof SweeperActor) this.#swept(commit, actor, writtenAt);
       else if (actor instanceof ServerActor) this.#served(commit);
+      else if (actor instanceof ReleaserActor) this.#released(commit, actor);
       else this.#fail('only publishers and sweepers write', `${by} wrote ${name}`);
     } else if (commit.verb === 'update' && !this.#restored.has(name)) this.#edited.add(name);
     if (by !== 'somebody') this.#restored.delete(name);
@@ -149,14 +154,35 @@ export class IdentityRules {
       this.#putBack.set(name, { by: holder.name, at });
   }
 
+  /** Who is switched off gives its lease up, where nothing hinders it. */
+  #verifyGates(): void {
+    const { api, world, outage, outageEndedAt } = this.#network;
+    for (const p of this.#actors.values()) {
+      if (!(p instanceof PublisherActor) || !p.gateOff || !p.living) continue;
+      const { offAt } = p.gate;
+      if (world.now - offAt < GATE_MS) continue;
+      const hindered = p.process.state !== 'running' || p.process.runningSince > offAt || !(p.link.fairSince <= offAt);
+      if (hindered || outage !== undefined || outageEndedAt > offAt) continue;
+      const held = api.peek({ namespace: IDENTITIES.namespace, name: p.leaseName });
+      if (
+        held?.spec.holderIdentity === p.holder &&
+        !this.#edited.has(p.leaseName) &&
+        !this.#restoredAt.has(p.leaseName)
+      )
+        this.#fail('who is switched off holds no lease', `${p.name}, ${world.now - offAt} ms after`);
+    }
+  }
+
   /** What is put back is right again within two renewals, where nothing hinders its holder. */
   verify(): void {
+    this.#verifyGates();
     const { now } = this.#network.world;
     for (const [name, { by, at }] of this.#putBack) {
       const p = this.#actors.get(by) as PublisherActor;
       const dueMs = 2 * p.slot.intervalMs * 1.05 + 6_000;
       const hindered =
         !p.living ||
+        p.gateOff ||
         p.process.state !== 'running' ||
         p.process.runningSince > at ||
         !(p.link.fairSince <= at) ||
@@ -260,12 +286,21 @@ export class IdentityRules {
     }
     if (verb === 'delete') {
       if (was !== p.holder) this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
-      if (!p.stopping) this.#fail('a lease is never recreated', `${p.name} deleted its lease while it publishes`);
-      if (p.slot.policy === 'keep') this.#fail('policy keep keeps', `${p.name} deleted its lease`);
+      const sentAt = request?.at ?? at;
+      const off = sentAt >= p.gate.offAt && sentAt <= p.gate.onAt;
+      if (!p.stopping && !off)
+        this.#fail('a lease is never recreated', `${p.name} deleted its lease while it publishes`);
+      if (p.slot.policy === 'keep' && !off) this.#fail('policy keep keeps', `${p.name} deleted its lease`);
       return;
     }
     if (verb === 'create' && request?.verb === 'update') this.#fail('a PUT never makes a lease', p.name);
+    if (request && request.at > p.gate.offAt && request.at < p.gate.onAt)
+      this.#fail('nothing is published while the gate is off', `${p.name}, ${request.at - p.gate.offAt} ms after`);
     if (after?.spec.holderIdentity !== p.holder) this.#fail('publishers write their own holder', p.name);
+    const { hostname } = p.slot;
+    const whole = after?.metadata.annotations['leasekeeper.dev/hostname'];
+    if (whole !== (hostname.length > MOST_OF_A_LABEL ? hostname : undefined))
+      this.#fail('a lease names its host, and no other', `${p.name} left ${whole} on it`);
     this.#forServer(p, request?.at ?? at);
     if (before) this.#over(before, after!, p, { was, silentMs: this.silentMs(before, at), sentAt: request?.at ?? at });
   }
@@ -296,6 +331,16 @@ export class IdentityRules {
     }
   }
 
+  /** What somebody had deleted had been silent for as long as it was looked at. */
+  #released({ before, at }: Commit, { name, slot }: ReleaserActor): void {
+    const lease = before!;
+    if (!isIdentity(lease) || hostnameOf(lease) !== slot.hostname)
+      this.#fail("only the host's own leases are released", `${name} deleted ${hostnameOf(lease)}'s`);
+    const silentMs = this.silentMs(lease, at);
+    if (silentMs < RELEASE_LOOK_MS * RATE)
+      this.#fail('what somebody renews is not released', `${name}, after ${silentMs} ms`);
+  }
+
   #swept({ before, name, at, request }: Commit, s: SweeperActor | PublisherActor, writtenAt: number): void {
     this.sweeps++;
     const lease = before!;
@@ -304,7 +349,8 @@ export class IdentityRules {
     const [first, second] = s.link.lists.filter((look) => look.at <= (request?.at ?? at)).slice(-2);
     const holder = lease.spec.holderIdentity ?? '';
     if (holder === '') this.#fail('released leases stay', who);
-    if (!isIdentity(lease)) this.#fail('sweepers delete what they look for', who);
+    if (!isIdentity(lease) && s.sweeps!.looksFor === 'identities')
+      this.#fail('sweepers delete what they look for', who);
     if (lease.metadata.deletionTimestamp) this.#fail('what is being deleted stays', who);
     if (s instanceof PublisherActor && (name === s.leaseName || holder === s.holder))
       this.#fail('our own lease stays', who);

@@ -33,6 +33,10 @@ import { isIdentity, isPeer } from './identity.ts';
 
 /** What a renewal takes beyond its interval: jitter, a clock that is slow, the way. */
 const renewedWithin = (intervalMs: number): number => intervalMs * 1.05 + 500;
+/** Once quiet nobody else writes the lease of a Node; milliseconds, two renewals. */
+const ONE_WRITER_MS = 20_000;
+/** The well-known label. */
+const HOST = 'kubernetes.io/hostname';
 /** States that are this near to becoming others are not compared. */
 const MARGIN_MS = 4_000;
 
@@ -67,6 +71,20 @@ export function checkLiveness(parts: LivenessParts): void {
   if (led && holder !== led.elector.holder)
     judge.fail('the leader holds the lease', `${led.elector.name} leads, ${holder} holds`);
   heartbeats(parts, living);
+  ownerless(parts, living);
+}
+
+/** Heartbeats whose Node has long been gone are deleted, where somebody looks for them and sees other Nodes. */
+function ownerless({ network, nodes, judge, heartbeat, quietSince }: LivenessParts, living: readonly Actor[]): void {
+  const { api, world } = network;
+  const sweeper = living.find((a) => a instanceof SweeperActor && a.nodes && a.startedAt <= quietSince);
+  if (!(sweeper instanceof SweeperActor) || nodes.nodes.size === 0) return;
+  for (const [name, at] of nodes.changedAt) {
+    const since = Math.max(at, heartbeat.writtenAt.get(name) ?? -Infinity, quietSince);
+    const left = api.peek({ namespace: 'kube-node-lease', name });
+    if (left && !nodes.nodes.has(name) && world.now - since > sweepBound(sweeper.sweeps))
+      judge.fail('heartbeats without a Node are swept', `${name}'s is there ${world.now - since} ms after`);
+  }
 }
 
 function publishers({ network, judge, identity }: LivenessParts, living: readonly Actor[]): void {
@@ -116,7 +134,7 @@ function sweepers({ network, judge, quietSince }: LivenessParts, living: readonl
   const { api, world } = network;
   const plans = living.flatMap((a) => {
     const sweeps = (a instanceof SweeperActor || a instanceof PublisherActor) && a.startedAt <= quietSince && a.sweeps;
-    return sweeps ? [sweepBound(sweeps)] : [];
+    return sweeps && sweeps.looksFor !== 'ownerless' ? [sweepBound(sweeps)] : [];
   });
   if (plans.length === 0) return;
   const leases = api.all().filter(isIdentity);
@@ -142,10 +160,16 @@ function sweepers({ network, judge, quietSince }: LivenessParts, living: readonl
   }
 }
 
-function census({ network, judge, identity }: LivenessParts, actor: CensusActor): void {
+function census({ network, judge, identity, actors }: LivenessParts, actor: CensusActor): void {
   const { api, world } = network;
   const snapshot = actor.census.snapshot();
   if (!snapshot.known) return judge.fail('a census knows once it is quiet', `${actor.name}: ${snapshot.reason}`);
+  for (const { name, hostname } of actor.census.leases()?.leases ?? []) {
+    const of = [...actors.values()].find((a) => a instanceof PublisherActor && a.leaseName === name);
+    const host =
+      of instanceof PublisherActor ? of.slot.hostname : api.peek({ ...IDENTITIES, name })?.metadata.labels[HOST];
+    if (hostname !== host) judge.fail('a lease is shown under its own host', `${actor.name} calls ${host} ${hostname}`);
+  }
   const hosts = new Map<string, { sure: boolean; maybe: boolean; live: boolean; liveMaybe: boolean }>();
   for (const lease of api.all().filter(isIdentity)) {
     const host = hostnameOf(lease) ?? lease.metadata.name;
@@ -189,6 +213,10 @@ function heartbeats({ network, nodes, judge, heartbeat }: LivenessParts, living:
     if (!lease || world.now - lastAt > within) {
       return judge.fail('every heartbeat is renewed', `${name}: ${world.now - lastAt} ms ago`);
     }
+    const writers = new Set(
+      network.api.history.flatMap((c) => (c.name === name && world.now - c.at < ONE_WRITER_MS ? [c.by] : [])),
+    );
+    if (writers.size > 1) judge.fail('one keeps a Node', `${name}: ${[...writers].join()}`);
     if (lease.metadata.ownerReferences[0]?.uid !== uid) judge.fail('a recreated Node owns its heartbeat', name);
     for (const actor of monitors) {
       const status = actor.monitor.snapshot().nodes.find((n) => n.name === name)?.status;

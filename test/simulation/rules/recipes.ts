@@ -40,6 +40,12 @@ const FAIR_SKEW_MS = 20_000;
 const SETTLED_MS = 45_000;
 const CLAIMED_MS = 15_000;
 
+/** Five durations and one more until a member looks. */
+const MOST_TIDY_MS = 6 * 15_000 * 1.01 + 1_000;
+
+/** A duration, and what a list may have under way once all is quiet. */
+const SILENT_MS = 20_000;
+
 /** The skew allowed, and the second that the server's `Date` is cut off by. */
 const MOST_AHEAD_MS = 61_000;
 
@@ -66,6 +72,8 @@ export class RecipeRules implements RecipeWitness {
   readonly #recordAt = new Map<string, number>();
   /** Who ran each fire, by its time in milliseconds of the epoch. */
   readonly #fires = new Map<number, { readonly name: string; readonly era: number }[]>();
+  /** Since when nothing is broken on purpose, in true milliseconds. */
+  #calmSince: number | undefined;
   hands = 0;
   steps = 0;
   fired = 0;
@@ -140,6 +148,7 @@ export class RecipeRules implements RecipeWitness {
   }
 
   verify(): void {
+    this.#verifyMembers();
     if (this.#open.length === 0) return;
     let gone = false;
     const holding: Hand[] = [];
@@ -150,6 +159,20 @@ export class RecipeRules implements RecipeWitness {
     }
     if (this.#open.length > 1) for (const hand of this.#open) this.#checkHand(hand, holding);
     if (gone) this.#open = this.#open.filter((h) => h.endedAt === undefined || (h.working && h.process.alive));
+  }
+
+  /** Where nothing hinders the news, nobody is shown as a member whose Lease has been silent for its duration. */
+  #verifyMembers(): void {
+    const { now } = this.#world;
+    if (!this.#judge.calm) this.#calmSince = undefined;
+    else this.#calmSince ??= now;
+    if (this.#calmSince === undefined || now - this.#calmSince < SILENT_MS) return;
+    for (const actor of this.#actors.values()) {
+      // Who has just come waits for the whole duration of what it finds.
+      if (!(actor instanceof MembersActor) || !actor.living || now - actor.startedAt < SILENT_MS) continue;
+      const silent = actor.members.live.find(({ name }) => now - (this.#recordAt.get(name) ?? now) > SILENT_MS);
+      if (silent) this.#judge.fail('who is silent is no member', `${actor.name} sees ${silent.holder}`);
+    }
   }
 
   #checkHand(hand: Hand, holding: readonly Hand[]): void {
@@ -222,7 +245,18 @@ export class RecipeRules implements RecipeWitness {
     for (const { name, members } of lists) {
       const live = members.live.map((member) => member.name);
       if (live.join() !== names.join()) this.#judge.fail('lists of members agree', `${name}: ${live.join()}`);
+      for (const { holder, payload } of members.live) {
+        if (
+          !lists.some((one) => holder.startsWith(`${one.slot.name}_${one.name}#`) && one.start === payload?.['start'])
+        )
+          this.#judge.fail('a member says who it is', `${name} sees ${holder}: ${JSON.stringify(payload)}`);
+      }
     }
+    // Those that are dead have been so since then.
+    const left = this.#api.all().filter(({ metadata }) => metadata.labels[KIND_LABEL] === 'member');
+    const gone = left.find(({ metadata }) => !names.includes(metadata.name));
+    if (lists.length > 0 && gone && this.#world.now - quietSince > MOST_TIDY_MS)
+      this.#judge.fail('who has gone leaves no Lease', gone.metadata.name);
     for (const actor of living) {
       if (actor instanceof OnceActor && actor.succeededAt < quietSince)
         this.#judge.fail('every key succeeds once it is quiet', actor.name);
