@@ -5,8 +5,8 @@ import type { Mutant } from '../simulation/mutation.ts';
 import type { Bounds } from './explore.ts';
 
 const SCENARIOS_OF: Readonly<Record<string, readonly string[]>> = {
-  publisher: ['publishers', 'rivals'],
-  election: ['election', 'late release'],
+  publisher: ['publishers', 'rivals', 'leaving'],
+  election: ['election', 'step down', 'late release'],
   'step down': ['step down'],
   lock: ['lock'],
   once: ['once'],
@@ -79,9 +79,6 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'publisher: a lease without our label is left alone': "nobody else's Lease has the name",
   'publisher: waits between attempts': 'it costs requests only',
   'publisher: no renewal for a server that does not answer': 'no server is asked for its health',
-  'publisher: the DELETE of a leaver names the version': 'nobody leaves',
-  'publisher: a leaver deletes only what it holds': 'nobody leaves',
-  'publisher: a leaver waits for its lost POST': 'nobody leaves',
   'publisher: a take-over counts one transition more': 'what readers of transitions make of them is not judged',
   'publisher: switched off it writes nothing': 'nobody is switched off',
   'publisher: switched off it holds no lease': 'nobody is switched off',
@@ -107,11 +104,7 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'election: the DELETE of a leaver names the version': NOTHING_LEFT,
   'election: every term has more transitions': 'what readers of transitions make of them is not judged',
   'election: tokens grow over deletions': 'tokens are not judged',
-  'election: a release takes the mark off': 'nobody leaves',
-  'election: work ends before the release': 'nobody leaves',
   'election: the work of one term ends before the next begins': MORE,
-  'election: release by compare-and-swap': 'nobody leaves',
-  'election: after a conflict only our own record is released': 'nobody leaves',
   'election: allowance for clock rates': 'all clocks run equally fast',
   'shards: what was put back is waited for': MORE,
   'shards: what is not there is waited for from each list': MORE,

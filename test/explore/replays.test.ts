@@ -21,6 +21,11 @@ const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
   ['step down', '5 hold, 6 ask election anybody'],
   ['publishers', '21 hold, 26 release 19'],
   ['rivals', '20 lose, 25 cut q1'],
+  ['leaving', '22 leave p1'],
+  ['leaving', '5 hold, 12 leave p1, 17 release 5'],
+  ['step down', '17 leave a1'],
+  ['step down', '17 pause a1, 30 resume a1, 35 leave a1'],
+  ['step down', '3 cut a1, 91 heal a1, 108 leave a1'],
   ['once', '14 stall 2'],
   ['once', '23 cut a1, 37 heal a1'],
   ['shards', '29 hold'],
@@ -110,9 +115,8 @@ test('what goes wrong without a rule is found by itself: a release that is none,
     'publisher: what is provably older is claimed at once',
   ];
   const tasks = rules.flatMap((rule) => huntTasks(bounds, rule));
-  for (const { found } of await exploreAll(
-    tasks.filter((t) => t.scenario !== 'rivals' && t.scenario !== 'late release'),
-  )) {
+  const soonest = ['election', 'publishers'];
+  for (const { found } of await exploreAll(tasks.filter((task) => soonest.includes(task.scenario)))) {
     assert.ok(found);
     assert.equal(scheduleText(parseSchedule(scheduleText(found.schedule))), scheduleText(found.schedule));
   }

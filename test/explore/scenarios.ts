@@ -21,8 +21,14 @@ import type { Process, Rules, Scenario, Scene, Trouble } from './scene.ts';
 
 const ref = (name: string): { namespace: string; name: string } => ({ namespace: NAMESPACE, name });
 const MESSAGES: readonly Trouble[] = ['lose', 'hold', 'stall', 'cut'];
-const PROCESSES: readonly Trouble[] = ['crash', 'restart', 'pause', 'step'];
+const PROCESSES: readonly Trouble[] = ['crash', 'restart', 'leave', 'pause', 'step'];
 const PEOPLE: readonly Trouble[] = ['delete', 'restore'];
+
+type OnCommit = NonNullable<Rules['commit']>;
+
+/** Nothing else goes otherwise. */
+const only = (scene: Scene, ...kinds: readonly string[]): boolean =>
+  [...scene.made].every((kind) => kinds.includes(kind));
 
 interface Hand {
   readonly process: Process;
@@ -78,6 +84,21 @@ class Hands {
     this.#eras.push(Number(version));
   }
 
+  /** Who lets go of a Lease has ended its work, and it was its own. */
+  commit({ by, name, before, after }: Parameters<OnCommit>[0]): void {
+    // What client-go does is its own.
+    const process = this.#scene.processes.find((one) => one.name === by && one.slot !== 'go');
+    const was = before?.spec.holderIdentity;
+    if (!process || !was || after?.spec.holderIdentity) return;
+    const own = was.split('#')[0] === holderIdentity(process.slot, by);
+    if (!own) return this.#scene.fail('only what is its own is released', `${by} released ${name} of ${was}`);
+    if (
+      this.open.some(({ working, term }) => working && term.holder === was && term.lease.name === name) &&
+      process.alive
+    )
+      this.#scene.fail('work ends before the release', `${by} released ${name} while it works`);
+  }
+
   #sameEra(one: Hand, other: Hand): boolean {
     const eraOf = ({ term }: Hand): number => this.#eras.filter((version) => version <= term.fencingToken).length;
     return eraOf(one) === eraOf(other) && (!this.#reads || one.eras === other.eras);
@@ -103,10 +124,11 @@ class Hands {
 }
 
 /** What an elector of ours may be excused for: its Lease was deleted, or put back to where it was before. */
-const eras =
-  (hands: Hands) =>
-  ({ by, before, after, resourceVersion }: Parameters<NonNullable<Rules['commit']>>[0]): void => {
-    if (by !== 'somebody') return;
+const judged =
+  (hands: Hands): OnCommit =>
+  (commit) => {
+    const { by, before, after, resourceVersion } = commit;
+    if (by !== 'somebody') return hands.commit(commit);
     if (!after || (before && putBack(before.spec, after.spec))) hands.era(resourceVersion);
   };
 
@@ -116,16 +138,26 @@ const putBack = (before: Lease['spec'], after: Lease['spec']): boolean =>
   (after.holderIdentity !== before.holderIdentity && !after.renewTime?.equals(before.renewTime));
 
 /** What the work of a recipe may throw at its caller. */
-const expected = (error: unknown): void => {
-  if (!(error instanceof LeadershipError || error instanceof RecipeError)) throw error;
-};
+const expected =
+  ({ signal }: Process) =>
+  (error: unknown): void => {
+    const known = error instanceof LeadershipError || error instanceof RecipeError;
+    if (!known && !(signal.aborted && error === signal.reason)) throw error;
+  };
 
+/** A process that was asked to end has ended once its services have. */
 function follow(process: Process, work: Promise<unknown>): void {
-  work.catch((error: unknown) => process.scene.fail('services end without an error', String((error as Error).stack)));
+  const ended = work.then(() => {
+    if (process.leaving) process.alive = false;
+  });
+  ended.catch((error: unknown) => process.scene.fail('services end without an error', String((error as Error).stack)));
 }
 
 /** Milliseconds within which a term that was asked to end has ended, where nothing else goes otherwise: its work takes one second. */
 const STEPPED_DOWN_MS = 3_000;
+
+/** Milliseconds within which the next has begun once a leader has released: it was woken by that. */
+const SUCCEEDED_MS = 3_000;
 
 /** Who is asked to step down does, once, and the one for whom leads next. */
 class StepDowns {
@@ -138,12 +170,7 @@ class StepDowns {
     this.#scene = scene;
   }
 
-  /** Nothing else goes otherwise. */
-  get #undisturbed(): boolean {
-    return [...this.#scene.made].every((kind) => kind === 'ask');
-  }
-
-  commit({ by, after }: Parameters<NonNullable<Rules['commit']>>[0]): void {
+  commit({ by, after }: Parameters<OnCommit>[0]): void {
     const { holderIdentity: holder, leaseTransitions: transitions } = after?.spec ?? {};
     const mark = after && stepDownMark(after);
     if (by === 'somebody' && mark?.holder === holder && mark && mark.transitions === transitions)
@@ -151,14 +178,14 @@ class StepDowns {
     else if (this.#asked && holder && !this.#isIn(holder, transitions)) {
       const { to } = this.#asked;
       const there = this.#scene.processes.some(({ slot }) => slot === to);
-      if (to !== undefined && there && this.#undisturbed && !isCalled(holder, to))
+      if (to !== undefined && there && only(this.#scene, 'ask') && !isCalled(holder, to))
         this.#scene.fail('the one for whom a leader stepped down leads next', holder);
       this.#asked = undefined;
     }
   }
 
   verify(): void {
-    if (this.#undisturbed && this.#asked && this.#scene.now > this.#asked.at + STEPPED_DOWN_MS) this.#missed();
+    if (only(this.#scene, 'ask') && this.#asked && this.#scene.now > this.#asked.at + STEPPED_DOWN_MS) this.#missed();
   }
 
   /** A request that others took off the Lease is none. */
@@ -191,7 +218,7 @@ const election = (name: string, about: string, troubles: readonly Trouble[], wit
       scene.process('go', (process) => {
         const { random, name: identity } = process;
         const parts = { store: process, clock: process, random, ref: ref('election'), identity, note: note(process) };
-        follow(process, new ClientGoElector(parts).run(scene.signal));
+        follow(process, new ClientGoElector(parts).run(process.signal));
       });
     }
     for (const [id, at] of [['a', 1_000], ['b', 1_500], ...(withGo ? [] : ([['c', 1_600]] as const))] as const) {
@@ -203,31 +230,36 @@ const election = (name: string, about: string, troubles: readonly Trouble[], wit
             uuid: process.name,
             work: (term) => hands.work(process, term, 'the election'),
           });
-          follow(process, elector.run(scene.signal));
+          follow(process, elector.run(process.signal));
         },
         at,
       );
     }
-    const era = eras(hands);
+    const judge = judged(hands);
     const stepDowns = new StepDowns(scene);
+    const ours = (): Process[] => scene.processes.filter(({ living, slot }) => living && slot !== 'go');
+    let leftAt = Infinity;
     return {
       verify() {
         hands.verify();
         stepDowns.verify();
+        if (only(scene, 'leave') && scene.now > leftAt + SUCCEEDED_MS && ours().length > 0)
+          scene.fail('who leaves lets others begin', 'nobody has');
       },
       commit(commit) {
-        era(commit);
+        judge(commit);
         stepDowns.commit(commit);
         const { before, after, by, resourceVersion } = commit;
+        leftAt =
+          after?.spec.holderIdentity || !scene.processes.some((p) => p.leaving && p.name === by) ? Infinity : scene.now;
         // client-go acts on any empty holder; nobody can prevent that.
         const mark = before && !before.spec.holderIdentity ? termMark(before) : undefined;
         const emptied = mark !== undefined && mark.transitions >= (before?.spec.leaseTransitions ?? 0);
         if (by.startsWith('go') && emptied && after?.spec.holderIdentity) hands.era(resourceVersion);
       },
       quiet() {
-        const living = scene.processes.filter(({ alive, slot }) => alive && slot !== 'go');
         const holder = scene.api.peek(ref('election'))?.spec.holderIdentity;
-        if (living.length > 0 && !holder) scene.fail('one leads once it is quiet', 'nobody');
+        if (ours().length > 0 && !holder) scene.fail('one leads once it is quiet', 'nobody');
         stepDowns.quiet(scene.api.peek(ref('election')));
       },
     };
@@ -257,16 +289,16 @@ const lock: Scenario = {
           if (over) scene.fail('no work begins after its time is up', process.name);
           await hands.work(process, term, 'the lock', 5_000);
         };
-        const used = using.use(work, { waitMs }).finally(() => {
+        const used = using.use(work, { waitMs, signal: process.signal }).finally(() => {
           over = true;
           waiting.delete(process.name);
         });
-        follow(process, used.catch(expected));
+        follow(process, used.catch(expected(process)));
       });
     }
     return {
       verify: () => hands.verify(),
-      commit: eras(hands),
+      commit: judged(hands),
       quiet() {
         const left = scene.processes.find(({ alive, name }) => alive && waiting.has(name));
         if (left) scene.fail('nobody waits for ever', left.name);
@@ -298,8 +330,8 @@ const once: Scenario = {
           await hands.work(process, term, 'v1', 5_000);
         };
         const ended = one
-          .run('v1', work)
-          .then(() => recorded || scene.fail('a success that is reported is recorded', process.name), expected)
+          .run('v1', work, process.signal)
+          .then(() => recorded || scene.fail('a success that is reported is recorded', process.name), expected(process))
           .finally(() => waiting.delete(process.name));
         follow(process, ended);
       });
@@ -307,7 +339,7 @@ const once: Scenario = {
     return {
       verify: () => hands.verify(),
       commit(commit) {
-        eras(hands)(commit);
+        judged(hands)(commit);
         // Also where somebody deletes it afterwards.
         recorded ||= isDone(commit.after);
       },
@@ -340,13 +372,13 @@ const semaphore: Scenario = {
           const options = { store: process, clock: process, random: process.random, lease: ref('slots'), id };
           const slots = new Semaphore({ ...options, newId: process.newId, count });
           const ms = id === 'a' ? 2_000 : 6_000;
-          const used = slots.use((term) => hands.work(process, term, 'a slot', ms, count));
-          follow(process, used.catch(expected));
+          const used = slots.use((term) => hands.work(process, term, 'a slot', ms, count), { signal: process.signal });
+          follow(process, used.catch(expected(process)));
         },
         at,
       );
     }
-    return { verify: () => hands.verify(), commit: eras(hands) };
+    return { verify: () => hands.verify(), commit: judged(hands) };
   },
 };
 
@@ -385,20 +417,22 @@ const shards = (
             work: (term) => hands.work(process, term, `key ${term.key}`),
           });
           members.set(process.name, member);
-          follow(process, member.run(scene.signal));
+          follow(process, member.run(process.signal));
         },
         at,
       );
     }
     return {
       verify: () => hands.verify(),
-      commit({ by, name, before, after, resourceVersion }) {
+      commit(commit) {
+        const { by, name, before, after, resourceVersion } = commit;
+        if (name.includes('-k-')) hands.commit(commit);
         // A member that lists again cannot know that a key which was put back to a time without a holder has one.
         const freed = before?.spec.holderIdentity && after && !after.spec.holderIdentity;
         if (by === 'somebody' && name.includes('-k-') && freed) hands.era(resourceVersion);
       },
       quiet() {
-        const living = scene.processes.filter(({ alive }) => alive).map(({ name }) => members.get(name)!);
+        const living = scene.processes.filter(({ living: one }) => one).map(({ name }) => members.get(name)!);
         if (living.length === 0) return;
         const held = living.flatMap((member) => member.held).sort();
         if (held.join() !== KEYS.join()) scene.fail('every key in some hand once quiet', held.join() || 'none');
@@ -412,7 +446,8 @@ const WINDOW_MS = 35_000;
 /** A lease that was put back is claimed at the next renewal, and once more where that gets lost. */
 const CLAIMED_MS = 26_000;
 
-const publishers = (name: string, about: string, lives: boolean): Scenario => ({
+/** @param lives the first one goes on beside the second. @param leaves what one that is asked to end does with its lease */
+const publishers = (name: string, about: string, lives: boolean, leaves: 'keep' | 'delete' = 'keep'): Scenario => ({
   name,
   about,
   firstMs: 25_000,
@@ -425,6 +460,7 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
     const holders = new Map<string, string>();
     const claimed = new Set<string>();
     const standing = new Set<string>();
+    const outcomes = new Map<string, string>();
     let [renewedAt, restoredAt] = [0, Infinity];
     for (const at of [0, 14_000]) {
       scene.process(
@@ -437,7 +473,7 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
           holders.set(process.name, holder);
           const publisher = new Publisher({
             ...{ store: process, clock: process, random: process.random, holder, hostname: 'host' },
-            ...{ namespace: NAMESPACE, leaseDurationSeconds: 3600, renewIntervalMs: 10_000, shutdownPolicy: 'keep' },
+            ...{ namespace: NAMESPACE, leaseDurationSeconds: 3600, renewIntervalMs: 10_000, shutdownPolicy: leaves },
             observe: ({ type }) => {
               scene.tell(process.name, type);
               if (type === 'superseded') standing.add(process.name);
@@ -446,7 +482,8 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
               claimed.add(process.name);
             },
           });
-          follow(process, publisher.run(scene.signal));
+          const left = publisher.run(process.signal).then((outcome) => outcomes.set(process.name, outcome));
+          follow(process, left);
         },
         at,
       );
@@ -467,7 +504,15 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
           restoredAt = after && provable(before, after) ? scene.now : Infinity;
           return;
         }
-        if (verb === 'delete') throw new Violation('no lease is lost', `${by} deleted it`);
+        // A lease that is kept may yet be renewed by what was under way.
+        const outcome = outcomes.get(by);
+        if (outcome !== undefined && outcome !== 'unknown' && outcome !== 'kept')
+          throw new Violation('nothing of a leaver comes after it has ended', `${by}, ${outcome}: ${verb}`);
+        if (verb === 'delete') {
+          const leaver = scene.processes.some((one) => one.name === by && one.leaving);
+          if (leaver && was === holders.get(by)) return;
+          throw new Violation('no lease is lost', `${by} deleted it while ${was} held`);
+        }
         const silentMs = scene.now - renewedAt;
         renewedAt = scene.now;
         if (is === holders.get(by)) restoredAt = Infinity;
@@ -481,14 +526,17 @@ const publishers = (name: string, about: string, lives: boolean): Scenario => ({
           throw new Violation('the superseded does not fight', `${by} took it back after ${silentMs} ms`);
       },
       verify() {
-        const undisturbed = [...scene.made].every((kind) => kind === 'delete' || kind === 'restore');
+        const undisturbed = only(scene, 'delete', 'restore');
         const living = scene.processes.filter(({ alive }) => alive);
         if (undisturbed && living.length === 1 && scene.now > restoredAt + CLAIMED_MS)
           scene.fail('a lease that was put back is claimed at once', `not within ${CLAIMED_MS} ms`);
       },
       quiet() {
-        const living = scene.processes.filter(({ alive }) => alive).map((process) => holders.get(process.name));
+        const living = scene.processes.filter((process) => process.living).map(({ name }) => holders.get(name));
         const holder = scene.api.peek(lease)?.spec.holderIdentity;
+        const left = scene.processes.some((process) => process.leaving && holders.get(process.name) === holder);
+        if (leaves === 'delete' && left && only(scene, 'leave'))
+          scene.fail('a leaver deletes its lease', `${holder} holds`);
         if (living.length > 0 && !living.includes(holder))
           scene.fail('the living hold their leases', `${holder} holds`);
         if (living.length > 0 && scene.now - renewedAt > 12_000)
@@ -515,6 +563,7 @@ export const SCENARIOS: readonly Scenario[] = [
   election('late release', 'the same, where only connections are bad: client-go releases late', ['cut', 'stall']),
   publishers('publishers', 'a publisher, and the next process under its hostname in its place', false),
   publishers('rivals', 'a publisher, and another one under its hostname beside it', true),
+  publishers('leaving', 'the same, where one that is asked to end deletes its lease', true, 'delete'),
   lock,
   once,
   semaphore,

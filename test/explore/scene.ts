@@ -69,7 +69,19 @@ interface Timer {
 
 /** What may go otherwise before a step, by scenario. */
 export type Trouble =
-  'lose' | 'hold' | 'stall' | 'crash' | 'restart' | 'pause' | 'cut' | 'step' | 'delete' | 'empty' | 'restore' | 'ask';
+  | 'lose'
+  | 'hold'
+  | 'stall'
+  | 'crash'
+  | 'restart'
+  | 'leave'
+  | 'pause'
+  | 'cut'
+  | 'step'
+  | 'delete'
+  | 'empty'
+  | 'restore'
+  | 'ask';
 
 export interface Choices {
   /** Number of the step before which these may be done. */
@@ -114,7 +126,6 @@ export class Scene {
   /** Deviations that found nothing to apply to. */
   readonly missed: Deviation[] = [];
   readonly processes: Process[] = [];
-  readonly #over = new AbortController();
   /** By the end of what was done so far, nobody can tell two runs with the same digest apart. */
   readonly #sequences = new Map<string, readonly [number, number]>();
   #timers: Timer[] = [];
@@ -201,14 +212,9 @@ export class Scene {
     else this.#messages.push(sent);
   }
 
-  /** What services run on: aborts with `end`. */
-  get signal(): AbortSignal {
-    return this.#over.signal;
-  }
-
   /** Lets go of the services of a scene that was run: Node keeps what waits for a signal made of several. */
   end(): void {
-    this.#over.abort();
+    for (const process of this.processes) process.stop();
   }
 
   /** Runs the scenario with these deviations, until the end or the first thing that must not be. */
@@ -351,6 +357,7 @@ export class Scene {
           options.push({ what: `release ${held.id}`, cost: 0 });
       may('crash', `crash ${who.name}`);
       may('restart', `restart ${who.name}`);
+      if (!who.leaving) may('leave', `leave ${who.name}`);
       may('pause', `pause ${who.name}`);
       if (!('kind' in item)) {
         may('step', `step ${who.name}`);
@@ -447,6 +454,10 @@ export class Scene {
         process.alive = false;
         if (verb === 'restart') this.process(process.slot, process.begin);
         return true;
+      case 'leave':
+        if (!process?.living) return false;
+        process.leave();
+        return true;
       case 'step':
         if (!process) return false;
         process.offsetMs += more === 'ahead' ? 7_200_000 : -7_200_000;
@@ -505,6 +516,7 @@ export class Scene {
       resume: `${name} goes on`,
       crash: `${name} dies`,
       restart: `${name} dies, and another process starts under its name`,
+      leave: `${name} is asked to end`,
       step: `the clock of ${name} is set ${more === 'ahead' ? 'ahead' : 'back'} by two hours`,
       delete: `somebody deletes ${name}`,
       empty: `somebody empties the holder of ${name}`,
@@ -531,10 +543,13 @@ export class Process implements Clock, LeaseStore {
   readonly begin: (process: Process) => void;
   readonly random: () => number;
   alive = true;
+  /** It was asked to end; it is alive until all its services have. */
+  leaving = false;
   paused = false;
   cut = false;
   offsetMs = 0;
   #ids = 0;
+  readonly #stop = new AbortController();
   static #watches = new WeakMap<Scene, number>();
 
   constructor(scene: Scene, slot: string, start: number, begin: (process: Process) => void) {
@@ -546,6 +561,26 @@ export class Process implements Clock, LeaseStore {
   }
 
   readonly newId = (): string => `${this.name}#${++this.#ids}`;
+
+  /** What its services run on. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** Runs, and goes on. */
+  get living(): boolean {
+    return this.alive && !this.leaving;
+  }
+
+  /** As by SIGTERM. */
+  leave(): void {
+    this.leaving = true;
+    this.stop();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
 
   resume(): void {
     this.paused = false;
