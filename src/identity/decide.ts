@@ -76,6 +76,8 @@ export interface Memory {
   readonly last: LeaseRecord | undefined;
   /** The record that we took over last. */
   readonly took: LeaseRecord | undefined;
+  /** What the lease was put back to, until a write of ours has succeeded since: what has more transitions was made of it. */
+  readonly putBack: LeaseRecord | undefined;
   /** The other's record while we stand by. */
   readonly watched: Silence | undefined;
   /** Since when the lease that we knew is gone, monotonic milliseconds. */
@@ -128,7 +130,7 @@ export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowM
       return { do: 'adopt', lease: seen, write, restored: putBack(self, record, memory) };
   } else {
     if (seen.metadata.labels[self.labelKey] !== self.labelValue) return { do: 'refuse', lease: seen };
-    const restored = !watched && provablyOlder(record, memory);
+    const restored = !watched && provablyOlder(record, memory) && !madeOf(memory.putBack, record);
     if (record.holder === undefined || restored || !(last || watched || isServers(self, record)))
       return { do: 'takeOver', lease: seen, restored };
   }
@@ -167,6 +169,10 @@ export function provablyOlder(seen: LeaseRecord, { last, took }: Pick<Memory, 'l
   }
   return same && then < now && now < INT32_MAX;
 }
+
+/** True for a record that somebody made of one that was put back: it took that over, perhaps over a write of ours in between. */
+const madeOf = (putBack: LeaseRecord | undefined, { uid, leaseTransitions = 0 }: LeaseRecord): boolean =>
+  putBack !== undefined && putBack.uid === uid && leaseTransitions > (putBack.leaseTransitions ?? 0);
 
 const compared = (a: MicroTime | undefined, b: MicroTime | undefined): number => (a && b ? a.compare(b) : NaN);
 

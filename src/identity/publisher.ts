@@ -115,7 +115,7 @@ export class Publisher {
   /** When, in monotonic milliseconds, our holder was last found with another's renewTime, and how often in a window. */
   #foreign = { at: -Infinity, times: 0 };
   /** What was reported already: the version that was put back, the object that is marked for deletion, a clock that is off. */
-  #restored: string | undefined;
+  #restored: Lease | undefined;
   #terminating: string | undefined;
   #clockOff = false;
   /** Of the last write, microseconds since the epoch. */
@@ -295,6 +295,7 @@ export class Publisher {
         acknowledged,
         last: this.#last,
         took: this.#took,
+        putBack: this.#restored && recordOf(this.#restored),
         watched: this.#watched,
         goneSince: this.#goneSince,
         foreignRenewals: this.#foreignRenewals(now),
@@ -302,9 +303,11 @@ export class Publisher {
       seen,
       now,
     );
-    if ('restored' in verdict && verdict.restored && this.#restored !== verdict.lease.metadata.resourceVersion) {
-      this.#restored = verdict.lease.metadata.resourceVersion;
-      this.#observe({ type: 'restored', lease: verdict.lease });
+    if ('restored' in verdict && verdict.restored) {
+      const { lease } = verdict;
+      const said = this.#restored?.metadata.resourceVersion === lease.metadata.resourceVersion;
+      this.#restored = lease;
+      if (!said) this.#observe({ type: 'restored', lease });
     }
     switch (verdict.do) {
       case 'wait':
@@ -398,6 +401,7 @@ export class Publisher {
 
   #stored(write: OwnWrite, lease: Lease): void {
     this.#writes.stored(write, lease);
+    this.#restored = undefined;
     this.#last = recordOf(lease);
   }
 

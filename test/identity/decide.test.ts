@@ -37,6 +37,7 @@ const fresh: Memory = {
   acknowledged: undefined,
   last: undefined,
   took: undefined,
+  putBack: undefined,
   watched: undefined,
   goneSince: undefined,
   foreignRenewals: 0,
@@ -167,6 +168,16 @@ describe('a record that is not our last write', () => {
       if (seen.spec.holderIdentity !== 'me') assert.equal(verdict.do, older ? 'takeOver' : 'standBy');
     });
   }
+
+  it('with more transitions than what was put back, it was made of that', () => {
+    const putBack = recordOf(lease({ holderIdentity: 'me', leaseTransitions: 1, renewTime: t(0).toString() }));
+    const [seen, other] = [{ holderIdentity: 'newer', leaseTransitions: 2 }, { uid: 'u2' }];
+    const memory = { ...holding, last, took, written: [], acknowledged: undefined, putBack };
+    assert.equal(decide(self, memory, lease(seen), 0).do, 'standBy');
+    assert.equal(decide(self, memory, lease({ ...seen, leaseTransitions: 1 }), 0).do, 'takeOver');
+    const elsewhere = { ...memory, putBack: { ...putBack, uid: other.uid } };
+    assert.equal(decide(self, elsewhere, lease(seen), 0).do, 'takeOver');
+  });
 
   it('is not asked about while we stand by: a newer process is known, and has its turn', () => {
     const watched = silence(undefined, lease({ holderIdentity: 'newer', leaseTransitions: 5 }), 0);

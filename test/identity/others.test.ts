@@ -79,6 +79,21 @@ describe('a lease that is put back to an older state', () => {
     await p.stop();
   });
 
+  it('who took it over since it was put back, while the answer to our write is lost, is no older state', async () => {
+    const { p, found } = await successor();
+    p.store.edit(ref, ({ spec }) => ({ spec: { ...spec, leaseTransitions: 9 } }));
+    await p.clock.advance(INTERVAL);
+    p.store.next('update', { lose: 'Unavailable' });
+    p.store.edit(ref, () => ({ spec: found.spec }));
+    await settle();
+    assert.deepEqual([p.count('restored'), p.lease()?.spec.holderIdentity], [1, 'me'], 'claimed, as nobody tells it');
+    const newer = start({ clock: p.clock, store: p.store.client({}), holder: 'newer' });
+    await p.clock.advance(3 * INTERVAL);
+    assert.deepEqual([p.phase, newer.phase], ['superseded', 'holding']);
+    await newer.stop();
+    await p.stop();
+  });
+
   it('a real successor is no older state, however far its clock is behind', async () => {
     const { p } = await successor();
     const behind = skewed(p.clock, -2 * HOUR);

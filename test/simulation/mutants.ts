@@ -106,6 +106,10 @@ const SERVICES: readonly Mutant[] = [
     ],
   },
   {
+    rule: 'publisher: what was made of a lease that was put back is no older state',
+    replace: [change(IDENTITY, ' && !madeOf(memory.putBack, record)', '')],
+  },
+  {
     rule: 'publisher: our own time put back is no second writer',
     replace: [change(IDENTITY, 'compared(seen.renewTime, last.renewTime) < 0', 'false')],
   },

@@ -166,6 +166,8 @@ export class IdentityRules {
       const held = api.peek({ namespace: IDENTITIES.namespace, name: p.leaseName });
       if (
         held?.spec.holderIdentity === p.holder &&
+        // A server keeps the holder that it finds.
+        !this.#serverWrote.has(p.leaseName) &&
         !this.#edited.has(p.leaseName) &&
         !this.#restoredAt.has(p.leaseName)
       )

@@ -252,11 +252,14 @@ export class RecipeRules implements RecipeWitness {
           this.#judge.fail('a member says who it is', `${name} sees ${holder}: ${JSON.stringify(payload)}`);
       }
     }
-    // Those that are dead have been so since then.
-    const left = this.#api.all().filter(({ metadata }) => metadata.labels[KIND_LABEL] === 'member');
-    const gone = left.find(({ metadata }) => !names.includes(metadata.name));
-    if (lists.length > 0 && gone && this.#world.now - quietSince > MOST_TIDY_MS)
-      this.#judge.fail('who has gone leaves no Lease', gone.metadata.name);
+    // Those that are dead have been so since then; a write of theirs may have come late.
+    for (const { metadata } of this.#api.all()) {
+      const { name, labels } = metadata;
+      const since = Math.max(quietSince, this.#recordAt.get(name) ?? Infinity);
+      const gone = labels[KIND_LABEL] === 'member' && !names.includes(name);
+      if (lists.length > 0 && gone && this.#world.now - since > MOST_TIDY_MS)
+        this.#judge.fail('who has gone leaves no Lease', name);
+    }
     for (const actor of living) {
       if (actor instanceof OnceActor && actor.succeededAt < quietSince)
         this.#judge.fail('every key succeeds once it is quiet', actor.name);
