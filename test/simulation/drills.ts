@@ -20,10 +20,11 @@ import type { ElectionRules } from './rules/election.ts';
 import { askedToEnd } from './happenings.ts';
 import { sweepBound } from './plan.ts';
 import { RING_DRILLS } from './plan-types.ts';
-import type { Plan } from './plan-types.ts';
+import type { Plan, Slot } from './plan-types.ts';
 import { ringDrill } from './ring-drills.ts';
 import { stream } from './chance.ts';
-import { Link } from './network.ts';
+import { FAIR, Link, UNHEARD } from './network.ts';
+import { isIdentity } from './rules/identity.ts';
 import { Process } from './process.ts';
 import type { World } from './world.ts';
 
@@ -35,6 +36,8 @@ export interface DrillParts {
   readonly actors: ReadonlyMap<string, Actor>;
   readonly election: ElectionRules;
   readonly verify: () => void;
+  /** Starts another process. */
+  readonly start: (slot: Slot) => Actor;
 }
 
 /** The longest that a candidate lets others go first, after races that it lost on a slow network. */
@@ -68,6 +71,7 @@ export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'nobody leads' || parts.kind === 'no Nodes seen') return swept(parts);
   if (parts.kind === 'a fleet dies') return fleetDies(parts);
   if (parts.kind === 'two lists') return twoLists(parts);
+  if (parts.kind === 'put back') return putBack(parts);
   if (parts.kind === 'deletion') return deletion(parts);
   if (parts.kind === 'clock ahead') return clockAhead(parts);
   const { world, stage, actors, verify } = parts;
@@ -205,6 +209,39 @@ async function clockAhead(parts: DrillParts): Promise<void> {
       'who is silent is not live',
       `${census.name} calls ${holder.name} live by a time that has not come`,
     );
+}
+
+/**
+ * A lease is put back to what another left; its holder claims it, hears nothing of that, and a newer process takes it over: that
+ * one keeps it, however few its transitions are.
+ */
+async function putBack(parts: DrillParts): Promise<void> {
+  const { world, api, stage, verify, start } = parts;
+  const holder = holderOf(parts);
+  if (!holder) return;
+  const ref = { namespace: IDENTITIES.namespace, name: holder.leaseName };
+  const uid = api.peek(ref)?.metadata.uid;
+  const left = api.history.find(
+    ({ name, by, after }) =>
+      name === ref.name && by !== holder.name && after?.metadata.uid === uid && isIdentity(after),
+  );
+  if (!left?.after) return;
+  stage.judge.note('DRILL', `${holder.name}'s lease is put back`);
+  api.edit(ref, ({ spec }) => ({ spec: { leaseTransitions: (spec.leaseTransitions ?? 0) + 5 } }));
+  const renewalMs = holder.slot.intervalMs * 1.05 + 2_000;
+  await world.live(world.now + renewalMs, verify);
+  holder.link.weather = UNHEARD;
+  const { labels, annotations } = left.after.metadata;
+  const { spec } = left.after;
+  stage.restored(left);
+  api.edit(ref, (lease) => ({ ...lease, metadata: { ...lease.metadata, labels, annotations }, spec }));
+  for (const until = world.now + renewalMs; api.peek(ref)?.spec.holderIdentity !== holder.holder;) {
+    if (world.now > until) return;
+    await world.live(world.now + 50, verify);
+  }
+  holder.link.weather = FAIR;
+  start({ ...holder.slot, name: `${holder.slot.name}-newer` });
+  await world.live(world.now + 2 * renewalMs, verify);
 }
 
 /** Somebody deletes the lease of a living publisher: it comes back; at once where no server makes its own first. */

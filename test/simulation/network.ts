@@ -65,6 +65,8 @@ const weather = (name: string, faults: Weather['faults'], more: Partial<Weather>
 };
 
 export const FAIR = weather('fair', {});
+/** Writes take effect, and nobody hears of it. */
+export const UNHEARD = weather('unheard', { 'answer lost': 1 }, { writesOnly: true });
 export const WEATHERS: readonly Weather[] = [
   FAIR,
   weather('slow answers', {}, { answerMs: [2_000, 4_900] }),

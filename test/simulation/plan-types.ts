@@ -205,6 +205,7 @@ export interface Plan {
     | 'no Nodes seen'
     | 'a fleet dies'
     | 'two lists'
+    | 'put back'
     | 'clock ahead'
     | 'deletion'
     | RingDrill

@@ -177,7 +177,8 @@ export function drawPlan(seed: number): Plan {
   if (swept && electors && slots.some(looksFor('everything'))) drill = 'nobody leads';
   else if (swept && owners) drill = 'no Nodes seen';
   else if (slots.some((slot) => slot.kind === 'fleet' && slot.shares)) drill = 'a fleet dies';
-  else if (!electors && drill !== 'none' && stream(seed, 'two lists').hit(0.15)) drill = 'two lists';
+  else if (!electors && drill !== 'none' && stream(seed, 'two lists').hit(0.3))
+    drill = stream(seed, 'put back').pick(['two lists', 'put back']);
   return { seed, theme, slots, nodes, furniture, phases, drill };
 }
 

@@ -163,7 +163,8 @@ class Run implements Scene {
       await this.#beQuiet(phase);
     }
     const parts = { world: this.#world, stage: this.stage, actors: this.#actors, election: this.#election, verify };
-    await drill({ ...parts, kind: this.plan.drill, api: this.#api });
+    const start = (slot: Slot): Actor => this.#start(slot);
+    await drill({ ...parts, kind: this.plan.drill, api: this.#api, start });
     this.#over = true;
     for (const actor of this.#current.values()) if (actor.process.alive) actor.stop();
     await this.#world.live(this.#world.now + 45_000, verify);
