@@ -2,8 +2,8 @@
  * `npm run proof`: what was tried and survived, as one Markdown table, counted by the runs themselves. Exit code 1 when anything
  * was not survived, or is not there.
  *
- * Its parts are below, each with its default: faults, inputs, upstream, simulation, mutants, exploration, contend. All of them
- * take about half an hour on two processors that are otherwise idle. A part that ended well leaves a record, which
+ * Its parts are below, each with its default: faults, inputs, upstream, simulation, mutants, exploration, explored-mutants,
+ * contend. All of them take about half an hour on two processors that are otherwise idle. A part that ended well leaves a record, which
  * names the code that it was made on (the trees of src and test, and the packages): it is taken as it is for as long as that code
  * and the part's setting are the same. So parts can be run at different times, at the same time, or by several people.
  *
@@ -51,6 +51,12 @@ interface ExploredScenario {
   readonly complete: number;
   readonly seconds: number;
   readonly violation: string | null;
+}
+
+/** What `npm run explore -- --mutants= --json FILE` writes. */
+interface ExploredRules {
+  readonly rules: readonly { readonly rule: string; readonly by: string | null }[];
+  readonly outside: readonly { readonly reason: string; readonly rules: readonly string[] }[];
 }
 
 /** What `npm run contend -- --json FILE` writes. */
@@ -260,6 +266,30 @@ async function exploration(): Promise<Row[]> {
   ];
 }
 
+/** Longest time of one rule in one scenario; nearly all take a second or two. */
+const HUNT_SECONDS = '60';
+
+async function exploredMutants(): Promise<Row[]> {
+  const args = ['test/explore/run.ts', '--mutants=', '--seconds', HUNT_SECONDS];
+  const { rules, outside } = await figures<ExploredRules>('explored mutants', args);
+  const left = rules.filter(({ by }) => by === null).map(({ rule }) => rule);
+  if (left.length > 0) failed = true;
+  return [
+    ...outside.map(({ reason, rules: out }): Row => [
+      `out of the exploration’s reach: ${reason}`,
+      `${out.length}`,
+      '',
+      out.join('; '),
+    ]),
+    [
+      '**safety rules within its reach taken out, one at a time**',
+      `${rules.length}`,
+      `${rules.length - left.length} noticed`,
+      left.length > 0 ? `not: ${left.join('; ')}` : `each by a schedule with at most two deviations`,
+    ],
+  ];
+}
+
 async function contended(): Promise<Row[]> {
   needRealApi();
   const args = ['test/contend/run.ts', '--minutes', values.contend];
@@ -278,6 +308,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   simulation: { setting: values.seeds, run: simulation },
   mutants: { setting: '', run: mutants },
   exploration: { setting: values.explore, run: exploration },
+  'explored-mutants': { setting: HUNT_SECONDS, run: exploredMutants },
   contend: { setting: values.contend, run: contended },
 };
 

@@ -3,6 +3,7 @@ import { MUTANTS } from '../simulation/mutants.ts';
 import { change } from '../simulation/mutation.ts';
 import type { Mutant } from '../simulation/mutation.ts';
 import type { Bounds } from './explore.ts';
+import type { MutantTask } from './hunt.ts';
 
 const SCENARIOS_OF: Readonly<Record<string, readonly string[]>> = {
   publisher: ['publishers', 'rivals', 'leaving'],
@@ -88,14 +89,12 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'publisher: our own time put back is no second writer': MORE,
   'publisher: a successor whose clock is behind is no older state': MORE,
   'publisher: a lost answer is known again by its renewTime': MORE,
-  'election: a renewal counts from before it was sent': MORE,
   'election: an adopted renewal counts from before it was sent': MORE,
   'election: an adopted acquisition counts from before it was sent': MORE,
   'election: a request to step down names one term': MORE,
   'election: silence lasts the whole duration': MORE,
   'election: a record is ours only by its renewTime': MORE,
   'election: a leader that finds another record stops': MORE,
-  'election: the leader follows its lease': MORE,
   'election: a leader beside whom another is preferred steps down': PREFERRED,
   'election: the preferred holder comes first': PREFERRED,
   'election: a new term prefers nobody': PREFERRED,
@@ -122,11 +121,27 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
 export const reasonOutOfReach = ({ rule }: Mutant): string | undefined =>
   OUT_OF_REACH[rule] ?? OUT_OF_REACH[Object.keys(OUT_OF_REACH).find((start) => rule.startsWith(start)) ?? ''];
 
-/** Tasks for each rule within reach: one for each scenario that may show it. @param text what its name contains */
-export function huntTasks(bounds: Bounds, text = ''): { scenario: string; bounds: Bounds; mutant: Mutant }[] {
-  return [...MUTANTS, ...EXPLORED]
-    .filter((mutant) => mutant.rule.includes(text) && reasonOutOfReach(mutant) === undefined)
-    .flatMap((mutant) =>
-      (SCENARIOS_OF[mutant.rule.split(':')[0]!] ?? []).map((scenario) => ({ scenario, bounds, mutant })),
-    );
+/**
+ * Tasks for each rule within reach: one for each scenario that may show it; the first of each rule come first.
+ * @param text what its name contains
+ */
+export function huntTasks(bounds: Bounds, text = ''): MutantTask[] {
+  const mutants = [...MUTANTS, ...EXPLORED].filter(
+    (mutant) => mutant.rule.includes(text) && reasonOutOfReach(mutant) === undefined,
+  );
+  const scenarios = mutants.map(({ rule }) => SCENARIOS_OF[rule.split(':')[0]!] ?? []);
+  const most = Math.max(0, ...scenarios.map(({ length }) => length));
+  return Array.from({ length: most }, (_, turn) =>
+    mutants.flatMap((mutant, i) =>
+      scenarios[i]!.slice(turn, turn + 1).map((scenario) => ({ scenario, bounds, mutant })),
+    ),
+  ).flat();
 }
+
+/** The rules that are out of reach, by the reason. */
+export const outOfReach = (): Map<string, readonly string[]> =>
+  new Map(
+    [...Map.groupBy(MUTANTS, (mutant) => reasonOutOfReach(mutant))].flatMap(([reason, mutants]) =>
+      reason === undefined ? [] : [[reason, mutants.map(({ rule }) => rule)] as const],
+    ),
+  );
