@@ -263,10 +263,8 @@ export class World {
     return undefined;
   }
 
-  /** Another that runs; where none does just now, itself. */
   other(than: Contender): Contender {
-    const others = this.contenders.filter((one) => one !== than && one.running);
-    return others.length > 0 ? pick(others, this.random) : than;
+    return another(this.contenders, than, this.random);
   }
 
   /** client-go behind a proxy of its own. */
@@ -331,6 +329,12 @@ export class World {
 }
 
 export const pick = <T>(all: readonly T[], random: () => number): T => all[Math.floor(random() * all.length)]!;
+
+/** Another that runs; where none does just now, itself. */
+export function another<T extends { readonly running: boolean }>(all: readonly T[], than: T, random: () => number): T {
+  const others = all.filter((one) => one !== than && one.running);
+  return others.length > 0 ? pick(others, random) : than;
+}
 
 function childrenOf(pid: number): number[] {
   try {
