@@ -102,7 +102,11 @@ const SERVICES: readonly Mutant[] = [
   {
     rule: 'publisher: what is provably older is claimed at once',
     replace: [
-      change(IDENTITY, 'const restored = !watched && provablyOlder(record, memory);', 'const restored = false;'),
+      change(
+        IDENTITY,
+        'const restored = !watched && provablyOlder(record, memory) && !madeOf(memory.putBack, record);',
+        'const restored = false;',
+      ),
     ],
   },
   {
