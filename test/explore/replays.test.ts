@@ -31,6 +31,7 @@ const REPLAYS: readonly (readonly [scenario: string, schedule: string])[] = [
   ['shards', '29 hold'],
   ['shards', '36 delete ring-m-a'],
   ['shards', '47 pause b1'],
+  ['shards', '11 stall 1, 44 unstall 1, 45 pause a1'],
   ['heard late', '62 stall 3'],
   ['by hand', '13 stall 1'],
   ['by hand', '25 pause a1'],
