@@ -12,7 +12,8 @@
  *   then a silence counts for at most the duration that the expired lease was published for, so that one lease of 68 years
  *   whose renewTime jumps cannot hold back all others. What is held back outlives any silence that ends again in each pass.
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
- *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed.
+ *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed. Nor does one that
+ *   is held only since the first look: who comes when the API does may be the first of many.
  *
  * Times are those that the holders wrote. The clock of one that came back may be wrong; the clock of one that is silent may
  * make its silence look longer or shorter.
@@ -49,6 +50,10 @@ export interface Silences {
 
 /** When the holder last wrote, as far as is known. */
 const lastWrite = (lease: Lease): MicroTime | undefined => lease.spec.renewTime ?? lease.metadata.creationTimestamp;
+
+/** Whether a lease was created, or by what it says taken, since then. */
+const begunSince = ({ metadata: { creationTimestamp }, spec: { acquireTime } }: Lease, moment: MicroTime): boolean =>
+  [creationTimestamp, acquireTime].some((begun) => begun !== undefined && begun.compare(moment) >= 0);
 
 /** Milliseconds that a lease was published for. */
 const publishedMs = ({ spec }: Lease): number => (spec.leaseDurationSeconds ?? UNTIMED_LEASE_LIFE_MS / 1000) * 1000;
@@ -97,6 +102,7 @@ export class Witnesses {
     const last = lastWrite(lease);
     if (!last) return;
     const before = this.#silences?.byName.get(lease.metadata.name);
+    if (!before && this.#silences && begunSince(lease, this.#silences.at)) return;
     const renewedNow = before !== undefined && last.compare(before.since) > 0;
     if (renewedNow) this.#longestEndedMs = Math.max(this.#longestEndedMs, this.#endedMs(before, last));
     const renewal = renewedNow && last.compare(this.#now) < 0 ? this.#now : last;

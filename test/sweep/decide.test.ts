@@ -281,6 +281,26 @@ test('silent for up to three times as long as somebody who came back between the
   }
 });
 
+test('who holds a lease only since the first look proves nothing: others may have had no turn yet', () => {
+  const now = after(T1, 20);
+  const metadata = { name: 'new', uid: 'new', creationTimestamp: after(T1, -3_600) };
+  const released = leaseOf({ metadata, spec: { holderIdentity: '' } });
+  const table: [name: string, before: readonly Lease[], now: Lease, collected: number][] = [
+    ['created', [], leaseOf({ metadata: { ...metadata, creationTimestamp: now }, spec: { renewTime: now } }), 0],
+    ['claimed', [released], leaseOf({ metadata, spec: { renewTime: now, acquireTime: now } }), 0],
+    [
+      'held before',
+      [leaseOf({ metadata, spec: { renewTime: after(T1, -10) } })],
+      leaseOf({ metadata, spec: { renewTime: now } }),
+      1,
+    ],
+  ];
+  for (const [name, before, then, collected] of table) {
+    const { collect, kept } = plan({ leases: [DEAD, ...before], date: T1 }, { leases: [DEAD, then], date: T2 });
+    assert.deepEqual([collect.length, kept.unproven], [collected, 1 - collected], name);
+  }
+});
+
 test('a renewTime far in the future is reported, and proves no life by itself', () => {
   const look = (date: MicroTime, ahead: number, resourceVersion = '1'): Look => {
     const metadata = { name: 'f', uid: 'f', resourceVersion };
