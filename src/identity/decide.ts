@@ -120,8 +120,8 @@ export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowM
     return self.sharedName && leftMs > 0 ? { do: 'wait', leftMs } : { do: 'create' };
   }
   const record = recordOf(seen);
+  const write = memory.written.find(({ renewTime }) => renewTime.equals(record.renewTime));
   if (record.holder === self.holder) {
-    const write = memory.written.find(({ renewTime }) => renewTime.equals(record.renewTime));
     // Found while we stand by: a POST of ours that came late, or our time put back, which is older than what we know.
     if (write && !(watched && write === memory.acknowledged))
       return { do: 'adopt', lease: seen, write, restored: false };
@@ -138,7 +138,7 @@ export function decide(self: Self, memory: Memory, seen: Lease | undefined, nowM
   const leftMs = silent.since + self.windowMs - nowMs;
   if (leftMs <= 0) {
     if (record.holder !== self.holder) return { do: 'takeOver', lease: seen, restored: false };
-    return { do: 'adopt', lease: seen, write: undefined, restored: putBack(self, record, memory) };
+    return { do: 'adopt', lease: seen, write, restored: putBack(self, record, memory) };
   }
   const server = isServers(self, record) || (self.sharedName && record.holder === self.holder);
   const rival = server ? 'server' : 'process';

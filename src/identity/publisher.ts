@@ -278,11 +278,11 @@ export class Publisher {
     try {
       seen = await this.#get(stop.begun);
     } catch (error) {
-      return stop.begun.aborted ? 0 : this.#failed('get', error);
+      return this.#mayClaim(stop) ? this.#failed('get', error) : 0;
     }
-    // Stopped, or switched off, while the answer was under way: nothing is claimed any more.
-    if (stop.begun.aborted || !this.#enabled) {
-      if (seen?.spec.holderIdentity === this.#self.holder) this.#lease = seen;
+    if (!this.#mayClaim(stop)) {
+      // A server that keeps the holder it finds renews in our name: ours to give up is only what we wrote.
+      if (seen?.spec.holderIdentity === this.#self.holder && this.#writes.find(seen)) this.#lease = seen;
       return 0;
     }
     const now = this.#clock.monotonic();
@@ -332,6 +332,11 @@ export class Publisher {
         this.#yieldTo(verdict.lease, 'foreign');
         return this.#interval();
     }
+  }
+
+  /** Asked again after each answer: much may have happened while that was under way. */
+  #mayClaim(stop: Stop): boolean {
+    return !stop.begun.aborted && this.#enabled && this.#health?.healthy !== false && !this.#peer;
   }
 
   /** The lease is ours although our last write was refused or unanswered. */
@@ -507,7 +512,7 @@ export class Publisher {
       const ours = seen?.metadata.labels[labelKey] === labelValue;
       const now = this.#clock.monotonic();
       this.#watched = seen && ours ? silence(this.#watched, seen, now) : undefined;
-      if (!seen || !this.#watched || now - this.#watched.since < windowMs) return;
+      if (!seen || !this.#watched || now - this.#watched.since < windowMs || !this.#enabled) return;
       const { uid, resourceVersion } = seen.metadata;
       await this.#store.delete(seen.metadata, { uid, resourceVersion }, this.#call(signal));
       this.#watched = undefined;

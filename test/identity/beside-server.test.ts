@@ -40,6 +40,7 @@ function serve({ clock, store, random }: World, peerAddress?: string, own: Clock
   const done = server.run(stop.signal);
   return {
     server,
+    store: mine,
     /** At once, its lease stays. */
     crash: async () => {
       stop.abort();
@@ -93,6 +94,32 @@ describe('under one name', () => {
       }
     });
   }
+
+  it('a server that renews in our name keeps its lease when we are switched off, or stopped, while we look', async () => {
+    for (const end of ['off', 'stop'] as const) {
+      const w = world(1);
+      const p = publish(w, { policy: 'delete' });
+      await w.clock.advance(30_000);
+      const s = serve(w);
+      await w.clock.advance(60_000);
+      // Silent for long, so that we claim its lease; it comes back and keeps the holder that it finds.
+      s.store.faults = () => ({ fail: 'Unavailable' });
+      await w.clock.advance(60_000);
+      assert.equal(p.phase, 'holding');
+      s.store.faults = undefined;
+      await w.clock.advance(120_000);
+      assert.deepEqual([p.phase, w.store.peek(shared)?.spec.holderIdentity], ['besideServer', 'me']);
+      w.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
+      const gets = w.store.count('get');
+      while (w.store.count('get') === gets) await w.clock.advance(100);
+      if (end === 'off') p.publisher.enable(false);
+      else assert.equal((await p.stop()).outcome, 'notOurs');
+      await w.clock.advance(3_000);
+      assert.ok(w.store.peek(shared), end);
+      if (end === 'off') await p.stop();
+      await s.crash();
+    }
+  });
 
   it('both at once, in every order: it ends in peace, the server with the lease', async () => {
     for (let seed = 100; seed < 100 + SEEDS; seed++) {
@@ -218,6 +245,20 @@ describe('beside a server that takes part in peer proxying', () => {
     await w.clock.advance(INTERVAL);
     assert.deepEqual([p.phase, ours(w)?.spec.holderIdentity], ['holding', 'me']);
     await p.stop();
+  });
+
+  it('claims nothing when such a server shows itself while it looks', async () => {
+    const w = world(3);
+    w.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 3_000 } : undefined);
+    const p = start({ clock: w.clock, store: w.store });
+    while (w.store.count('get') === 0) await w.clock.advance(100);
+    w.store.faults = undefined;
+    const s = serve(w, '10.0.0.1:6443');
+    await w.clock.advance(30_000);
+    assert.equal(p.phase, 'besideServer');
+    assert.deepEqual(writes(w, 60_000).ours, 0, 'not for a moment');
+    await p.stop();
+    await s.crash();
   });
 
   it('gives its lease up when such a server starts, and deletes only its own', async () => {

@@ -88,6 +88,13 @@ describe('decide', () => {
     assert.equal(again.do === 'standBy' && again.leftMs, WINDOW);
   });
 
+  it('our own record, put back while we stood by, is no second writer after the silence', () => {
+    const seen = lease({ holderIdentity: 'me' });
+    const memory = { ...holding, watched: silence(undefined, seen, 0) };
+    const verdict = decide(self, memory, seen, WINDOW);
+    assert.equal(verdict.do === 'adopt' && verdict.write, written[0]);
+  });
+
   it('takes a released lease at once', () => {
     assert.equal(decide(self, holding, lease({ holderIdentity: '' }), 0).do, 'takeOver');
   });

@@ -433,6 +433,17 @@ describe('the server beside us', () => {
     await p.stop();
   });
 
+  it('is claimed nothing for when it is found to be gone while we look', async () => {
+    let problem: string | undefined;
+    const p = start({ health: () => Promise.resolve(problem) });
+    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 4_900 } : undefined);
+    while (p.store.count('get') === 0) await p.clock.advance(100);
+    problem = 'connection refused';
+    await p.clock.advance(3 * INTERVAL);
+    assert.deepEqual([p.phase, p.store.count('create')], ['waitingForServer', 0]);
+    await p.stop();
+  });
+
   it('counts a probe that is never answered as a bad one', async () => {
     const p = start({
       health: (signal) =>

@@ -143,6 +143,19 @@ describe('a publisher that is switched off and on', () => {
     await p.stop();
   });
 
+  it('off while it looks, and finds that a write of its own was stored after all: that goes', async () => {
+    const p = start();
+    await p.clock.advance(5_000);
+    p.store.faults = ({ verb }) => (verb === 'update' ? { lose: 'Timeout' } : { answerDelayMs: 1_000 });
+    const gets = p.store.count('get');
+    while (p.store.count('get') === gets) await p.clock.advance(500);
+    p.publisher.enable(false);
+    await p.clock.advance(20_000);
+    assert.equal(p.lease(), undefined);
+    assert.equal(p.outcome, 'deleted');
+    await p.stop();
+  });
+
   it('off while a renewal is in flight: the lease goes all the same', async () => {
     const p = start();
     await settle();
