@@ -233,13 +233,13 @@ export class PublisherActor extends Actor<PublisherSlot> {
   switch(on: boolean): void {
     this.#gateOn = on;
     this.process.turn(() => {
-      if (this.#gateOn !== this.gateOff) return;
+      const off = !this.#gateOn;
+      if (off === this.gateOff) return;
       const { now } = this.stage.network.world;
-      if (this.gateOff) this.gate.onAt = now;
-      else Object.assign(this.gate, { offAt: now, onAt: Infinity });
-      if (!this.gateOff) this.outcome = undefined;
-      this.note(`feature gate ${this.gateOff ? 'off' : 'on'}`);
-      this.publisher.enable(!this.gateOff);
+      if (off) Object.assign(this.gate, { offAt: now, onAt: Infinity });
+      else [this.gate.onAt, this.outcome] = [now, undefined];
+      this.note(`feature gate ${off ? 'off' : 'on'}`);
+      this.publisher.enable(!off);
     });
   }
 

@@ -187,7 +187,7 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     replace: [change(CANDIDATE, '!ownWrite(holder, this.writes, lease)', '!ownWrite')],
   },
   {
-    rule: 'election: a leaver deletes only what nobody holds',
+    rule: 'election: a leaver deletes only what nobody holds, in the version seen',
     replace: [
       change(UNWANTED, 'if (left.spec.holderIdentity || emptiedTerm(left)) return false;', ''),
       change(UNWANTED, '{ uid, resourceVersion });', "{ uid, resourceVersion: '' });"),

@@ -187,6 +187,10 @@ const SERVICES: readonly Mutant[] = [
     replace: [change(PUBLISHER, 'while (!stop.begun.aborted && this.#enabled) {', 'while (!stop.begun.aborted) {')],
   },
   {
+    rule: 'publisher: switched off while it looks, it claims nothing',
+    replace: [change(PUBLISHER, 'return !stop.begun.aborted && this.#enabled &&', 'return !stop.begun.aborted &&')],
+  },
+  {
     rule: 'publisher: switched off it holds no lease',
     replace: [
       change(
@@ -298,6 +302,16 @@ const SERVICES: readonly Mutant[] = [
   {
     rule: 'sweeper: somebody has renewed since what goes expired',
     replace: [change(SWEEP, "return 'unproven';", 'return undefined;')],
+  },
+  {
+    rule: 'sweeper: who holds a lease only since the first look proves nothing',
+    replace: [
+      change(
+        'src/sweep/doubt.ts',
+        'if (!before && this.#silences && begunSince(lease, this.#silences.at)) return;',
+        '',
+      ),
+    ],
   },
   {
     rule: 'sweeper: nothing goes while others recover',
@@ -445,7 +459,7 @@ const SERVICES: readonly Mutant[] = [
     ],
   },
   {
-    rule: 'heartbeat: a share that is taken is kept at once',
+    rule: 'heartbeat: a share that is taken is kept',
     replace: [change(SHARED_NODES, "this.#tell(slot, (node) => ({ type: 'added', node }));", '')],
   },
   {

@@ -13,11 +13,6 @@ export class Nodes {
   readonly changedAt = new Map<string, number>();
   /** From when until when there was no Node of a name that there had been one of, in true milliseconds. */
   readonly #gaps = new Map<string, { readonly from: number; until: number }[]>();
-  /** Of all that there have been. */
-  get names(): string[] {
-    return [...this.changedAt.keys()];
-  }
-
   #uids = 0;
 
   constructor(world: World) {
@@ -43,6 +38,11 @@ export class Nodes {
     this.#gaps.set(name, [...(this.#gaps.get(name) ?? []), { from: this.#world.now, until: Infinity }]);
     this.changedAt.set(name, this.#world.now);
     this.#tell({ type: 'deleted', node });
+  }
+
+  /** Of all that there have been. */
+  get names(): string[] {
+    return [...this.changedAt.keys()];
   }
 
   /** True when at some moment between these two, in true milliseconds, there was no Node of this name. */

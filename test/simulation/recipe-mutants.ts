@@ -196,7 +196,7 @@ export const RECIPE_MUTANTS: readonly Mutant[] = [
     change(VIEW, 'if (term && now < since + term.durationMs) names.push(name);', 'if (term) names.push(name);'),
   ),
   mutant(
-    'members: who renews stays live',
+    'shards: a member that renews stays live',
     change(
       VIEW,
       'this.#members.set(name, { lease, since: now, term });',

@@ -108,6 +108,8 @@ class Run implements Scene {
   readonly #heartbeat: HeartbeatRules;
   readonly #census: CensusRules;
   readonly #recipes: RecipeRules;
+  /** Slots whose process stays dead through the quiet. */
+  #dead: ReadonlySet<string> = new Set();
   /** Nobody is started any more. */
   #over = false;
   chaosEnd = 0;
@@ -155,6 +157,7 @@ class Run implements Scene {
     for (const phase of this.#phases) {
       this.#judge.calm = false;
       this.chaosEnd = this.#world.now + phase.chaosMs;
+      this.#dead = new Set();
       for (const happening of phase.happenings) {
         if (this.#without.happenings.has(happening.index)) continue;
         this.#world.schedule(happening.at, () => happen(this, happening));
@@ -179,6 +182,7 @@ class Run implements Scene {
     this.#judge.note('WORLD', 'quiet');
     this.#judge.calm = true;
     const quietSince = this.#world.now;
+    this.#dead = new Set(phase.dead);
     calmDown(this, this.#actors.values());
     for (const slot of this.#slots) {
       const actor = this.#current.get(slot.name);
@@ -230,7 +234,7 @@ class Run implements Scene {
   restart(actor: Actor, afterMs: number): void {
     const { slot } = actor;
     const again = (): void => {
-      if (this.#current.get(slot.name) !== actor || this.#over) return;
+      if (this.#current.get(slot.name) !== actor || this.#over || this.#dead.has(slot.name)) return;
       // One that takes its time to end is killed, as a supervisor would; but it may outlive the start of the next.
       if (!actor.settled && actor.stopping) actor.process.crash();
       this.#start(slot);

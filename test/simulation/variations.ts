@@ -79,8 +79,9 @@ export function releaserOf(slots: readonly ServiceSlot[], random: Chance): Relea
   return { kind: 'releaser', name: 'releaser', hostname: random.pick(hosts), startAt, rate, skewMs: 0 };
 }
 
-/** It dies just before, and comes back about when its lease is deleted. */
+/** The host dies just before, and comes back about when its lease is deleted; in worlds of sweeps later. */
 export function releasedHostDies(phase: Phase, slots: readonly Slot[], releaser: ReleaserSlot, random: Chance): Phase {
+  if (releaser.startAt > phase.chaosMs) return phase;
   const host = slots.find((slot) => slot.kind === 'publisher' && slot.hostname === releaser.hostname);
   // See `crash` among the happenings: back after 36 to 48 s.
   const dice = [0.69 + 0.03 * random(), random(), random()] as const;

@@ -195,6 +195,11 @@ export class ElectionRules implements ElectionWitness {
     if (actor instanceof SweeperActor) {
       const { [KIND]: kind } = before?.metadata.labels ?? {};
       if (kind !== undefined || from > 0) fail("an election's record outlives its holders", `${by} swept it`);
+      if (was === '' || at - recordBefore < actor.sweeps.confirmAfterMs * RATE)
+        fail(
+          "no living leader's lease is swept",
+          `${by} swept that of ${was}, ${at - recordBefore} ms after its renewal`,
+        );
       // Nothing tells of one that client-go made, and nobody took over, what it is.
       this.#era++;
       return;

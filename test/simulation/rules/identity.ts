@@ -24,6 +24,8 @@ const RATE = 0.985;
 const SMALL_SKEW_MS = 1_000;
 /** A request under way, and the DELETE; milliseconds. */
 const GATE_MS = 12_000;
+/** A POST that was sent before may come so much later; it is deleted then. */
+const LATE_POST_MS = 30_000;
 /** Kubernetes' bound on a label value. */
 const MOST_OF_A_LABEL = 63;
 /** How long what a server deletes at its start is left to it. */
@@ -161,7 +163,8 @@ export class IdentityRules {
       if (!(p instanceof PublisherActor) || !p.gateOff || !p.living) continue;
       const { offAt } = p.gate;
       if (world.now - offAt < GATE_MS) continue;
-      const hindered = p.process.state !== 'running' || p.process.runningSince > offAt || !(p.link.fairSince <= offAt);
+      const hindered =
+        p.process.state !== 'running' || p.process.runningSince > offAt || !(p.link.fairSince <= offAt - LATE_POST_MS);
       if (hindered || outage !== undefined || outageEndedAt > offAt) continue;
       const held = api.peek({ namespace: IDENTITIES.namespace, name: p.leaseName });
       if (
@@ -287,6 +290,8 @@ export class IdentityRules {
       return;
     }
     if (verb === 'delete') {
+      if (this.#serverWrote.has(name) && this.silentMs(before!, at) < windowMs(p.slot) * RATE)
+        this.#fail('a server is left its lease', `${p.name} deleted what the server wrote`);
       if (was !== p.holder) this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
       const sentAt = request?.at ?? at;
       const off = sentAt >= p.gate.offAt && sentAt <= p.gate.onAt;
@@ -351,7 +356,7 @@ export class IdentityRules {
     const [first, second] = s.link.lists.filter((look) => look.at <= (request?.at ?? at)).slice(-2);
     const holder = lease.spec.holderIdentity ?? '';
     if (holder === '') this.#fail('released leases stay', who);
-    if (!isIdentity(lease) && s.sweeps!.looksFor === 'identities')
+    if (!isIdentity(lease) && s.sweeps!.looksFor !== 'everything')
       this.#fail('sweepers delete what they look for', who);
     if (lease.metadata.deletionTimestamp) this.#fail('what is being deleted stays', who);
     if (s instanceof PublisherActor && (name === s.leaseName || holder === s.holder))

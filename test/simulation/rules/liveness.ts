@@ -166,9 +166,10 @@ function census({ network, judge, identity, actors }: LivenessParts, actor: Cens
   if (!snapshot.known) return judge.fail('a census knows once it is quiet', `${actor.name}: ${snapshot.reason}`);
   for (const { name, hostname } of actor.census.leases()?.leases ?? []) {
     const of = [...actors.values()].find((a) => a instanceof PublisherActor && a.leaseName === name);
-    const host =
-      of instanceof PublisherActor ? of.slot.hostname : api.peek({ ...IDENTITIES, name })?.metadata.labels[HOST];
-    if (hostname !== host) judge.fail('a lease is shown under its own host', `${actor.name} calls ${host} ${hostname}`);
+    const there = api.peek({ ...IDENTITIES, name });
+    const host = of instanceof PublisherActor ? of.slot.hostname : there?.metadata.labels[HOST];
+    if (there && hostname !== host)
+      judge.fail('a lease is shown under its own host', `${actor.name} calls ${host} ${hostname}`);
   }
   const hosts = new Map<string, { sure: boolean; maybe: boolean; live: boolean; liveMaybe: boolean }>();
   for (const lease of api.all().filter(isIdentity)) {

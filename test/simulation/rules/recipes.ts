@@ -43,8 +43,8 @@ const CLAIMED_MS = 15_000;
 /** Five durations and one more until a member looks. */
 const MOST_TIDY_MS = 6 * 15_000 * 1.01 + 1_000;
 
-/** A duration, and what a list may have under way once all is quiet. */
-const SILENT_MS = 20_000;
+/** A duration, after a list that is asked for again once a request that hung from before has timed out. */
+const SILENT_MS = 30_000;
 
 /** The skew allowed, and the second that the server's `Date` is cut off by. */
 const MOST_AHEAD_MS = 61_000;
