@@ -188,6 +188,8 @@ export class PublisherActor extends Actor<PublisherSlot> {
   heldSince = Infinity;
   /** From when until when its feature gate is, or was last, off, in true milliseconds; Infinity: it is not yet. */
   readonly gate = { offAt: Infinity, onAt: Infinity };
+  /** It knows that an API server renews its lease. */
+  besideServer = false;
   #gateOn = true;
 
   constructor(stage: Stage, slot: PublisherSlot, start: number) {
@@ -251,7 +253,9 @@ export class PublisherActor extends Actor<PublisherSlot> {
     if (event.type === 'stopped') this.outcome = event.outcome;
     if (event.type === 'claimed' || event.type === 'renewed' || event.type === 'adopted') {
       this.heldSince = Math.min(this.heldSince, this.stage.network.world.now);
+      this.besideServer = false;
     }
+    if (event.type === 'besideServer') this.besideServer = true;
     if (event.type === 'secondWriter') this.stage.secondWriter(this);
     const more =
       event.type === 'failed'
@@ -292,6 +296,8 @@ const EVERY_LEASE = '!example.com/none';
 
 export class SweeperActor extends Actor<SweeperSlot> {
   readonly sweeps: SweepPlan;
+  /** The last look, and when, in true milliseconds. */
+  looked = { look: 0, at: -Infinity };
   /** Where it looks for heartbeats whose Node is gone. */
   readonly nodes: NodeLink | undefined;
 
@@ -299,6 +305,7 @@ export class SweeperActor extends Actor<SweeperSlot> {
     super(stage, slot, start);
     this.sweeps = slot.sweeps;
     const watch = (event: SweepEvent): void => {
+      if (event.type === 'looked') this.looked = { look: event.look, at: stage.network.world.now };
       const note = sweepNote(event);
       if (note) this.note(note);
     };

@@ -54,6 +54,8 @@ const RENEWAL_MS = 2_000 * 1.1 + 500;
 const OBSERVE_MS = 35_000;
 /** A request and its answer, where the network is fair. */
 const WAY_MS = 100;
+/** A pause between two attempts, by a clock that is slow. */
+const NAMED_FIRST_MS = 2_000 * 1.1 + 500;
 /** A deletion is sent at once, and a read and a write follow. */
 const RECREATED_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -72,6 +74,7 @@ export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'a fleet dies') return fleetDies(parts);
   if (parts.kind === 'two lists') return twoLists(parts);
   if (parts.kind === 'put back') return putBack(parts);
+  if (parts.kind === 'first to write') return firstToWrite(parts);
   if (parts.kind === 'deletion') return deletion(parts);
   if (parts.kind === 'clock ahead') return clockAhead(parts);
   const { world, stage, actors, verify } = parts;
@@ -88,18 +91,20 @@ async function electors({ kind, world, api, stage, actors, election, verify }: D
   const others = living.filter((a) => a !== leader.elector);
   const watching = others.some((a) => a.link.store.watches.open > 0);
   stage.judge.note('DRILL', `${kind} of ${leader.elector.name}`);
+  // In half of the worlds in Kubernetes' own way, which names the next.
+  const next = stage.seed % 2 === 0 ? others[0]!.slot.name : undefined;
   if (kind === 'failover') leader.elector.process.crash();
   else if (kind === 'release') leader.elector.stop();
   else {
     const { holder } = leader.elector;
-    // In half of the worlds in Kubernetes' own way, which names the next.
-    const next = stage.seed % 2 === 0 ? others[0]!.slot.name : undefined;
     if (next !== undefined) api.edit(ELECTION, () => ({ spec: { preferredHolder: next } }));
     else api.edit(ELECTION, (l) => askedToEnd(l, { holder, transitions: l.spec.leaseTransitions ?? 0, to: undefined }));
   }
   // A leader that may not watch finds the request at its next renewal.
   const askedMs = kind === 'step-down' && leader.elector.link.store.watches.open === 0 ? RENEWAL_MS : 0;
-  const released = askedMs + (watching ? RELEASE_MS : RELEASE_POLLED_MS);
+  // Others wait for the one that is named, which may not be watching.
+  const othersMs = kind === 'step-down' && next !== undefined ? NAMED_FIRST_MS : 0;
+  const released = askedMs + othersMs + (watching ? RELEASE_MS : RELEASE_POLLED_MS);
   const bound = kind === 'failover' ? FAILOVER_MS + (watching ? 0 : 5_000) : released;
   const from = world.now;
   while (!election.leading().some((l) => l !== leader)) {
@@ -244,6 +249,38 @@ async function putBack(parts: DrillParts): Promise<void> {
   holder.link.weather = FAIR;
   start({ ...holder.slot, name: `${holder.slot.name}-newer` });
   await world.live(world.now + 2 * renewalMs, verify);
+}
+
+/**
+ * etcd is full until all leases have expired. A moment before a sweeper's second look there is space again, and somebody who had no
+ * lease makes one: the others, who have not tried again yet, keep theirs.
+ */
+async function firstToWrite({ world, stage, actors, verify }: DrillParts): Promise<void> {
+  const all = [...actors.values()];
+  const holding = all.filter(
+    (a): a is PublisherActor => a instanceof PublisherActor && a.living && a.publisher.status.phase === 'holding',
+  );
+  const sweeper = all.find((a): a is SweeperActor => a instanceof SweeperActor && a.living);
+  const [first] = holding;
+  if (!first || holding.length < 2 || !sweeper) return;
+  const { network } = stage;
+  stage.judge.note('DRILL', `no space for writes; ${first.name} is off`);
+  [network.noSpace, network.wasSpace] = [true, true];
+  [network.troubleBeganAt, network.backForAMomentAt] = [world.now, Number.NaN];
+  first.switch(false);
+  const durations = holding.map(({ slot }) => slot.durationSeconds * 1_000);
+  const until = world.now + Math.max(...durations) * 1.05;
+  await world.live(until, verify);
+  const { tickMs, confirmAfterMs } = sweeper.sweeps;
+  const latest = world.now + 2 * (tickMs + confirmAfterMs);
+  while (sweeper.looked.look !== 1 || sweeper.looked.at < until) {
+    if (world.now > latest) return;
+    await world.live(world.now + 100, verify);
+  }
+  await world.live(sweeper.looked.at + confirmAfterMs - 1_000, verify);
+  [network.noSpace, network.outageEndedAt] = [false, world.now];
+  first.switch(true);
+  await world.live(world.now + 3_000, verify);
 }
 
 /** Somebody deletes the lease of a living publisher: it comes back; at once where no server makes its own first. */

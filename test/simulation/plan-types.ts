@@ -206,6 +206,7 @@ export interface Plan {
     | 'a fleet dies'
     | 'two lists'
     | 'put back'
+    | 'first to write'
     | 'clock ahead'
     | 'deletion'
     | RingDrill

@@ -177,6 +177,7 @@ export function drawPlan(seed: number): Plan {
   if (swept && electors && slots.some(looksFor('everything'))) drill = 'nobody leads';
   else if (swept && owners) drill = 'no Nodes seen';
   else if (slots.some((slot) => slot.kind === 'fleet' && slot.shares)) drill = 'a fleet dies';
+  else if (theme === 'full etcd' && stream(seed, 'first to write').hit(0.5)) drill = 'first to write';
   else if (!electors && drill !== 'none' && stream(seed, 'two lists').hit(0.3))
     drill = stream(seed, 'put back').pick(['two lists', 'put back']);
   return { seed, theme, slots, nodes, furniture, phases, drill };

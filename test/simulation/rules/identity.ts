@@ -290,7 +290,7 @@ export class IdentityRules {
       return;
     }
     if (verb === 'delete') {
-      if (this.#serverWrote.has(name) && this.silentMs(before!, at) < windowMs(p.slot) * RATE)
+      if (p.besideServer && this.#serverWrote.has(name) && this.silentMs(before!, at) < windowMs(p.slot) * RATE)
         this.#fail('a server is left its lease', `${p.name} deleted what the server wrote`);
       if (was !== p.holder) this.#fail('a successor is never touched', `${p.name} deleted the lease of ${was}`);
       const sentAt = request?.at ?? at;
