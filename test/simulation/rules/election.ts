@@ -183,7 +183,9 @@ export class ElectionRules implements ElectionWitness {
       const asked = after && stepDownMark(after);
       if (asked) this.#asked.add(`${asked.holder} ${asked.transitions}`);
       if (after?.spec.preferredHolder) this.#asked.add(`${is} ${to}`);
-      if (before && !after) this.#era++;
+      // A mark that is older than the record is no longer that of who holds it: nothing tells this from client-go's release.
+      const unmarked = after && was !== '' && is === '' && (termMark(after)?.transitions ?? Infinity) < to;
+      if ((before && !after) || unmarked) this.#era++;
       return;
     }
     const actor = this.#actors.get(by);

@@ -98,7 +98,10 @@ export class HeartbeatRules {
       for (const { node } of actor.changes.splice(0)) {
         if (node.status !== 'Unknown') continue;
         const { graceMs } = fillOptions(AVAILABILITY_ROWS, {});
-        const last = this.grown.get(node.name)?.findLast((at) => at < now - WATCH_LATE_MS - 100);
+        // It goes by what it heard; what a silent watch holds back it cannot know.
+        const { silence, store } = actor.link;
+        const heardUntil = store.watches.held ? Math.min(now, silence.from) : now;
+        const last = this.grown.get(node.name)?.findLast((at) => at < heardUntil - WATCH_LATE_MS - 100);
         if (last !== undefined && now - last < graceMs * RATE - WATCH_LATE_MS) {
           this.#judge.fail(
             'Unknown only after the grace period',
