@@ -10,7 +10,8 @@
  * - What is taken is the very version that was judged, so a renewal that we did not see makes the take-over fail. That is
  *   why silence counts even while we could not look: the same record at both ends of a gap was not renewed within it, and
  *   if it was renewed since, the write is refused.
- * - A record that is older than what was seen is no release and not our own: it came back with a backup, and is waited for.
+ * - A record that is older than what was seen, by its version or by fewer transitions in the same object, is no release and
+ *   not our own: it came back with a backup, and is waited for.
  * - A record is our own only when its renewTime is one that we sent. Our holder identity alone proves nothing.
  * - Every new term has more transitions than any record seen; at 2147483647 they stay.
  */
@@ -42,7 +43,7 @@ export interface Observation {
   readonly lease: Lease | undefined;
   /** The uid of a lease that is known to have been deleted, not only not found. */
   readonly deleted?: string | undefined;
-  /** Older than what was seen before: the server was set back, and a holder since then may still lead. */
+  /** Older than what was seen before: the server or the lease was set back, and a holder since then may still lead. */
   readonly setBack: boolean;
   /** Monotonic milliseconds at which this record was first seen. */
   readonly since: number;
@@ -65,12 +66,13 @@ interface Self {
  * @param deleted the uid of the lease that a watch reported as deleted
  */
 export function observeLease(
-  { holder, timing }: Self,
+  self: Self & { readonly writes: OwnWrites<TermWrite> },
   previous: Observation | undefined,
   lease: Lease | undefined,
   nowMs: number,
   deleted?: string,
 ): Observation {
+  const { holder, timing } = self;
   if (lease === undefined) {
     if (previous === undefined) {
       return { lease, deleted, setBack: false, since: nowMs, durationMs: 0, transitions: undefined };
@@ -81,8 +83,7 @@ export function observeLease(
     return { ...previous, lease, deleted, durationMs };
   }
   const same = previous?.lease !== undefined && sameRecord(recordOf(previous.lease), recordOf(lease));
-  const setBack =
-    (same && previous.setBack) || (previous?.lease !== undefined && isNewer(previous.lease, lease) === true);
+  const setBack = (same && previous.setBack) || (previous?.lease !== undefined && isOlder(lease, previous.lease, self));
   const durationMs = Math.max(
     durationOf(lease, holder, timing),
     setBack ? timing.leaseDurationMs : 0,
@@ -99,6 +100,18 @@ export function observeLease(
 }
 
 const transitionsOf = (lease: Lease): number => lease.spec.leaseTransitions ?? 0;
+
+/** True for what was there before what was seen. Where that was our own term, nobody has led since; no transitions tell nothing. */
+function isOlder(
+  lease: Lease,
+  seen: Lease,
+  { holder, writes }: { readonly holder: string; readonly writes: OwnWrites<TermWrite> },
+): boolean {
+  if (isNewer(seen, lease)) return true;
+  const { leaseTransitions = Infinity } = lease.spec;
+  const sameObject = lease.metadata.uid === seen.metadata.uid;
+  return sameObject && leaseTransitions < transitionsOf(seen) && !ownWrite(holder, writes, seen);
+}
 
 function durationOf(lease: Lease, holder: string, { leaseDurationMs, retryPeriodMs }: Timing): number {
   const { holderIdentity, leaseDurationSeconds } = lease.spec;

@@ -6,7 +6,8 @@
  * after every loss and every end of the work it contends again, until its signal aborts. A lease that client-go empties
  * although another holds it is waited for, not taken.
  * Not guaranteed: that what a guarded step started takes effect in time (see `Term.fencingToken`), and anything while
- * others delete a lease that is held: then a newcomer may lead while the one before has not noticed.
+ * others delete a lease that is held, or put it back to an older state: then a newcomer that has not seen what was there may lead
+ * while the one before has not noticed.
  */
 import { holderIdentity } from '../lease/names.ts';
 import type { MarkChanges, OwnerReference } from '../lease/lease.ts';

@@ -63,8 +63,13 @@ function lease({
   });
 }
 const SELF = { holder: HOLDER, timing: T };
-const see = (l: Lease | undefined, now = 0, previous?: Observation, deleted?: string): Observation =>
-  observeLease(SELF, previous, l, now, deleted);
+const see = (
+  l: Lease | undefined,
+  now = 0,
+  previous?: Observation,
+  deleted?: string,
+  writes = new OwnWrites<TermWrite>(),
+): Observation => observeLease({ ...SELF, writes }, previous, l, now, deleted);
 type Sent = readonly [s: number, sentAt: number, more?: Partial<TermWrite>];
 /** The first is acknowledged; the answers to the others were lost. */
 function writesOf(...sent: Sent[]): OwnWrites<TermWrite> {
@@ -207,6 +212,25 @@ describe('a server that was set back', () => {
       assert.deepEqual(brief(again, 6_000, [[0, 0]]), ['wait', 25_000]);
     });
   }
+  test('a lease that was put back has a new version, and fewer transitions than were seen of that object', () => {
+    for (const holder of ['', HOLDER, 'other_1']) {
+      const old = lease({ holder, transitions: 8, rv: '91' });
+      assert.deepEqual(brief(see(old, 5_000, last), 5_000, [[0, 0, { transitions: 8 }]]), ['wait', 25_000], holder);
+    }
+    const another = lease({ holder: '', transitions: 0, rv: '91', uid: 'v' });
+    assert.deepEqual(brief(see(another, 5_000, last), 5_000), ['released', 1, '91'], 'another object');
+    const untold = lease({ holder: '', transitions: null, rv: '91' });
+    assert.deepEqual(brief(see(untold, 5_000, last), 5_000), ['released', 1, '91'], 'of a client that does not count');
+    const ours = see(lease({ holder: HOLDER, transitions: 9, rv: '90' }), 1_000);
+    const old = lease({ holder: '', transitions: 8, rv: '91' });
+    const own = writesOf([0, 0, { transitions: 9 }]);
+    assert.deepEqual(
+      brief(see(old, 5_000, ours, undefined, own), 5_000),
+      ['released', 9, '91'],
+      'our own term was there',
+    );
+    assert.deepEqual(brief(see(old, 5_000, ours), 5_000), ['wait', 20_000], 'only our name was');
+  });
   test('what follows it is judged as ever', () => {
     const next = see(lease({ holder: '', transitions: 4, rv: '72' }), 7_000, see(lease({ rv: '70' }), 5_000, last));
     assert.deepEqual(brief(next, 7_000), ['released', 5, '72']);

@@ -98,6 +98,7 @@ export const OUT_OF_REACH: Readonly<Record<string, string>> = {
   'election: a leader beside whom another is preferred steps down': PREFERRED,
   'election: the preferred holder comes first': PREFERRED,
   'election: a new term prefers nobody': PREFERRED,
+  'election: what was put back to fewer transitions is no release': 'who leads beside what was put back is not judged',
   'election: a leaver deletes only what nobody holds, in the version seen': NOTHING_LEFT,
   'election: what a leaver deletes others may have first': NOTHING_LEFT,
   'election: the DELETE of a leaver names the version': NOTHING_LEFT,

@@ -1,6 +1,6 @@
 /** What is tried once all is quiet, one thing a run, to hold each bound of DESIGN to the millisecond. */
 import { withChanges } from '../../src/lease/lease.ts';
-import { KIND_LABEL } from '../../src/lease/marks.ts';
+import { KIND_LABEL, TERM_ANNOTATION } from '../../src/lease/marks.ts';
 import { recordOf, sameRecord } from '../../src/lease/record.ts';
 import type { Census } from '../../src/census/census.ts';
 import { takeCensus } from '../../src/census/take-census.ts';
@@ -71,6 +71,7 @@ const HEARD_MS = 10_000;
 export async function drill(parts: DrillParts): Promise<void> {
   if (parts.kind === 'failover' || parts.kind === 'release' || parts.kind === 'step-down') return electors(parts);
   if (parts.kind === 'nobody leads' || parts.kind === 'no Nodes seen') return swept(parts);
+  if (parts.kind === 'election put back') return electionPutBack(parts);
   if (parts.kind === 'a fleet dies') return fleetDies(parts);
   if (parts.kind === 'two lists') return twoLists(parts);
   if (parts.kind === 'put back') return putBack(parts);
@@ -132,6 +133,22 @@ async function swept({ kind, world, api, stage, actors, verify }: DrillParts): P
   if (kind === 'no Nodes seen') for (const { nodes } of sweepers) if (nodes) nodes.blind = true;
   const bounds = sweepers.map(({ sweeps }) => sweepBound(sweeps));
   await world.live(world.now + EXPIRED_MS + Math.max(0, ...bounds), verify);
+}
+
+/** While its leader hears nothing, an election's lease is put back to when the term before had been released: others wait. */
+async function electionPutBack({ world, api, stage, election, verify }: DrillParts): Promise<void> {
+  const [leader] = election.leading();
+  const { leaseTransitions = 0 } = api.peek(ELECTION)?.spec ?? {};
+  if (!leader || leaseTransitions === 0) return;
+  stage.judge.note('DRILL', `the lease of ${leader.elector.name} is put back`);
+  leader.elector.link.hush(false);
+  api.edit(ELECTION, (lease) =>
+    withChanges(lease, {
+      spec: { holderIdentity: '', leaseTransitions: leaseTransitions - 1 },
+      annotations: { [TERM_ANNOTATION]: undefined },
+    }),
+  );
+  await world.live(world.now + FAILOVER_MS, verify);
 }
 
 /** Of two fleets that share their Nodes one dies: the other renews them before anybody calls them Unknown. */

@@ -136,6 +136,16 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     replace: [change(ELECTION, 'if (emptied) return published(emptied.durationSeconds);', 'void emptied;')],
   },
   {
+    rule: 'election: what was put back to fewer transitions is no release',
+    replace: [
+      change(
+        ELECTION,
+        'return sameObject && leaseTransitions < transitionsOf(seen)',
+        'return false && sameObject && leaseTransitions < transitionsOf(seen)',
+      ),
+    ],
+  },
+  {
     rule: 'election: a release takes the mark off',
     replace: [change(CANDIDATE, '{ spec, annotations: { [TERM_ANNOTATION]: undefined } }', '{ spec }')],
   },

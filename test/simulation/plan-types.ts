@@ -202,6 +202,7 @@ export interface Plan {
     | 'release'
     | 'step-down'
     | 'nobody leads'
+    | 'election put back'
     | 'no Nodes seen'
     | 'a fleet dies'
     | 'two lists'

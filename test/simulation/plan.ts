@@ -174,7 +174,8 @@ export function drawPlan(seed: number): Plan {
       : (['none'] as const);
   let drill: Plan['drill'] = random.pick(drills);
   const swept = stream(seed, 'swept').hit(0.5);
-  if (swept && electors && slots.some(looksFor('everything'))) drill = 'nobody leads';
+  if (electors && stream(seed, 'election put back').hit(0.15)) drill = 'election put back';
+  else if (swept && electors && slots.some(looksFor('everything'))) drill = 'nobody leads';
   else if (swept && owners) drill = 'no Nodes seen';
   else if (slots.some((slot) => slot.kind === 'fleet' && slot.shares)) drill = 'a fleet dies';
   else if (theme === 'full etcd' && stream(seed, 'first to write').hit(0.5)) drill = 'first to write';
