@@ -3,10 +3,12 @@
  *
  * Guarantees: one PUT per renewal and nothing else while all is well; every PUT and DELETE names the uid and the version it
  * was made from; the lease is never deleted and created again, so a watcher never sees it missing; of a lease only a
- * version whose holder is us is ever deleted. A write whose answer was lost is remembered: it is distinguished from a second writer,
- * and leaving waits for it as long as it could still take effect, so that nothing of ours comes after any outcome but
- * `unknown`; and but `kept`: the lease stays, and what is under way may yet renew it. Within one process renewTime goes back only when the clock was stepped back by more than `maxSkewMs`. Beside an
- * API server whose own lease takes part in peer proxying it holds none, unless `besideServer` says so. `run` settles only when all it began has ended, at the latest `shutdownTimeoutMs` after its signal.
+ * version whose holder is us is ever deleted. A write whose answer was lost is remembered: it is distinguished from a second
+ * writer, and leaving waits for it as long as it could still take effect. So nothing of ours comes after an outcome, but
+ * after `unknown`, and after `kept`: then the lease stays, and what is under way may still renew it. Within one process
+ * renewTime goes back only when the clock was stepped back by more than `maxSkewMs`. Beside an API server whose own lease
+ * takes part in peer proxying it holds none, unless `besideServer` says so. `run` settles only when all it began has ended,
+ * at the latest `shutdownTimeoutMs` after its signal.
  * Not guaranteed: that another process with our hostname stays away. That is detected and reported, not resolved.
  */
 import { publishedExpiry } from '../lease/expiry.ts';
