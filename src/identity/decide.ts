@@ -167,7 +167,8 @@ export function provablyOlder(seen: LeaseRecord, { last, took }: Pick<Memory, 'l
     const sameTerm = seen.acquireTime ? seen.acquireTime.equals(took.acquireTime) : took.acquireTime === undefined;
     if (same ? !(then >= now) : sameTerm) return true;
   }
-  return same && then < now && now < INT32_MAX;
+  // Whoever took over what was put back has few transitions too, but a time of now.
+  return same && then < now && now < INT32_MAX && !(compared(seen.acquireTime, last.renewTime) > 0);
 }
 
 /** True for a record that somebody made of one that was put back: it took that over, perhaps over a write of ours in between. */

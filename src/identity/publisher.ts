@@ -514,7 +514,8 @@ export class Publisher {
       const ours = seen?.metadata.labels[labelKey] === labelValue;
       const now = this.#clock.monotonic();
       this.#watched = seen && ours ? silence(this.#watched, seen, now) : undefined;
-      if (!seen || !this.#watched || now - this.#watched.since < windowMs || !this.#enabled) return;
+      if (!seen || !this.#watched || now - this.#watched.since < windowMs) return;
+      if (!this.#enabled || !this.#peer) return;
       const { uid, resourceVersion } = seen.metadata;
       await this.#store.delete(seen.metadata, { uid, resourceVersion }, this.#call(signal));
       this.#watched = undefined;
@@ -528,7 +529,8 @@ export class Publisher {
   async #withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
     const { namespace, name } = this.#self;
     const backoff = this.#createBackoff(LEAVING_BACKOFF_CAP_MS);
-    let known = this.#lease;
+    // Under a shared name what we adopted may be an API server's renewal.
+    let known = this.#lease && (!this.#self.sharedName || this.#writes.find(this.#lease)) ? this.#lease : undefined;
     let outcome: ShutdownOutcome | undefined;
     let conflicts = 0;
     while (!signal.aborted) {

@@ -12,15 +12,15 @@
  *   then a silence counts for at most the duration that the expired lease was published for, so that one lease of 68 years
  *   whose renewTime jumps cannot hold back all others. What is held back outlives any silence that ends again in each pass.
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
- *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed. Nor does one that
- *   is held only since the first look: who comes when the API does may be the first of many.
+ *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed. And of who is
+ *   held only since about the first look that look alone tells: who comes when the API does may be the first of many.
  *
  * Times are those that the holders wrote. The clock of one that came back may be wrong; the clock of one that is silent may
  * make its silence look longer or shorter.
  */
 import { UNTIMED_LEASE_LIFE_MS } from '../lease/expiry.ts';
 import type { Lease } from '../lease/lease.ts';
-import type { MicroTime } from '../lease/micro-time.ts';
+import { MicroTime } from '../lease/micro-time.ts';
 
 /** How many times the longest silence that ended: outages come in a row, with moments in between that do for some. */
 const SILENCE_FACTOR = 3;
@@ -44,16 +44,16 @@ export interface Silences {
   readonly at: MicroTime;
   /** By name: a holder whose lease was deleted creates it again. */
   readonly byName: ReadonlyMap<string, Silence>;
-  /** The shortest silence that is known, in milliseconds; Infinity: none is. */
+  /** The shortest silence that is known, in milliseconds, and the renewal before it; Infinity, undefined: none is. */
   readonly freshestMs: number;
+  readonly lastRenewal: MicroTime | undefined;
 }
 
 /** When the holder last wrote, as far as is known. */
 const lastWrite = (lease: Lease): MicroTime | undefined => lease.spec.renewTime ?? lease.metadata.creationTimestamp;
 
-/** Whether a lease was created, or by what it says taken, since then. */
-const begunSince = ({ metadata: { creationTimestamp }, spec: { acquireTime } }: Lease, moment: MicroTime): boolean =>
-  [creationTimestamp, acquireTime].some((begun) => begun !== undefined && begun.compare(moment) >= 0);
+const earlier = (time: MicroTime, ms: number): MicroTime =>
+  MicroTime.fromEpochMicrosClamped(Math.round(time.epochMicros - ms * 1000));
 
 /** Milliseconds that a lease was published for. */
 const publishedMs = ({ spec }: Lease): number => (spec.leaseDurationSeconds ?? UNTIMED_LEASE_LIFE_MS / 1000) * 1000;
@@ -81,12 +81,14 @@ export function longSilences(held: readonly Lease[], expired: (lease: Lease) => 
     if (since && now.since(since) > -DATE_SLACK_MS) freshestMs = Math.min(freshestMs, ms);
     if (since && (ms * SILENCE_FACTOR >= shortest || ms === 0)) byName.set(lease.metadata.name, { since, ms });
   }
-  return { at: now, byName, freshestMs };
+  const lastRenewal = freshestMs < Infinity ? earlier(now, freshestMs) : undefined;
+  return { at: now, byName, freshestMs, lastRenewal };
 }
 
 /** What the second look shows of others, gathered lease by lease. */
 export class Witnesses {
   readonly #silences: Silences | undefined;
+  readonly #since: MicroTime | undefined;
   readonly #now: MicroTime;
   #longestEndedMs = 0;
   #lastRenewal: MicroTime | undefined;
@@ -94,19 +96,25 @@ export class Witnesses {
   /** @param now the earliest that it can be on the API server's clock */
   constructor(silences: Silences | undefined, now: MicroTime) {
     this.#silences = silences;
+    this.#since = silences && earlier(silences.at, CLOCK_MARGIN_MS);
     this.#now = now;
   }
 
   /** A held, unexpired lease of the second look. */
   hear(lease: Lease): void {
-    const last = lastWrite(lease);
-    if (!last) return;
     const before = this.#silences?.byName.get(lease.metadata.name);
-    if (!before && this.#silences && begunSince(lease, this.#silences.at)) return;
+    const last = before || !this.#begunSince(lease) ? lastWrite(lease) : this.#silences?.lastRenewal;
+    if (!last) return;
     const renewedNow = before !== undefined && last.compare(before.since) > 0;
     if (renewedNow) this.#longestEndedMs = Math.max(this.#longestEndedMs, this.#endedMs(before, last));
     const renewal = renewedNow && last.compare(this.#now) < 0 ? this.#now : last;
     if (!this.#lastRenewal || renewal.compare(this.#lastRenewal) > 0) this.#lastRenewal = renewal;
+  }
+
+  /** Whether a lease was created, or by what it says taken, since the first look; or shortly before, as clocks go. */
+  #begunSince({ metadata: { creationTimestamp }, spec: { acquireTime } }: Lease): boolean {
+    const since = this.#since;
+    return since !== undefined && [creationTimestamp, acquireTime].some((begun) => begun && begun.compare(since) >= 0);
   }
 
   /**

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MicroTime } from '../../src/lease/micro-time.ts';
 import { leaseName } from '../../src/lease/names.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { ManualClock, settle } from '../../src/runtime/manual-clock.ts';
@@ -119,6 +120,23 @@ describe('under one name', () => {
       if (end === 'off') await p.stop();
       await s.crash();
     }
+  });
+
+  it('a server has renewed in our name once, our next write is refused, and we are stopped: its lease stays', async () => {
+    const p = start({ policy: 'delete', options: { nameFormat: 'apiserver' } });
+    await p.clock.advance(2 * INTERVAL);
+    assert.equal(p.phase, 'holding');
+    // The server keeps the holder that it finds.
+    p.store.edit(shared, ({ spec }) => ({
+      spec: { ...spec, renewTime: MicroTime.fromEpochMicros(p.clock.wallMicros() + 5) },
+    }));
+    const gets = p.store.count('get');
+    p.store.faults = ({ verb }) =>
+      verb === 'update' && p.store.count('get') > gets ? { fail: 'Unavailable' } : undefined;
+    await p.clock.advance(INTERVAL + 2_000);
+    assert.ok(p.store.count('get') > gets && p.count('failed') > 0);
+    const { outcome } = await p.stop();
+    assert.ok(p.store.peek(shared), `the server's lease is gone: ${outcome}`);
   });
 
   it('both at once, in every order: it ends in peace, the server with the lease', async () => {
@@ -259,6 +277,68 @@ describe('beside a server that takes part in peer proxying', () => {
     assert.deepEqual(writes(w, 60_000).ours, 0, 'not for a moment');
     await p.stop();
     await s.crash();
+  });
+
+  it('the peer goes while we look what to clear: nothing is deleted to be made again', async () => {
+    const before = start({ holder: 'before' });
+    await before.clock.advance(2 * INTERVAL);
+    await before.stop();
+    const store = before.store;
+    const labels = before.store.peek(ref)!.metadata.labels;
+    const peer = { namespace: 'kube-system', name: 'apiserver-x' };
+    store.put({
+      ...peer,
+      labels,
+      annotations: { 'kubernetes.io/peer-advertise-address': '10.0.0.1:6443' },
+      spec: {
+        holderIdentity: 'apiserver-x',
+        renewTime: MicroTime.fromEpochMicros(before.clock.wallMicros()),
+        leaseDurationSeconds: 3600,
+      },
+    });
+    const p = start({ clock: before.clock, store: store.client({}), holder: 'me' });
+    await p.clock.advance(INTERVAL);
+    assert.equal(p.phase, 'besideServer');
+    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
+    // The look at which the silence has lasted for the window.
+    const from = p.clock.monotonic();
+    let gets = p.store.count('get');
+    while (p.store.count('get') === gets || p.clock.monotonic() - from < WINDOW - INTERVAL - 1_500) {
+      if (p.store.count('get') > gets) gets = p.store.count('get');
+      await p.clock.advance(100);
+    }
+    assert.equal(p.store.count('delete'), 0);
+    store.remove(peer);
+    await p.clock.advance(3 * INTERVAL);
+    assert.equal(p.store.count('delete'), 0);
+    await p.stop();
+  });
+
+  it('off while it looks what a process before it left beside a server with peers: that stays', async () => {
+    const before = start({ holder: 'before' });
+    await before.clock.advance(2 * INTERVAL);
+    await before.stop();
+    const store = before.store;
+    store.put({
+      namespace: 'kube-system',
+      name: 'apiserver-x',
+      labels: store.peek(ref)!.metadata.labels,
+      annotations: { 'kubernetes.io/peer-advertise-address': '10.0.0.1:6443' },
+      spec: { holderIdentity: 'apiserver-x', leaseDurationSeconds: 3600 },
+    });
+    const p = start({ clock: before.clock, store: store.client({}), holder: 'me' });
+    await p.clock.advance(INTERVAL);
+    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
+    const from = p.clock.monotonic();
+    let gets = p.store.count('get');
+    while (p.store.count('get') === gets || p.clock.monotonic() - from < WINDOW - INTERVAL - 1_500) {
+      gets = p.store.count('get');
+      await p.clock.advance(100);
+    }
+    p.publisher.enable(false);
+    await p.clock.advance(3 * INTERVAL);
+    assert.equal(p.store.count('delete'), 0);
+    await p.stop();
   });
 
   it('gives its lease up when such a server starts, and deletes only its own', async () => {

@@ -94,6 +94,49 @@ describe('a lease that is put back to an older state', () => {
     await p.stop();
   });
 
+  it('who took it over before we saw that it was put back is no older state', async () => {
+    const { p, found } = await successor();
+    p.store.edit(ref, ({ spec }) => ({ spec: { ...spec, leaseTransitions: 9 } }));
+    await p.clock.advance(INTERVAL);
+    // As with etcd away: nothing is heard or answered until both have happened.
+    p.store.edit(ref, () => ({ spec: found.spec }));
+    const now = MicroTime.fromEpochMicros(p.clock.wallMicros() + 1_000);
+    p.store.edit(ref, ({ spec }) => ({
+      spec: { ...spec, holderIdentity: 'newer', leaseTransitions: 1, acquireTime: now, renewTime: now },
+    }));
+    await p.clock.advance(INTERVAL);
+    assert.deepEqual([p.phase, p.count('restored')], ['superseded', 0]);
+    await p.stop();
+  });
+
+  it('what is put back again, to a later state, after it was claimed is claimed at once too', async () => {
+    const { p, found } = await successor();
+    p.store.edit(ref, ({ spec }) => ({ spec: { ...spec, leaseTransitions: 9 } }));
+    await p.clock.advance(INTERVAL);
+    p.store.edit(ref, () => ({ spec: found.spec }));
+    await p.clock.advance(1);
+    assert.deepEqual([p.count('restored'), p.lease()?.spec.holderIdentity], [1, 'me']);
+    p.store.edit(ref, ({ spec }) => ({ spec: { ...spec, leaseTransitions: 9 } }));
+    await p.clock.advance(INTERVAL);
+    p.store.edit(ref, () => ({ spec: { ...found.spec, holderIdentity: 'long ago', leaseTransitions: 5 } }));
+    await p.clock.advance(1);
+    assert.deepEqual([p.count('restored'), p.lease()?.spec.holderIdentity], [2, 'me']);
+    await p.stop();
+  });
+
+  it('one version that was put back is reported once, however often the claim is refused', async () => {
+    const { p, found } = await successor();
+    p.store.faults = ({ verb }) => (verb === 'update' ? { fail: 'Timeout' } : undefined);
+    p.store.edit(ref, () => ({ spec: found.spec }));
+    await p.clock.advance(INTERVAL);
+    assert.ok(p.count('failed') > 1);
+    assert.equal(p.count('restored'), 1);
+    p.store.faults = undefined;
+    await p.clock.advance(INTERVAL);
+    assert.equal(p.lease()?.spec.holderIdentity, 'me');
+    await p.stop();
+  });
+
   it('a real successor is no older state, however far its clock is behind', async () => {
     const { p } = await successor();
     const behind = skewed(p.clock, -2 * HOUR);

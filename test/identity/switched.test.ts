@@ -156,6 +156,16 @@ describe('a publisher that is switched off and on', () => {
     await p.stop();
   });
 
+  it('off while it looks, and the look fails: no failure is reported', async () => {
+    const p = start();
+    p.store.faults = ({ verb }) => (verb === 'get' ? { delayMs: 1_000, fail: 'Unavailable' } : undefined);
+    while (p.store.count('get') === 0) await p.clock.advance(100);
+    p.publisher.enable(false);
+    await p.clock.advance(10_000);
+    assert.equal(p.events.filter(({ type }) => type === 'failed').length, 0);
+    await p.stop();
+  });
+
   it('off while a renewal is in flight: the lease goes all the same', async () => {
     const p = start();
     await settle();

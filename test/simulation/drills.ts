@@ -247,7 +247,11 @@ async function putBack(parts: DrillParts): Promise<void> {
   const uid = api.peek(ref)?.metadata.uid;
   const left = api.history.find(
     ({ name, by, after }) =>
-      name === ref.name && by !== holder.name && after?.metadata.uid === uid && isIdentity(after),
+      name === ref.name &&
+      by !== holder.name &&
+      after?.metadata.uid === uid &&
+      isIdentity(after) &&
+      after?.spec.holderIdentity !== holder.holder,
   );
   if (!left?.after) return;
   stage.judge.note('DRILL', `${holder.name}'s lease is put back`);

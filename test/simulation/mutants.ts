@@ -308,8 +308,8 @@ const SERVICES: readonly Mutant[] = [
     replace: [
       change(
         'src/sweep/doubt.ts',
-        'if (!before && this.#silences && begunSince(lease, this.#silences.at)) return;',
-        '',
+        'before || !this.#begunSince(lease) ? lastWrite(lease) : this.#silences?.lastRenewal;',
+        'lastWrite(lease);',
       ),
     ],
   },

@@ -301,6 +301,47 @@ test('who holds a lease only since the first look proves nothing: others may hav
   }
 });
 
+const newcomer = (first: readonly Lease[], second: readonly Lease[]) =>
+  plan({ leases: first, date: T1 }, { leases: second, date: T2 });
+const NEW = { name: 'new', uid: 'new', creationTimestamp: after(T1, -3_600) };
+const live = (renew: number, acquire: number, holder = 'x') =>
+  leaseOf({
+    metadata: NEW,
+    spec: { holderIdentity: holder, renewTime: after(T1, renew), acquireTime: after(T1, acquire) },
+  });
+test('clock was ahead at claim (RTC), stepped back since: its renewals are proof', () => {
+  const p = newcomer([DEAD, live(-5, 3 * 3600)], [DEAD, live(25, 3 * 3600)]);
+  assert.deepEqual([p.collect.length, p.voidBecause], [1, undefined]);
+});
+test('the only living server crash-loops: its lease is held and fresh at the first look, and taken over since', () => {
+  const p = newcomer([DEAD, live(-5, -20, 'a')], [DEAD, live(25, 10, 'b')]);
+  assert.deepEqual([p.collect.length, p.voidBecause], [1, undefined]);
+});
+test('one that was released, claimed since by a clock that is 40 s behind, proves nothing', () => {
+  const released = leaseOf({ metadata: NEW, spec: { holderIdentity: '' } });
+  const p = newcomer([DEAD, released], [DEAD, live(-20, -20)]);
+  assert.deepEqual([p.collect.length, p.kept.unproven], [0, 1]);
+});
+test('a day lease, silent since before the expiry, taken over since: no proof', () => {
+  const d = (renew: number, acquire: number) =>
+    leaseOf({
+      metadata: NEW,
+      spec: {
+        holderIdentity: 'x',
+        leaseDurationSeconds: 86400,
+        renewTime: after(T1, renew),
+        acquireTime: after(T1, acquire),
+      },
+    });
+  const p = newcomer([DEAD, d(-150, -3000)], [DEAD, d(20, 20)]);
+  assert.deepEqual([p.collect.length, p.kept.unproven], [0, 1]);
+});
+
+test('who was silent as long, and is taken over since, holds the other back as one that recovers', () => {
+  const p = newcomer([DEAD, live(-3_500, -9_000)], [DEAD, live(20, 20)]);
+  assert.deepEqual([p.collect.length, p.kept.recovering, p.voidBecause], [0, 1, 'recovering']);
+});
+
 test('a renewTime far in the future is reported, and proves no life by itself', () => {
   const look = (date: MicroTime, ahead: number, resourceVersion = '1'): Look => {
     const metadata = { name: 'f', uid: 'f', resourceVersion };
