@@ -167,7 +167,7 @@ export function provablyOlder(seen: LeaseRecord, { last, took }: Pick<Memory, 'l
     const sameTerm = seen.acquireTime ? seen.acquireTime.equals(took.acquireTime) : took.acquireTime === undefined;
     if (same ? !(then >= now) : sameTerm) return true;
   }
-  // Whoever took over what was put back has few transitions too, but a time of now.
+  // Who took over what was put back has few transitions too, but a time of now.
   return same && then < now && now < INT32_MAX && !(compared(seen.acquireTime, last.renewTime) > 0);
 }
 
