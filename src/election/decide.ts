@@ -13,7 +13,8 @@
  * - A record that is older than what was seen, by its version or by fewer transitions in the same object, is no release and
  *   not our own: it came back with a backup, and is waited for.
  * - A record is our own only when its renewTime is one that we sent. Our holder identity alone proves nothing.
- * - Every new term has more transitions than any record seen; at 2147483647 they stay.
+ * - Every new term has more transitions than the record that it is made from, its mark, and the lease that was there before a
+ *   deletion; at 2147483647 they stay.
  */
 import { versionNumber } from '../lease/lease.ts';
 import type { Lease } from '../lease/lease.ts';
@@ -49,7 +50,7 @@ export interface Observation {
   readonly since: number;
   /** How long it must stay unchanged before somebody else may have it; 0: nobody holds it. */
   readonly durationMs: number;
-  /** The most transitions seen, also after a deletion; undefined: never seen any. */
+  /** Of the lease seen last and its mark, also after a deletion; undefined: never seen any. */
   readonly transitions: number | undefined;
 }
 
@@ -79,11 +80,13 @@ export function observeLease(
     }
     if (previous.lease === undefined) return { ...previous, deleted: deleted ?? previous.deleted };
     // Deleting a lease stops nobody: its holder may lead until its duration has passed or a renewal has failed.
-    const durationMs = previous.lease.spec.holderIdentity === holder ? 0 : previous.durationMs;
+    const ours = previous.lease.spec.holderIdentity === holder && !previous.setBack;
+    const durationMs = ours ? 0 : previous.durationMs;
     return { ...previous, lease, deleted, durationMs };
   }
   const same = previous?.lease !== undefined && sameRecord(recordOf(previous.lease), recordOf(lease));
-  const setBack = (same && previous.setBack) || (previous?.lease !== undefined && isOlder(lease, previous.lease, self));
+  const setBack =
+    (same && previous.setBack) || (previous?.lease !== undefined && isOlder(lease, previous.lease, self, nowMs));
   const durationMs = Math.max(
     durationOf(lease, holder, timing),
     setBack ? timing.leaseDurationMs : 0,
@@ -101,16 +104,19 @@ export function observeLease(
 
 const transitionsOf = (lease: Lease): number => lease.spec.leaseTransitions ?? 0;
 
-/** True for what was there before what was seen. Where that was our own term, nobody has led since; no transitions tell nothing. */
+/** True for what was there before what was seen. While our own term held there nobody else led; no transitions tell nothing. */
 function isOlder(
   lease: Lease,
   seen: Lease,
-  { holder, writes }: { readonly holder: string; readonly writes: OwnWrites<TermWrite> },
+  { holder, timing, writes }: Self & { readonly writes: OwnWrites<TermWrite> },
+  nowMs: number,
 ): boolean {
   if (isNewer(seen, lease)) return true;
   const { leaseTransitions = Infinity } = lease.spec;
   const sameObject = lease.metadata.uid === seen.metadata.uid;
-  return sameObject && leaseTransitions < transitionsOf(seen) && !ownWrite(holder, writes, seen);
+  const own = ownWrite(holder, writes, seen);
+  const held = own !== undefined && nowMs < own.sentAt + timing.holdMs;
+  return sameObject && leaseTransitions < transitionsOf(seen) && !held;
 }
 
 function durationOf(lease: Lease, holder: string, { leaseDurationMs, retryPeriodMs }: Timing): number {

@@ -283,8 +283,7 @@ export class Publisher {
       return this.#mayClaim(stop) ? this.#failed('get', error) : 0;
     }
     if (!this.#mayClaim(stop)) {
-      // A server that keeps the holder it finds renews in our name: ours to give up is only what we wrote.
-      if (seen?.spec.holderIdentity === this.#self.holder && this.#writes.find(seen)) this.#lease = seen;
+      if (seen?.spec.holderIdentity === this.#self.holder && this.#isOurs(seen)) this.#lease = seen;
       return 0;
     }
     const now = this.#clock.monotonic();
@@ -529,8 +528,7 @@ export class Publisher {
   async #withdraw(signal: AbortSignal): Promise<ShutdownOutcome> {
     const { namespace, name } = this.#self;
     const backoff = this.#createBackoff(LEAVING_BACKOFF_CAP_MS);
-    // Under a shared name what we adopted may be an API server's renewal.
-    let known = this.#lease && (!this.#self.sharedName || this.#writes.find(this.#lease)) ? this.#lease : undefined;
+    let known = this.#lease && this.#isOurs(this.#lease) ? this.#lease : undefined;
     let outcome: ShutdownOutcome | undefined;
     let conflicts = 0;
     while (!signal.aborted) {
@@ -575,6 +573,11 @@ export class Publisher {
       }
     }
     return 'unknown';
+  }
+
+  /** Of what names us as its holder: under a shared name it may be an API server that renews in our name. */
+  #isOurs(lease: Lease): boolean {
+    return !this.#self.sharedName || this.#writes.find(lease) !== undefined;
   }
 
   /** The lease under our name, and what that says of writes whose answers were lost. */

@@ -12,8 +12,9 @@
  *   then a silence counts for at most the duration that the expired lease was published for, so that one lease of 68 years
  *   whose renewTime jumps cannot hold back all others. What is held back outlives any silence that ends again in each pass.
  * - *Unproven.* Nobody who still holds an unexpired lease has renewed since this one expired. Where renewals are refused,
- *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed. And of who is
- *   held only since about the first look that look alone tells: who comes when the API does may be the first of many.
+ *   leases of an hour expire while one of a day has long to go; it proves nothing until it is renewed. And one that
+ *   is held only since about the first look proves no more than that look did: who comes when the API does may be the
+ *   first of many.
  *
  * Times are those that the holders wrote. The clock of one that came back may be wrong; the clock of one that is silent may
  * make its silence look longer or shorter.
@@ -103,8 +104,10 @@ export class Witnesses {
   /** A held, unexpired lease of the second look. */
   hear(lease: Lease): void {
     const before = this.#silences?.byName.get(lease.metadata.name);
-    const last = before || !this.#begunSince(lease) ? lastWrite(lease) : this.#silences?.lastRenewal;
-    if (!last) return;
+    const wrote = lastWrite(lease);
+    const known = before || !this.#begunSince(lease) ? wrote : this.#silences?.lastRenewal;
+    if (!known || !wrote) return;
+    const last = wrote.compare(known) < 0 ? wrote : known;
     const renewedNow = before !== undefined && last.compare(before.since) > 0;
     if (renewedNow) this.#longestEndedMs = Math.max(this.#longestEndedMs, this.#endedMs(before, last));
     const renewal = renewedNow && last.compare(this.#now) < 0 ? this.#now : last;

@@ -230,6 +230,18 @@ describe('a server that was set back', () => {
       'our own term was there',
     );
     assert.deepEqual(brief(see(old, 5_000, ours), 5_000), ['wait', 20_000], 'only our name was');
+    assert.deepEqual(brief(see(old, 60_000, ours, undefined, own), 60_000), ['wait', 75_000], 'our term is long over');
+  });
+  test('put back to our own old record, and then deleted: who led before is waited for all the same', () => {
+    const gone = see(undefined, 6_000, see(lease({ holder: HOLDER, transitions: 8, rv: '91' }), 5_000, last), 'u');
+    assert.deepEqual(brief(gone, 6_000), ['wait', 25_000]);
+  });
+  test('a client that always writes 0 costs one wait', () => {
+    const first = see(lease({ transitions: 0, renew: at(1).toString(), rv: '91' }), 5_000, last);
+    const next = see(lease({ transitions: 0, renew: at(3).toString(), rv: '92' }), 7_000, first);
+    assert.deepEqual([first.setBack, next.setBack], [true, false]);
+    const released = see(lease({ holder: '', transitions: 0, renew: at(4).toString(), rv: '93' }), 8_000, next);
+    assert.deepEqual(brief(released, 8_000), ['released', 1, '93']);
   });
   test('what follows it is judged as ever', () => {
     const next = see(lease({ holder: '', transitions: 4, rv: '72' }), 7_000, see(lease({ rv: '70' }), 5_000, last));

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LeadershipError } from '../../src/election/term.ts';
 import type { Term } from '../../src/election/term.ts';
+import { withChanges } from '../../src/lease/lease.ts';
+import { TERM_ANNOTATION } from '../../src/lease/marks.ts';
 import { MicroTime } from '../../src/lease/micro-time.ts';
 import { REF, Scene, obedient, passes } from './actors.ts';
 import type { Actor } from './actors.ts';
@@ -792,3 +794,27 @@ describe('events', () => {
       );
     }));
 });
+
+test('one that led, was cut off, and finds the lease put back, waits: its successor may not have heard', () =>
+  play(async (scene) => {
+    const { clock, api } = scene;
+    api.put({ name: REF.name, spec: { holderIdentity: '', leaseDurationSeconds: 1, leaseTransitions: 3 } });
+    const { spec } = scene.peek()!;
+    const a = scene.actor('a');
+    await clock.advance(1_000);
+    assert.ok(a.leads);
+    const b = scene.actor('b');
+    await clock.advance(1_000);
+    a.store.faults = () => ({ fail: 'Unavailable' });
+    a.store.watches.silence();
+    assert.notEqual(await scene.until(() => b.leads, 40_000), undefined);
+    await clock.advance(30_000);
+    b.store.watches.silence();
+    api.edit(REF, (now) => withChanges(now, { spec, annotations: { [TERM_ANNOTATION]: undefined } }));
+    a.store.faults = undefined;
+    a.store.watches.resume('relist');
+    for (let i = 0; i < 300; i++) {
+      await clock.advance(10);
+      assert.ok(!(a.leads && b.leads), 'two lead');
+    }
+  }));

@@ -156,6 +156,21 @@ describe('a publisher that is switched off and on', () => {
     await p.stop();
   });
 
+  it('off while it looks, and its own older record was put back: that goes', async () => {
+    const p = start();
+    await p.clock.advance(5_000);
+    const { renewTime } = p.lease()!.spec;
+    await p.clock.advance(25_000);
+    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
+    const gets = p.store.count('get');
+    p.store.edit(ref, () => ({ spec: { renewTime } }));
+    while (p.store.count('get') === gets) await p.clock.advance(100);
+    p.publisher.enable(false);
+    await p.clock.advance(20_000);
+    assert.deepEqual([p.outcome, p.lease()], ['deleted', undefined]);
+    await p.stop();
+  });
+
   it('off while it looks, and the look fails: no failure is reported', async () => {
     const p = start();
     p.store.faults = ({ verb }) => (verb === 'get' ? { delayMs: 1_000, fail: 'Unavailable' } : undefined);

@@ -308,8 +308,8 @@ const SERVICES: readonly Mutant[] = [
     replace: [
       change(
         'src/sweep/doubt.ts',
-        'before || !this.#begunSince(lease) ? lastWrite(lease) : this.#silences?.lastRenewal;',
-        'lastWrite(lease);',
+        'const known = before || !this.#begunSince(lease) ? wrote : this.#silences?.lastRenewal;',
+        'const known = wrote;',
       ),
     ],
   },

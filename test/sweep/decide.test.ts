@@ -342,6 +342,16 @@ test('who was silent as long, and is taken over since, holds the other back as o
   assert.deepEqual([p.collect.length, p.kept.recovering, p.voidBecause], [0, 1, 'recovering']);
 });
 
+test('a newcomer proves no more than its own write either', () => {
+  const silent = leaseOf({ metadata: { name: 'e', uid: 'e' }, spec: { renewTime: after(T1, -4_800) } });
+  const short = { leaseDurationSeconds: 10, renewTime: after(T1, -15) };
+  const dead = leaseOf({ metadata: { name: 'd', uid: 'd' }, spec: short });
+  const behind = { renewTime: after(T1, -1_800), acquireTime: after(T1, -1_800) };
+  const made = leaseOf({ metadata: { ...NEW, creationTimestamp: after(T1, 10) }, spec: behind });
+  const { collect, voidBecause } = newcomer([silent, dead], [silent, dead, made]);
+  assert.deepEqual([collect.length, voidBecause], [0, 'noneRenewed']);
+});
+
 test('a renewTime far in the future is reported, and proves no life by itself', () => {
   const look = (date: MicroTime, ahead: number, resourceVersion = '1'): Look => {
     const metadata = { name: 'f', uid: 'f', resourceVersion };
