@@ -36,8 +36,6 @@ interface Hand {
   readonly what: string;
   readonly most: number;
   readonly beganAt: number;
-  /** Eras that had begun before it did. */
-  readonly eras: number;
   working: boolean;
   /** It stood still meanwhile: only its checks protect then. */
   stoodStill: boolean;
@@ -60,8 +58,7 @@ class Hands {
 
   /** Work of so many milliseconds, or until it is asked to end; then it takes a second. */
   async work(process: Process, term: Term, what: string, ms = Infinity, most = 1): Promise<void> {
-    const began = { beganAt: this.#scene.now, eras: this.#eras.length };
-    const hand: Hand = { process, term, what, most, ...began, working: true, stoodStill: false };
+    const hand: Hand = { process, term, what, most, beganAt: this.#scene.now, working: true, stoodStill: false };
     this.open.push(hand);
     this.#scene.tell(process.name, `works on ${what}, token ${term.fencingToken}`);
     this.verify();
@@ -101,7 +98,10 @@ class Hands {
 
   #sameEra(one: Hand, other: Hand): boolean {
     const eraOf = ({ term }: Hand): number => this.#eras.filter((version) => version <= term.fencingToken).length;
-    return eraOf(one) === eraOf(other) && (!this.#reads || one.eras === other.eras);
+    if (!this.#reads) return eraOf(one) === eraOf(other);
+    // What the later one has read may be of before, or of after: nothing is promised of who held a slot when that came.
+    const first = Math.min(one.term.fencingToken, other.term.fencingToken);
+    return this.#eras.every((version) => version <= first);
   }
 
   holds({ process, term, working }: Hand): boolean {
