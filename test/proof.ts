@@ -3,8 +3,8 @@
  * was not survived, or is not there.
  *
  * Its parts are below, each with its default: faults, inputs, upstream, simulation, mutants, exploration, explored-mutants,
- * contend. All of them take about half an hour on two processors that are otherwise idle. A part that ended well leaves a record, which
- * names the code that it was made on (the trees of src and test, and the packages): it is taken as it is for as long as that code
+ * contend. All of them take about forty minutes on two processors that are otherwise idle. A part that ended well leaves a
+ * record, which names the code that it was made on (the trees of src and test, and the packages): it is taken as it is for as long as that code
  * and the part's setting are the same. So parts can be run at different times, at the same time, or by several people.
  *
  * `-- --parts a,b` runs these (and makes no page), `--seeds N` (each kind of worlds), `--fuzz N` (multiplies the inputs),

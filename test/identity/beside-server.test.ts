@@ -279,66 +279,36 @@ describe('beside a server that takes part in peer proxying', () => {
     await s.crash();
   });
 
-  it('the peer goes while we look what to clear: nothing is deleted to be made again', async () => {
-    const before = start({ holder: 'before' });
-    await before.clock.advance(2 * INTERVAL);
-    await before.stop();
-    const store = before.store;
-    const labels = before.store.peek(ref)!.metadata.labels;
-    const peer = { namespace: 'kube-system', name: 'apiserver-x' };
-    store.put({
-      ...peer,
-      labels,
-      annotations: { 'kubernetes.io/peer-advertise-address': '10.0.0.1:6443' },
-      spec: {
-        holderIdentity: 'apiserver-x',
-        renewTime: MicroTime.fromEpochMicros(before.clock.wallMicros()),
-        leaseDurationSeconds: 3600,
-      },
-    });
-    const p = start({ clock: before.clock, store: store.client({}), holder: 'me' });
-    await p.clock.advance(INTERVAL);
-    assert.equal(p.phase, 'besideServer');
-    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
-    // The look at which the silence has lasted for the window.
-    const from = p.clock.monotonic();
-    let gets = p.store.count('get');
-    while (p.store.count('get') === gets || p.clock.monotonic() - from < WINDOW - INTERVAL - 1_500) {
-      if (p.store.count('get') > gets) gets = p.store.count('get');
-      await p.clock.advance(100);
+  it('the peer goes, or we are switched off, while we look what to clear: nothing is deleted', async () => {
+    for (const how of ['the peer goes', 'off'] as const) {
+      const before = start({ holder: 'before' });
+      await before.clock.advance(2 * INTERVAL);
+      await before.stop();
+      const { store } = before;
+      const { labels } = store.peek(ref)!.metadata;
+      const peer = { namespace: 'kube-system', name: 'apiserver-x' };
+      const annotations = { 'kubernetes.io/peer-advertise-address': '10.0.0.1:6443' };
+      const renewTime = MicroTime.fromEpochMicros(before.clock.wallMicros());
+      const spec = { holderIdentity: 'apiserver-x', renewTime, leaseDurationSeconds: 3600 };
+      store.put({ ...peer, labels, annotations, spec });
+      const p = start({ clock: before.clock, store: store.client({}), holder: 'me' });
+      await p.clock.advance(INTERVAL);
+      assert.equal(p.phase, 'besideServer');
+      p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
+      // The look at which the silence has lasted for the window.
+      const from = p.clock.monotonic();
+      let gets = p.store.count('get');
+      while (p.store.count('get') === gets || p.clock.monotonic() - from < WINDOW - INTERVAL - 1_500) {
+        gets = p.store.count('get');
+        await p.clock.advance(100);
+      }
+      assert.equal(p.store.count('delete'), 0, how);
+      if (how === 'off') p.publisher.enable(false);
+      else store.remove(peer);
+      await p.clock.advance(3 * INTERVAL);
+      assert.equal(p.store.count('delete'), 0, how);
+      await p.stop();
     }
-    assert.equal(p.store.count('delete'), 0);
-    store.remove(peer);
-    await p.clock.advance(3 * INTERVAL);
-    assert.equal(p.store.count('delete'), 0);
-    await p.stop();
-  });
-
-  it('off while it looks what a process before it left beside a server with peers: that stays', async () => {
-    const before = start({ holder: 'before' });
-    await before.clock.advance(2 * INTERVAL);
-    await before.stop();
-    const store = before.store;
-    store.put({
-      namespace: 'kube-system',
-      name: 'apiserver-x',
-      labels: store.peek(ref)!.metadata.labels,
-      annotations: { 'kubernetes.io/peer-advertise-address': '10.0.0.1:6443' },
-      spec: { holderIdentity: 'apiserver-x', leaseDurationSeconds: 3600 },
-    });
-    const p = start({ clock: before.clock, store: store.client({}), holder: 'me' });
-    await p.clock.advance(INTERVAL);
-    p.store.faults = ({ verb }) => (verb === 'get' ? { answerDelayMs: 1_000 } : undefined);
-    const from = p.clock.monotonic();
-    let gets = p.store.count('get');
-    while (p.store.count('get') === gets || p.clock.monotonic() - from < WINDOW - INTERVAL - 1_500) {
-      gets = p.store.count('get');
-      await p.clock.advance(100);
-    }
-    p.publisher.enable(false);
-    await p.clock.advance(3 * INTERVAL);
-    assert.equal(p.store.count('delete'), 0);
-    await p.stop();
   });
 
   it('gives its lease up when such a server starts, and deletes only its own', async () => {
